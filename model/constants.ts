@@ -1,0 +1,35 @@
+/** Numbers and names that several rooms must agree on. Each states its unit and where it comes from (shared design). */
+
+/** Version of plan, record and event documents; raised when a reader must know the difference. */
+export const FORMAT_VERSION = 1;
+/** TTL of a fault's lease: more than heartbeat timeout + retry + worker restart (design: 60 s). */
+export const DEFAULT_LEASE_TTL_MS = 60_000;
+/** No lease lives longer than this unless its plan asks for less. */
+export const DEFAULT_FAULT_MAX_MS = 15 * 60_000;
+/** Interval at which the `hold` activity renews leases and the prober's own lease. */
+export const RENEW_EVERY_MS = 5_000;
+/** Client deadline of one probe operation (MEASUREMENT: default 2 s, then hard reconnect). */
+export const DEFAULT_CLIENT_DEADLINE_MS = 2_000;
+/** δ, the period of one probe stream (MEASUREMENT: default 5 ms). */
+export const DEFAULT_PERIOD_MS = 5;
+/** Window that must be good for an instant to count as recovered (MEASUREMENT: 10 s in drills). */
+export const DEFAULT_RECOVERY_WINDOW_MS = 10_000;
+/** Share of successful operations that makes a window good. */
+export const RECOVERY_SUCCESS_RATIO = 0.999;
+/** Node sampler rate, in samples per second and node. */
+export const SAMPLER_HZ = 10;
+
+/** Exit codes of the command line. Where several apply: 5, then 1, 4, 3. */
+export const EXIT = {
+  pass: 0,
+  objectiveMissed: 1,
+  badInput: 2,
+  inconclusive: 3,
+  aborted: 4,
+  unsafe: 5,
+  refused: 6,
+  internal: 70,
+  unavailable: 75,
+  detached: 130,
+} as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

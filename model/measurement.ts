@@ -1,0 +1,107 @@
+/** What the judge makes of the ledger. Durations are milliseconds with fractions; `null` with a reason means "not recorded", never zero. */
+import type { Objective } from './plan';
+
+export type Verdict = 'pass' | 'fail' | 'marginal' | 'inconclusive';
+
+/** A duration known to lie in [lowMs, highMs]. */
+export interface Interval {
+  readonly lowMs: number;
+  readonly highMs: number;
+}
+
+/** Instants are milliseconds since the prober's start (its monotonic clock), as intervals. */
+export interface Outage {
+  readonly t0: Interval;
+  readonly tFirst: Interval | null;
+  readonly tRec: Interval | null;
+  /** tRec − t0, or null while not recovered. */
+  readonly duration: Interval | null;
+  readonly unsuccessful: number;
+}
+
+export interface Segment {
+  /** detection, decision, promotion, routing, client recovery — or several merged, joined with `+`. */
+  readonly name: string;
+  readonly from: Interval;
+  readonly to: Interval;
+  readonly ms: Interval;
+}
+
+export interface Percentiles {
+  readonly count: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+}
+
+export interface PhaseLatency {
+  readonly phase: 'before' | 'during' | 'after';
+  readonly due: number;
+  readonly succeeded: number;
+  readonly latency: Percentiles | null;
+}
+
+export interface RtoMeasurement {
+  /** Headline: first t0 to last t_rec. Null when not judged, with the reason. */
+  readonly rto: Interval | null;
+  readonly noOutageAboveMs: number | null;
+  readonly fromInjection: Interval | null;
+  readonly firstAck: Interval | null;
+  readonly outages: readonly Outage[];
+  readonly segments: readonly Segment[];
+  readonly baselineP99Ms: number | null;
+  readonly recoveryLimitP99Ms: number | null;
+  readonly latencies: readonly PhaseLatency[];
+  readonly writesDue: number;
+  readonly starvedMs: number;
+  /** Share of due instants at which the prober was on time (late by at most δ), 0…1. */
+  readonly onTimeRatio: number;
+  /** Contradictions found by the cross-checks; any makes the drill inconclusive. */
+  readonly contradictions: readonly string[];
+  readonly inconclusive: readonly string[];
+}
+
+export interface RpoMeasurement {
+  readonly attempted: number;
+  readonly acked: number;
+  readonly kept: number;
+  /** Acked and absent. */
+  readonly lost: number;
+  readonly indeterminateCommitted: number;
+  readonly indeterminateVanished: number;
+  readonly phantoms: number;
+  readonly duplicates: number;
+  readonly splitBrainWrites: number;
+  readonly holes: number;
+  /** First lost (stream, seq) pairs, at most 20. */
+  readonly lostSample: readonly { readonly stream: number; readonly seq: number }[];
+  /** t0 − ack of the oldest lost write; 0 if none lost. */
+  readonly rpoTimeMs: Interval;
+  readonly rpoBytes: string | null;
+  /** One sentence: "0 of 5,120 acked writes lost; 95 % bound …; synchronous_commit = on". */
+  readonly statement: string;
+  readonly joinedOn: string;
+  /** Replicas read afterwards and what they lacked. */
+  readonly replicas: readonly { readonly node: string; readonly missing: number; readonly extra: number }[];
+}
+
+export interface SplitBrainSpan {
+  readonly nodes: readonly string[];
+  readonly from: Interval;
+  readonly to: Interval;
+}
+
+export interface ObjectiveResult {
+  readonly objective: Objective;
+  readonly verdict: Verdict;
+  readonly measured: number | null;
+  readonly low: number | null;
+  readonly high: number | null;
+  readonly reason: string;
+}
+
+export interface Judgement {
+  readonly verdict: Verdict;
+  readonly objectives: readonly ObjectiveResult[];
+  readonly reasons: readonly string[];
+}

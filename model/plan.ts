@@ -1,0 +1,154 @@
+/**
+ * A plan: scenario × target, validated and resolved to plain data. The workflow interprets it and nothing else; its digest is registered.
+ * Every duration is in milliseconds, every size in bytes. No defaults are left open here: `scenarios/` has filled them in.
+ */
+import type { Json, JsonObject } from './json';
+import type { Target } from './target';
+
+export type ObjectiveName = 'rto' | 'rpo_transactions' | 'rpo_time' | 'restore_time' | 'recovery_point_error' | 'commit_p99';
+export type Unit = 'ms' | 'tx' | 'bytes';
+
+/** `target`: highest value that passes, in `unit`. `restore_time` and `recovery_point_error` are about the restore step `step`. */
+export interface Objective {
+  readonly name: ObjectiveName;
+  readonly target: number;
+  readonly unit: Unit;
+  readonly step: string | null;
+  readonly source: string | null;
+  readonly approver: string | null;
+}
+
+export interface ProbeSettings {
+  readonly periodMs: number;
+  readonly writeStreams: number;
+  readonly readStreams: number;
+  readonly clientDeadlineMs: number;
+  readonly connectTimeoutMs: number;
+  readonly statementTimeoutMs: number;
+  /** Fewest writes due in the measured window for a pass. */
+  readonly minWritesDue: number;
+}
+
+export interface SteadyState {
+  readonly windowMs: number;
+  /** A window must have been good within this time, else the baseline is not steady. */
+  readonly timeoutMs: number;
+  readonly successRatio: number;
+  /** p99 limit during the baseline. */
+  readonly maxP99Ms: number;
+  /** After the fault, p99 ≤ max(recoveryFactor × baseline, recoveryFloorMs). */
+  readonly recoveryFactor: number;
+  readonly recoveryFloorMs: number;
+  readonly recoveryWindowMs: number;
+}
+
+/** Where a restore must land. `before-step`: just before the transaction that the named fault step recorded. */
+export type RestorePoint =
+  | { readonly kind: 'before-step'; readonly step: string }
+  | { readonly kind: 'xid'; readonly xid: string; readonly inclusive: boolean }
+  | { readonly kind: 'lsn'; readonly lsn: string; readonly inclusive: boolean }
+  | { readonly kind: 'time'; readonly time: string }
+  | { readonly kind: 'name'; readonly name: string };
+
+/** SQL is run read-only as role observe. `primary` follows failovers; `sandbox` is the newest restore of this drill. */
+export interface CheckSpec {
+  readonly kind: 'sql';
+  readonly on: 'primary' | 'every-node' | 'sandbox';
+  readonly sql: string;
+  /** The first column of the first row, as text, must equal this. */
+  readonly expect: string;
+  /** Polls until it holds or this time is over; 0: once. */
+  readonly withinMs: number;
+}
+
+interface StepBase {
+  readonly id: string;
+  readonly title: string;
+}
+export interface FaultStep extends StepBase {
+  readonly kind: 'fault';
+  readonly fault: string;
+  /** Settings as the fault's own schema wrote them; late words (`primary`) are resolved when the step runs. */
+  readonly settings: JsonObject;
+  readonly maxMs: number;
+}
+export interface WaitStep extends StepBase {
+  readonly kind: 'wait';
+  /** `for`: let this long pass. `recovered`: until t_rec stands after the newest disruption. `steady`: a new baseline is taken. */
+  readonly wait: { readonly kind: 'for'; readonly ms: number } | { readonly kind: 'recovered' | 'steady'; readonly timeoutMs: number };
+}
+export interface FailoverStep extends StepBase {
+  readonly kind: 'failover';
+  readonly candidate: string | null;
+  readonly timeoutMs: number;
+}
+export interface RestoreStep extends StepBase {
+  readonly kind: 'restore';
+  readonly to: RestorePoint;
+  readonly timeoutMs: number;
+}
+export interface CheckStep extends StepBase {
+  readonly kind: 'check';
+  readonly check: CheckSpec;
+}
+/** Undoes the named fault steps now; null: all that stand. */
+export interface HealStep extends StepBase {
+  readonly kind: 'heal';
+  readonly steps: readonly string[] | null;
+}
+export interface NoteStep extends StepBase {
+  readonly kind: 'note';
+  readonly text: string;
+}
+export interface ManualStep extends StepBase {
+  readonly kind: 'manual';
+  readonly instruction: string;
+  readonly owner: string;
+  /** Notices by itself that the step was done. */
+  readonly check: CheckSpec | null;
+  readonly timeoutMs: number;
+}
+export interface GateStep extends StepBase {
+  readonly kind: 'gate';
+  readonly question: string;
+  readonly owner: string;
+  readonly timeoutMs: number;
+}
+export interface ParallelStep extends StepBase {
+  readonly kind: 'parallel';
+  readonly branches: readonly (readonly PlanStep[])[];
+}
+export type PlanStep =
+  | FaultStep
+  | WaitStep
+  | FailoverStep
+  | RestoreStep
+  | CheckStep
+  | HealStep
+  | NoteStep
+  | ManualStep
+  | GateStep
+  | ParallelStep;
+
+export interface Plan {
+  readonly formatVersion: number;
+  readonly toolVersion: string;
+  readonly scenario: {
+    readonly name: string;
+    readonly title: string;
+    readonly hypothesis: string;
+    readonly description: string;
+    readonly variables: { readonly [name: string]: Json };
+    /** Verbatim text of the scenario file, and the SHA-256 of it. */
+    readonly source: string;
+    readonly sha256: string;
+  };
+  /** Verbatim text of the target file, and the SHA-256 of it. */
+  readonly targetSource: { readonly source: string; readonly sha256: string };
+  readonly target: Target;
+  readonly objectives: readonly Objective[];
+  readonly probe: ProbeSettings;
+  readonly steady: SteadyState;
+  readonly steps: readonly PlanStep[];
+  readonly limits: { readonly maxDrillMs: number; readonly faultMaxMs: number; readonly leaseTtlMs: number };
+}

@@ -1,0 +1,169 @@
+/**
+ * The record: one JSON document with every fact a report needs; its JSON Schema is published (`evidence/record.schema.json`).
+ * A missing fact is `{ notRecorded: reason }`, never blank and never zero.
+ */
+import type { Json } from './json';
+import type { Interval, Judgement, PhaseLatency, RpoMeasurement, RtoMeasurement, SplitBrainSpan, Verdict } from './measurement';
+import type { PlanStep } from './plan';
+
+export type DrillState = 'completed' | 'aborted' | 'refused' | 'failed' | 'unsafe' | 'lost';
+export type NotRecorded = { readonly notRecorded: string };
+export type Maybe<T> = T | NotRecorded;
+
+export type Phase =
+  | 'register'
+  | 'ready'
+  | 'baseline'
+  | 'method'
+  | 'heal'
+  | 'verify'
+  | 'restore redundancy'
+  | 'judge'
+  | 'seal'
+  | 'notify';
+
+export interface PhaseRecord {
+  readonly phase: Phase;
+  readonly startedAt: string;
+  readonly endedAt: string;
+  readonly outcome: 'done' | 'failed' | 'skipped';
+  readonly reason: string | null;
+}
+
+export interface StepRecord {
+  readonly id: string;
+  readonly kind: PlanStep['kind'];
+  readonly title: string;
+  readonly outcome: 'done' | 'failed' | 'not executed';
+  readonly reason: string | null;
+  readonly actor: string;
+  readonly startedAt: string | null;
+  readonly endedAt: string | null;
+  readonly output: Json;
+}
+
+export interface FaultRecord {
+  readonly step: string;
+  readonly fault: string;
+  readonly preview: string;
+  readonly resolved: Json;
+  readonly injectedAt: Maybe<string>;
+  readonly confirmed: boolean;
+  readonly confirmedBy: Maybe<string>;
+  readonly removedAt: Maybe<string>;
+  readonly endedBy: Maybe<string>;
+  readonly healed: boolean;
+  readonly goneBy: Maybe<string>;
+  readonly manualUndo: readonly string[];
+}
+
+/** A named check with its evidence, e.g. of readiness, verification or a restore. */
+export interface CheckResult {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly found: string;
+  readonly expected: string;
+  readonly hint: string | null;
+}
+
+export interface RestoreRecord {
+  readonly step: string;
+  readonly requested: string;
+  readonly resolvedTarget: string;
+  readonly backup: string;
+  readonly timeline: number;
+  readonly walFrom: string;
+  readonly walTo: string;
+  readonly bytes: number;
+  readonly segments: number;
+  readonly totalMs: Interval;
+  readonly phases: readonly { readonly name: string; readonly ms: number; readonly bytes: number | null }[];
+  readonly landed: {
+    readonly lsn: string;
+    readonly xid: string | null;
+    readonly time: string | null;
+    readonly logLine: string | null;
+  };
+  /** Ledger rows: committed before the target and absent (under), committed after it and present (over). */
+  readonly ledgerBefore: number;
+  readonly under: number;
+  readonly over: number;
+  readonly checks: readonly CheckResult[];
+  readonly sandbox: { readonly dir: string; readonly removed: boolean };
+}
+
+/** What the chart draws: bins of one second, so that an hour's drill stays small. Percentiles equal the raw data of the bin. */
+export interface SeriesBin {
+  readonly atMs: number;
+  readonly due: number;
+  readonly acked: number;
+  readonly rejected: number;
+  readonly indeterminate: number;
+  readonly missed: number;
+  readonly p50Ms: number | null;
+  readonly p99Ms: number | null;
+}
+
+/** Node lanes: what the sampler saw, run-length encoded; instants in ms since the prober's start. */
+export interface NodeSpan {
+  readonly node: string;
+  readonly role: 'primary' | 'standby' | 'down';
+  readonly timeline: number | null;
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+export interface RecordFinding {
+  readonly id: string;
+  readonly severity: 'high' | 'medium' | 'low';
+  readonly text: string;
+  readonly owner: string | null;
+  readonly due: string | null;
+}
+
+export interface DrillRecord {
+  readonly formatVersion: number;
+  readonly drill: string;
+  readonly sequence: number;
+  readonly state: DrillState;
+  readonly verdict: Verdict;
+  readonly type: 'lab' | 'staging' | 'live';
+  readonly trigger: { readonly kind: 'command' | 'schedule'; readonly name: string | null };
+  readonly startedBy: string;
+  readonly target: {
+    readonly name: string;
+    readonly systemIdentifier: string;
+    readonly controller: string;
+    readonly nodes: readonly string[];
+    readonly postgresVersion: Maybe<string>;
+    readonly labels: { readonly [name: string]: Json };
+  };
+  readonly scenario: { readonly name: string; readonly title: string; readonly hypothesis: string; readonly description: string };
+  readonly planSha256: string;
+  readonly registrationSha256: string;
+  readonly previousRegistrationSha256: string | null;
+  readonly registeredAt: string;
+  readonly startedAt: string;
+  readonly endedAt: string;
+  readonly judgement: Judgement;
+  readonly rto: Maybe<RtoMeasurement>;
+  readonly rpo: Maybe<RpoMeasurement>;
+  readonly splitBrain: readonly SplitBrainSpan[];
+  readonly restores: readonly RestoreRecord[];
+  readonly faults: readonly FaultRecord[];
+  readonly phases: readonly PhaseRecord[];
+  readonly steps: readonly StepRecord[];
+  readonly readiness: readonly CheckResult[];
+  readonly verification: readonly CheckResult[];
+  readonly redundancy: Maybe<{ readonly regained: boolean; readonly regainedAfterMs: Interval | null; readonly differences: readonly string[] }>;
+  readonly latencies: readonly PhaseLatency[];
+  readonly series: readonly SeriesBin[];
+  readonly nodeSpans: readonly NodeSpan[];
+  /** Wall-clock time of the prober's monotonic zero, RFC 3339 UTC. */
+  readonly probeEpoch: Maybe<string>;
+  readonly people: readonly { readonly id: string; readonly step: string; readonly answer: string; readonly at: string; readonly note: string | null }[];
+  readonly findings: readonly RecordFinding[];
+  readonly left: readonly string[];
+  readonly notExercised: readonly string[];
+  readonly tool: { readonly version: string; readonly node: string; readonly platform: string };
+}

@@ -1,0 +1,121 @@
+/**
+ * A target: one PostgreSQL system under test, as plain data. Written by people as YAML (schema in `targets/`), resolved by `scenarios/`.
+ * Secrets never stand here: they are named (`env:NAME`, `file:/path`) and resolved where they are used.
+ */
+import type { Json } from './json';
+
+export type TargetKind = 'lab' | 'staging' | 'production';
+export type ControllerKind = 'standalone';
+export type HostKind = 'local';
+export type RouterKind = 'haproxy' | 'none';
+export type ArchiveKind = 'native';
+
+/** `host` is an address gameday connects to directly, past every router and link. */
+export interface TargetNode {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  /** Absolute path of the data directory on the node's host. */
+  readonly dataDir: string;
+  /** Absolute directory of PostgreSQL's binaries on that host, e.g. /usr/lib/postgresql/15/bin. */
+  readonly binDir: string;
+  /** Operating system user that owns the data directory and runs the server; null: whoever runs gameday. */
+  readonly osUser: string | null;
+  readonly runsOn: { readonly kind: HostKind };
+  /** File that receives the server's log. */
+  readonly logFile: string;
+}
+
+/** One directed network path through one Toxiproxy proxy. `from`/`to` are node names, or the words `client`, `router`, `s3`. */
+export interface TargetLink {
+  readonly name: string;
+  readonly from: string;
+  readonly to: string;
+  readonly listenHost: string;
+  readonly listenPort: number;
+  readonly upstreamHost: string;
+  readonly upstreamPort: number;
+}
+
+export interface TargetLinks {
+  /** Base URL of Toxiproxy's API, e.g. http://127.0.1.30:8474. */
+  readonly api: string;
+  /** How to restart the Toxiproxy process when its API hangs: argv, run without a shell. */
+  readonly restart: readonly string[];
+  readonly list: readonly TargetLink[];
+}
+
+export interface TargetRouter {
+  readonly kind: RouterKind;
+  /** HAProxy: absolute path of the runtime socket. */
+  readonly socket: string;
+  /** HAProxy: name of the backend whose servers carry the nodes' names. */
+  readonly backend: string;
+  /** HAProxy: server-state file that survives restarts. */
+  readonly stateFile: string;
+}
+
+/** The object store that holds base backups and WAL. Credentials by name only. */
+export interface TargetArchive {
+  readonly kind: ArchiveKind;
+  readonly endpoint: string;
+  readonly region: string;
+  readonly bucket: string;
+  /** Key prefix without leading or trailing slash. */
+  readonly prefix: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+  /** Directory through which `archive_command` hands segments to the resident archiver. */
+  readonly spoolDir: string;
+}
+
+/** What the owner of the target allows. Defaults are safe; every refusal names the line that forbids it. */
+export interface TargetPolicy {
+  readonly allowFaults: readonly string[];
+  readonly acceptDataLoss: boolean;
+  readonly maxFaultMs: number;
+  readonly maxDrillMs: number;
+  /** Highest age of the newest archived segment at pre-flight. */
+  readonly maxArchiveAgeMs: number;
+  readonly minFreeDiskBytes: number;
+}
+
+export interface Target {
+  readonly name: string;
+  readonly kind: TargetKind;
+  /** PostgreSQL's system identifier as a decimal string: the target's real name, whatever the file is called. */
+  readonly systemIdentifier: string;
+  readonly site: string;
+  readonly controller: {
+    readonly kind: ControllerKind;
+    /** standalone: directory that holds the fsynced epoch file. */
+    readonly stateDir: string;
+    /** standalone: value of `synchronous_standby_names` is `ANY n (others)`; 0 means asynchronous replication. */
+    readonly syncStandbys: number;
+  };
+  readonly nodes: readonly TargetNode[];
+  readonly links: TargetLinks | null;
+  readonly router: TargetRouter;
+  /** How clients come in, e.g. { host, port } of the client link. */
+  readonly entry: { readonly host: string; readonly port: number; readonly database: string };
+  readonly archive: TargetArchive | null;
+  /** Roles by purpose; passwords are secret names or null (trust, peer). */
+  readonly roles: {
+    readonly operate: TargetRole;
+    readonly observe: TargetRole;
+    readonly probe: TargetRole;
+    readonly replicate: TargetRole;
+  };
+  /** Where restores may land. */
+  readonly sandbox: { readonly dir: string; readonly osUser: string | null; readonly binDir: string } | null;
+  readonly policy: TargetPolicy;
+  /** Directory of gameday's sockets on this machine (guardian, supervisor). */
+  readonly runDir: string;
+  /** Free-form labels shown in reports (service, owner, …). */
+  readonly labels: { readonly [name: string]: Json };
+}
+
+export interface TargetRole {
+  readonly user: string;
+  readonly password: string | null;
+}

@@ -1,0 +1,101 @@
+/**
+ * How others talk to the prober: its configuration file, its calls over a unix socket, and the entries of its ledger.
+ * The prober stamps every instant with one clock, its own; others ask it to stamp theirs (`receipt`).
+ */
+import type { JsonObject } from '../model/json';
+import type { PhaseLatency, RpoMeasurement, RtoMeasurement, SplitBrainSpan } from '../model/measurement';
+import type { ProbeSettings, SteadyState } from '../model/plan';
+import type { NodeSpan, SeriesBin } from '../model/record';
+import type { TargetNode, TargetRole } from '../model/target';
+
+/** Written to a file before the prober starts; the file's directory holds its ledger and its socket. */
+export interface ProberConfig {
+  readonly drill: string;
+  readonly dir: string;
+  readonly socket: string;
+  readonly entry: { readonly host: string; readonly port: number; readonly database: string };
+  readonly role: TargetRole;
+  /** Table in schema `gameday` of the entry's database that receives the writes, e.g. `probe_000042`. */
+  readonly table: string;
+  readonly settings: ProbeSettings;
+  /** Nodes for the 10 Hz sampler, past all routers. */
+  readonly nodes: readonly Pick<TargetNode, 'name' | 'host' | 'port'>[];
+  readonly observe: TargetRole;
+  /** Ends itself when nobody renewed for this long. */
+  readonly leaseMs: number;
+}
+
+export type ReceiptName = 'inject' | 'heal' | 'detect' | 'decide' | 'promote' | 'route' | 'follow' | 'step' | 'baseline' | 'redundant';
+export interface Receipt {
+  readonly name: ReceiptName;
+  readonly phase: 'about-to' | 'done';
+  /** Step id, or a node's name where that is the point. */
+  readonly subject: string;
+}
+
+/** Live figures, cheap enough to ask for twice a second. */
+export interface ProberStatus {
+  readonly pid: number;
+  readonly upMs: number;
+  readonly due: number;
+  readonly acked: number;
+  readonly rejected: number;
+  readonly indeterminate: number;
+  readonly missed: number;
+  /** Over the last second. */
+  readonly lastSecond: { readonly due: number; readonly acked: number; readonly p50Ms: number | null; readonly p99Ms: number | null };
+  readonly outageMs: number | null;
+  readonly onTimeRatio: number;
+  readonly ledgerBytes: number;
+  readonly nodes: readonly { readonly node: string; readonly role: 'primary' | 'standby' | 'down'; readonly timeline: number | null }[];
+}
+
+/** Was the window that ends now good? Asked while waiting for a baseline or for recovery. */
+export interface WindowRequest {
+  readonly windowMs: number;
+  readonly successRatio: number;
+  readonly maxP99Ms: number;
+  /** Only windows that start after this receipt's `done` count; null: any. */
+  readonly after: Receipt | null;
+}
+export interface WindowAnswer {
+  readonly good: boolean;
+  readonly reason: string;
+  readonly due: number;
+  readonly succeeded: number;
+  readonly p99Ms: number | null;
+}
+
+/** Calls over the socket: `status` → ProberStatus; `renew` → null; `receipt` (Receipt & facts) → { atNs }; `window` (WindowRequest) → WindowAnswer; `stop` → ProberStatus (flushes, ends writing and sampling, closes the ledger). */
+export interface ProberCalls {
+  status(): Promise<ProberStatus>;
+  renew(): Promise<void>;
+  receipt(receipt: Receipt & { readonly facts?: JsonObject }): Promise<{ readonly atNs: string }>;
+  window(request: WindowRequest): Promise<WindowAnswer>;
+  stop(): Promise<ProberStatus>;
+}
+
+/** What the judge is asked: which disruption is measured, by which rules. */
+export interface JudgeRequest {
+  readonly settings: ProbeSettings;
+  readonly steady: SteadyState;
+  /** Step ids of the faults whose effect is measured, in order; empty for a control run. */
+  readonly faults: readonly { readonly step: string; readonly confirmed: boolean; readonly endedEarly: boolean }[];
+  /** Only the span between these instants (ms since start) is measured; null: everything. */
+  readonly fromMs: number | null;
+  readonly toMs: number | null;
+}
+
+export interface LedgerJudgement {
+  readonly rto: RtoMeasurement;
+  readonly splitBrain: readonly SplitBrainSpan[];
+  readonly latencies: readonly PhaseLatency[];
+  readonly series: readonly SeriesBin[];
+  readonly nodeSpans: readonly NodeSpan[];
+  /** Wall-clock time of ms 0, RFC 3339 UTC. */
+  readonly epoch: string;
+  /** Receipts as stamped, in ms since start. */
+  readonly receipts: readonly (Receipt & { readonly atMs: number })[];
+}
+
+export type { RpoMeasurement };
