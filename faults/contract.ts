@@ -7,18 +7,7 @@ import type { JsonObject } from '../model/json';
 import type { FaultProof } from '../model/fault';
 import type { Target } from '../model/target';
 import type { CheckResult } from '../model/record';
-import type { Controller, Host, Links } from '../targets/ports';
-import type { Sql } from '../targets/sql';
-
-/** The live target, as adapters. Built by `targets/open-target.ts` from plain data. */
-export interface LiveTarget {
-  readonly target: Target;
-  readonly controller: Controller;
-  readonly links: Links | null;
-  host(node: string): Host;
-  /** A short-lived direct connection to a node as the given role; the caller's callback owns it. */
-  sql<T>(node: string, role: 'operate' | 'observe' | 'probe', work: (sql: Sql) => Promise<T>): Promise<T>;
-}
+import type { LiveTarget } from '../targets/ports';
 
 export interface FaultContext {
   readonly live: LiveTarget;

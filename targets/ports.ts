@@ -5,7 +5,8 @@
 import type { ProcessId, RunResult } from '../core/process';
 import type { CheckResult } from '../model/record';
 import type { JsonObject } from '../model/json';
-import type { TargetLink, TargetNode } from '../model/target';
+import type { Target, TargetLink, TargetNode } from '../model/target';
+import type { Sql } from './sql';
 
 /** Where a node runs and how we act on it. `asNode`: run as the node's operating system user. */
 export interface Host {
@@ -181,4 +182,16 @@ export interface Archive {
   restore(target: RecoveryTarget, sandbox: { readonly dir: string; readonly labels: JsonObject }, options: { readonly timeoutMs: number; readonly signal: AbortSignal; readonly onProgress: (progress: RestoreProgress) => void }): Promise<RestoreOutcome>;
   /** Stops and removes a sandbox; idempotent. */
   removeSandbox(dir: string): Promise<void>;
+}
+
+/** The live target, as adapters. Built by `targets/open-target.ts` from plain data. */
+export interface LiveTarget {
+  readonly target: Target;
+  readonly controller: Controller;
+  readonly links: Links | null;
+  readonly router: Router;
+  readonly archive: Archive | null;
+  host(node: string): Host;
+  /** A short-lived direct connection to a node as the given role; the caller's callback owns it. */
+  sql<T>(node: string, role: 'operate' | 'observe' | 'probe', work: (sql: Sql) => Promise<T>): Promise<T>;
 }
