@@ -1,0 +1,177 @@
+/**
+ * What the workflows ask of their hands: arguments and results as plain data, small enough for Temporal's history.
+ * Samples, rows and logs never pass here; they stay in files and the bundle, and are named by reference.
+ */
+import type { JsonObject } from '../model/json';
+import type { EventBody } from '../model/event';
+import type { FaultHandle, FaultProof, LeaseKey, LeaseView } from '../model/fault';
+import type { Judgement, ObjectiveResult, Verdict } from '../model/measurement';
+import type { CheckSpec, FailoverStep, FaultStep, Plan, RestoreStep } from '../model/plan';
+import type { CheckResult, DrillRecord, DrillState, PhaseRecord, RestoreRecord, StepRecord } from '../model/record';
+import type { FailoverResult, SalvageResult, Topology } from '../targets/ports';
+
+export interface DrillRef {
+  readonly drill: string;
+  readonly sequence: number;
+  readonly workflowId: string;
+  readonly runId: string;
+}
+
+export interface RegistrationRef {
+  readonly drill: string;
+  readonly sequence: number;
+  readonly registrationSha256: string;
+  readonly previousRegistrationSha256: string | null;
+  readonly registeredAt: string;
+}
+
+/** A running prober: where it listens and where its ledger lies. */
+export interface ProbeRef {
+  readonly socket: string;
+  readonly dir: string;
+  readonly table: string;
+}
+
+export interface WindowResult {
+  readonly good: boolean;
+  readonly reason: string;
+  readonly p99Ms: number | null;
+}
+
+/** Which good window to wait for. `after`: only windows that start after this subject's newest receipt of the given name. */
+export interface AwaitWindowInput {
+  readonly plan: Plan;
+  readonly probe: ProbeRef;
+  readonly windowMs: number;
+  readonly maxP99Ms: number;
+  readonly timeoutMs: number;
+  readonly mark: 'baseline' | null;
+}
+
+export interface InjectResult {
+  readonly facts: JsonObject;
+  readonly confirmed: FaultProof;
+  readonly lease: LeaseView;
+  /** Prober's monotonic clock, decimal strings: just before and just after. */
+  readonly aboutToNs: string;
+  readonly doneNs: string;
+}
+
+export interface RestoreInput {
+  readonly plan: Plan;
+  readonly drill: DrillRef;
+  readonly step: RestoreStep;
+  readonly probe: ProbeRef;
+  /** Facts of the fault step that did the damage, for `before-step`. */
+  readonly damage: InjectResult | null;
+}
+
+export interface VerifyResult {
+  readonly checks: readonly CheckResult[];
+  /** File with the RPO measurement, written beside the ledger. */
+  readonly rpoFile: string | null;
+}
+
+export interface RedundancyResult {
+  readonly regained: boolean;
+  readonly rejoined: readonly { readonly node: string; readonly method: string; readonly movedAside: string | null }[];
+  readonly salvages: readonly SalvageResult[];
+  readonly differences: readonly string[];
+}
+
+export interface JudgeInput {
+  readonly plan: Plan;
+  readonly drill: DrillRef;
+  readonly probe: ProbeRef | null;
+  readonly rpoFile: string | null;
+  readonly faults: readonly { readonly step: string; readonly fault: string; readonly confirmed: boolean; readonly endedEarly: boolean }[];
+  readonly restores: readonly RestoreRecord[];
+  readonly verification: readonly CheckResult[];
+  readonly redundancyRegained: boolean | null;
+  /** Reasons known to the workflow why nothing may pass: baseline not steady, step not executed, … */
+  readonly blocked: readonly string[];
+  readonly failed: readonly string[];
+}
+
+export interface JudgeResult {
+  readonly judgement: Judgement;
+  /** File with everything the judge made of the ledger; null when there was none. */
+  readonly measurementFile: string | null;
+}
+
+export interface SealInput {
+  readonly plan: Plan;
+  readonly planSha256: string;
+  readonly drill: DrillRef;
+  readonly registration: RegistrationRef;
+  readonly state: DrillState;
+  readonly startedBy: string;
+  readonly trigger: DrillRecord['trigger'];
+  readonly startedAt: string;
+  readonly judge: JudgeResult;
+  readonly probe: ProbeRef | null;
+  readonly rpoFile: string | null;
+  readonly leases: readonly LeaseView[];
+  readonly restores: readonly RestoreRecord[];
+  readonly phases: readonly PhaseRecord[];
+  readonly steps: readonly StepRecord[];
+  readonly readiness: readonly CheckResult[];
+  readonly verification: readonly CheckResult[];
+  readonly redundancy: RedundancyResult | null;
+  readonly redundancySkipped: string | null;
+  readonly people: DrillRecord['people'];
+  readonly left: readonly string[];
+}
+
+export interface SealResult {
+  readonly verdict: Verdict;
+  readonly objectives: readonly ObjectiveResult[];
+  readonly evidence: string;
+  readonly sealSha256: string;
+}
+
+export interface ControlActivities {
+  register(input: {
+    readonly plan: Plan;
+    readonly planSha256: string;
+    readonly owner: { readonly workflowId: string; readonly runId: string };
+    readonly startedBy: string;
+  }): Promise<RegistrationRef>;
+  recordEvents(input: { readonly plan: Pick<Plan, 'target'>; readonly drill: string; readonly events: readonly EventBody[] }): Promise<void>;
+  judge(input: JudgeInput): Promise<JudgeResult>;
+  seal(input: SealInput): Promise<SealResult>;
+  notify(input: { readonly drill: string; readonly state: DrillState; readonly verdict: Verdict; readonly evidence: string; readonly reasons: readonly string[] }): Promise<void>;
+}
+
+export interface SiteActivities {
+  checkReadiness(input: { readonly plan: Plan; readonly drill: DrillRef | null }): Promise<{ readonly checks: readonly CheckResult[]; readonly topology: Topology | null }>;
+  startProbe(input: { readonly plan: Plan; readonly drill: DrillRef }): Promise<ProbeRef>;
+  awaitWindow(input: AwaitWindowInput): Promise<WindowResult>;
+  /** Renews the drill's leases and the prober's until it is cancelled. */
+  hold(input: { readonly plan: Plan; readonly drill: DrillRef; readonly probe: ProbeRef | null }): Promise<void>;
+  stopProbe(input: { readonly probe: ProbeRef }): Promise<void>;
+  resolveFault(input: { readonly plan: Plan; readonly drill: DrillRef; readonly step: FaultStep }): Promise<FaultHandle>;
+  injectFault(input: { readonly plan: Plan; readonly key: LeaseKey; readonly handle: FaultHandle; readonly maxMs: number; readonly probe: ProbeRef }): Promise<InjectResult>;
+  failover(input: { readonly plan: Plan; readonly drill: DrillRef; readonly step: FailoverStep; readonly probe: ProbeRef }): Promise<FailoverResult>;
+  restore(input: RestoreInput): Promise<RestoreRecord>;
+  check(input: { readonly plan: Plan; readonly check: CheckSpec; readonly sandbox: string | null }): Promise<CheckResult>;
+  verify(input: { readonly plan: Plan; readonly drill: DrillRef; readonly probe: ProbeRef; readonly startTopology: Topology | null }): Promise<VerifyResult>;
+  restoreRedundancy(input: { readonly plan: Plan; readonly drill: DrillRef; readonly probe: ProbeRef | null; readonly before: Topology }): Promise<RedundancyResult>;
+  recordSkip(input: {
+    readonly schedule: string;
+    readonly home: string;
+    readonly target: string;
+    readonly scenario: string;
+    readonly dueAt: string;
+    readonly outcome: 'skipped' | 'missed';
+    readonly reason: string;
+  }): Promise<void>;
+}
+
+export interface UndoActivities {
+  /** Throws `undo_failed` while it is not proven gone; retried by the workflow, and by the guardian by itself. */
+  undoFault(input: { readonly plan: Pick<Plan, 'target'>; readonly key: LeaseKey; readonly handle: FaultHandle; readonly by: string; readonly probe: ProbeRef | null }): Promise<LeaseView>;
+  /** The lease as the guardian knows it now; null if it never heard of it. */
+  describeLease(input: { readonly plan: Pick<Plan, 'target'>; readonly key: LeaseKey }): Promise<LeaseView | null>;
+  removeSandbox(input: { readonly plan: Pick<Plan, 'target'>; readonly dir: string }): Promise<void>;
+}

@@ -1,0 +1,83 @@
+/**
+ * What one drill run knows and collects while it goes through its phases. Everything here is rebuilt by replay;
+ * nothing is measured here, because a duration taken from workflow time is not a measurement.
+ */
+import { log, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import type { DrillRef, InjectResult, ProbeRef, RegistrationRef } from '../activities/contract';
+import { present } from '../core/assert';
+import type { EventBody } from '../model/event';
+import type { LeaseKey, LeaseView } from '../model/fault';
+import type { Json } from '../model/json';
+import type { AnswerInput, DrillInput, HaltInput, OpenQuestion } from '../model/message';
+import type { CheckResult, DrillRecord, Phase, PhaseRecord, RestoreRecord, StepRecord } from '../model/record';
+import type { Topology } from '../targets/ports';
+import type { Hands } from './proxies';
+import { UndoStack } from './undo-stack';
+
+const LOG_LIMIT = 2_000;
+
+export class DrillContext {
+  readonly undo = new UndoStack();
+  readonly phases: PhaseRecord[] = [];
+  readonly steps = new Map<string, StepRecord>();
+  readonly leases = new Map<string, LeaseView>();
+  readonly injected = new Map<string, InjectResult>();
+  readonly readiness: CheckResult[] = [];
+  readonly restores: RestoreRecord[] = [];
+  readonly people: DrillRecord['people'][number][] = [];
+  readonly open = new Map<string, OpenQuestion>();
+  readonly answers = new Map<string, AnswerInput>();
+  readonly lines: { at: string; text: string }[] = [];
+  /** Reasons why nothing may pass, and reasons why the drill fails. */
+  readonly blocked: string[] = [];
+  readonly failed: string[] = [];
+  phase: Phase = 'register';
+  step: string | null = null;
+  halted: HaltInput | null = null;
+  registration: RegistrationRef | null = null;
+  probe: ProbeRef | null = null;
+  startTopology: Topology | null = null;
+  baselineP99Ms: number | null = null;
+  /** Why the method ended before its last step; null if it did not. */
+  methodEnded: string | null = null;
+  private events: EventBody[] = [];
+  private readonly eventAttempts = new Map<string, number>();
+
+  constructor(
+    readonly input: DrillInput,
+    readonly hands: Hands,
+  ) {}
+
+  get ref(): DrillRef {
+    const registration = present(this.registration, 'registration');
+    const info = workflowInfo();
+    return { drill: registration.drill, sequence: registration.sequence, workflowId: info.workflowId, runId: info.runId };
+  }
+
+  leaseKey(step: string): LeaseKey {
+    const info = workflowInfo();
+    return { workflowId: info.workflowId, runId: info.runId, step };
+  }
+
+  /** One line for whoever follows, and one event for the chain. */
+  say(step: string, kind: string, text: string, facts: { readonly [name: string]: Json } = {}): void {
+    const at = new Date().toISOString();
+    if (this.lines.length < LOG_LIMIT) this.lines.push({ at, text });
+    log.info(text);
+    setCurrentDetails(`**${this.phase}** · ${text}`);
+    const name = `${step} ${kind}`;
+    const attempt = (this.eventAttempts.get(name) ?? 0) + 1;
+    this.eventAttempts.set(name, attempt);
+    const drill = this.registration?.drill ?? '';
+    this.events.push({ drill, writer: 'workflow', step, kind, attempt, at, actor: this.input.startedBy, text, facts });
+  }
+
+  /** Writes the events collected so far. A store that is away does not stop a drill: the seal writes them again. */
+  async flushEvents(): Promise<void> {
+    const registration = this.registration;
+    if (registration === null || this.events.length === 0) return;
+    const events = this.events.map((event) => ({ ...event, drill: registration.drill }));
+    this.events = [];
+    await this.hands.control.recordEvents({ plan: { target: this.input.plan.target }, drill: registration.drill, events });
+  }
+}

@@ -1,0 +1,324 @@
+/**
+ * The drill: interprets one plan, phase by phase. Whatever happens in the method, heal runs; it cannot be cancelled.
+ * This file decides the order of things and nothing else: it measures nothing, touches nothing, and never throws away a number once registered.
+ */
+import { ApplicationFailure, CancellationScope, isCancellation, setHandler, workflowInfo } from '@temporalio/workflow';
+import type { JudgeResult, RedundancyResult, VerifyResult } from '../activities/contract';
+import { present } from '../core/assert';
+import type { LeaseView } from '../model/fault';
+import type { DrillInput, DrillResult } from '../model/message';
+import type { PlanStep } from '../model/plan';
+import type { DrillState, Phase, StepRecord } from '../model/record';
+import { DrillContext } from './drill-context';
+import { failureText } from './failure-text';
+import { healEntries } from './heal';
+import { answerUpdate, haltUpdate, progressQuery } from './messages';
+import { openHands } from './proxies';
+import { acceptAnswer, validateAnswer } from './questions';
+import { runSteps } from './steps';
+
+export async function drill(input: DrillInput): Promise<DrillResult> {
+  const context = new DrillContext(input, openHands(input.plan.target.site));
+  const method = new CancellationScope();
+  listen(context, method);
+  const startedAt = new Date().toISOString();
+  await CancellationScope.nonCancellable(() => register(context));
+
+  let state: DrillState = 'completed';
+  // Not a child of the root scope: leases must be renewed while a cancelled drill heals.
+  const holding = new CancellationScope({ cancellable: true, parent: new CancellationScope({ cancellable: false }) });
+  let held: Promise<void> = Promise.resolve();
+  try {
+    await method.run(async () => {
+      await ready(context);
+      context.probe = await context.hands.site.startProbe({ plan: input.plan, drill: context.ref });
+      held = holding.run(() => hold(context));
+      if (await baseline(context)) await phase(context, 'method', () => runSteps(context, input.plan.steps));
+    });
+  } catch (error) {
+    state = stateAfter(context, error);
+    context.methodEnded = context.halted === null ? failureText(error) : `halted by ${context.halted.by}: ${context.halted.reason}`;
+    context.say(context.phase, 'ended', `the method ended: ${context.methodEnded}`);
+  }
+  return CancellationScope.nonCancellable(async () => {
+    const healed = await heal(context);
+    if (!healed) state = 'unsafe';
+    const touched = context.probe !== null;
+    const verification = touched ? await verify(context) : null;
+    const redundancy = await restoreRedundancy(context, state);
+    holding.cancel();
+    await held;
+    if (context.probe !== null) await context.hands.site.stopProbe({ probe: context.probe });
+    const judged = await judge(context, state, verification, redundancy);
+    return seal(context, { state, startedAt, verification, redundancy, judged });
+  });
+}
+
+function listen(context: DrillContext, method: CancellationScope): void {
+  setHandler(progressQuery, () => ({
+    drill: context.registration?.drill ?? null,
+    sequence: context.registration?.sequence ?? null,
+    phase: context.phase,
+    step: context.step,
+    open: [...context.open.values()],
+    halted: context.halted,
+    log: context.lines,
+  }));
+  setHandler(
+    haltUpdate,
+    (halt) => {
+      if (context.halted !== null) return;
+      context.halted = halt;
+      context.say(context.phase, 'halt', `halted by ${halt.by}: ${halt.reason}`);
+      method.cancel();
+    },
+    {
+      validator: (halt) => {
+        if (halt.by === '' || halt.reason === '') throw ApplicationFailure.nonRetryable('a halt needs a name and a reason', 'usage');
+      },
+    },
+  );
+  setHandler(answerUpdate, (answer) => acceptAnswer(context, answer), { validator: (answer) => validateAnswer(context, answer) });
+}
+
+/** Runs one phase and keeps its record, whichever way it ends. Events are written at its end. */
+async function phase<T>(context: DrillContext, name: Phase, work: () => Promise<T>): Promise<T> {
+  context.phase = name;
+  context.step = null;
+  const startedAt = new Date().toISOString();
+  const end = (outcome: 'done' | 'failed', reason: string | null): void => {
+    context.phases.push({ phase: name, startedAt, endedAt: new Date().toISOString(), outcome, reason });
+  };
+  try {
+    const result = await work();
+    end('done', null);
+    return result;
+  } catch (error) {
+    end('failed', failureText(error));
+    throw error;
+  } finally {
+    await CancellationScope.nonCancellable(() => context.flushEvents());
+  }
+}
+
+function skip(context: DrillContext, name: Phase, reason: string): void {
+  const at = new Date().toISOString();
+  context.phases.push({ phase: name, startedAt: at, endedAt: at, outcome: 'skipped', reason });
+}
+
+async function register(context: DrillContext): Promise<void> {
+  const { plan, planSha256, startedBy } = context.input;
+  const info = workflowInfo();
+  const startedAt = new Date().toISOString();
+  context.registration = await context.hands.registrar.register({ plan, planSha256, owner: { workflowId: info.workflowId, runId: info.runId }, startedBy });
+  context.phases.push({ phase: 'register', startedAt, endedAt: new Date().toISOString(), outcome: 'done', reason: null });
+  context.say('register', 'registered', `${context.registration.drill} registered: ${plan.scenario.title} on ${plan.target.name}`, {
+    planSha256,
+    registrationSha256: context.registration.registrationSha256,
+  });
+}
+
+/** Throws `refused` with every reason when a single check does not hold. */
+async function ready(context: DrillContext): Promise<void> {
+  const result = await phase(context, 'ready', () => context.hands.site.checkReadiness({ plan: context.input.plan, drill: context.ref }));
+  context.startTopology = result.topology;
+  context.readiness.push(...result.checks);
+  const bad = result.checks.filter((check) => !check.ok);
+  for (const check of bad) context.failed.push(`not ready: ${check.name}: ${check.found}${check.hint === null ? '' : ` (${check.hint})`}`);
+  if (bad.length > 0) throw ApplicationFailure.nonRetryable(bad.map((check) => `${check.name}: ${check.found}`).join('; '), 'refused');
+  context.say('ready', 'ready', `ready: ${result.checks.length} checks hold`);
+}
+
+/** False when clients were not steady: nothing is injected then, and the drill is inconclusive. */
+async function baseline(context: DrillContext): Promise<boolean> {
+  const { plan } = context.input;
+  const result = await phase(context, 'baseline', () =>
+    context.hands.long(plan.steady.timeoutMs + 30_000).awaitWindow({
+      plan,
+      probe: present(context.probe, 'probe'),
+      windowMs: plan.steady.windowMs,
+      maxP99Ms: plan.steady.maxP99Ms,
+      timeoutMs: plan.steady.timeoutMs,
+      mark: 'baseline',
+    }),
+  );
+  context.baselineP99Ms = result.p99Ms;
+  context.say('baseline', 'baseline', result.good ? `steady: ${result.reason}` : `not steady: ${result.reason}`);
+  if (!result.good) {
+    context.blocked.push(`the baseline was not steady: ${result.reason}`);
+    context.methodEnded = 'the baseline was not steady; nothing was injected';
+  }
+  return result.good;
+}
+
+/** Renews leases until cancelled. It ends by cancellation only, which is no failure. */
+async function hold(context: DrillContext): Promise<void> {
+  const { plan } = context.input;
+  try {
+    await context.hands.long(plan.limits.maxDrillMs + 10 * 60_000).hold({ plan, drill: context.ref, probe: context.probe });
+  } catch (error) {
+    if (!isCancellation(error)) context.blocked.push(`leases were not renewed to the end: ${failureText(error)}`);
+  }
+}
+
+function stateAfter(context: DrillContext, error: unknown): DrillState {
+  if (context.halted !== null) return 'aborted';
+  if (isCancellation(error)) {
+    context.halted = { by: 'temporal', reason: 'the workflow was cancelled' };
+    return 'aborted';
+  }
+  return context.phase === 'ready' ? 'refused' : 'failed';
+}
+
+async function heal(context: DrillContext): Promise<boolean> {
+  return phase(context, 'heal', async () => {
+    const { plan } = context.input;
+    const healed = await healEntries(context, context.undo.newestFirst(null), 'heal');
+    for (const restore of context.restores) {
+      try {
+        await context.hands.undo.removeSandbox({ plan: { target: plan.target }, dir: restore.sandbox.dir });
+      } catch (error) {
+        context.say(restore.step, 'sandbox left', `sandbox ${restore.sandbox.dir} could not be removed: ${failureText(error)}`);
+        context.failed.push(`left behind: sandbox ${restore.sandbox.dir}`);
+      }
+    }
+    return healed;
+  });
+}
+
+async function verify(context: DrillContext): Promise<VerifyResult | null> {
+  const { plan } = context.input;
+  try {
+    return await phase(context, 'verify', () =>
+      context.hands.long(5 * 60_000).verify({ plan, drill: context.ref, probe: present(context.probe, 'probe'), startTopology: context.startTopology }),
+    );
+  } catch (error) {
+    context.blocked.push(`verification could not be completed: ${failureText(error)}`);
+    return null;
+  }
+}
+
+/** After a halt nothing more is done to the target than healing it; what is not redundant then is said in the record. */
+async function restoreRedundancy(context: DrillContext, state: DrillState): Promise<RedundancyResult | null> {
+  const before = context.startTopology;
+  const why = context.injected.size === 0 ? 'nothing was injected' : state === 'aborted' ? 'halted: healed, then stopped' : state === 'unsafe' ? 'a fault is not healed' : null;
+  if (before === null || why !== null) {
+    skip(context, 'restore redundancy', why ?? 'the starting topology is not known');
+    return null;
+  }
+  try {
+    const result = await phase(context, 'restore redundancy', () =>
+      context.hands.long(10 * 60_000).restoreRedundancy({ plan: context.input.plan, drill: context.ref, probe: context.probe, before }),
+    );
+    context.say('restore redundancy', 'redundant', result.regained ? 'the starting topology stands again' : `not as before: ${result.differences.join('; ')}`);
+    return result;
+  } catch (error) {
+    context.failed.push(`redundancy was not regained: ${failureText(error)}`);
+    return null;
+  }
+}
+
+/** What went wrong with the drill itself, as reasons for the judge: `blocked` forbids a pass, `failed` is a fail. */
+function reasons(context: DrillContext, state: DrillState): { readonly blocked: readonly string[]; readonly failed: readonly string[] } {
+  const blocked = [...context.blocked];
+  if (context.methodEnded !== null) blocked.push(`not every step was executed: ${context.methodEnded}`);
+  if (state === 'refused') return { blocked: [...blocked, ...context.failed], failed: [] };
+  return { blocked, failed: context.failed };
+}
+
+async function judge(context: DrillContext, state: DrillState, verification: VerifyResult | null, redundancy: RedundancyResult | null): Promise<JudgeResult> {
+  const why = reasons(context, state);
+  return phase(context, 'judge', () =>
+    context.hands.control.judge({
+      plan: context.input.plan,
+      drill: context.ref,
+      probe: context.probe,
+      rpoFile: verification?.rpoFile ?? null,
+      faults: [...context.injected].map(([step, injected]) => {
+        const lease = context.leases.get(step) ?? injected.lease;
+        return { step, fault: lease.handle.fault, confirmed: injected.confirmed.holds, endedEarly: lease.endedBy === 'expired' || lease.endedBy === 'halted' };
+      }),
+      restores: context.restores,
+      verification: verification?.checks ?? [],
+      redundancyRegained: redundancy?.regained ?? null,
+      ...why,
+    }),
+  );
+}
+
+interface Outcome {
+  readonly state: DrillState;
+  readonly startedAt: string;
+  readonly verification: VerifyResult | null;
+  readonly redundancy: RedundancyResult | null;
+  readonly judged: JudgeResult;
+}
+
+async function seal(context: DrillContext, outcome: Outcome): Promise<DrillResult> {
+  const { plan, planSha256, startedBy, trigger } = context.input;
+  const { state, judged } = outcome;
+  const leases = [...context.leases.values()];
+  const unhealed = leases.filter((lease) => context.undo.newestFirst(null).some((entry) => entry.step === lease.key.step));
+  context.say('seal', 'verdict', `verdict: ${judged.judgement.verdict} (${state})`);
+  const sealed = await phase(context, 'seal', async () => {
+    await context.flushEvents();
+    return context.hands.control.seal({
+      plan,
+      planSha256,
+      drill: context.ref,
+      registration: present(context.registration, 'registration'),
+      state,
+      startedBy,
+      trigger,
+      startedAt: outcome.startedAt,
+      judge: judged,
+      probe: context.probe,
+      rpoFile: outcome.verification?.rpoFile ?? null,
+      leases,
+      restores: context.restores,
+      phases: context.phases,
+      steps: [...context.steps.values(), ...notExecuted(context)],
+      readiness: context.readiness,
+      verification: outcome.verification?.checks ?? [],
+      redundancy: outcome.redundancy,
+      redundancySkipped: outcome.redundancy === null ? (context.phases.find((p) => p.phase === 'restore redundancy')?.reason ?? 'not reached') : null,
+      people: context.people,
+      left: leftBehind(context, unhealed, outcome.redundancy),
+    });
+  });
+  const reasonsShown = judged.judgement.reasons;
+  context.phase = 'notify';
+  await context.hands.control.notify({ drill: context.ref.drill, state, verdict: sealed.verdict, evidence: sealed.evidence, reasons: reasonsShown });
+  return {
+    drill: context.ref.drill,
+    sequence: context.ref.sequence,
+    state,
+    verdict: sealed.verdict,
+    objectives: sealed.objectives,
+    faults: leases.map((lease) => ({ fault: lease.handle.fault, confirmed: lease.confirmed?.holds ?? false, healed: !unhealed.includes(lease) })),
+    evidence: sealed.evidence,
+    reasons: reasonsShown,
+    unhealed,
+  };
+}
+
+/** Steps of the plan that were never started, nested ones included. */
+function notExecuted(context: DrillContext): StepRecord[] {
+  const flat = (steps: readonly PlanStep[]): PlanStep[] => steps.flatMap((step) => (step.kind === 'parallel' ? [step, ...step.branches.flatMap(flat)] : [step]));
+  const reason = context.methodEnded ?? 'the drill ended before';
+  return flat(context.input.plan.steps)
+    .filter((step) => !context.steps.has(step.id))
+    .map((step) => ({ id: step.id, kind: step.kind, title: step.title, outcome: 'not executed', reason, actor: 'nobody', startedAt: null, endedAt: null, output: null }));
+}
+
+function leftBehind(context: DrillContext, unhealed: readonly LeaseView[], redundancy: RedundancyResult | null): string[] {
+  const left = unhealed.map((lease) => `${lease.handle.fault} (${lease.key.step}) is not proven gone; by hand: ${lease.handle.manualUndo.join(' && ')}`);
+  if (redundancy !== null) {
+    left.push(...redundancy.differences);
+    for (const { node, movedAside } of redundancy.rejoined) if (movedAside !== null) left.push(`${node}'s old data directory, moved aside to ${movedAside}`);
+    for (const salvage of redundancy.salvages) left.push(`${salvage.node}'s diverged WAL (${salvage.divergedBytes} bytes) in ${salvage.directory}`);
+  } else if (context.injected.size > 0) {
+    left.push('redundancy was not restored by this drill');
+  }
+  return left;
+}

@@ -1,0 +1,191 @@
+/** One function per kind of step. A step either does what it says, or throws; `null` output means it has nothing to show. */
+import { ApplicationFailure, CancellationScope, sleep } from '@temporalio/workflow';
+import { unreachable } from '../core/assert';
+import { formatMs } from '../core/units';
+import type { Json } from '../model/json';
+import type { CheckStep, FailoverStep, FaultStep, GateStep, HealStep, ManualStep, PlanStep, RestoreStep, WaitStep } from '../model/plan';
+import type { DrillContext } from './drill-context';
+import { healEntries } from './heal';
+import { ask } from './questions';
+import { failureText } from './failure-text';
+
+export interface StepOutput {
+  readonly output: Json;
+  readonly actor: string;
+}
+
+const done = (output: Json, actor = 'gameday'): StepOutput => ({ output, actor });
+
+/** Runs steps in order, recording each. The first failure ends the list and is thrown on. */
+export async function runSteps(context: DrillContext, steps: readonly PlanStep[]): Promise<void> {
+  for (const step of steps) {
+    context.step = step.id;
+    const startedAt = new Date().toISOString();
+    const base = { id: step.id, kind: step.kind, title: step.title, startedAt };
+    context.say(step.id, 'started', `${step.id}: ${step.title}`);
+    try {
+      const result = await runStep(context, step);
+      context.steps.set(step.id, { ...base, outcome: 'done', reason: null, actor: result.actor, endedAt: new Date().toISOString(), output: result.output });
+    } catch (error) {
+      const reason = context.halted === null ? failureText(error) : `halted by ${context.halted.by}: ${context.halted.reason}`;
+      context.steps.set(step.id, { ...base, outcome: 'failed', reason, actor: 'gameday', endedAt: new Date().toISOString(), output: null });
+      context.say(step.id, 'failed', `${step.id} failed: ${reason}`);
+      throw error;
+    }
+  }
+}
+
+async function runStep(context: DrillContext, step: PlanStep): Promise<StepOutput> {
+  switch (step.kind) {
+    case 'fault':
+      return faultStep(context, step);
+    case 'wait':
+      return waitStep(context, step);
+    case 'failover':
+      return failoverStep(context, step);
+    case 'restore':
+      return restoreStep(context, step);
+    case 'check':
+      return checkStep(context, step);
+    case 'heal':
+      return healStep(context, step);
+    case 'note':
+      context.say(step.id, 'note', step.text);
+      return done(step.text);
+    case 'manual':
+      return manualStep(context, step);
+    case 'gate':
+      return gateStep(context, step);
+    case 'parallel':
+      return parallelStep(context, step.branches);
+    default:
+      return unreachable(step, 'step');
+  }
+}
+
+async function faultStep(context: DrillContext, step: FaultStep): Promise<StepOutput> {
+  const { plan } = context.input;
+  const probe = requireProbe(context);
+  const handle = await context.hands.site.resolveFault({ plan, drill: context.ref, step });
+  // Pushed before the inject is scheduled: an inject that timed out may have happened.
+  context.undo.push({ step: step.id, handle });
+  context.say(step.id, 'injecting', handle.preview, { fault: handle.fault });
+  const maxMs = Math.min(step.maxMs, plan.limits.faultMaxMs);
+  const result = await context.hands.careful.injectFault({ plan, key: context.leaseKey(step.id), handle, maxMs, probe });
+  context.injected.set(step.id, result);
+  context.leases.set(step.id, result.lease);
+  if (!result.confirmed.holds) {
+    context.blocked.push(`fault ${step.id} could not be shown to bite: ${result.confirmed.by}`);
+    context.say(step.id, 'unconfirmed', `not confirmed: ${result.confirmed.by}`);
+  } else {
+    context.say(step.id, 'confirmed', `bites: ${result.confirmed.by}`, result.confirmed.facts);
+  }
+  return done({ preview: handle.preview, confirmed: result.confirmed.holds, by: result.confirmed.by, facts: result.facts });
+}
+
+async function waitStep(context: DrillContext, step: WaitStep): Promise<StepOutput> {
+  if (step.wait.kind === 'for') {
+    await sleep(step.wait.ms);
+    return done(null);
+  }
+  const { plan } = context.input;
+  const steady = plan.steady;
+  const recovering = step.wait.kind === 'recovered';
+  const windowMs = recovering ? steady.recoveryWindowMs : steady.windowMs;
+  const maxP99Ms = recovering ? recoveryLimitMs(context) : Math.max(steady.maxP99Ms, steady.recoveryFloorMs);
+  const result = await context.hands.long(step.wait.timeoutMs + 30_000).awaitWindow({
+    plan,
+    probe: requireProbe(context),
+    windowMs,
+    maxP99Ms,
+    timeoutMs: step.wait.timeoutMs,
+    mark: recovering ? null : 'baseline',
+  });
+  if (!result.good) throw ApplicationFailure.nonRetryable(`clients were not ${step.wait.kind} within ${formatMs(step.wait.timeoutMs)}: ${result.reason}`, 'step_failed');
+  if (!recovering) context.baselineP99Ms = result.p99Ms;
+  context.say(step.id, 'window', `${step.wait.kind}: ${result.reason}`);
+  return done({ p99Ms: result.p99Ms, reason: result.reason });
+}
+
+/** max(factor × baseline, floor), as the plan says. */
+export function recoveryLimitMs(context: DrillContext): number {
+  const { steady } = context.input.plan;
+  return Math.max(steady.recoveryFactor * (context.baselineP99Ms ?? 0), steady.recoveryFloorMs);
+}
+
+async function failoverStep(context: DrillContext, step: FailoverStep): Promise<StepOutput> {
+  const result = await context.hands
+    .long(step.timeoutMs + 15_000)
+    .failover({ plan: context.input.plan, drill: context.ref, step, probe: requireProbe(context) });
+  context.say(step.id, 'failed over', `${result.to} is the primary, timeline ${result.timeline}, epoch ${result.epoch}`, { to: result.to, timeline: result.timeline });
+  return done({ ...result, candidates: result.candidates.map((candidate) => ({ ...candidate })) });
+}
+
+async function restoreStep(context: DrillContext, step: RestoreStep): Promise<StepOutput> {
+  const damage = step.to.kind === 'before-step' ? (context.injected.get(step.to.step) ?? null) : null;
+  const record = await context.hands
+    .long(step.timeoutMs + 30_000)
+    .restore({ plan: context.input.plan, drill: context.ref, step, probe: requireProbe(context), damage });
+  context.restores.push(record);
+  context.say(step.id, 'restored', `landed at ${record.landed.lsn}: ${record.ledgerBefore} ledger writes before the target, ${record.under} missing, ${record.over} too many`);
+  const wrong = record.checks.filter((check) => !check.ok);
+  for (const check of wrong) context.failed.push(`restore ${step.id}: ${check.name}: ${check.found}`);
+  return done({ landed: record.landed.lsn, under: record.under, over: record.over, segments: record.segments });
+}
+
+async function checkStep(context: DrillContext, step: CheckStep): Promise<StepOutput> {
+  const sandbox = context.restores.at(-1)?.sandbox.dir ?? null;
+  const result = await context.hands.long(step.check.withinMs + 60_000).check({ plan: context.input.plan, check: step.check, sandbox });
+  if (!result.ok) throw ApplicationFailure.nonRetryable(`${step.title}: found ${result.found}, expected ${result.expected}`, 'step_failed');
+  context.say(step.id, 'checked', `${step.title}: ${result.found}`);
+  return done({ found: result.found });
+}
+
+async function healStep(context: DrillContext, step: HealStep): Promise<StepOutput> {
+  // A halt while healing must not interrupt it: the fault would stand half undone.
+  const healed = await CancellationScope.nonCancellable(() => healEntries(context, context.undo.newestFirst(step.steps), `step ${step.id}`));
+  if (!healed) throw ApplicationFailure.nonRetryable('a fault could not be undone', 'undo_failed');
+  return done(null);
+}
+
+async function manualStep(context: DrillContext, step: ManualStep): Promise<StepOutput> {
+  const answer = await ask(context, step);
+  if (answer === null) throw ApplicationFailure.nonRetryable(`${step.owner} did not report the step done within ${formatMs(step.timeoutMs)}`, 'step_failed');
+  const actor = answer === 'noticed' ? 'noticed by its check' : answer.by;
+  context.say(step.id, 'answered', `${step.id} done (${actor})`);
+  return done({ answer: 'done', by: actor }, actor);
+}
+
+async function gateStep(context: DrillContext, step: GateStep): Promise<StepOutput> {
+  const answer = await ask(context, step);
+  if (answer === null || answer === 'noticed') throw ApplicationFailure.nonRetryable(`${step.owner} did not decide within ${formatMs(step.timeoutMs)}`, 'step_failed');
+  context.say(step.id, 'answered', `${answer.by} says ${answer.answer}`);
+  if (answer.answer === 'no-go') {
+    context.halted = { by: answer.by, reason: `no-go at ${step.id}${answer.note === null ? '' : `: ${answer.note}`}` };
+    throw ApplicationFailure.nonRetryable(`${answer.by} said no-go`, 'halted');
+  }
+  return done({ answer: 'go', by: answer.by }, answer.by);
+}
+
+async function parallelStep(context: DrillContext, branches: readonly (readonly PlanStep[])[]): Promise<StepOutput> {
+  // One scope for all branches: the first failure cancels the others, and all have ended before it is thrown on.
+  await CancellationScope.cancellable(async () => {
+    const scope = CancellationScope.current();
+    const failures: unknown[] = [];
+    await Promise.all(
+      branches.map((branch) =>
+        runSteps(context, branch).catch((error: unknown) => {
+          failures.push(error);
+          scope.cancel();
+        }),
+      ),
+    );
+    if (failures.length > 0) throw failures[0];
+  });
+  return done(null);
+}
+
+function requireProbe(context: DrillContext): NonNullable<DrillContext['probe']> {
+  if (context.probe === null) throw ApplicationFailure.nonRetryable('no prober runs', 'step_failed');
+  return context.probe;
+}
