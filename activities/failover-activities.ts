@@ -1,0 +1,87 @@
+/** Failover and redundancy: asked of the controller, with the prober's receipts around every instant. */
+import { openTarget } from '../targets/open-target';
+import type { FailoverResult, SalvageResult, Topology } from '../targets/ports';
+import { GamedayError, messageOf } from '../core/errors';
+import { canonicalJson } from '../core/canonical-json';
+import type { RedundancyResult, SiteActivities } from './contract';
+import { stamp, stepToken, withHeartbeat } from './open-drill';
+
+export async function failover({ plan, step, probe }: Parameters<SiteActivities['failover']>[0]): Promise<FailoverResult> {
+  const { controller } = openTarget(plan.target);
+  return withHeartbeat((signal) =>
+    controller.failover({
+      token: stepToken(step.id),
+      candidate: step.candidate,
+      timeoutMs: step.timeoutMs,
+      signal,
+      on: async (name, phase) => {
+        await stamp(probe, name, phase, step.id);
+      },
+    }),
+  );
+}
+
+/** Rejoins or rebuilds what does not stream, then compares the topology with the one at the start. */
+export async function restoreRedundancy({ plan, probe, before }: Parameters<SiteActivities['restoreRedundancy']>[0]): Promise<RedundancyResult> {
+  const { controller } = openTarget(plan.target);
+  return withHeartbeat(async (signal) => {
+    await stamp(probe, 'redundant', 'about-to', 'target');
+    const rejoined: RedundancyResult['rejoined'][number][] = [];
+    const salvages: SalvageResult[] = [];
+    const failures: string[] = [];
+    const now = await controller.topology();
+    for (const { name } of plan.target.nodes) {
+      if (name === now.primary || (now.replication[name] ?? '') !== '') continue;
+      try {
+        const started = await controller.startNode(name);
+        if (started.salvage !== null) salvages.push(started.salvage);
+        const result = await controller.rejoin(name, { timeoutMs: 5 * 60_000, signal });
+        rejoined.push({ node: name, method: result.method, movedAside: result.movedAside });
+      } catch (error) {
+        signal.throwIfAborted();
+        failures.push(`${name} could not be rejoined: ${messageOf(error)}`);
+      }
+    }
+    const after = await settled(() => controller.topology(), before, signal);
+    const differences = [...failures, ...topologyDifferences(before, after)];
+    await stamp(probe, 'redundant', 'done', 'target', { regained: differences.length === 0 });
+    return { regained: differences.length === 0, rejoined, salvages, differences };
+  });
+}
+
+/** A standby's sync state settles a moment after it streams: the comparison is repeated for at most 20 s. */
+async function settled(read: () => Promise<Topology>, before: Topology, signal: AbortSignal): Promise<Topology> {
+  let topology = await read();
+  for (let tries = 0; tries < 40 && topologyDifferences(before, topology).length > 0; tries += 1) {
+    signal.throwIfAborted();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    topology = await read();
+  }
+  return topology;
+}
+
+/**
+ * What differs between two topologies, in words. Which node is primary may differ after a failover; that everything is
+ * redundant in the same degree, with the same settings and slots, may not.
+ */
+export function topologyDifferences(before: Topology, after: Topology): string[] {
+  const found: string[] = [];
+  const count = (topology: Topology): number => Object.keys(topology.replication).length;
+  if (after.primary === null) found.push('no primary');
+  if (count(after) < count(before)) found.push(`${count(after)} standbys stream, ${count(before)} did at the start`);
+  for (const node of after.nodes) if (!node.up) found.push(`${node.node} is down: ${node.error ?? 'no reason given'}`);
+  if (after.routed.length !== 1 || after.routed[0] !== after.primary) found.push(`the router leads to ${after.routed.join(', ') || 'nobody'}, the primary is ${after.primary ?? 'nobody'}`);
+  for (const [node, settings] of Object.entries(before.settings)) {
+    for (const [name, value] of Object.entries(settings)) {
+      const now = after.settings[node]?.[name];
+      if (now !== value) found.push(`${node}: ${name} is ${now ?? 'unknown'}, was ${value}`);
+    }
+  }
+  if (canonicalJson(before.slots) !== canonicalJson(after.slots)) found.push(`replication slots are ${canonicalJson(after.slots)}, were ${canonicalJson(before.slots)}`);
+  return found;
+}
+
+export function requirePrimary(topology: Topology): string {
+  if (topology.primary === null) throw new GamedayError('step_failed', 'no primary is up');
+  return topology.primary;
+}

@@ -1,0 +1,101 @@
+/** The prober's life: started by the supervisor, attached to here, kept alive by the drill's hold, never a child of a worker. */
+import { Context } from '@temporalio/activity';
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { sleep, until } from '../core/clock';
+import { GamedayError, messageOf } from '../core/errors';
+import { writeFileDurably } from '../core/files';
+import { homePaths } from '../core/home';
+import { RENEW_EVERY_MS } from '../model/constants';
+import { openProber } from '../probe/client';
+import type { ProberConfig, WindowAnswer } from '../probe/contract';
+import { launchProber } from '../probe/launch';
+import type { ProbeRef, SiteActivities, WindowResult } from './contract';
+import { guardianOf, proberOf, stamp, withHeartbeat, type Hand } from './open-drill';
+
+/** The prober ends itself when nobody renewed for this long: two worker restarts' worth. */
+const PROBER_LEASE_MS = 90_000;
+
+export async function startProbe(hand: Hand, { plan, drill }: Parameters<SiteActivities['startProbe']>[0]): Promise<ProbeRef> {
+  const { target } = plan;
+  const dir = join(homePaths(hand.home).probes, `${target.name}-${drill.drill}`);
+  const config: ProberConfig = {
+    drill: drill.drill,
+    dir,
+    socket: join(target.runDir, `prober-${drill.drill}.sock`),
+    entry: target.entry,
+    role: target.roles.probe,
+    table: `probe_${drill.drill.replace('-', '_')}`,
+    settings: plan.probe,
+    nodes: target.nodes.map(({ name, host, port }) => ({ name, host, port })),
+    observe: target.roles.observe,
+    leaseMs: PROBER_LEASE_MS,
+  };
+  const probe: ProbeRef = { socket: config.socket, dir, table: config.table };
+  const prober = openProber(config.socket);
+  const attached = await prober.status().catch(() => null);
+  if (attached !== null) return probe;
+  if (!existsSync(join(dir, 'config.json'))) {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    writeFileDurably(join(dir, 'config.json'), JSON.stringify(config, null, 2));
+  }
+  await launchProber(target.runDir, `prober-${drill.drill}`, join(dir, 'config.json'));
+  await until(async () => ((await prober.status()).acked > 0 ? true : null), {
+    timeoutMs: 30_000,
+    everyMs: 100,
+    onTimeout: (last) => new GamedayError('prober_unreachable', `the prober did not get one write acknowledged within 30 s${last === null ? '' : `: ${messageOf(last)}`}`),
+  });
+  return probe;
+}
+
+export async function awaitWindow({ probe, windowMs, maxP99Ms, timeoutMs, mark, plan }: Parameters<SiteActivities['awaitWindow']>[0]): Promise<WindowResult> {
+  return withHeartbeat(async (signal) => {
+    const prober = proberOf(probe);
+    if (mark !== null) await stamp(probe, mark, 'about-to', mark);
+    let last: WindowAnswer | null = null;
+    try {
+      const answer = await until(
+        async () => {
+          last = await prober.window({ windowMs, successRatio: plan.steady.successRatio, maxP99Ms, after: null });
+          return last.good ? last : null;
+        },
+        { timeoutMs, everyMs: 100, signal, onTimeout: (error) => new GamedayError('step_failed', error === null ? 'no good window' : messageOf(error)) },
+      );
+      if (mark !== null) await stamp(probe, mark, 'done', mark, { p99Ms: answer.p99Ms });
+      return { good: true, reason: answer.reason, p99Ms: answer.p99Ms };
+    } catch (error) {
+      signal.throwIfAborted();
+      const seen = last as WindowAnswer | null;
+      return { good: false, reason: seen === null ? messageOf(error) : seen.reason, p99Ms: seen?.p99Ms ?? null };
+    }
+  });
+}
+
+/**
+ * One per drill: renews the guardian's leases and the prober's. Each renewal first confirms that this very run is RUNNING;
+ * when it cannot tell, or it is not, nothing is renewed and the leases run out by themselves.
+ */
+export async function hold(hand: Hand, { plan, drill, probe }: Parameters<SiteActivities['hold']>[0]): Promise<void> {
+  const guardian = guardianOf(plan.target);
+  await withHeartbeat(async (signal) => {
+    for (;;) {
+      const running = await hand.isRunning(drill.workflowId, drill.runId).catch(() => false);
+      if (running) {
+        await guardian.renew({ workflowId: drill.workflowId, runId: drill.runId, ttlMs: plan.limits.leaseTtlMs }).catch(() => undefined);
+        if (probe !== null) await proberOf(probe).renew().catch(() => undefined);
+      }
+      Context.current().heartbeat(running);
+      await sleep(RENEW_EVERY_MS, signal);
+    }
+  });
+}
+
+export async function stopProbe({ probe }: Parameters<SiteActivities['stopProbe']>[0]): Promise<void> {
+  const prober = proberOf(probe);
+  try {
+    await prober.stop();
+  } catch (error) {
+    // Gone already (its lease ran out, or an earlier attempt stopped it): the ledger on disk is what counts.
+    if (!(error instanceof GamedayError) || error.code !== 'prober_unreachable') throw error;
+  }
+}

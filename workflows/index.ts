@@ -1,0 +1,4 @@
+/** Every workflow type a worker can run; the entry of the workflow bundle. */
+export { drill } from './drill';
+export { readiness } from './readiness';
+export { scheduleGuard } from './schedule-guard';
