@@ -1,0 +1,138 @@
+/** What a drill teaches, as rules over its record: each finding is a fact with a severity, never an opinion. Pure; owners and due dates are set by people later. */
+import { formatMs } from '../core/units';
+import type { Interval } from '../model/measurement';
+import type { DrillRecord, RecordFinding } from '../model/record';
+
+/** The RTO that the controller's live settings predict, and the formula it came from. */
+export interface PredictedBand extends Interval {
+  readonly formula: string;
+}
+
+type Facts = Omit<DrillRecord, 'findings'>;
+type Found = { readonly severity: RecordFinding['severity']; readonly text: string };
+
+const RANK = { high: 0, medium: 1, low: 2 } as const;
+/** Redundancy regained later than this after the outage began is a finding: the time in which a second failure would have been fatal. */
+const LATE_REDUNDANCY_MS = 10 * 60_000;
+
+/** Findings of one drill, worst first, numbered `F1`, `F2`, …: the same record always yields the same list. */
+export function findingsOf(record: Facts, band: PredictedBand | null): readonly RecordFinding[] {
+  const found = [
+    ...unhealed(record),
+    ...missedObjectives(record),
+    ...losses(record),
+    ...unconfirmed(record),
+    ...redundancy(record),
+    ...failedChecks(record),
+    ...steps(record),
+    ...restores(record),
+    ...predicted(record, band),
+  ];
+  return found
+    .map((finding, at) => ({ finding, at }))
+    .sort((a, b) => RANK[a.finding.severity] - RANK[b.finding.severity] || a.at - b.at)
+    .map(({ finding }, at) => ({ id: `F${at + 1}`, severity: finding.severity, text: finding.text, owner: null, due: null }));
+}
+
+function unhealed(record: Facts): readonly Found[] {
+  return record.faults
+    .filter(({ healed }) => !healed)
+    .map(({ fault, step }) => ({ severity: 'high', text: `fault ${fault} (step ${step}) is not proven gone; see the manual commands` }));
+}
+
+function missedObjectives(record: Facts): readonly Found[] {
+  return record.judgement.objectives
+    .filter(({ verdict }) => verdict !== 'pass')
+    .map(({ objective, verdict, reason }) => ({
+      severity: verdict === 'fail' ? ('high' as const) : ('medium' as const),
+      text: `objective ${objective.name.replaceAll('_', ' ')} is ${verdict}: ${reason}`,
+    }));
+}
+
+function losses(record: Facts): readonly Found[] {
+  const found: Found[] = [];
+  const { rpo } = record;
+  if (!('notRecorded' in rpo)) {
+    if (rpo.holes > 0)
+      found.push({ severity: 'high', text: `${rpo.holes} lost writes lie before kept ones on one timeline: history has holes` });
+    if (rpo.splitBrainWrites > 0)
+      found.push({ severity: 'high', text: `${rpo.splitBrainWrites} writes were acknowledged by the old primary after the fork` });
+    if (rpo.lost > 0) found.push({ severity: 'high', text: `${rpo.lost} acknowledged writes are missing on ${rpo.joinedOn}` });
+    if (rpo.phantoms + rpo.duplicates > 0)
+      found.push({ severity: 'medium', text: `${rpo.phantoms} rejected writes are present, ${rpo.duplicates} are present twice` });
+    for (const { node, missing, extra } of rpo.replicas) {
+      if (missing + extra > 0)
+        found.push({
+          severity: 'medium',
+          text: `replica ${node} differs from ${rpo.joinedOn}: ${missing} rows missing, ${extra} too many`,
+        });
+    }
+  }
+  for (const { nodes } of record.splitBrain)
+    found.push({ severity: 'high', text: `${nodes.join(' and ')} were writable at the same time` });
+  return found;
+}
+
+function unconfirmed(record: Facts): readonly Found[] {
+  return record.faults
+    .filter(({ confirmed }) => !confirmed)
+    .map(({ fault, step }) => ({ severity: 'medium', text: `fault ${fault} (step ${step}) could not be shown to bite` }));
+}
+
+function redundancy(record: Facts): readonly Found[] {
+  const { redundancy: regained } = record;
+  if ('notRecorded' in regained) return [];
+  if (!regained.regained)
+    return [{ severity: 'high', text: `the starting topology does not stand again: ${regained.differences.join('; ')}` }];
+  const after = regained.regainedAfterMs;
+  if (after === null || after.lowMs <= LATE_REDUNDANCY_MS) return [];
+  return [
+    {
+      severity: 'medium',
+      text: `redundancy was regained only after ${formatMs(after.highMs)}; a second fault before that had no standby to go to`,
+    },
+  ];
+}
+
+function failedChecks(record: Facts): readonly Found[] {
+  return record.verification
+    .filter(({ ok }) => !ok)
+    .map(({ name, found, expected }) => ({
+      severity: 'high',
+      text: `check ${name} does not hold afterwards: ${found}, expected ${expected}`,
+    }));
+}
+
+function steps(record: Facts): readonly Found[] {
+  return record.steps
+    .filter(({ outcome }) => outcome !== 'done')
+    .map(({ id, outcome, reason }) => ({
+      severity: outcome === 'failed' ? ('high' as const) : ('medium' as const),
+      text: `step ${id} ${outcome === 'failed' ? 'failed' : 'was not executed'}: ${reason ?? 'no reason recorded'}`,
+    }));
+}
+
+function restores(record: Facts): readonly Found[] {
+  return record.restores.flatMap(({ step, under, over, checks, sandbox }) => {
+    const found: Found[] = [];
+    if (under + over > 0)
+      found.push({ severity: 'high', text: `restore ${step} missed its point: ${under} transactions too few, ${over} too many` });
+    for (const { name, ok, found: was } of checks)
+      if (!ok) found.push({ severity: 'high', text: `restore ${step}: check ${name} does not hold: ${was}` });
+    if (!sandbox.removed) found.push({ severity: 'low', text: `the sandbox of restore ${step} still stands at ${sandbox.dir}` });
+    return found;
+  });
+}
+
+function predicted(record: Facts, band: PredictedBand | null): readonly Found[] {
+  if (band === null || 'notRecorded' in record.rto || record.rto.rto === null) return [];
+  const { lowMs, highMs } = record.rto.rto;
+  if (highMs >= band.lowMs && lowMs <= band.highMs) return [];
+  const side = highMs < band.lowMs ? 'faster' : 'slower';
+  return [
+    {
+      severity: 'medium',
+      text: `RTO is ${side} than the settings predict (${formatMs(band.lowMs)} to ${formatMs(band.highMs)}: ${band.formula})`,
+    },
+  ];
+}

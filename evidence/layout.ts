@@ -1,0 +1,24 @@
+/** Names of the files in an evidence bundle, and which of them the seal covers. Pure: no I/O, so that the writer, the verifier and the reader cannot disagree. */
+
+export const SEAL_FILE = 'seal.dsse.json';
+export const REGISTRATION_FILE = 'registration.dsse.json';
+export const PLAN_FILE = 'plan.json';
+export const RECORD_FILE = 'record.json';
+export const EVENTS_FILE = 'events.jsonl';
+export const REPORT_HTML_FILE = 'report.html';
+export const REPORT_MARKDOWN_FILE = 'report.md';
+export const SUMS_FILE = 'SHA256SUMS';
+export const VERIFY_FILE = 'VERIFY.txt';
+export const PUBLIC_KEY_FILE = 'keys/signing.pub.pem';
+/** The most files one bundle may hold; more is a defect, not evidence. */
+export const MAX_BUNDLE_FILES = 10_000;
+
+/** Files that come into being with or after the seal, and so cannot be under it. */
+export function isOutsideSeal(name: string): boolean {
+  return name === SEAL_FILE || name === 'seal.sigstore.json' || name.startsWith('signoffs/');
+}
+
+/** A name that may stand in a bundle: relative, forward slashes, no climbing, no white space, so that `sha256sum` reads it as it is. */
+export function isBundleName(name: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/.test(name) && name.length <= 200;
+}

@@ -1,0 +1,242 @@
+/**
+ * The published format of `record.json`: a zod schema whose type is asserted equal to the model's, and the JSON Schema made from it
+ * (`docs/record.schema.json`). It must never accept an unknown field: a reader would not know what it means.
+ */
+import { z } from 'zod';
+import { GamedayError } from '../core/errors';
+import type { Json } from '../model/json';
+import type { DrillRecord } from '../model/record';
+
+const list = <T extends z.ZodType>(item: T) => z.array(item).readonly();
+const json: z.ZodType<Json> = z.json() as z.ZodType<Json>;
+const labels = z.record(z.string(), json);
+const time = z.string().describe('RFC 3339 UTC, nanoseconds where known');
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const notRecorded = z.strictObject({ notRecorded: z.string().min(1).describe('why the fact is missing') });
+const maybe = <T extends z.ZodType>(value: T) => z.union([value, notRecorded]);
+const count = z.number().int().nonnegative();
+const ms = z.number().describe('milliseconds');
+
+const interval = z.strictObject({ lowMs: ms, highMs: ms }).describe('the truth lies within, in milliseconds');
+const verdict = z.enum(['pass', 'fail', 'marginal', 'inconclusive']);
+const percentiles = z.strictObject({ count, p50Ms: ms, p99Ms: ms, maxMs: ms });
+const phaseLatency = z.strictObject({
+  phase: z.enum(['before', 'during', 'after']),
+  due: count,
+  succeeded: count,
+  latency: percentiles.nullable(),
+});
+const checkResult = z.strictObject({
+  name: z.string(),
+  ok: z.boolean(),
+  found: z.string(),
+  expected: z.string(),
+  hint: z.string().nullable(),
+});
+
+const rto = z.strictObject({
+  rto: interval.nullable(),
+  noOutageAboveMs: ms.nullable(),
+  fromInjection: interval.nullable(),
+  firstAck: interval.nullable(),
+  outages: list(
+    z.strictObject({
+      t0: interval,
+      tFirst: interval.nullable(),
+      tRec: interval.nullable(),
+      duration: interval.nullable(),
+      unsuccessful: count,
+    }),
+  ),
+  segments: list(z.strictObject({ name: z.string(), from: interval, to: interval, ms: interval })),
+  baselineP99Ms: ms.nullable(),
+  recoveryLimitP99Ms: ms.nullable(),
+  latencies: list(phaseLatency),
+  writesDue: count,
+  starvedMs: ms,
+  onTimeRatio: z.number(),
+  contradictions: list(z.string()),
+  inconclusive: list(z.string()),
+});
+
+const rpo = z.strictObject({
+  attempted: count,
+  acked: count,
+  kept: count,
+  lost: count,
+  indeterminateCommitted: count,
+  indeterminateVanished: count,
+  phantoms: count,
+  duplicates: count,
+  splitBrainWrites: count,
+  holes: count,
+  lostSample: list(z.strictObject({ stream: count, seq: count })),
+  rpoTimeMs: interval,
+  rpoBytes: z.string().nullable(),
+  statement: z.string(),
+  joinedOn: z.string(),
+  replicas: list(z.strictObject({ node: z.string(), missing: count, extra: count })),
+});
+
+const judgement = z.strictObject({
+  verdict,
+  objectives: list(
+    z.strictObject({
+      objective: z.strictObject({
+        name: z.enum(['rto', 'rpo_transactions', 'rpo_time', 'restore_time', 'recovery_point_error', 'commit_p99']),
+        target: z.number(),
+        unit: z.enum(['ms', 'tx', 'bytes']),
+        step: z.string().nullable(),
+        source: z.string().nullable(),
+        approver: z.string().nullable(),
+      }),
+      verdict,
+      measured: z.number().nullable(),
+      low: z.number().nullable(),
+      high: z.number().nullable(),
+      reason: z.string(),
+    }),
+  ),
+  reasons: list(z.string()),
+});
+
+const restore = z.strictObject({
+  step: z.string(),
+  requested: z.string(),
+  resolvedTarget: z.string(),
+  backup: z.string(),
+  timeline: count,
+  walFrom: z.string(),
+  walTo: z.string(),
+  bytes: count,
+  segments: count,
+  totalMs: interval,
+  phases: list(z.strictObject({ name: z.string(), ms, bytes: count.nullable() })),
+  landed: z.strictObject({ lsn: z.string(), xid: z.string().nullable(), time: z.string().nullable(), logLine: z.string().nullable() }),
+  ledgerBefore: count,
+  under: count,
+  over: count,
+  checks: list(checkResult),
+  sandbox: z.strictObject({ dir: z.string(), removed: z.boolean() }),
+});
+
+const fault = z.strictObject({
+  step: z.string(),
+  fault: z.string(),
+  preview: z.string(),
+  resolved: json,
+  injectedAt: maybe(time),
+  confirmed: z.boolean(),
+  confirmedBy: maybe(z.string()),
+  removedAt: maybe(time),
+  endedBy: maybe(z.string()),
+  healed: z.boolean(),
+  goneBy: maybe(z.string()),
+  manualUndo: list(z.string()),
+});
+
+const phase = z.strictObject({
+  phase: z.enum(['register', 'ready', 'baseline', 'method', 'heal', 'verify', 'restore redundancy', 'judge', 'seal', 'notify']),
+  startedAt: time,
+  endedAt: time,
+  outcome: z.enum(['done', 'failed', 'skipped']),
+  reason: z.string().nullable(),
+});
+
+const step = z.strictObject({
+  id: z.string(),
+  kind: z.enum(['fault', 'wait', 'failover', 'restore', 'check', 'heal', 'note', 'manual', 'gate', 'parallel']),
+  title: z.string(),
+  outcome: z.enum(['done', 'failed', 'not executed']),
+  reason: z.string().nullable(),
+  actor: z.string(),
+  startedAt: time.nullable(),
+  endedAt: time.nullable(),
+  output: json,
+});
+
+const bin = z.strictObject({
+  atMs: ms,
+  due: count,
+  acked: count,
+  rejected: count,
+  indeterminate: count,
+  missed: count,
+  p50Ms: ms.nullable(),
+  p99Ms: ms.nullable(),
+});
+
+export const recordSchema = z.strictObject({
+  formatVersion: count,
+  drill: z.string(),
+  sequence: count,
+  state: z.enum(['completed', 'aborted', 'refused', 'failed', 'unsafe', 'lost']),
+  verdict,
+  type: z.enum(['lab', 'staging', 'live']),
+  trigger: z.strictObject({ kind: z.enum(['command', 'schedule']), name: z.string().nullable() }),
+  startedBy: z.string(),
+  target: z.strictObject({
+    name: z.string(),
+    systemIdentifier: z.string(),
+    controller: z.string(),
+    nodes: list(z.string()),
+    postgresVersion: maybe(z.string()),
+    labels,
+  }),
+  scenario: z.strictObject({ name: z.string(), title: z.string(), hypothesis: z.string(), description: z.string() }),
+  planSha256: sha256,
+  registrationSha256: sha256,
+  previousRegistrationSha256: sha256.nullable(),
+  registeredAt: time,
+  startedAt: time,
+  endedAt: time,
+  judgement,
+  rto: maybe(rto),
+  rpo: maybe(rpo),
+  splitBrain: list(z.strictObject({ nodes: list(z.string()), from: interval, to: interval })),
+  restores: list(restore),
+  faults: list(fault),
+  phases: list(phase),
+  steps: list(step),
+  readiness: list(checkResult),
+  verification: list(checkResult),
+  redundancy: maybe(z.strictObject({ regained: z.boolean(), regainedAfterMs: interval.nullable(), differences: list(z.string()) })),
+  latencies: list(phaseLatency),
+  series: list(bin),
+  nodeSpans: list(
+    z.strictObject({ node: z.string(), role: z.enum(['primary', 'standby', 'down']), timeline: count.nullable(), fromMs: ms, toMs: ms }),
+  ),
+  probeEpoch: maybe(time),
+  people: list(z.strictObject({ id: z.string(), step: z.string(), answer: z.string(), at: time, note: z.string().nullable() })),
+  findings: list(
+    z.strictObject({
+      id: z.string(),
+      severity: z.enum(['high', 'medium', 'low']),
+      text: z.string(),
+      owner: z.string().nullable(),
+      due: z.string().nullable(),
+    }),
+  ),
+  left: list(z.string()),
+  notExercised: list(z.string()),
+  tool: z.strictObject({ version: z.string(), node: z.string(), platform: z.string() }),
+});
+
+type SchemaRecord = z.infer<typeof recordSchema>;
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
+/** Does not compile when the schema and the model differ. */
+const sameAsModel: Same<SchemaRecord, DrillRecord> & Same<Required<SchemaRecord>, DrillRecord> = true;
+void sameAsModel;
+
+/** The record, or `bundle_invalid` with the first field that is wrong. */
+export function parseRecord(value: unknown, what: string): DrillRecord {
+  const parsed = recordSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new GamedayError('bundle_invalid', `${what} is not a valid record: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
+}
+
+/** JSON Schema (draft 2020-12) of `record.json`. */
+export function recordJsonSchema(): Record<string, unknown> {
+  return { ...z.toJSONSchema(recordSchema, { target: 'draft-2020-12' }), title: 'gameday drill record' };
+}
