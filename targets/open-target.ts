@@ -1,0 +1,83 @@
+/**
+ * From a target's plain data to its live adapters. Opening is cheap and touches nothing; every adapter is made when first asked for.
+ * The only place that knows which file implements which kind.
+ */
+import { unreachable } from '../core/assert';
+import { GamedayError } from '../core/errors';
+import { resolveSecret } from '../core/secrets';
+import type { Target, TargetNode } from '../model/target';
+import { openNativeArchive } from './archives/native';
+import { openStandaloneController } from './controllers/standalone';
+import { openLocalHost } from './hosts/local';
+import { openToxiproxyLinks } from './links/toxiproxy';
+import type { Archive, Controller, Host, Links, LiveTarget, Router } from './ports';
+import { openHaproxyRouter, openNoRouter } from './routers/haproxy';
+import { withSql } from './sql';
+
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | null = null;
+  return () => (made ??= { value: make() }).value;
+}
+
+function findNode(target: Target, name: string): TargetNode {
+  const node = target.nodes.find((candidate) => candidate.name === name);
+  if (node === undefined) throw new GamedayError('setting_invalid', `target ${target.name} has no node "${name}"`, `its nodes are ${target.nodes.map((n) => n.name).join(', ')}.`);
+  return node;
+}
+
+function openHost(node: TargetNode): Host {
+  switch (node.runsOn.kind) {
+    case 'local':
+      return openLocalHost(node);
+    default:
+      return unreachable(node.runsOn.kind, 'kind of host');
+  }
+}
+
+function openRouter(target: Target): Router {
+  switch (target.router.kind) {
+    case 'haproxy':
+      return openHaproxyRouter(target.router);
+    case 'none':
+      return openNoRouter();
+    default:
+      return unreachable(target.router.kind, 'kind of router');
+  }
+}
+
+/** The live target. No I/O happens before a method of one of its adapters is called. */
+export function openTarget(target: Target): LiveTarget {
+  const hosts = new Map<string, Host>();
+  const controller = once((): Controller => openStandaloneController(live));
+  const router = once((): Router => openRouter(target));
+  const links = once((): Links | null => (target.links === null ? null : openToxiproxyLinks(target.links)));
+  const archive = once((): Archive | null => (target.archive === null ? null : openNativeArchive(target)));
+  const live: LiveTarget = {
+    target,
+    get controller() {
+      return controller();
+    },
+    get router() {
+      return router();
+    },
+    get links() {
+      return links();
+    },
+    get archive() {
+      return archive();
+    },
+    host(name) {
+      const node = findNode(target, name);
+      const host = hosts.get(name) ?? openHost(node);
+      hosts.set(name, host);
+      return host;
+    },
+    sql(name, purpose, work) {
+      const node = findNode(target, name);
+      const role = target.roles[purpose];
+      const password = role.password === null ? null : resolveSecret(role.password);
+      return withSql({ host: node.host, port: node.port, user: role.user, password, database: target.entry.database }, work, { applicationName: `gameday ${purpose}` });
+    },
+  };
+  return live;
+}

@@ -1,0 +1,178 @@
+/**
+ * The target file's schema: YAML as people write it in, `Target` of the model out. Unknown keys are errors and the policy's defaults are the safe ones.
+ * It only judges text and numbers; it must never read a secret, touch a file or ask a server.
+ */
+import { z } from 'zod';
+import { parseDurationMs, parseSizeBytes } from '../core/units';
+import type { Json } from '../model/json';
+import type { Target } from '../model/target';
+import { DEFAULT_FAULT_MAX_MS } from '../model/constants';
+
+const quantity = (parse: (text: string) => number | null, example: string): z.ZodType<number, string | number> =>
+  z.union([z.string(), z.number().int().nonnegative()]).transform((value, context) => {
+    const parsed = typeof value === 'number' ? value : parse(value);
+    if (parsed !== null && Number.isSafeInteger(Math.round(parsed))) return Math.round(parsed);
+    context.addIssue({ code: 'custom', message: `"${value}" is not a quantity such as ${example}` });
+    return z.NEVER;
+  });
+const duration = quantity(parseDurationMs, '`30s`, `5m` or `1h`');
+const size = quantity(parseSizeBytes, '`64kB`, `16MB` or `1GB`');
+
+const name = z.string().regex(/^[a-z][a-z0-9-]{0,39}$/, 'names start with a lower-case letter and hold at most 40 of a-z, 0-9 and -');
+const path = z.string().regex(/^\/[^\0]*[^\0/]$/, 'must be an absolute path without a trailing slash');
+const host = z.string().min(1).max(253);
+const port = z.int().min(1).max(65_535);
+const secret = z.string().regex(/^(env:[A-Za-z_][A-Za-z0-9_]*|file:\/.+)$/, 'name the secret as `env:NAME` or `file:/path`; its value never stands here');
+const json: z.ZodType<Json> = z.json() as z.ZodType<Json>;
+
+const nodeSchema = z.strictObject({
+  name,
+  host,
+  port: port.default(5432),
+  dataDir: path,
+  binDir: path,
+  osUser: z.string().min(1).nullable().default(null),
+  runsOn: z.strictObject({ kind: z.literal('local') }).default({ kind: 'local' }),
+  logFile: path,
+});
+
+const linkSchema = z.strictObject({
+  name,
+  from: name,
+  to: name,
+  listenHost: host,
+  listenPort: port,
+  upstreamHost: host,
+  upstreamPort: port,
+});
+
+const linksSchema = z.strictObject({
+  api: z.url({ protocol: /^https?$/, error: 'must be the base URL of Toxiproxy’s API, e.g. http://127.0.1.30:8474' }),
+  restart: z.array(z.string().min(1)).min(1, 'name the command that restarts Toxiproxy, as a list of words'),
+  list: z.array(linkSchema),
+});
+
+const routerSchema = z.strictObject({
+  kind: z.enum(['haproxy', 'none']),
+  socket: z.string().default(''),
+  backend: z.string().default(''),
+  stateFile: z.string().default(''),
+});
+
+const archiveSchema = z.strictObject({
+  kind: z.literal('native'),
+  endpoint: z.url({ protocol: /^https?$/, error: 'must be the S3 endpoint’s URL' }),
+  region: z.string().min(1).default('us-east-1'),
+  bucket: z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'is not the name of an S3 bucket'),
+  prefix: z.string().regex(/^[^/].*[^/]$|^[^/]$/, 'must not be empty, nor start or end with a slash'),
+  accessKey: secret,
+  secretKey: secret,
+  spoolDir: path,
+});
+
+const roleSchema = z.strictObject({
+  user: z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/, 'is not a plain role name'),
+  password: secret.nullable().default(null),
+});
+
+/** Nothing may be broken, and nothing lost, unless the file says so. */
+const policySchema = z.strictObject({
+  allowFaults: z.array(z.string().min(1)).default([]),
+  acceptDataLoss: z.boolean().default(false),
+  maxFaultMs: duration.default(DEFAULT_FAULT_MAX_MS),
+  maxDrillMs: duration.default(4 * 3_600_000),
+  maxArchiveAgeMs: duration.default(5 * 60_000),
+  minFreeDiskBytes: size.default(1024 ** 3),
+});
+
+const systemIdentifier = z.union([z.string(), z.number()]).transform((value, context) => {
+  if (typeof value === 'string' && /^[0-9]{1,20}$/.test(value)) return value;
+  const message = typeof value === 'number' ? 'write the system identifier in quotes: as a number its last digits are lost' : `"${value}" is not a system identifier (pg_controldata prints it)`;
+  context.addIssue({ code: 'custom', message });
+  return z.NEVER;
+});
+
+const shape = z.strictObject({
+  name,
+  kind: z.enum(['lab', 'staging', 'production']),
+  systemIdentifier,
+  site: name.default('local'),
+  controller: z.strictObject({
+    kind: z.literal('standalone'),
+    stateDir: path,
+    syncStandbys: z.int().min(0).max(16),
+  }),
+  nodes: z.array(nodeSchema).min(1).max(16),
+  links: linksSchema.nullable().default(null),
+  router: routerSchema.default({ kind: 'none', socket: '', backend: '', stateFile: '' }),
+  entry: z.strictObject({ host, port, database: z.string().min(1).default('gameday') }),
+  archive: archiveSchema.nullable().default(null),
+  roles: z.strictObject({ operate: roleSchema, observe: roleSchema, probe: roleSchema, replicate: roleSchema }),
+  sandbox: z
+    .strictObject({ dir: path, osUser: z.string().min(1).nullable().default(null), binDir: path })
+    .nullable()
+    .default(null),
+  policy: policySchema.prefault({}),
+  runDir: path,
+  labels: z.record(z.string(), json).default({}),
+});
+
+type Problem = { readonly at: (string | number)[]; readonly message: string };
+
+function repeated(values: readonly string[], at: (index: number) => (string | number)[], what: string): Problem[] {
+  return values.flatMap((value, index) => (values.indexOf(value) === index ? [] : [{ at: at(index), message: `${what} "${value}" is used twice` }]));
+}
+
+function findLinkProblems(target: z.infer<typeof shape>): Problem[] {
+  const list = target.links?.list ?? [];
+  const ends = new Set([...target.nodes.map((node) => node.name), 'client', 'router', 's3']);
+  const unknown = (end: 'from' | 'to'): Problem[] =>
+    list.flatMap((link, index) =>
+      ends.has(link[end]) ? [] : [{ at: ['links', 'list', index, end], message: `"${link[end]}" is neither a node nor one of client, router, s3` }],
+    );
+  return [
+    ...repeated(list.map((link) => link.name), (index) => ['links', 'list', index, 'name'], 'link name'),
+    ...repeated(list.map((link) => `${link.listenHost}:${link.listenPort}`), (index) => ['links', 'list', index, 'listenPort'], 'listen address'),
+    ...unknown('from'),
+    ...unknown('to'),
+  ];
+}
+
+/** What one field cannot tell by itself. */
+function findProblems(target: z.infer<typeof shape>): Problem[] {
+  const problems = [
+    ...repeated(target.nodes.map((node) => node.name), (index) => ['nodes', index, 'name'], 'node name'),
+    ...repeated(target.nodes.map((node) => `${node.host}:${node.port}`), (index) => ['nodes', index, 'host'], 'address'),
+    ...repeated(target.nodes.map((node) => node.dataDir), (index) => ['nodes', index, 'dataDir'], 'data directory'),
+    ...findLinkProblems(target),
+  ];
+  if (target.controller.syncStandbys >= target.nodes.length) {
+    problems.push({
+      at: ['controller', 'syncStandbys'],
+      message: `${target.controller.syncStandbys} synchronous standbys need more than ${target.nodes.length} nodes: every commit would wait for ever`,
+    });
+  }
+  if (target.router.kind === 'haproxy') {
+    for (const key of ['socket', 'backend', 'stateFile'] as const) {
+      if (target.router[key] === '') problems.push({ at: ['router', key], message: `a haproxy router needs \`${key}\`` });
+    }
+  }
+  return problems;
+}
+
+/** Durations may be written as `30s`, sizes as `16MB`; numbers are milliseconds and bytes, so that a parsed target parses again. */
+export const targetSchema = shape.superRefine((target, context) => {
+  for (const problem of findProblems(target)) context.addIssue({ code: 'custom', path: problem.at, message: problem.message });
+});
+
+type DeepReadonly<T> = Json extends T
+  ? T
+  : T extends readonly (infer Item)[]
+    ? readonly DeepReadonly<Item>[]
+    : T extends object
+      ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
+      : T;
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
+/** Fails to compile when schema and model part ways. */
+const SAME_AS_MODEL: Same<DeepReadonly<z.infer<typeof shape>>, Target> = true;
+void SAME_AS_MODEL;
