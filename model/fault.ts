@@ -31,6 +31,10 @@ export interface LeaseView {
   readonly armedAt: string;
   readonly expiresAt: string;
   readonly hardMaximumAt: string;
+  /** When inject returned; null if it never did. */
+  readonly injectedAt: string | null;
+  /** When it was proven gone; null until then. */
+  readonly goneAt: string | null;
   readonly endedBy: LeaseEnd | null;
   /** Proof that it bites (from `confirm`) and that it is gone (from `confirmGone`). */
   readonly confirmed: FaultProof | null;

@@ -1,0 +1,129 @@
+/**
+ * The record: every fact of one drill in one document, made from what the workflow knows and what the judge found. A pure function;
+ * what is missing is said to be missing, with the reason, and never guessed.
+ */
+import { FORMAT_VERSION } from '../model/constants';
+import type { LeaseView } from '../model/fault';
+import type { Interval, Judgement, RpoMeasurement } from '../model/measurement';
+import type { Plan } from '../model/plan';
+import type { CheckResult, DrillRecord, DrillState, FaultRecord, PhaseRecord, RecordFinding, RestoreRecord, StepRecord } from '../model/record';
+import type { LedgerJudgement } from '../probe/contract';
+
+export interface RecordFacts {
+  readonly plan: Plan;
+  readonly planSha256: string;
+  readonly drill: string;
+  readonly sequence: number;
+  readonly registration: { readonly registrationSha256: string; readonly previousRegistrationSha256: string | null; readonly registeredAt: string };
+  readonly state: DrillState;
+  readonly startedBy: string;
+  readonly trigger: DrillRecord['trigger'];
+  readonly startedAt: string;
+  readonly endedAt: string;
+  readonly judgement: Judgement;
+  readonly measured: LedgerJudgement | null;
+  readonly rpo: RpoMeasurement | null;
+  readonly postgresVersion: string | null;
+  readonly leases: readonly LeaseView[];
+  readonly restores: readonly RestoreRecord[];
+  readonly phases: readonly PhaseRecord[];
+  readonly steps: readonly StepRecord[];
+  readonly readiness: readonly CheckResult[];
+  readonly verification: readonly CheckResult[];
+  readonly redundancy: { readonly regained: boolean; readonly differences: readonly string[] } | null;
+  readonly redundancySkipped: string | null;
+  readonly people: DrillRecord['people'];
+  readonly left: readonly string[];
+  readonly findings: readonly RecordFinding[];
+}
+
+const NO_PROBE = 'no prober ran in this drill';
+
+export function buildRecord(facts: RecordFacts): DrillRecord {
+  const { plan, measured } = facts;
+  return {
+    formatVersion: FORMAT_VERSION,
+    drill: facts.drill,
+    sequence: facts.sequence,
+    state: facts.state,
+    verdict: facts.judgement.verdict,
+    type: plan.target.kind === 'production' ? 'live' : plan.target.kind,
+    trigger: facts.trigger,
+    startedBy: facts.startedBy,
+    target: {
+      name: plan.target.name,
+      systemIdentifier: plan.target.systemIdentifier,
+      controller: plan.target.controller.kind,
+      nodes: plan.target.nodes.map((node) => node.name),
+      postgresVersion: facts.postgresVersion ?? { notRecorded: 'no node answered when the record was made' },
+      labels: plan.target.labels,
+    },
+    scenario: { name: plan.scenario.name, title: plan.scenario.title, hypothesis: plan.scenario.hypothesis, description: plan.scenario.description },
+    planSha256: facts.planSha256,
+    registrationSha256: facts.registration.registrationSha256,
+    previousRegistrationSha256: facts.registration.previousRegistrationSha256,
+    registeredAt: facts.registration.registeredAt,
+    startedAt: facts.startedAt,
+    endedAt: facts.endedAt,
+    judgement: facts.judgement,
+    rto: measured?.rto ?? { notRecorded: NO_PROBE },
+    rpo: facts.rpo ?? { notRecorded: measured === null ? NO_PROBE : 'the ledger could not be joined with the surviving rows' },
+    splitBrain: measured?.splitBrain ?? [],
+    restores: facts.restores,
+    faults: facts.leases.map(faultRecord),
+    phases: facts.phases,
+    steps: facts.steps,
+    readiness: facts.readiness,
+    verification: facts.verification,
+    redundancy: redundancyOf(facts),
+    latencies: measured?.latencies ?? [],
+    series: measured?.series ?? [],
+    nodeSpans: measured?.nodeSpans ?? [],
+    probeEpoch: measured?.epoch ?? { notRecorded: NO_PROBE },
+    people: facts.people,
+    findings: facts.findings,
+    left: facts.left,
+    notExercised: notExercised(facts),
+    tool: { version: plan.toolVersion, node: process.version, platform: `${process.platform} ${process.arch}` },
+  };
+}
+
+function faultRecord(lease: LeaseView): FaultRecord {
+  return {
+    step: lease.key.step,
+    fault: lease.handle.fault,
+    preview: lease.handle.preview,
+    resolved: lease.handle.resolved,
+    injectedAt: lease.injectedAt ?? { notRecorded: 'it was armed and not shown to be injected' },
+    confirmed: lease.confirmed?.holds ?? false,
+    confirmedBy: lease.confirmed?.by ?? { notRecorded: 'no confirmation was made' },
+    removedAt: lease.goneAt ?? { notRecorded: 'it is not proven gone' },
+    endedBy: lease.endedBy ?? { notRecorded: 'it has not ended' },
+    healed: lease.state === 'gone' && lease.gone?.holds !== false,
+    goneBy: lease.gone?.by ?? { notRecorded: 'it is not proven gone' },
+    manualUndo: lease.handle.manualUndo,
+  };
+}
+
+function redundancyOf(facts: RecordFacts): DrillRecord['redundancy'] {
+  if (facts.redundancy === null) return { notRecorded: facts.redundancySkipped ?? 'the drill did not come so far' };
+  return { regained: facts.redundancy.regained, regainedAfterMs: redundantAfter(facts), differences: facts.redundancy.differences };
+}
+
+/** From the first t0 (else from the first injection) to the prober's receipt that the starting topology stood again. */
+function redundantAfter({ measured, redundancy }: RecordFacts): Interval | null {
+  if (measured === null || redundancy?.regained !== true) return null;
+  const end = measured.receipts.findLast((receipt) => receipt.name === 'redundant' && receipt.phase === 'done');
+  const begin = measured.receipts.findLast((receipt) => receipt.name === 'redundant' && receipt.phase === 'about-to');
+  const t0 = measured.rto.outages[0]?.t0;
+  if (end === undefined || begin === undefined || t0 === undefined) return null;
+  return { lowMs: begin.atMs - t0.highMs, highMs: end.atMs - t0.lowMs };
+}
+
+function notExercised({ steps, plan }: RecordFacts): string[] {
+  const skipped = steps.filter((step) => step.outcome === 'not executed').map((step) => `step ${step.id} (${step.reason ?? 'no reason recorded'})`);
+  const never: string[] = [];
+  if (!plan.steps.some((step) => step.kind === 'restore')) never.push('restore from the archive');
+  if (!plan.steps.some((step) => step.kind === 'failover')) never.push('failover');
+  return [...skipped, ...never];
+}

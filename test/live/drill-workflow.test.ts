@@ -1,0 +1,303 @@
+/**
+ * The drill workflow's promises about order, on a real Temporal server: undo is pushed before its inject, heal runs whichever way the method
+ * ends, nothing is injected without a steady baseline. The activities are scripted here, because the workflow's decisions are what is tested.
+ */
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { ApplicationFailure, Context } from '@temporalio/activity';
+import { bundleWorkflowCode, Worker, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
+import { join } from 'node:path';
+import type { ControlActivities, JudgeInput, SealInput, SiteActivities, UndoActivities } from '../../activities/contract';
+import { drillWorkflowId, taskQueues } from '../../core/ids';
+import { packageRoot } from '../../core/files';
+import { locateTools } from '../../infra/tools';
+import type { FaultHandle, LeaseView } from '../../model/fault';
+import type { DrillInput, DrillResult } from '../../model/message';
+import type { FaultStep, PlanStep } from '../../model/plan';
+import { answerUpdate, haltUpdate, progressQuery } from '../../workflows/messages';
+import { samplePlan } from '../sample-plan';
+
+const fault = (id: string): FaultStep => ({ kind: 'fault', id, title: id, fault: 'noop', settings: {}, maxMs: 30_000 });
+const waitFor = (id: string, ms: number): PlanStep => ({ kind: 'wait', id, title: id, wait: { kind: 'for', ms } });
+const proof = { holds: true, by: 'scripted', facts: {} };
+const topology = { primary: 'n1', nodes: [], replication: {}, settings: {}, slots: {}, routed: ['n1'], epoch: 1 };
+
+function lease(step: string, handle: FaultHandle, state: LeaseView['state']): LeaseView {
+  const at = new Date().toISOString();
+  return {
+    key: { workflowId: 'w', runId: 'r', step },
+    handle,
+    state,
+    armedAt: at,
+    expiresAt: at,
+    hardMaximumAt: at,
+    injectedAt: at,
+    goneAt: state === 'gone' ? at : null,
+    endedBy: state === 'gone' ? 'undone' : null,
+    confirmed: proof,
+    gone: state === 'gone' ? proof : null,
+    lastError: null,
+    undoAttempts: state === 'gone' ? 1 : 0,
+  };
+}
+
+/** What happened, in order, and what the script does differently from a healthy drill. */
+class Script {
+  readonly calls: string[] = [];
+  judged: JudgeInput | null = null;
+  sealed: SealInput | null = null;
+  baselineGood = true;
+  injectFails = false;
+  undoFails = false;
+  readyOk = true;
+  holding = false;
+  heldUntilHealed = false;
+
+  readonly control: ControlActivities = {
+    register: async () => {
+      this.calls.push('register');
+      return { drill: 'drill-000001', sequence: 1, registrationSha256: '1'.repeat(64), previousRegistrationSha256: null, registeredAt: new Date().toISOString() };
+    },
+    recordEvents: async () => undefined,
+    judge: async (input) => {
+      this.judged = input;
+      this.calls.push('judge');
+      const verdict = input.failed.length > 0 ? 'fail' : input.blocked.length > 0 ? 'inconclusive' : 'pass';
+      return { judgement: { verdict, objectives: [], reasons: [...input.failed, ...input.blocked] }, measurementFile: null };
+    },
+    seal: async (input) => {
+      this.sealed = input;
+      this.calls.push('seal');
+      return { verdict: input.judge.judgement.verdict, objectives: [], evidence: '/nowhere', sealSha256: '2'.repeat(64) };
+    },
+    notify: async () => void this.calls.push('notify'),
+  };
+  readonly site: SiteActivities = {
+    checkReadiness: async () => ({ checks: [{ name: 'ready', ok: this.readyOk, found: 'scripted', expected: 'ready', hint: null }], topology }),
+    startProbe: async () => ({ socket: '/nowhere', dir: '/nowhere', table: 't' }),
+    awaitWindow: async () => ({ good: this.baselineGood, reason: 'scripted', p99Ms: 3 }),
+    hold: async () => {
+      this.holding = true;
+      try {
+        const beat = setInterval(() => Context.current().heartbeat(), 500);
+        await Context.current().cancelled.finally(() => clearInterval(beat));
+      } finally {
+        this.holding = false;
+      }
+    },
+    stopProbe: async () => void this.calls.push('stopProbe'),
+    resolveFault: async ({ step }) => {
+      this.calls.push(`resolve ${step.id}`);
+      return { fault: step.fault, drill: 'drill-000001', resolved: {}, preview: step.id, manualUndo: ['true'] };
+    },
+    injectFault: async ({ key, handle }) => {
+      this.calls.push(`inject ${key.step}`);
+      if (this.injectFails) throw ApplicationFailure.nonRetryable('the answer was lost', 'step_failed');
+      return { facts: {}, confirmed: proof, lease: lease(key.step, handle, 'active'), aboutToNs: '1', doneNs: '2' };
+    },
+    failover: async () => Promise.reject(new Error('not scripted')),
+    restore: async () => Promise.reject(new Error('not scripted')),
+    check: async () => Promise.reject(new Error('not scripted')),
+    verify: async () => {
+      this.calls.push('verify');
+      return { checks: [], rpoFile: null };
+    },
+    restoreRedundancy: async () => {
+      this.calls.push('redundancy');
+      return { regained: true, rejoined: [], salvages: [], differences: [] };
+    },
+    recordSkip: async () => undefined,
+  };
+  readonly undo: UndoActivities = {
+    undoFault: async ({ key, handle }) => {
+      this.calls.push(`undo ${key.step}`);
+      this.heldUntilHealed = this.holding;
+      if (this.undoFails) throw ApplicationFailure.nonRetryable('still there', 'undo_failed');
+      return lease(key.step, handle, 'gone');
+    },
+    describeLease: async () => null,
+    removeSandbox: async () => undefined,
+  };
+}
+
+let env: TestWorkflowEnvironment;
+let bundle: WorkflowBundleWithSourceMap;
+
+beforeAll(async () => {
+  const logger = { log: () => undefined, trace: () => undefined, debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+  env = await TestWorkflowEnvironment.createLocal({ server: { executable: { type: 'existing-path', path: locateTools().temporal } } });
+  bundle = await bundleWorkflowCode({ workflowsPath: join(packageRoot(), 'workflows', 'index.ts'), logger });
+}, 120_000);
+afterAll(async () => {
+  await env?.teardown();
+});
+
+interface Running {
+  readonly script: Script;
+  readonly handle: Awaited<ReturnType<typeof start>>;
+}
+const start = (input: DrillInput) => env.client.workflow.start('drill', { args: [input], taskQueue: 'control', workflowId: drillWorkflowId(`${Date.now()}-${Math.random()}`) });
+
+async function withDrill<T>(steps: readonly PlanStep[], script: Script, work: (running: Running) => Promise<T>): Promise<T> {
+  const plan = samplePlan(steps);
+  const queues = taskQueues(plan.target.site);
+  const base = { connection: env.nativeConnection, maxHeartbeatThrottleInterval: '1s' } as const;
+  const workers = [
+    await Worker.create({ ...base, taskQueue: queues.control, workflowBundle: bundle, activities: { ...script.control } }),
+    await Worker.create({ ...base, taskQueue: queues.site, activities: { ...script.site } }),
+    await Worker.create({ ...base, taskQueue: queues.undo, activities: { ...script.undo } }),
+  ];
+  const runs = workers.map((worker) => worker.run());
+  try {
+    const handle = await start({ plan, planSha256: '0'.repeat(64), startedBy: 'test', trigger: { kind: 'command', name: null }, home: '/nowhere' });
+    return await work({ script, handle });
+  } finally {
+    for (const worker of workers) worker.shutdown();
+    await Promise.all(runs);
+  }
+}
+
+const result = ({ handle }: Running): Promise<DrillResult> => handle.result() as Promise<DrillResult>;
+const called = (script: Script, ...names: string[]): string[] => script.calls.filter((call) => names.some((name) => call.startsWith(name)));
+
+async function untilCalled(script: Script, call: string): Promise<void> {
+  const deadline = Date.now() + 20_000;
+  while (!script.calls.includes(call)) {
+    if (Date.now() > deadline) throw new Error(`${call} was never called: ${script.calls.join(', ')}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+describe('drill workflow', () => {
+  test('heals in reverse order, verifies, restores redundancy, judges and seals', async () => {
+    await withDrill([fault('one'), fault('two')], new Script(), async (running) => {
+      const outcome = await result(running);
+      expect(outcome).toMatchObject({ state: 'completed', verdict: 'pass', drill: 'drill-000001' });
+      expect(running.script.calls).toEqual([
+        'register',
+        'resolve one',
+        'inject one',
+        'resolve two',
+        'inject two',
+        'undo two',
+        'undo one',
+        'verify',
+        'redundancy',
+        'stopProbe',
+        'judge',
+        'seal',
+        'notify',
+      ]);
+      expect(running.script.heldUntilHealed).toBe(true);
+    });
+  }, 60_000);
+
+  test('an inject that timed out is undone all the same', async () => {
+    const script = new Script();
+    script.injectFails = true;
+    await withDrill([fault('one'), fault('two')], script, async (running) => {
+      const outcome = await result(running);
+      expect(outcome.state).toBe('failed');
+      expect(called(script, 'undo')).toEqual(['undo one']);
+      expect(script.sealed?.steps.map((step) => [step.id, step.outcome])).toEqual([
+        ['one', 'failed'],
+        ['two', 'not executed'],
+      ]);
+    });
+  }, 60_000);
+
+  test('a fault that cannot be undone makes the drill unsafe and does not keep the others from being undone', async () => {
+    const script = new Script();
+    script.undoFails = true;
+    await withDrill([fault('one'), fault('two')], script, async (running) => {
+      const outcome = await result(running);
+      expect(outcome.state).toBe('unsafe');
+      expect(called(script, 'undo')).toEqual(['undo two', 'undo one']);
+      expect(called(script, 'redundancy')).toEqual([]);
+      expect(script.sealed?.left.join()).toContain('by hand: true');
+    });
+  }, 60_000);
+
+  test('without a steady baseline nothing is injected and the drill is inconclusive', async () => {
+    const script = new Script();
+    script.baselineGood = false;
+    await withDrill([fault('one')], script, async (running) => {
+      const outcome = await result(running);
+      expect(outcome.verdict).toBe('inconclusive');
+      expect(called(script, 'inject', 'undo')).toEqual([]);
+    });
+  }, 60_000);
+
+  test('a refusal touches nothing, keeps its number and is sealed', async () => {
+    const script = new Script();
+    script.readyOk = false;
+    await withDrill([fault('one')], script, async (running) => {
+      const outcome = await result(running);
+      expect(outcome.state).toBe('refused');
+      expect(called(script, 'inject', 'undo', 'verify')).toEqual([]);
+      expect(called(script, 'seal')).toEqual(['seal']);
+    });
+  }, 60_000);
+
+  test('a halt ends the method, heals, and then stops: no redundancy is rebuilt', async () => {
+    await withDrill([fault('one'), waitFor('long', 600_000)], new Script(), async (running) => {
+      await untilCalled(running.script, 'inject one');
+      await running.handle.executeUpdate(haltUpdate, { args: [{ by: 'ann', reason: 'enough' }] });
+      const outcome = await result(running);
+      expect(outcome.state).toBe('aborted');
+      expect(called(running.script, 'undo', 'redundancy')).toEqual(['undo one']);
+      expect(running.script.judged?.blocked.join()).toContain('halted by ann: enough');
+    });
+  }, 60_000);
+
+  test('cancelling the workflow heals just like a halt, with its leases held to the end', async () => {
+    await withDrill([fault('one'), waitFor('long', 600_000)], new Script(), async (running) => {
+      await untilCalled(running.script, 'inject one');
+      await running.handle.cancel();
+      const outcome = await result(running);
+      expect(outcome.state).toBe('aborted');
+      expect(called(running.script, 'undo')).toEqual(['undo one']);
+      expect(running.script.heldUntilHealed).toBe(true);
+    });
+  }, 60_000);
+
+  test('gates and manual steps take only the answers they wait for; no-go halts', async () => {
+    const manual: PlanStep = { kind: 'manual', id: 'page', title: 'page', instruction: 'page the owner', owner: 'sre', check: null, timeoutMs: 60_000 };
+    const gate: PlanStep = { kind: 'gate', id: 'go', title: 'go', question: 'go on?', owner: 'lead', timeoutMs: 60_000 };
+    await withDrill([manual, gate, fault('one')], new Script(), async (running) => {
+      const open = async (step: string): Promise<void> => {
+        const deadline = Date.now() + 20_000;
+        for (;;) {
+          const progress = await running.handle.query(progressQuery);
+          if (progress.open.some((question) => question.step === step)) return;
+          if (Date.now() > deadline) throw new Error(`${step} never opened`);
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+      };
+      const answer = (step: string, word: 'done' | 'go' | 'no-go') => running.handle.executeUpdate(answerUpdate, { args: [{ step, answer: word, by: 'bob', note: null }] });
+      await open('page');
+      await expect(answer('go', 'go')).rejects.toThrow();
+      await expect(answer('page', 'go')).rejects.toThrow();
+      await answer('page', 'done');
+      await open('go');
+      await answer('go', 'no-go');
+      const outcome = await result(running);
+      expect(outcome.state).toBe('aborted');
+      expect(called(running.script, 'inject')).toEqual([]);
+      expect(running.script.sealed?.people.map((p) => [p.id, p.step, p.answer])).toEqual([
+        ['bob', 'page', 'done'],
+        ['bob', 'go', 'no-go'],
+      ]);
+    });
+  }, 60_000);
+
+  test('parallel branches: a failing branch ends the other, and both faults are undone', async () => {
+    const script = new Script();
+    const failing: PlanStep = { kind: 'failover', id: 'fo', title: 'fo', candidate: null, timeoutMs: 1_000 };
+    const steps: PlanStep[] = [{ kind: 'parallel', id: 'both', title: 'both', branches: [[fault('a'), waitFor('long', 600_000)], [fault('b'), failing]] }];
+    await withDrill(steps, script, async (running) => {
+      const outcome = await result(running);
+      expect(outcome.state).toBe('failed');
+      expect(called(script, 'undo').sort()).toEqual(['undo a', 'undo b']);
+    });
+  }, 120_000);
+});
