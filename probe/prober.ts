@@ -1,0 +1,299 @@
+/**
+ * The prober process: `node dist/probe/prober.js <config.json>`. It acts as the database's client in an open loop, samples every node, stamps
+ * receipts, and writes all of it to the ledger with its own monotonic clock. It outlives its worker and ends by itself when nobody renews its
+ * lease; it never judges, and never writes anywhere but in its own table.
+ */
+import { readFileSync } from 'node:fs';
+import { assert, present } from '../core/assert';
+import { sleep, until } from '../core/clock';
+import { GamedayError, messageOf } from '../core/errors';
+import { serveRpc, type RpcServer } from '../core/rpc';
+import { resolveSecret } from '../core/secrets';
+import { withSql } from '../targets/sql';
+import type { JsonObject } from '../model/json';
+import type { ProberConfig, ProberStatus, Receipt, WindowAnswer, WindowRequest } from './contract';
+import { LEDGER_VERSION, type Entry } from './ledger-format';
+import { LedgerWriter } from './ledger-writer';
+import { LiveFigures } from './live-figures';
+import { NodeSampler } from './node-sampler';
+import { ProbeStream } from './stream';
+
+/** All streams together; stays well below the default max_connections of PostgreSQL (100). */
+const MAX_CONNECTIONS = 48;
+const PREPARE_TIMEOUT_MS = 30_000;
+/** The loop looks at deadlines at least this often. */
+const MAX_SLEEP_NS = 5e6;
+
+class Prober {
+  private readonly zero = process.hrtime.bigint();
+  private readonly ledger: LedgerWriter;
+  private readonly streams: ProbeStream[];
+  private readonly sampler: NodeSampler;
+  private readonly figures: LiveFigures;
+  private readonly receipts = new Map<string, number>();
+  private readonly periodNs: number;
+  private connections = 0;
+  private due = 0;
+  private onTime = 0;
+  private lastWatchNs = 0;
+  private renewedNs = 0;
+  private flushAsked = false;
+  private timer: NodeJS.Timeout | null = null;
+  private ended: Promise<ProberStatus> | null = null;
+
+  constructor(private readonly config: ProberConfig) {
+    const { settings } = config;
+    this.periodNs = settings.periodMs * 1e6;
+    this.figures = new LiveFigures(settings.periodMs);
+    const count = settings.writeStreams + settings.readStreams;
+    const kinds = Array.from({ length: count }, (_, at) => (at < settings.writeStreams ? ('write' as const) : ('read' as const)));
+    this.ledger = new LedgerWriter(
+      config.dir,
+      {
+        version: LEDGER_VERSION,
+        drill: config.drill,
+        table: config.table,
+        settings,
+        nodes: config.nodes.map((node) => node.name),
+        streams: kinds,
+        monotonicZeroNs: String(this.zero),
+        pid: process.pid,
+      },
+      () => this.nowNs(),
+    );
+    const password = config.role.password === null ? null : resolveSecret(config.role.password);
+    const door = { ...config.entry, user: config.role.user, password, connectTimeoutMs: settings.connectTimeoutMs };
+    const context = {
+      settings,
+      door,
+      table: config.table,
+      maxConnections: Math.max(2, Math.floor(MAX_CONNECTIONS / Math.max(count, 1))),
+      nowNs: () => this.nowNs(),
+      nextConnectionId: () => ++this.connections,
+      record: (entry: Entry) => this.ledger.add(entry),
+      flush: () => this.flush(),
+      flushSoon: () => this.flushSoon(),
+      observe: (result: {
+        kind: 'write' | 'read';
+        dueNs: number;
+        endNs: number;
+        outcome: 'acked' | 'rejected' | 'indeterminate' | 'missed';
+      }) => {
+        if (result.kind === 'write') this.figures.add(result);
+      },
+    };
+    const firstNs = this.nowNs() + 100e6;
+    this.streams = kinds.map((kind, id) => new ProbeStream(id, kind, Math.round(firstNs + (id * this.periodNs) / count), context));
+    const observe = {
+      user: config.observe.user,
+      password: config.observe.password === null ? null : resolveSecret(config.observe.password),
+      database: config.entry.database,
+    };
+    this.sampler = new NodeSampler(
+      config.nodes,
+      observe,
+      () => this.nowNs(),
+      (sample) => {
+        this.ledger.add(sample);
+        this.flushSoon();
+      },
+    );
+    this.renewedNs = this.nowNs();
+  }
+
+  start(): void {
+    this.tick();
+  }
+
+  nowNs(): number {
+    return Number(process.hrtime.bigint() - this.zero);
+  }
+
+  renew(): null {
+    this.renewedNs = this.nowNs();
+    return null;
+  }
+
+  /** The instant is in the kernel's hands before the caller learns it. A repeated receipt is a new one. */
+  receipt(receipt: Receipt & { readonly facts?: JsonObject }): { atNs: string } {
+    const atNs = this.nowNs();
+    this.ledger.add({
+      kind: 'receipt',
+      atNs,
+      name: receipt.name,
+      phase: receipt.phase,
+      subject: receipt.subject,
+      facts: receipt.facts ?? {},
+    });
+    this.flush();
+    this.receipts.set(receiptKey(receipt), atNs);
+    return { atNs: String(atNs) };
+  }
+
+  window(request: WindowRequest): WindowAnswer {
+    let notBeforeNs: number | null = null;
+    if (request.after !== null) {
+      const found = this.receipts.get(receiptKey({ ...request.after, phase: 'done' }));
+      if (found === undefined)
+        return {
+          good: false,
+          reason: `no receipt "${request.after.name} done ${request.after.subject}" yet`,
+          due: 0,
+          succeeded: 0,
+          p99Ms: null,
+        };
+      notBeforeNs = found;
+    }
+    const pending = this.streams.filter((stream) => stream.kind === 'write').flatMap((stream) => [...stream.pendingDue()]);
+    return this.figures.window(request, this.nowNs(), 0, notBeforeNs, pending);
+  }
+
+  status(): ProberStatus {
+    const nowNs = this.nowNs();
+    return {
+      pid: process.pid,
+      upMs: nowNs / 1e6,
+      ...this.figures.totals,
+      lastSecond: this.figures.lastSecond(nowNs),
+      outageMs: this.figures.outageMs(nowNs),
+      onTimeRatio: this.due === 0 ? 1 : this.onTime / this.due,
+      ledgerBytes: this.ledger.bytes,
+      nodes: this.sampler.newest().map(({ node, role, timeline }) => ({ node, role, timeline })),
+    };
+  }
+
+  /** Ends writing and sampling, awaits what is in flight up to the client deadline, closes the ledger. Idempotent. */
+  stop(reason: string): Promise<ProberStatus> {
+    this.ended ??= this.end(reason);
+    return this.ended;
+  }
+
+  private async end(reason: string): Promise<ProberStatus> {
+    for (const stream of this.streams) stream.stop();
+    const drained = (): true | null => (this.streams.some((stream) => stream.busy) ? null : true);
+    await until(drained, { timeoutMs: this.config.settings.clientDeadlineMs, everyMs: 5, onTimeout: () => new Error('not drained') }).catch(
+      () => undefined,
+    );
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.timer = null;
+    const status = this.status();
+    this.sampler.stop();
+    for (const stream of this.streams) stream.close(this.nowNs());
+    this.watch(this.nowNs());
+    this.ledger.add({ kind: 'end', atNs: this.nowNs(), reason });
+    this.ledger.close();
+    return { ...status, ledgerBytes: this.ledger.bytes };
+  }
+
+  private tick(): void {
+    const nowNs = this.nowNs();
+    let lateFromNs = Infinity;
+    for (const stream of this.streams) {
+      stream.tick(nowNs, (dueNs) => {
+        this.due += 1;
+        if (nowNs - dueNs <= this.periodNs) this.onTime += 1;
+        else lateFromNs = Math.min(lateFromNs, dueNs);
+      });
+    }
+    if (lateFromNs !== Infinity) {
+      this.ledger.add({ kind: 'starved', fromNs: lateFromNs, toNs: nowNs });
+      this.flushSoon();
+    }
+    if (nowNs - this.lastWatchNs >= 1e9) this.watch(nowNs);
+    if (nowNs - this.renewedNs > this.config.leaseMs * 1e6) return void leave(this, 'nobody renewed the lease');
+    let nextNs = nowNs + MAX_SLEEP_NS;
+    for (const stream of this.streams) if (stream.nextDue < nextNs) nextNs = stream.nextDue;
+    // Node's timers have a resolution of 1 ms; rounding up is late by at most that, well below δ, and costs no spinning.
+    this.timer = setTimeout(() => this.tick(), Math.max(1, Math.ceil((nextNs - this.nowNs()) / 1e6)));
+  }
+
+  private watch(nowNs: number): void {
+    this.lastWatchNs = nowNs;
+    this.ledger.add({ kind: 'watch', atNs: nowNs, due: this.due, onTime: this.onTime });
+    this.flushSoon();
+  }
+
+  private flushSoon(): void {
+    if (this.flushAsked) return;
+    this.flushAsked = true;
+    setImmediate(() => {
+      this.flushAsked = false;
+      if (this.ended === null || this.timer !== null) this.flush();
+    });
+  }
+
+  private flush(): void {
+    try {
+      this.ledger.flush();
+    } catch (error) {
+      // Without a ledger there is no measurement: better absent, which the judge sees, than blind.
+      process.stderr.write(`prober: ${messageOf(error)}\n`);
+      process.exit(75);
+    }
+  }
+}
+
+function receiptKey(receipt: Receipt): string {
+  return `${receipt.name} ${receipt.phase} ${receipt.subject}`;
+}
+
+/** Makes the table through the same door that the writes take. No unique constraint: a row that came twice must stay visible. */
+async function prepareTable(config: ProberConfig): Promise<void> {
+  assert(/^[a-z][a-z0-9_]{0,62}$/.test(config.table), `"${config.table}" is a plain table name`);
+  const address = {
+    ...config.entry,
+    user: config.role.user,
+    password: config.role.password === null ? null : resolveSecret(config.role.password),
+  };
+  const make = (): Promise<boolean> =>
+    withSql(address, async (sql) => {
+      await sql.query(
+        `CREATE TABLE IF NOT EXISTS gameday.${config.table} (stream integer NOT NULL, seq bigint NOT NULL, sent_at timestamptz NOT NULL DEFAULT clock_timestamp())`,
+      );
+      await sql.query(`CREATE INDEX IF NOT EXISTS ${config.table}_order ON gameday.${config.table} (stream, seq)`);
+      return true;
+    });
+  await until(make, {
+    timeoutMs: PREPARE_TIMEOUT_MS,
+    everyMs: 250,
+    onTimeout: (last) => new GamedayError('database_unreachable', `the prober could not make gameday.${config.table}: ${messageOf(last)}`),
+  });
+}
+
+let server: RpcServer | null = null;
+
+async function leave(prober: Prober, reason: string): Promise<void> {
+  try {
+    await prober.stop(reason);
+    await server?.close();
+    process.exit(0);
+  } catch (error) {
+    process.stderr.write(`prober: ${messageOf(error)}\n`);
+    process.exit(70);
+  }
+}
+
+async function main(): Promise<void> {
+  const config = JSON.parse(readFileSync(present(process.argv[2], 'the path of the configuration'), 'utf8')) as ProberConfig;
+  await prepareTable(config);
+  const prober = new Prober(config);
+  server = await serveRpc(config.socket, {
+    status: () => prober.status(),
+    renew: () => prober.renew(),
+    receipt: (receipt: Receipt & { readonly facts?: JsonObject }) => prober.receipt(receipt),
+    window: (request: WindowRequest) => prober.window(request),
+    stop: async () => {
+      const status = await prober.stop('stop was called');
+      // The answer must leave before the socket closes.
+      void sleep(50).then(() => leave(prober, 'stop was called'));
+      return status;
+    },
+  });
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => void leave(prober, name));
+  prober.start();
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`prober: ${messageOf(error)}\n`);
+  process.exit(error instanceof GamedayError ? error.exit : 70);
+});

@@ -1,0 +1,282 @@
+/**
+ * One open-loop stream: an operation is due every period at scheduled instants, whether or not the ones before were answered.
+ * A due operation takes an idle connection, waits a short while for one, or is recorded as missed; no sequence number is ever used twice.
+ */
+import type { ProbeSettings } from '../model/plan';
+import { DoorConnection, type DoorAddress, type Reply } from './connection';
+import type { Entry, MissedCause, OutcomeName } from './ledger-format';
+import { needsReconnect, outcomeOfFailure } from './outcome';
+import { messageOf } from '../core/errors';
+import { parseLsn } from '../core/lsn';
+
+/** Connections that may be in the act of connecting at once; the first ones a period apart, the rest spread over the connect timeout. */
+const MAX_CONNECTING = 8;
+const MIN_CONNECTIONS = 2;
+
+export interface StreamContext {
+  readonly settings: ProbeSettings;
+  readonly door: DoorAddress;
+  readonly table: string;
+  readonly maxConnections: number;
+  readonly nowNs: () => number;
+  readonly nextConnectionId: () => number;
+  /** Appends to the ledger; not yet in the kernel's hands. */
+  readonly record: (entry: Entry) => void;
+  /** Hands everything recorded to the kernel. */
+  readonly flush: () => void;
+  /** Asks for a flush at the end of this turn of the event loop. */
+  readonly flushSoon: () => void;
+  readonly observe: (result: {
+    readonly kind: 'write' | 'read';
+    readonly dueNs: number;
+    readonly endNs: number;
+    readonly outcome: OutcomeName | 'missed';
+  }) => void;
+}
+
+interface Slot {
+  readonly id: number;
+  readonly connection: DoorConnection;
+  readonly startedNs: number;
+}
+
+export class ProbeStream {
+  private readonly periodNs: number;
+  private readonly queueLimitNs: number;
+  private readonly slots = new Set<Slot>();
+  private readonly queue: number[] = [];
+  private nextDueNs: number;
+  private nextSeq = 1;
+  private nextAttemptNs = 0;
+  private wanted = MIN_CONNECTIONS;
+  private stopped = false;
+
+  constructor(
+    readonly id: number,
+    readonly kind: 'write' | 'read',
+    firstDueNs: number,
+    private readonly context: StreamContext,
+  ) {
+    this.nextDueNs = firstDueNs;
+    this.periodNs = context.settings.periodMs * 1e6;
+    this.queueLimitNs = queueLimitMs(context.settings) * 1e6;
+  }
+
+  get nextDue(): number {
+    return this.nextDueNs;
+  }
+
+  /** Due instants of operations that are queued or in flight. */
+  *pendingDue(): Iterable<number> {
+    yield* this.queue;
+    yield* this.inFlight.values();
+  }
+  private readonly inFlight = new Map<number, number>();
+
+  /** Everything that is due by now; `due` is called for each due instant. */
+  tick(nowNs: number, due: (dueNs: number) => void): void {
+    while (!this.stopped && this.nextDueNs <= nowNs) {
+      due(this.nextDueNs);
+      this.take(this.nextDueNs, nowNs);
+      this.nextDueNs += this.periodNs;
+    }
+    for (const slot of this.slots) slot.connection.expire(nowNs);
+    this.expireQueue(nowNs);
+    this.dispatch();
+    this.keepConnections(nowNs);
+  }
+
+  /** No operation is due any more; those in flight may still be answered. */
+  stop(): void {
+    this.stopped = true;
+    this.queue.length = 0;
+  }
+
+  get busy(): boolean {
+    return this.inFlight.size > 0;
+  }
+
+  /** Records what is still in flight as indeterminate and closes all connections. */
+  close(nowNs: number): void {
+    this.stop();
+    for (const seq of this.inFlight.keys()) {
+      this.context.record({
+        kind: 'outcome',
+        stream: this.id,
+        seq,
+        outcome: 'indeterminate',
+        doneNs: nowNs,
+        sqlstate: null,
+        xid: null,
+        lsn: null,
+        timeline: null,
+      });
+    }
+    this.inFlight.clear();
+    for (const slot of this.slots) slot.connection.destroy();
+    this.slots.clear();
+  }
+
+  private take(dueNs: number, nowNs: number): void {
+    if (nowNs - dueNs > this.queueLimitNs) this.miss(dueNs, nowNs, 'starved');
+    else if (!this.hasConnection()) this.miss(dueNs, nowNs, 'no-connection');
+    else this.queue.push(dueNs);
+  }
+
+  private miss(dueNs: number, atNs: number, cause: MissedCause): void {
+    this.context.record({ kind: 'missed', stream: this.id, dueNs, atNs, cause });
+    this.context.observe({ kind: this.kind, dueNs, endNs: atNs, outcome: 'missed' });
+    this.context.flushSoon();
+  }
+
+  private hasConnection(): boolean {
+    for (const { connection } of this.slots) if (connection.state === 'idle' || connection.state === 'busy') return true;
+    return false;
+  }
+
+  private expireQueue(nowNs: number): void {
+    if (this.queue.length > 0 && !this.hasConnection()) {
+      for (const dueNs of this.queue.splice(0)) this.miss(dueNs, nowNs, 'no-connection');
+    }
+    while (this.queue[0] !== undefined && nowNs - this.queue[0] > this.queueLimitNs)
+      this.miss(this.queue.shift() as number, nowNs, 'stuck');
+  }
+
+  /** Intents first, in one write to the kernel; only then anything is sent. */
+  private dispatch(): void {
+    if (this.queue.length === 0) return;
+    const sends: (() => void)[] = [];
+    const sentNs = this.context.nowNs();
+    for (const slot of this.slots) {
+      if (this.queue.length === 0) break;
+      if (slot.connection.state !== 'idle') continue;
+      const dueNs = this.queue.shift() as number;
+      const seq = this.nextSeq++;
+      this.context.record({ kind: 'intent', stream: this.id, seq, dueNs, sentNs, connection: slot.id });
+      this.inFlight.set(seq, dueNs);
+      sends.push(() => this.send(slot, seq, dueNs));
+    }
+    if (sends.length > 0) this.context.flush();
+    for (const send of sends) send();
+  }
+
+  private send(slot: Slot, seq: number, dueNs: number): void {
+    const deadlineNs = dueNs + this.context.settings.clientDeadlineMs * 1e6;
+    slot.connection.send(this.statement(seq), deadlineNs, (reply) => this.answered(slot, seq, dueNs, reply));
+  }
+
+  private statement(seq: number): string {
+    const { table, settings } = this.context;
+    const timeout = `SET LOCAL statement_timeout = ${settings.statementTimeoutMs}`;
+    if (this.kind === 'read')
+      return `${timeout}; SELECT seq FROM gameday.${table} WHERE stream = ${this.id % Math.max(settings.writeStreams, 1)} ORDER BY seq DESC LIMIT 1`;
+    return (
+      `${timeout}; INSERT INTO gameday.${table} (stream, seq) VALUES (${this.id}, ${seq}) ` +
+      'RETURNING pg_current_xact_id()::text AS xid, pg_current_wal_insert_lsn()::text AS lsn, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) AS tli'
+    );
+  }
+
+  private answered(slot: Slot, seq: number, dueNs: number, reply: Reply): void {
+    const doneNs = this.context.nowNs();
+    if (!this.inFlight.delete(seq)) return;
+    const outcome: OutcomeName = reply.ok ? (reply.syncWaitCancelled ? 'indeterminate' : 'acked') : outcomeOfFailure(reply.word);
+    const row = reply.ok ? reply.rows[0] : undefined;
+    this.context.record({
+      kind: 'outcome',
+      stream: this.id,
+      seq,
+      outcome,
+      doneNs,
+      sqlstate: reply.ok ? (reply.syncWaitCancelled ? '01000' : null) : reply.word.sqlstate,
+      xid: typeof row?.xid === 'string' ? Number(row.xid) : null,
+      lsn: typeof row?.lsn === 'string' ? Number(parseLsn(row.lsn)) : null,
+      timeline: typeof row?.tli === 'string' ? Number.parseInt(row.tli, 16) : null,
+    });
+    if (!reply.ok && (slot.connection.state === 'closed' || needsReconnect(reply.word))) this.drop(slot, doneNs, reply.message);
+    if (this.queue.length > 0) this.dispatch();
+    this.context.observe({ kind: this.kind, dueNs, endNs: doneNs, outcome });
+    this.context.flushSoon();
+  }
+
+  private drop(slot: Slot, atNs: number, message: string): void {
+    slot.connection.destroy();
+    if (!this.slots.delete(slot)) return;
+    this.context.record({
+      kind: 'connection',
+      connection: slot.id,
+      stream: this.id,
+      event: 'lost',
+      startedNs: slot.startedNs,
+      atNs,
+      error: message.slice(0, 200),
+      server: null,
+    });
+    this.context.flushSoon();
+  }
+
+  private keepConnections(nowNs: number): void {
+    if (this.stopped || nowNs < this.nextAttemptNs) return;
+    let connecting = 0;
+    let idle = 0;
+    for (const { connection } of this.slots) {
+      if (connection.state === 'connecting') connecting += 1;
+      else if (connection.state === 'idle') idle += 1;
+    }
+    // Growing by need: all connections are busy and work is waiting.
+    if (this.queue.length > 0 && idle === 0 && connecting === 0 && this.slots.size >= this.wanted)
+      this.wanted = Math.min(this.wanted + 1, this.context.maxConnections);
+    const usable = this.slots.size - connecting;
+    const missing = usable === 0 ? connecting < MAX_CONNECTING : this.slots.size < this.wanted;
+    if (!missing) return;
+    const spacingMs = connecting < 4 ? this.context.settings.periodMs : this.context.settings.connectTimeoutMs / MAX_CONNECTING;
+    this.nextAttemptNs = nowNs + spacingMs * 1e6;
+    void this.connect(nowNs);
+  }
+
+  private async connect(startedNs: number): Promise<void> {
+    const { context } = this;
+    const id = context.nextConnectionId();
+    const connection = new DoorConnection(context.door, (message) => this.drop(slot, context.nowNs(), message));
+    const slot: Slot = { id, connection, startedNs };
+    const note = (
+      event: 'opened' | 'failed',
+      error: string | null,
+      server: { postmasterStart: string; address: string | null; backendPid: number | null } | null,
+    ): void => {
+      context.record({ kind: 'connection', connection: id, stream: this.id, event, startedNs, atNs: context.nowNs(), error, server });
+      context.flushSoon();
+    };
+    this.slots.add(slot);
+    try {
+      await connection.open();
+    } catch (error) {
+      this.slots.delete(slot);
+      note('failed', messageOf(error).slice(0, 200), null);
+      return;
+    }
+    if (this.stopped) return connection.destroy();
+    const deadlineNs = context.nowNs() + context.settings.clientDeadlineMs * 1e6;
+    const identity =
+      'SELECT pg_postmaster_start_time()::text AS started, inet_server_addr()::text AS address, pg_backend_pid()::text AS pid';
+    connection.send(identity, deadlineNs, (reply) => {
+      if (!reply.ok) {
+        note('failed', reply.message.slice(0, 200), null);
+        connection.destroy();
+        this.slots.delete(slot);
+        return;
+      }
+      const row = reply.rows[0];
+      note('opened', null, {
+        postmasterStart: row?.started ?? '',
+        address: row?.address ?? null,
+        backendPid: row?.pid === undefined ? null : Number(row.pid),
+      });
+      this.dispatch();
+    });
+  }
+}
+
+/** How long a due operation waits for a free connection: 50 periods, between 100 and 250 ms, never longer than its own deadline. */
+export function queueLimitMs(settings: ProbeSettings): number {
+  return Math.min(settings.clientDeadlineMs, Math.max(100, Math.min(50 * settings.periodMs, 250)));
+}
