@@ -1,0 +1,173 @@
+/** `report.html`: the whole report as one file that needs no network, no script and no font. It says only what the record says. Pure. */
+import { formatMs } from '../core/units';
+import type { DrillRecord } from '../model/record';
+import { faultsTable, peopleTable, phasesTable, stepsTable } from './course';
+import { lanesChart } from './lanes';
+import { latencyChart } from './latency-chart';
+import { markup, type Markup } from './markup';
+import { pageOne, type ReportOptions } from './page-one';
+import { checksTable, restoresSection } from './restores';
+import { patterns } from './svg';
+import { THEME } from './theme';
+import { axisOf, closeUp } from './time-axis';
+import { waterfallChart } from './waterfall';
+import { formatCount, formatInterval, formatTime, isNotRecorded, limitsOf, textOf } from './words';
+import { writesSection } from './writes';
+
+export type { ReportOptions } from './page-one';
+
+/** The report of one record, below 2 MB for an hour's drill. The same record and options always yield the same text. */
+export function renderHtml(record: DrillRecord, options: ReportOptions): string {
+  const page = markup`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><meta name="generator" content="gameday ${record.tool.version}">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"><title>${record.drill}: ${record.verdict} · ${record.scenario.title}</title><style>${{ html: THEME }}</style></head>
+<body>${patterns()}<main><div class="page-one">${pageOne(record, options)}</div>${sections(record)}
+<footer class="note"><p>Rendered from record.json (SHA-256 <code class="digest">${options.digest}</code>) by gameday ${record.tool.version}. Every time is UTC.</p></footer></main></body></html>
+`;
+  return page.html;
+}
+
+function block(id: string, title: string, body: readonly (Markup | null)[]): Markup {
+  return markup`<section class="block" id="${id}" aria-labelledby="${id}-h"><h2 id="${id}-h">${title}</h2>${body}</section>`;
+}
+
+function sections(record: DrillRecord): Markup {
+  return markup`${[
+    scope(record),
+    timeline(record),
+    recovery(record),
+    latency(record),
+    block('writes', 'Every write accounted for', [writesSection(record)]),
+    block('restores', 'Restores', [restoresSection(record)]),
+    block('faults', 'What was broken, and the proofs', [faultsTable(record)]),
+    block('steps', 'Steps, planned and carried out', [stepsTable(record)]),
+    block('people', 'People and decisions', [peopleTable(record)]),
+    findings(record),
+    block('verification', 'Afterwards', [redundancy(record), markup`<h3>Verification</h3>`, checksTable(record.verification)]),
+    block('readiness', 'Readiness, before anything was touched', [checksTable(record.readiness)]),
+    block('phases', 'Phases', [phasesTable(record)]),
+    block('limits', 'What this drill does not show', [markup`<ul class="limits">${limitsOf(record).map((text) => markup`<li>${text}</li>`)}</ul>`]),
+    provenance(record),
+  ]}`;
+}
+
+function scope(record: DrillRecord): Markup {
+  const { target, scenario, trigger } = record;
+  const labels = Object.entries(target.labels).filter(([name]) => name !== 'service');
+  return block('scope', 'Scope and hypothesis', [
+    markup`<p class="statement">${scenario.hypothesis}</p><p>${scenario.description}</p>`,
+    facts([
+      ['Target', `${target.name}, PostgreSQL system ${target.systemIdentifier}`],
+      ['Nodes', target.nodes.join(', ')],
+      ['Controller', target.controller],
+      ['PostgreSQL', textOf(target.postgresVersion)],
+      ['Trigger', trigger.kind === 'command' ? 'command' : `schedule ${trigger.name ?? ''}`],
+      ['Started by', record.startedBy],
+      ...labels.map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)] as const),
+    ]),
+  ]);
+}
+
+function timeline(record: DrillRecord): Markup {
+  const axis = axisOf(record);
+  const closer = closeUp(record, axis);
+  return block('timeline', 'Timeline', [
+    closer === null ? null : markup`<h3>Around the outage</h3><div class="figurebox">${lanesChart(record, closer, 'close')}</div><h3>The whole drill</h3>`,
+    markup`<div class="figurebox">${lanesChart(record, axis, 'whole')}</div>`,
+    markup`<ul class="legend">${(
+      [
+        ['primary', 'primary'],
+        ['standby', 'standby'],
+        ['down', 'down'],
+        ['fault', 'fault standing'],
+        ['unsure', 'not confirmed'],
+        ['good', 'all writes acknowledged'],
+        ['partly', 'some failed'],
+        ['outage', 'outage'],
+      ] as const
+    ).map(([look, word]) => markup`<li><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="${look}" width="12" height="12" rx="2"/></svg>${word}</li>`)}</ul>
+<p class="note">0 is ${axis.zeroIs}. ◆ an answer by a person. Empty parts of a lane: nothing was observed.</p>`,
+  ]);
+}
+
+function recovery(record: DrillRecord): Markup {
+  const { rto } = record;
+  if (isNotRecorded(rto)) return block('rto', 'Recovery time', [markup`<p>Not recorded: ${rto.notRecorded}</p>`]);
+  const chart = waterfallChart(rto, axisOf(record));
+  const maybe = (interval: typeof rto.rto): string => (interval === null ? 'not recorded: not observed' : formatInterval(interval));
+  const doubts = [...rto.contradictions.map((text) => `Contradiction: ${text}`), ...rto.inconclusive];
+  return block('rto', 'Where the recovery time went', [
+    rto.noOutageAboveMs === null ? null : markup`<p class="statement">No outage above ${formatMs(rto.noOutageAboveMs)} was seen.</p>`,
+    chart === null ? null : markup`<div class="figurebox">${chart}</div><p class="note">Bars reach from the earliest to the latest instant the observations allow; whiskers mark the uncertain ends.</p>`,
+    facts([
+      ['RTO, first t0 to last t_rec', maybe(rto.rto)],
+      ['From injection to recovery', maybe(rto.fromInjection)],
+      ['First acknowledged write', maybe(rto.firstAck)],
+      ['Outages', formatCount(rto.outages.length)],
+      ['Baseline p99 / recovery limit', `${ms(rto.baselineP99Ms)} / ${ms(rto.recoveryLimitP99Ms)}`],
+      ['Prober starved', formatMs(rto.starvedMs)],
+    ]),
+    doubts.length === 0 ? null : markup`<ul>${doubts.map((text) => markup`<li>${text}</li>`)}</ul>`,
+  ]);
+}
+
+function latency(record: DrillRecord): Markup {
+  const drawn = latencyChart(record, axisOf(record));
+  const rows = record.latencies.map(
+    ({ phase, due, succeeded, latency: values }) =>
+      markup`<tr><th scope="row">${phase} the disruption</th><td class="num">${formatCount(due)}</td><td class="num">${formatCount(succeeded)}</td><td class="num">${ms(values?.p50Ms ?? null)}</td><td class="num">${ms(values?.p99Ms ?? null)}</td><td class="num">${ms(values?.maxMs ?? null)}</td></tr>`,
+  );
+  return block('latency-section', 'What clients felt', [
+    drawn === null
+      ? markup`<p>Not recorded: no series.</p>`
+      : markup`<div class="figurebox">${drawn.chart}</div><ul class="legend"><li><svg viewBox="0 0 12 12" aria-hidden="true"><path class="p99" d="M0 6H12"/></svg>p99</li><li><svg viewBox="0 0 12 12" aria-hidden="true"><path class="p50" d="M0 6H12"/></svg>p50</li>${(
+          ['rejected', 'indeterminate', 'missed'] as const
+        ).map((look) => markup`<li><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="e-${look}" width="12" height="12" rx="2"/></svg>${look}</li>`)}<li><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="shade" width="12" height="12" rx="2"/></svg>fault standing</li></ul>
+<p class="note">Latency counts from the instant a write was due. ${drawn.secondsPerPoint === 1 ? 'One point a second.' : `Each point is the worst of ${drawn.secondsPerPoint} seconds.`} Gaps are gaps: no write was acknowledged.</p>`,
+    rows.length === 0
+      ? null
+      : markup`<div class="scroll"><table><thead><tr><th scope="col">When</th><th scope="col" class="num">Writes due</th><th scope="col" class="num">Acknowledged</th><th scope="col" class="num">p50</th><th scope="col" class="num">p99</th><th scope="col" class="num">Slowest</th></tr></thead><tbody>${rows}</tbody></table></div>`,
+  ]);
+}
+
+function findings(record: DrillRecord): Markup {
+  const rows = record.findings.map(
+    ({ id, severity, text, owner, due }) =>
+      markup`<tr><th scope="row">${id}</th><td><span class="sev ${severity}">${severity}</span></td><td>${text}</td><td>${owner ?? 'not recorded'}</td><td>${due ?? 'not recorded'}</td></tr>`,
+  );
+  return block('findings', 'Findings', [
+    rows.length === 0
+      ? markup`<p>The rules found nothing. What people observed is not part of them.</p>`
+      : markup`<div class="scroll"><table><thead><tr><th scope="col">No.</th><th scope="col">Severity</th><th scope="col">Finding</th><th scope="col">Owner</th><th scope="col">Due</th></tr></thead><tbody>${rows}</tbody></table></div>`,
+  ]);
+}
+
+function redundancy(record: DrillRecord): Markup {
+  const { redundancy: value } = record;
+  if (isNotRecorded(value)) return markup`<p>Redundancy not recorded: ${value.notRecorded}</p>`;
+  const after = value.regainedAfterMs === null ? '' : ` ${formatInterval(value.regainedAfterMs)} after t0`;
+  return value.regained
+    ? markup`<p><span class="chip pass"><span aria-hidden="true">✓</span> redundant again</span> The starting topology stood again${after}.</p>`
+    : markup`<p><span class="chip fail"><span aria-hidden="true">✕</span> not redundant</span> The starting topology does not stand again: ${value.differences.join('; ')}</p>`;
+}
+
+function provenance(record: DrillRecord): Markup {
+  return block('provenance', 'Provenance', [
+    facts([
+      ['Registered', `${formatTime(record.registeredAt)}, before anything was touched`],
+      ['Ran', `${formatTime(record.startedAt)} to ${formatTime(record.endedAt)}`],
+      ['Plan, SHA-256', record.planSha256],
+      ['Registration, SHA-256', record.registrationSha256],
+      ['Registration before it', record.previousRegistrationSha256 ?? 'none: the first drill of this target'],
+      ['Tool', `gameday ${record.tool.version}, Node ${record.tool.node}, ${record.tool.platform}`],
+    ]),
+  ]);
+}
+
+function facts(rows: readonly (readonly [string, string])[]): Markup {
+  return markup`<dl class="facts wide">${rows.map(([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+function ms(value: number | null): string {
+  return value === null ? 'not recorded' : formatMs(value);
+}

@@ -1,0 +1,112 @@
+/** `report.md`: the report's facts for a wiki, a ticket or a pull request. The same words as the HTML, without its drawings. Pure. */
+import { formatMs } from '../core/units';
+import type { CheckResult, DrillRecord } from '../model/record';
+import type { ReportOptions } from './page-one';
+import {
+  VERDICT_MARK,
+  VERDICT_WORD,
+  boundsText,
+  environmentText,
+  formatCount,
+  formatInterval,
+  formatTime,
+  isNotRecorded,
+  limitsOf,
+  marginText,
+  measuredText,
+  objectiveWord,
+  serviceName,
+  targetText,
+  textOf,
+  validityFacts,
+  verdictSentence,
+} from './words';
+
+type Row = readonly string[];
+
+/** GitHub-flavoured Markdown; every value is escaped, so that no name can become markup. */
+export function renderMarkdown(record: DrillRecord, options: ReportOptions): string {
+  const parts = [
+    `# ${text(record.scenario.title)}: ${VERDICT_MARK[record.verdict]} ${VERDICT_WORD[record.verdict]}`,
+    `**${text(serviceName(record))}** · ${environmentText(record)} · ${text(record.drill)} · ${formatTime(record.startedAt)} · state ${record.state}`,
+    text(verdictSentence(record)),
+    bullets(record.judgement.reasons),
+    table(
+      ['Objective', 'Target', 'Measured', 'Bounds', 'Margin', 'Verdict'],
+      record.judgement.objectives.map((result) => [
+        objectiveWord(result),
+        targetText(result),
+        measuredText(result),
+        boundsText(result) ?? 'exact',
+        marginText(result),
+        `${VERDICT_MARK[result.verdict]} ${VERDICT_WORD[result.verdict]}`,
+      ]),
+    ),
+    `**Validity.** ${validityFacts(record).map(text).join(' · ')}`,
+    section('Findings', table(['No.', 'Severity', 'Finding', 'Owner', 'Due'], record.findings.map((f) => [f.id, f.severity, f.text, f.owner ?? 'not recorded', f.due ?? 'not recorded'])) || 'None by rule.'),
+    section('Hypothesis', text(record.scenario.hypothesis)),
+    section('Recovery time', recovery(record)),
+    section('Writes', writes(record)),
+    ...(record.restores.length === 0 ? [] : [section('Restores', restores(record))]),
+    section('Faults', table(['Step', 'Fault', 'What', 'Bit', 'Gone'], record.faults.map((f) => [f.step, f.fault, f.preview, proof(f.confirmed, textOf(f.confirmedBy)), proof(f.healed, textOf(f.goneBy))])) || 'Nothing was broken.'),
+    section('Steps', table(['Step', 'Kind', 'By', 'Took', 'Outcome'], record.steps.map((s) => [s.title, s.kind, s.actor, took(s.startedAt, s.endedAt), s.reason === null ? s.outcome : `${s.outcome}: ${s.reason}`]))),
+    section('People', table(['Who', 'Step', 'Answer', 'When', 'Note'], record.people.map((p) => [p.id, p.step, p.answer, formatTime(p.at), p.note ?? '–'])) || `No person was asked anything. Started by ${text(record.startedBy)}.`),
+    section('Verification', checks(record.verification)),
+    section('Left behind', bullets(record.left) || 'Nothing known.'),
+    section('What this drill does not show', bullets(limitsOf(record))),
+    section('Verify', `\`gameday verify ${record.drill} --key PUB\`, or without gameday: \`sh VERIFY.txt\`. Sign-offs: not recorded: no sign-off.\n\n- record.json: \`${options.digest}\`\n- key: \`${options.keyFingerprint ?? 'not recorded: not known to the renderer'}\``),
+  ];
+  return `${parts.filter((part) => part !== '').join('\n\n')}\n`;
+}
+
+/** Backslashes before whatever Markdown or HTML would read; line breaks become spaces. */
+function text(value: string): string {
+  return value.replace(/\s+/g, ' ').replace(/[\\`*_[\]<>|#~]/g, (character) => (character === '<' ? '&lt;' : character === '>' ? '&gt;' : `\\${character}`));
+}
+
+function table(head: Row, rows: readonly Row[]): string {
+  if (rows.length === 0) return '';
+  const line = (cells: Row): string => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map((cells) => line(cells.map(text)))].join('\n');
+}
+
+function bullets(items: readonly string[]): string {
+  return items.map((item) => `- ${text(item)}`).join('\n');
+}
+
+function section(title: string, body: string): string {
+  return `## ${title}\n\n${body}`;
+}
+
+function proof(holds: boolean, by: string): string {
+  return `${holds ? '✓' : '✕'} ${by}`;
+}
+
+function took(from: string | null, to: string | null): string {
+  return from === null || to === null ? 'not recorded' : formatMs(Date.parse(to) - Date.parse(from));
+}
+
+function checks(items: readonly CheckResult[]): string {
+  return table(['Check', 'Found', 'Expected', 'Result'], items.map(({ name, found, expected, ok }) => [name, found, expected, ok ? '✓ holds' : '✕ does not hold'])) || 'Not recorded: no check was made.';
+}
+
+function recovery({ rto }: DrillRecord): string {
+  if (isNotRecorded(rto)) return `Not recorded: ${text(rto.notRecorded)}`;
+  const rows: Row[] = rto.segments.map(({ name, ms }) => [name, formatInterval(ms)]);
+  if (rto.rto !== null) rows.push(['RTO, first t0 to last t_rec', formatInterval(rto.rto)]);
+  const none = rto.noOutageAboveMs === null ? '' : `No outage above ${formatMs(rto.noOutageAboveMs)} was seen.\n\n`;
+  return none + (table(['Segment', 'Took'], rows) || bullets(rto.inconclusive) || 'No segment was observed.');
+}
+
+function writes({ rpo }: DrillRecord): string {
+  if (isNotRecorded(rpo)) return `Not recorded: ${text(rpo.notRecorded)}`;
+  const row = [rpo.attempted, rpo.acked, rpo.kept, rpo.lost, rpo.indeterminateCommitted, rpo.indeterminateVanished].map(formatCount);
+  return `${text(rpo.statement)}\n\n${table(['Attempted', 'Acked', 'Kept', 'Lost', 'Indeterminate, committed', 'Indeterminate, vanished'], [row])}`;
+}
+
+function restores(record: DrillRecord): string {
+  return table(
+    ['Step', 'Asked for', 'Landed', 'Under / over', 'Took'],
+    record.restores.map((r) => [r.step, r.requested, `${r.landed.lsn}${r.landed.xid === null ? '' : `, xid ${r.landed.xid}`}`, `${r.under} / ${r.over}`, formatInterval(r.totalMs)]),
+  );
+}

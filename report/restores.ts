@@ -1,0 +1,58 @@
+/** Restores: what was asked for, where it landed and how that was shown, and where the time went. Pure. */
+import { formatBytes, formatMs } from '../core/units';
+import type { CheckResult, DrillRecord, RestoreRecord } from '../model/record';
+import { markup, type Markup } from './markup';
+import { formatCount, formatInterval } from './words';
+
+export function restoresSection(record: DrillRecord): Markup {
+  if (record.restores.length === 0) return markup`<p>No restore was part of this drill.</p>`;
+  return markup`${record.restores.map(restore)}`;
+}
+
+export function checksTable(checks: readonly CheckResult[]): Markup {
+  if (checks.length === 0) return markup`<p>Not recorded: no check was made.</p>`;
+  const rows = checks.map(
+    ({ name, ok, found, expected, hint }) =>
+      markup`<tr><th scope="row">${name}</th><td>${found}</td><td>${expected}</td><td><span class="chip ${ok ? 'pass' : 'fail'}"><span aria-hidden="true">${ok ? '✓' : '✕'}</span> ${ok ? 'holds' : 'does not hold'}</span>${
+        ok || hint === null ? null : markup`<small>${hint}</small>`
+      }</td></tr>`,
+  );
+  return markup`<div class="scroll"><table><thead><tr><th scope="col">Check</th><th scope="col">Found</th><th scope="col">Expected</th><th scope="col">Result</th></tr></thead><tbody>${rows}</tbody></table></div>`;
+}
+
+function restore(item: RestoreRecord): Markup {
+  const exact = item.under === 0 && item.over === 0;
+  const landing = exact
+    ? markup`<span class="chip pass"><span aria-hidden="true">✓</span> landed exactly</span> all ${formatCount(item.ledgerBefore)} ledger writes committed before the target are there, none committed after it`
+    : markup`<span class="chip fail"><span aria-hidden="true">✕</span> missed</span> ${formatCount(item.under)} writes before the target are absent, ${formatCount(item.over)} after it are present`;
+  const facts: readonly (readonly [string, string])[] = [
+    ['Asked for', item.requested],
+    ['Resolved to', item.resolvedTarget],
+    ['Recovery stopped at', [item.landed.lsn, item.landed.xid === null ? null : `xid ${item.landed.xid}`, item.landed.time].filter((part) => part !== null).join(' · ')],
+    ['Server’s own words', item.landed.logLine ?? 'not recorded: the log had no such line'],
+    ['Backup', `${item.backup}, timeline ${item.timeline}`],
+    ['WAL', `${item.walFrom} to ${item.walTo}, ${formatCount(item.segments)} segments`],
+    ['Moved', formatBytes(item.bytes)],
+    ['Restore time', formatInterval(item.totalMs)],
+    ['Sandbox', `${item.sandbox.dir}, ${item.sandbox.removed ? 'removed' : 'still there'}`],
+  ];
+  return markup`<h3>${item.step}</h3><p>${landing}</p>${phases(item)}
+<dl class="facts wide">${facts.map(([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>${checksTable(item.checks)}`;
+}
+
+function phases(item: RestoreRecord): Markup | null {
+  const total = item.phases.reduce((sum, { ms }) => sum + ms, 0);
+  if (total <= 0) return null;
+  let x = 0;
+  const bars = item.phases.map(({ name, ms, bytes }, at) => {
+    const width = (1_120 * ms) / total;
+    const label = `${name} ${formatMs(ms)}`;
+    const bar = markup`<g><title>${label}${bytes === null ? '' : `, ${formatBytes(bytes)}`}</title><rect class="seg seg${at % 5}" x="${Math.round(x)}" y="0" width="${Math.max(2, Math.round(width) - 2)}" height="26" rx="3"/>${
+      width > label.length * 7 + 10 ? markup`<text class="in seg-text" x="${Math.round(x) + 7}" y="17">${label}</text>` : null
+    }</g>`;
+    x += width;
+    return bar;
+  });
+  const words = item.phases.map(({ name, ms, bytes }) => `${name} ${formatMs(ms)}${bytes === null ? '' : ` (${formatBytes(bytes)})`}`).join(' · ');
+  return markup`<svg viewBox="0 0 1120 26" class="strip" role="img" aria-label="Phases of the restore; the line below says the same">${bars}</svg><p class="note">${words}</p>`;
+}

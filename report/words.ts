@@ -1,0 +1,143 @@
+/** How the report says things: verdicts with a mark besides the colour, objectives by name, quantities with their bounds. Pure; the same in every format. */
+import { formatBytes, formatMs } from '../core/units';
+import type { Interval, ObjectiveResult, Verdict } from '../model/measurement';
+import type { ObjectiveName, Unit } from '../model/plan';
+import type { DrillRecord, DrillState, Maybe, NotRecorded } from '../model/record';
+
+export const VERDICT_MARK: Readonly<Record<Verdict, string>> = { pass: '✓', fail: '✕', marginal: '≈', inconclusive: '?' };
+export const VERDICT_WORD: Readonly<Record<Verdict, string>> = { pass: 'Pass', fail: 'Fail', marginal: 'Marginal', inconclusive: 'Inconclusive' };
+
+const OBJECTIVE_WORD: Readonly<Record<ObjectiveName, string>> = {
+  rto: 'Recovery time (RTO)',
+  rpo_transactions: 'Lost transactions (RPO)',
+  rpo_time: 'Lost time (RPO)',
+  restore_time: 'Restore time',
+  recovery_point_error: 'Recovery point error',
+  commit_p99: 'Commit latency, p99',
+};
+
+export const STATE_SENTENCE: Readonly<Record<DrillState, string>> = {
+  completed: 'The drill ran to its end and everything was put back.',
+  aborted: 'The drill was stopped before its end; what was broken was healed.',
+  refused: 'The drill was refused before anything was touched.',
+  failed: 'The drill failed on its way.',
+  unsafe: 'Something that was broken on purpose is not proven healed.',
+  lost: 'The drill was lost: its workflow ended without a result.',
+};
+
+export function isNotRecorded<T>(value: Maybe<T>): value is NotRecorded {
+  return typeof value === 'object' && value !== null && 'notRecorded' in value;
+}
+
+export function textOf(value: Maybe<string>): string {
+  return isNotRecorded(value) ? `not recorded: ${value.notRecorded}` : value;
+}
+
+export function objectiveWord(result: ObjectiveResult): string {
+  const { name, step } = result.objective;
+  return step === null ? OBJECTIVE_WORD[name] : `${OBJECTIVE_WORD[name]} · ${step}`;
+}
+
+export function formatQuantity(value: number, unit: Unit): string {
+  if (unit === 'ms') return formatMs(value);
+  if (unit === 'bytes') return formatBytes(value);
+  return `${formatCount(value)} tx`;
+}
+
+/** `12,345`, whatever the machine's locale. */
+export function formatCount(value: number): string {
+  return String(value).replace(/\B(?=(\d{3})+(?!\d))/g, ',');
+}
+
+/** `2.41 s to 2.43 s`, or one value where both ends read the same. */
+export function formatInterval(interval: Interval): string {
+  const [low, high] = [formatMs(interval.lowMs), formatMs(interval.highMs)];
+  return low === high ? low : `${low} to ${high}`;
+}
+
+/** `≤ 30.0 s`, `0 tx`. */
+export function targetText({ objective }: ObjectiveResult): string {
+  const text = formatQuantity(objective.target, objective.unit);
+  return objective.target === 0 ? (objective.unit === 'ms' ? '0' : text) : `≤ ${text}`;
+}
+
+export function measuredText({ measured, objective }: ObjectiveResult): string {
+  return measured === null ? 'not recorded' : formatQuantity(measured, objective.unit);
+}
+
+/** Bounds as `2.41 s to 2.43 s`; null where there are none, or they are as narrow as the value's own rounding. */
+export function boundsText({ low, high, measured, objective }: ObjectiveResult): string | null {
+  if (low === null || high === null || (low === high && low === measured)) return null;
+  return `${formatQuantity(low, objective.unit)} to ${formatQuantity(high, objective.unit)}`;
+}
+
+/** Room between the worst the measurement allows and the target: `27.6 s (92 %)`; `over by …` when there is none. */
+export function marginText({ high, measured, objective }: ObjectiveResult): string {
+  const worst = high ?? measured;
+  if (worst === null) return 'not recorded';
+  const margin = objective.target - worst;
+  if (margin < 0) return `over by ${formatQuantity(-margin, objective.unit)}`;
+  if (objective.target === 0) return 'none needed';
+  return `${formatQuantity(margin, objective.unit)} (${Math.floor((100 * margin) / objective.target)} %)`;
+}
+
+/** One sentence under the verdict. */
+export function verdictSentence(record: DrillRecord): string {
+  const { objectives } = record.judgement;
+  if (record.state !== 'completed') return STATE_SENTENCE[record.state];
+  const met = objectives.filter(({ verdict }) => verdict === 'pass').length;
+  if (record.verdict === 'pass') return met === 1 ? 'The one objective was met.' : `All ${met} objectives were met.`;
+  if (record.verdict === 'inconclusive') return `The measurement does not support a verdict. ${met} of ${objectives.length} objectives were met.`;
+  return `${met} of ${objectives.length} objectives were met.`;
+}
+
+/** `2026-11-23 03:12:09 UTC` */
+export function formatTime(at: string): string {
+  const time = Date.parse(at);
+  return Number.isNaN(time) ? at : `${new Date(time).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+}
+
+export function environmentText(record: DrillRecord): string {
+  return { lab: 'Lab', staging: 'Staging', live: 'Production' }[record.type];
+}
+
+/** What was rehearsed, for people: the label `service`, else the target's name. */
+export function serviceName(record: DrillRecord): string {
+  const service = record.target.labels['service'];
+  return typeof service === 'string' && service !== '' ? service : record.target.name;
+}
+
+/** What makes the number trustworthy, in short sentences; the first page shows them all. */
+export function validityFacts(record: DrillRecord): readonly string[] {
+  const facts: string[] = [];
+  if (isNotRecorded(record.rto)) facts.push(`client measurement not recorded: ${record.rto.notRecorded}`);
+  else {
+    const { writesDue, baselineP99Ms, onTimeRatio } = record.rto;
+    facts.push(`load: ${formatCount(writesDue)} writes due in the measured window`);
+    facts.push(baselineP99Ms === null ? 'baseline not recorded: no steady window' : `baseline commit p99 ${formatMs(baselineP99Ms)}`);
+    facts.push(`prober on time ${(100 * onTimeRatio).toFixed(1)} %`);
+  }
+  const confirmed = record.faults.filter((fault) => fault.confirmed).length;
+  if (record.faults.length > 0) facts.push(`${confirmed} of ${record.faults.length} faults confirmed by an independent check`);
+  return facts;
+}
+
+/** What must stand beside the verdict so that nobody reads more into it than it holds. */
+export function caveats(record: DrillRecord): readonly string[] {
+  const writes = isNotRecorded(record.rpo) ? null : record.rpo.attempted;
+  return [
+    ...(record.type === 'lab' ? ['LAB: not evidence about production.'] : []),
+    ...(writes === null ? [] : [`${formatCount(writes)} synthetic writes; application tables not examined.`]),
+  ];
+}
+
+/** What no drill of this kind shows, whatever its verdict. */
+export function limitsOf(record: DrillRecord): readonly string[] {
+  return [
+    ...caveats(record),
+    'A pass says that this procedure met its objectives once, at this load, at this time; it is no promise about the next outage.',
+    'Instants come from one vantage point: what clients elsewhere on the network saw was not measured.',
+    'Signatures show that nothing was changed after the seal. They cannot show that an operator did not fabricate the measurement; a second vantage point, what the database itself recorded, and an observer’s sign-off lower that doubt.',
+    ...record.notExercised.map((what) => `Not exercised: ${what}.`),
+  ];
+}
