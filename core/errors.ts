@@ -57,6 +57,7 @@ export const ERRORS = {
   halt_standing: kind(EXIT.refused, false, '`gameday release --reason …` lets drills run again.'),
   no_candidate: kind(EXIT.aborted, false, 'no standby could be promoted; the runbook for total loss applies.'),
   failover_failed: kind(EXIT.aborted, false, 'read the step’s output; the epoch file says who may write.'),
+  epoch_unreadable: kind(EXIT.unsafe, false, 'every node is kept in recovery until the epoch file says who may write.'),
   fork_salvage_failed: kind(EXIT.unsafe, true, 'the old data directory is untouched; copy its pg_wal before anything rewinds it.'),
   step_failed: kind(EXIT.aborted, false, 'the drill stops, heals and says what happened.'),
   // restores

@@ -1,0 +1,186 @@
+/**
+ * Makes, starts and stops a whole standalone cluster. Only labs are ever created; every step can be repeated, so that a creation killed half-way
+ * is finished by the next one. Data directories appear under their name only when complete.
+ */
+import { join } from 'node:path';
+import { until } from '../../core/clock';
+import { nowUtc } from '../../core/clock';
+import { GamedayError, messageOf } from '../../core/errors';
+import { resolveSecret } from '../../core/secrets';
+import type { Target, TargetNode, TargetRole } from '../../model/target';
+import type { LiveTarget, SalvageResult } from '../ports';
+import { nodeSocketDir, requireNode, writeConfig, writeRole } from './standalone-config';
+import { epochError, readEpoch, requireEpoch, withEpochLock, writeNextEpoch, writeNodeEpoch, type EpochFile } from './standalone-epoch';
+import { cloneInto, waitStreaming } from './standalone-rejoin';
+import { askServer, readControlData, stopServer } from './standalone-server';
+import { startNode } from './standalone-start';
+
+const LOCK_WAIT_MS = 120_000;
+const CLONE_TIMEOUT_MS = 120_000;
+const STANDBY_TIMEOUT_MS = 30_000;
+
+export interface StartedNode {
+  readonly node: string;
+  readonly role: 'primary' | 'fenced' | 'standby';
+  readonly salvage: SalvageResult | null;
+}
+
+const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+const identifier = (text: string): string => `"${text.replaceAll('"', '""')}"`;
+
+function roleSql(role: TargetRole, attributes: string): string {
+  const password = role.password === null ? '' : ` PASSWORD ${literal(resolveSecret(role.password))}`;
+  return [
+    `SELECT 'CREATE ROLE ${identifier(role.user)}' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = ${literal(role.user)}) \\gexec`,
+    `ALTER ROLE ${identifier(role.user)} LOGIN ${attributes}${password};`,
+  ].join('\n');
+}
+
+/** Roles, database and schema; may be run again. Commits locally: there is no standby yet that could confirm. */
+function setUpSql(target: Target): string {
+  const { operate, observe, probe, replicate } = target.roles;
+  const database = target.entry.database;
+  return [
+    '\\set ON_ERROR_STOP on',
+    // A failed statement must not carry a password into the server's log.
+    "SET synchronous_commit = local; SET log_min_error_statement = panic; SET password_encryption = 'scram-sha-256';",
+    roleSql(operate, 'SUPERUSER'),
+    roleSql(observe, 'NOSUPERUSER'),
+    roleSql(probe, 'NOSUPERUSER'),
+    roleSql(replicate, 'REPLICATION'),
+    `GRANT pg_monitor TO ${identifier(observe.user)};`,
+    `SELECT 'CREATE DATABASE ${identifier(database)}' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = ${literal(database)}) \\gexec`,
+    `\\connect ${identifier(database)}`,
+    'SET synchronous_commit = local;',
+    `CREATE SCHEMA IF NOT EXISTS gameday AUTHORIZATION ${identifier(probe.user)};`,
+    `GRANT USAGE ON SCHEMA gameday TO ${identifier(observe.user)};`,
+    `ALTER DEFAULT PRIVILEGES FOR ROLE ${identifier(probe.user)} IN SCHEMA gameday GRANT SELECT ON TABLES TO ${identifier(observe.user)};`,
+    `ALTER DEFAULT PRIVILEGES FOR ROLE ${identifier(operate.user)} IN SCHEMA gameday GRANT SELECT ON TABLES TO ${identifier(observe.user)};`,
+    '',
+  ].join('\n');
+}
+
+async function setUpDatabase(live: LiveTarget, node: TargetNode): Promise<void> {
+  const argv = [join(node.binDir, 'psql'), '-X', '-q', '-A', '-t', '-h', nodeSocketDir(node), '-p', String(node.port), '-U', 'postgres', '-d', 'postgres', '-f', '-'];
+  const result = await live.host(node.name).exec(argv, { asNode: true, timeoutMs: 60_000, input: setUpSql(live.target) });
+  if (result.code !== 0) throw new GamedayError('lab_failed', `setting up roles and database on ${node.name} failed: ${result.stderr.trim().slice(0, 500)}`);
+}
+
+async function initialisePrimary(live: LiveTarget, node: TargetNode, epoch: number): Promise<void> {
+  const host = live.host(node.name);
+  const fresh = `${node.dataDir}.new`;
+  await host.remove(fresh);
+  // Makes the parent directory as the node's user, who then runs initdb in it.
+  await writeConfig(host, live.target, node, `${node.dataDir}.config`);
+  await host.remove(`${node.dataDir}.config`);
+  const argv = [join(node.binDir, 'initdb'), '-D', fresh, '--username=postgres', '--data-checksums', '--encoding=UTF8', '--locale=C.UTF-8', '--auth-local=peer', '--auth-host=scram-sha-256', '--no-instructions'];
+  const result = await host.exec(argv, { asNode: true, timeoutMs: 120_000 });
+  if (result.code !== 0) throw new GamedayError('lab_failed', `initdb for ${node.name} failed: ${result.stderr.trim().slice(0, 500)}`);
+  await writeConfig(host, live.target, node, fresh);
+  await writeRole(host, live.target, node, { kind: 'primary' }, fresh);
+  await writeNodeEpoch(host, node, epoch, fresh);
+  await host.rename(fresh, node.dataDir);
+}
+
+async function dataDirectories(live: LiveTarget): Promise<readonly string[]> {
+  const found = await Promise.all(live.target.nodes.map(async (node) => ((await live.host(node.name).exists(join(node.dataDir, 'PG_VERSION'))) ? node.name : null)));
+  return found.filter((name): name is string => name !== null);
+}
+
+/** The epoch to create under: the first of a new cluster, or the one of a creation that was interrupted. Never a second one over existing data. */
+async function firstEpoch(live: LiveTarget, first: TargetNode): Promise<EpochFile> {
+  const { stateDir } = live.target.controller;
+  const { file, problem } = readEpoch(stateDir);
+  if (file !== null) return file;
+  if ((await dataDirectories(live)).length > 0) throw epochError(stateDir, problem);
+  return writeNextEpoch(stateDir, null, { primary: first.name, at: nowUtc(), token: null, from: null, candidates: [], timeline: 1, forkLsn: null });
+}
+
+async function cloneStandby(live: LiveTarget, node: TargetNode, primary: string, signal: AbortSignal): Promise<void> {
+  const host = live.host(node.name);
+  if (!(await host.exists(join(node.dataDir, 'PG_VERSION')))) {
+    await cloneInto(live, node, primary, `${node.dataDir}.new`, { timeoutMs: CLONE_TIMEOUT_MS, signal });
+    await host.rename(`${node.dataDir}.new`, node.dataDir);
+  }
+  await startNode(live, node.name);
+  await waitStreaming(live, node.name, primary, { timeoutMs: STANDBY_TIMEOUT_MS, signal });
+}
+
+/**
+ * Creates what is missing of a lab's cluster and leaves it running and replicating; Toxiproxy must run. Returns PostgreSQL's system identifier.
+ * The target's own `systemIdentifier` is not looked at: it is not known before. Throws `lab_failed`, `step_failed`, `link_unreachable`.
+ */
+export async function createCluster(live: LiveTarget, signal: AbortSignal = AbortSignal.timeout(600_000)): Promise<{ readonly systemIdentifier: string }> {
+  const { target } = live;
+  if (target.kind !== 'lab') throw new GamedayError('refused', `target ${target.name} is ${target.kind}; gameday creates clusters only for labs`);
+  const first = target.nodes[0];
+  if (first === undefined) throw new GamedayError('target_invalid', `target ${target.name} has no nodes`);
+  return withEpochLock(target.controller.stateDir, LOCK_WAIT_MS, async () => {
+    for (const link of live.links?.list() ?? []) await live.links?.ensure(link);
+    const epoch = await firstEpoch(live, first);
+    const primary = requireNode(target, epoch.primary);
+    if ((await dataDirectories(live)).length === 0) await initialisePrimary(live, primary, epoch.epoch);
+    await startNode(live, primary.name);
+    await setUpDatabase(live, primary);
+    await Promise.all(target.nodes.filter((node) => node.name !== primary.name).map((node) => cloneStandby(live, node, primary.name, signal)));
+    return { systemIdentifier: (await readControlData(live.host(primary.name), primary)).systemIdentifier };
+  });
+}
+
+/** The primary's roles may not be readable yet right after its start; a cluster counts as started when it answers. */
+async function waitWritable(live: LiveTarget, primary: string): Promise<void> {
+  await until(async () => ((await askServer(live, primary)).inRecovery === false ? true : null), {
+    timeoutMs: STANDBY_TIMEOUT_MS,
+    onTimeout: (last) => new GamedayError('lab_failed', `node ${primary} does not answer as primary after ${STANDBY_TIMEOUT_MS} ms: ${last === null ? 'it is in recovery' : messageOf(last)}`),
+  });
+}
+
+async function steerToPrimary(live: LiveTarget, primary: string): Promise<void> {
+  const routed = await live.router.routed();
+  if (live.router.kind !== 'none' && (routed.length !== 1 || routed[0] !== primary)) await live.router.steer([primary]);
+}
+
+/**
+ * Starts every node in the role its epoch allows, the primary first, and leads the router to it; also after a power cut in mid-drill.
+ * Nodes that are up stay up. Toxiproxy and the router must run. Throws `epoch_unreadable` with every node fenced.
+ */
+export async function startCluster(live: LiveTarget): Promise<readonly StartedNode[]> {
+  const { stateDir } = live.target.controller;
+  return withEpochLock(stateDir, LOCK_WAIT_MS, async () => {
+    for (const link of live.links?.list() ?? []) await live.links?.ensure(link);
+    const { file, problem } = readEpoch(stateDir);
+    const started: StartedNode[] = [];
+    const ordered = [...live.target.nodes].sort((a, b) => Number(b.name === file?.primary) - Number(a.name === file?.primary));
+    for (const node of ordered) {
+      if (!(await live.host(node.name).exists(join(node.dataDir, 'PG_VERSION')))) continue;
+      try {
+        started.push({ node: node.name, ...(await startNode(live, node.name)) });
+      } catch (error) {
+        if (!(error instanceof GamedayError && error.code === 'epoch_unreadable')) throw error;
+      }
+    }
+    if (file === null) throw epochError(stateDir, problem);
+    if (started.some((each) => each.role === 'primary')) {
+      await waitWritable(live, file.primary);
+      await steerToPrimary(live, file.primary);
+    }
+    return started;
+  });
+}
+
+/** Stops every server that runs, the primary first so that the standbys receive all it wrote. Needs nobody else to run. */
+export async function stopCluster(live: LiveTarget): Promise<void> {
+  const { stateDir } = live.target.controller;
+  await withEpochLock(stateDir, LOCK_WAIT_MS, async () => {
+    const { file } = readEpoch(stateDir);
+    const primary = live.target.nodes.filter((node) => node.name === file?.primary);
+    for (const node of primary) await stopServer(live.host(node.name), node, 'fast');
+    await Promise.all(live.target.nodes.map((node) => stopServer(live.host(node.name), node, 'fast')));
+  });
+}
+
+/** Name of the node that may write, by the epoch file; throws `epoch_unreadable`. */
+export function currentPrimary(target: Target): string {
+  return requireEpoch(target.controller.stateDir).primary;
+}
+

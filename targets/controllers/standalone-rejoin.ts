@@ -1,0 +1,111 @@
+/**
+ * Makes a node a streaming standby of the current primary again: as it is, by following, or rebuilt by a base backup through its link.
+ * The old data directory is moved aside before its successor takes its name; it is never deleted first, and the newest two are kept.
+ */
+import { basename, dirname, join } from 'node:path';
+import { until } from '../../core/clock';
+import { GamedayError } from '../../core/errors';
+import type { TargetNode } from '../../model/target';
+import type { Controller, Host, LiveTarget } from '../ports';
+import { passFilePath, requireNode, upstreamConninfo, writeConfig, writeRole } from './standalone-config';
+import { requireEpoch, type EpochFile } from './standalone-epoch';
+import { findDivergence, salvageTail } from './standalone-salvage';
+import { askServer, startServer, stopServer, streamingStandbys } from './standalone-server';
+import { startNode } from './standalone-start';
+
+type Options = Parameters<Controller['rejoin']>[1];
+type Rejoined = Awaited<ReturnType<Controller['rejoin']>>;
+
+const KEEP_ASIDES = 2;
+/** A standby that may follow does so within its retry interval; longer means that the primary no longer has the WAL it asks for. */
+const FOLLOW_TIMEOUT_MS = 15_000;
+
+async function streams(live: LiveTarget, name: string, primary: string): Promise<boolean> {
+  return name in (await streamingStandbys(live, primary)) && (await askServer(live, name)).streamingFrom === primary;
+}
+
+export async function waitStreaming(live: LiveTarget, name: string, primary: string, options: { readonly timeoutMs: number; readonly signal?: AbortSignal }): Promise<void> {
+  await until(async () => ((await streams(live, name, primary)) ? true : null), {
+    timeoutMs: options.timeoutMs,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    onTimeout: () =>
+      new GamedayError('step_failed', `node ${name} does not stream from ${primary} after ${options.timeoutMs} ms`, `read ${requireNode(live.target, name).logFile}, and check the link ${name}-${primary}.`),
+  });
+}
+
+/** Takes a base backup of `primary` into `directory` and configures it as `node`'s data directory, without starting it. */
+export async function cloneInto(live: LiveTarget, node: TargetNode, primary: string, directory: string, options: Options): Promise<void> {
+  const host = live.host(node.name);
+  await host.remove(directory);
+  await writeRolePassword(host, live, node);
+  const conninfo = upstreamConninfo(live.target, node, primary);
+  const argv = [join(node.binDir, 'pg_basebackup'), '-D', directory, '-d', conninfo, '-X', 'stream', '-c', 'fast', '--no-password'];
+  const backup = await host.exec(argv, { asNode: true, timeoutMs: options.timeoutMs, signal: options.signal });
+  if (backup.code !== 0) throw new GamedayError('step_failed', `the base backup of ${primary} for ${node.name} failed: ${backup.stderr.trim().slice(-500)}`, `check the link ${node.name}-${primary}.`);
+  // The copy carries the primary's proof that it may write; it is no one else's.
+  await host.remove(join(directory, 'gameday.epoch'));
+  await writeConfig(host, live.target, node, directory);
+  await writeRole(host, live.target, node, { kind: 'follow', upstream: primary }, directory);
+  await host.writeFile(join(directory, 'standby.signal'), '');
+  await host.exec(['sync', '-f', directory], { asNode: true, timeoutMs: 60_000 });
+}
+
+async function writeRolePassword(host: Host, live: LiveTarget, node: TargetNode): Promise<void> {
+  if (!(await host.exists(dirname(node.dataDir))) || !(await host.exists(passFilePath(node)))) await writeConfig(host, live.target, node, `${node.dataDir}.config`);
+  await host.remove(`${node.dataDir}.config`);
+}
+
+async function listAsides(host: Host, node: TargetNode): Promise<readonly string[]> {
+  const prefix = `${basename(node.dataDir)}.aside-`;
+  const listed = await host.exec(['ls', '-1t', dirname(node.dataDir)], { asNode: false, timeoutMs: 10_000 });
+  return listed.stdout.split('\n').filter((name) => name.startsWith(prefix)).map((name) => join(dirname(node.dataDir), name));
+}
+
+/** Moves the data directory aside under the epoch's name and drops all but the newest asides; null if there was none to move. */
+async function moveAside(host: Host, node: TargetNode, epoch: EpochFile): Promise<string | null> {
+  if (!(await host.exists(node.dataDir))) return null;
+  const taken = await listAsides(host, node);
+  const base = `${node.dataDir}.aside-${epoch.epoch}`;
+  let path = base;
+  for (let again = 2; taken.includes(path); again += 1) path = `${base}-${again}`;
+  await host.rename(node.dataDir, path);
+  await host.exec(['touch', path], { asNode: false, timeoutMs: 5_000 });
+  for (const old of (await listAsides(host, node)).slice(KEEP_ASIDES)) await host.remove(old);
+  return path;
+}
+
+async function rebuild(live: LiveTarget, node: TargetNode, epoch: EpochFile, options: Options): Promise<Rejoined> {
+  const host = live.host(node.name);
+  const fresh = `${node.dataDir}.rebuild`;
+  await cloneInto(live, node, epoch.primary, fresh, options);
+  await stopServer(host, node, 'fast');
+  if (await host.exists(join(node.dataDir, 'PG_VERSION'))) {
+    const divergence = await findDivergence(live, node.name, epoch);
+    if (divergence !== null) await salvageTail(live, node.name, epoch, divergence);
+  }
+  const movedAside = await moveAside(host, node, epoch);
+  await host.rename(fresh, node.dataDir);
+  await startServer(host, node);
+  await waitStreaming(live, node.name, epoch.primary, options);
+  return { method: 'rebuild', movedAside };
+}
+
+/** See Controller.rejoin. Call under the epoch lock. Throws `step_failed`, `epoch_unreadable`, `fork_salvage_failed`. */
+export async function rejoin(live: LiveTarget, name: string, options: Options): Promise<Rejoined> {
+  const epoch = requireEpoch(live.target.controller.stateDir);
+  const node = requireNode(live.target, name);
+  const host = live.host(name);
+  if (name === epoch.primary) throw new GamedayError('setting_invalid', `node ${name} is the primary of epoch ${epoch.epoch}; a primary cannot rejoin itself`);
+  if (!(await host.exists(join(node.dataDir, 'PG_VERSION')))) return rebuild(live, node, epoch, options);
+  if ((await host.postmaster()) !== null && (await streams(live, name, epoch.primary))) return { method: 'streaming', movedAside: null };
+  const { role } = await startNode(live, name);
+  if (role !== 'standby') return rebuild(live, node, epoch, options);
+  try {
+    await waitStreaming(live, name, epoch.primary, { timeoutMs: Math.min(FOLLOW_TIMEOUT_MS, options.timeoutMs), signal: options.signal });
+    return { method: 'follow', movedAside: null };
+  } catch (error) {
+    options.signal.throwIfAborted();
+    if (!(error instanceof GamedayError)) throw error;
+    return rebuild(live, node, epoch, options);
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * Has a node written WAL that the current primary's history does not contain, and if so, save it before anything can overwrite it.
+ * Reads only files, so that it works on a node that is down; it copies and never changes the node's own directory.
+ */
+import { createHash } from 'node:crypto';
+import { closeSync, createReadStream, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { GamedayError, messageOf } from '../../core/errors';
+import { fsyncDirectory, readJsonFile, writeFileDurably } from '../../core/files';
+import { formatLsn, parseLsn, parseWalSegmentName, WAL_SEGMENT_BYTES } from '../../core/lsn';
+import type { TargetNode } from '../../model/target';
+import type { Host, LiveTarget, SalvageResult } from '../ports';
+import { requireNode } from './standalone-config';
+import { currentEntry, readNodeEpoch, type EpochFile } from './standalone-epoch';
+import { readControlData, type ControlData } from './standalone-server';
+
+/** A timeline and where it begins and ends; the newest has no end. */
+export interface TimelineSpan {
+  readonly timeline: number;
+  readonly begin: bigint;
+  readonly end: bigint | null;
+}
+
+export interface Divergence {
+  readonly forkLsn: bigint;
+  readonly endLsn: bigint;
+  readonly timeline: number;
+}
+
+/** Spans from a timeline history file's text (PostgreSQL: src/backend/access/transam/timeline.c; lines `tli TAB switchpoint TAB reason`). */
+export function parseHistory(text: string, timeline: number): readonly TimelineSpan[] {
+  const spans: TimelineSpan[] = [];
+  let begin = 0n;
+  for (const line of text.split('\n')) {
+    const match = /^\s*([0-9]+)\s+([0-9A-Fa-f]+\/[0-9A-Fa-f]+)/.exec(line);
+    if (match?.[1] === undefined || match[2] === undefined) continue;
+    const end = parseLsn(match[2]);
+    spans.push({ timeline: Number(match[1]), begin, end });
+    begin = end;
+  }
+  return [...spans, { timeline, begin, end: null }];
+}
+
+/**
+ * Where two histories part: the end of their last common timeline (pg_rewind's rule: same timeline id, same begin; the earlier end).
+ * Null if the node's history is the whole beginning of the current one and both stand on the same timeline.
+ */
+export function forkPoint(node: readonly TimelineSpan[], current: readonly TimelineSpan[]): bigint | null {
+  let common = -1;
+  for (const [at, span] of node.entries()) {
+    const other = current[at];
+    if (other === undefined || other.timeline !== span.timeline || other.begin !== span.begin) break;
+    common = at;
+  }
+  if (common < 0) return 0n;
+  const ends = [node[common]?.end, current[common]?.end].filter((end): end is bigint => end !== null && end !== undefined);
+  return ends.length === 0 ? null : ends.reduce((a, b) => (a < b ? a : b));
+}
+
+/** End of valid WAL from pg_waldump's complaint at its end; null if it found no record at or after `from`. */
+export function parseWalEnd(stderr: string, from: bigint): bigint | null {
+  const last = /error in WAL record at ([0-9A-F]+\/[0-9A-F]+):(.*)/.exec(stderr);
+  if (last?.[1] === undefined) return null;
+  const record = parseLsn(last[1]);
+  if (record < from) return null;
+  const next = / at ([0-9A-F]+\/[0-9A-F]+)/.exec(last[2] ?? '')?.[1];
+  const end = next === undefined ? record : parseLsn(next);
+  return end > record ? end : record;
+}
+
+async function listWal(host: Host, node: TargetNode): Promise<readonly string[]> {
+  const result = await host.exec(['ls', '-1', join(node.dataDir, 'pg_wal')], { asNode: true, timeoutMs: 10_000 });
+  if (result.code !== 0) throw new GamedayError('fork_salvage_failed', `pg_wal of ${node.name} cannot be listed: ${result.stderr.trim()}`);
+  return result.stdout.split('\n').filter((name) => name !== '');
+}
+
+/** The node's timeline: the highest it wrote or received WAL on. History files do not count: a standby fetches those of others. */
+function timelineOf(names: readonly string[], control: ControlData): number {
+  const segments = names.map((name) => parseWalSegmentName(name)?.timeline ?? 0);
+  return Math.max(control.checkpointTimeline, control.minRecoveryTimeline, ...segments);
+}
+
+async function readSpans(host: Host, node: TargetNode, timeline: number): Promise<readonly TimelineSpan[] | null> {
+  if (timeline === 1) return [{ timeline: 1, begin: 0n, end: null }];
+  const name = `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`;
+  const text = await host.readFile(join(node.dataDir, 'pg_wal', name));
+  return text === null ? null : parseHistory(text, timeline);
+}
+
+/** The current primary's history from its own files, else as far as the epoch file tells it. */
+export async function currentHistory(live: LiveTarget, epoch: EpochFile): Promise<readonly TimelineSpan[]> {
+  const node = requireNode(live.target, epoch.primary);
+  const host = live.host(epoch.primary);
+  if (await host.exists(join(node.dataDir, 'PG_VERSION'))) {
+    const timeline = timelineOf(await listWal(host, node), await readControlData(host, node));
+    const spans = await readSpans(host, node, timeline);
+    if (spans !== null) return spans;
+  }
+  const known = epoch.history.filter((entry) => entry.timeline !== null);
+  return known.map((entry, at) => {
+    const end = known[at + 1]?.forkLsn ?? null;
+    return { timeline: entry.timeline ?? 1, begin: entry.forkLsn === null ? 0n : parseLsn(entry.forkLsn), end: end === null ? null : parseLsn(end) };
+  });
+}
+
+async function walEnd(host: Host, node: TargetNode, timeline: number, from: bigint): Promise<bigint | null> {
+  const argv = [join(node.binDir, 'pg_waldump'), '-q', '-p', join(node.dataDir, 'pg_wal'), '-t', String(timeline), '-s', formatLsn(from)];
+  const result = await host.exec(argv, { asNode: true, timeoutMs: 60_000 });
+  return parseWalEnd(result.stderr, from);
+}
+
+/** What the node holds beyond the point where the current primary's history left its own; null if nothing. */
+export async function findDivergence(live: LiveTarget, name: string, epoch: EpochFile): Promise<Divergence | null> {
+  if (name === epoch.primary) return null;
+  const node = requireNode(live.target, name);
+  const host = live.host(name);
+  const [names, control] = [await listWal(host, node), await readControlData(host, node)];
+  const timeline = timelineOf(names, control);
+  const current = await currentHistory(live, epoch);
+  const own = await readSpans(host, node, timeline);
+  const lastWrote = await readNodeEpoch(host, node);
+  let forkLsn = own === null ? (current.at(-1)?.begin ?? 0n) : forkPoint(own, current);
+  if (forkLsn === null) {
+    // Same timeline number and begin, yet it was promoted under another epoch: two promotions met in one number.
+    const twin = epoch.history.some((entry) => entry.epoch === lastWrote && entry.timeline === timeline && entry.primary === name && entry.epoch < epoch.epoch && currentEntry(epoch).timeline === timeline);
+    if (!twin) return null;
+    forkLsn = current.at(-1)?.begin ?? 0n;
+  }
+  const recovered = control.minRecoveryTimeline === timeline ? parseLsn(control.minRecoveryLsn) : 0n;
+  const end = (await walEnd(host, node, timeline, forkLsn)) ?? forkLsn;
+  const endLsn = end > recovered ? end : recovered;
+  return endLsn > forkLsn ? { forkLsn, endLsn, timeline } : null;
+}
+
+async function copyTail(host: Host, node: TargetNode, divergence: Divergence, directory: string): Promise<void> {
+  const first = divergence.forkLsn - (divergence.forkLsn % WAL_SEGMENT_BYTES);
+  const wanted = (await listWal(host, node)).filter((file) => {
+    const segment = parseWalSegmentName(file.slice(0, 24));
+    return file.endsWith('.history') || (segment !== null && (file.length === 24 || file.endsWith('.partial')) && segment.start >= first && segment.start <= divergence.endLsn);
+  });
+  const sources = [...wanted.map((file) => join(node.dataDir, 'pg_wal', file)), join(node.dataDir, 'global', 'pg_control')];
+  const copied = await host.exec(['cp', '--', ...sources, directory], { asNode: false, timeoutMs: 300_000 });
+  if (copied.code !== 0) throw new GamedayError('fork_salvage_failed', `copying the diverged WAL of ${node.name} to ${directory}: ${copied.stderr.trim()}`);
+  writeFileDurably(join(directory, 'pg_controldata.txt'), (await readControlData(host, node)).text);
+}
+
+/** SHA-256 over `name NUL sha256 LF` of every file in name order, each fsynced first. */
+async function sealDirectory(directory: string): Promise<{ readonly sha256: string; readonly files: number }> {
+  const whole = createHash('sha256');
+  const names = readdirSync(directory).sort();
+  for (const name of names) {
+    const path = join(directory, name);
+    const fd = openSync(path, 'r');
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    const hash = createHash('sha256');
+    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+    whole.update(`${name}\0${hash.digest('hex')}\n`);
+  }
+  fsyncDirectory(directory);
+  return { sha256: whole.digest('hex'), files: names.length };
+}
+
+/**
+ * Copies the diverged tail into `stateDir/quarantine/<node>-<epoch>`, durable when it resolves. Idempotent: a finished copy is not made again.
+ * Throws `fork_salvage_failed`, and then the node must not be started.
+ */
+export async function salvageTail(live: LiveTarget, name: string, epoch: EpochFile, divergence: Divergence): Promise<SalvageResult> {
+  const directory = join(live.target.controller.stateDir, 'quarantine', `${name}-${epoch.epoch}`);
+  const manifest = `${directory}.json`;
+  const done = readJsonFile<SalvageResult>(manifest);
+  if (done !== null && parseLsn(done.endLsn) >= divergence.endLsn && parseLsn(done.forkLsn) === divergence.forkLsn) return done;
+  const temporary = `${directory}.new`;
+  try {
+    rmSync(temporary, { recursive: true, force: true });
+    mkdirSync(temporary, { recursive: true, mode: 0o700 });
+    await copyTail(live.host(name), requireNode(live.target, name), divergence, temporary);
+    const seal = await sealDirectory(temporary);
+    rmSync(directory, { recursive: true, force: true });
+    renameSync(temporary, directory);
+    fsyncDirectory(dirname(directory));
+    const result: SalvageResult = {
+      node: name,
+      forkLsn: formatLsn(divergence.forkLsn),
+      endLsn: formatLsn(divergence.endLsn),
+      divergedBytes: Number(divergence.endLsn - divergence.forkLsn),
+      directory,
+      ...seal,
+    };
+    writeFileDurably(manifest, `${JSON.stringify(result, null, 2)}\n`);
+    return result;
+  } catch (error) {
+    if (error instanceof GamedayError) throw error;
+    throw new GamedayError('fork_salvage_failed', `the diverged WAL of ${name} could not be saved to ${directory}: ${messageOf(error)}`, null, { cause: error });
+  }
+}

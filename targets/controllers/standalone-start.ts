@@ -1,0 +1,88 @@
+/**
+ * Starts a node in the role that its epoch allows. Read-write only if the epoch file names the node and its data directory holds that same epoch;
+ * everybody else starts in recovery, with what it wrote beyond the fork saved first. Call these only under the epoch lock.
+ */
+import { join } from 'node:path';
+import type { TargetNode } from '../../model/target';
+import type { Controller, Host, LiveTarget, SalvageResult } from '../ports';
+import { requireNode, writeRole, type NodeRole } from './standalone-config';
+import { epochError, readEpoch, readNodeEpoch, recordPromotion, type EpochFile } from './standalone-epoch';
+import { currentHistory, findDivergence, salvageTail } from './standalone-salvage';
+import { askServer, promoteServer, readControlData, startServer, stopServer, waitPromoted } from './standalone-server';
+import { formatLsn } from '../../core/lsn';
+
+type Started = Awaited<ReturnType<Controller['startNode']>>;
+const PROMOTE_TIMEOUT_MS = 30_000;
+
+const signalFile = (node: TargetNode): string => join(node.dataDir, 'standby.signal');
+
+/** Makes the data directory unable to start read-write, whoever starts it and however. */
+export async function fenceOnDisk(host: Host, node: TargetNode): Promise<void> {
+  if (await host.exists(join(node.dataDir, 'PG_VERSION'))) await host.writeFile(signalFile(node), '');
+}
+
+/** Records timeline and fork of the promoted primary in the epoch file. */
+export async function notePromotion(live: LiveTarget, epoch: EpochFile, timeline: number): Promise<EpochFile> {
+  const spans = await currentHistory(live, epoch);
+  const begin = spans.find((span) => span.timeline === timeline)?.begin ?? null;
+  return recordPromotion(live.target.controller.stateDir, epoch, timeline, begin === null || timeline === 1 ? null : formatLsn(begin));
+}
+
+async function startPrimary(live: LiveTarget, node: TargetNode, host: Host, epoch: EpochFile): Promise<Started> {
+  const running = (await host.postmaster()) !== null;
+  if (running && (await askServer(live, node.name)).inRecovery === false) return { role: 'primary', salvage: null };
+  const control = await readControlData(host, node);
+  const wasInRecovery = running || control.state.includes('recovery');
+  await writeRole(host, live.target, node, { kind: 'primary' });
+  if (!wasInRecovery) {
+    // Fenced on disk by a failover that then promoted nobody, or never fenced: it goes on where it was.
+    await host.remove(signalFile(node));
+    await startServer(host, node);
+    return { role: 'primary', salvage: null };
+  }
+  // It has run as a standby since: leaving recovery without a new timeline would fork history under one number.
+  if (!(await host.exists(signalFile(node)))) await fenceOnDisk(host, node);
+  await startServer(host, node);
+  const before = (await askServer(live, node.name)).timeline ?? control.checkpointTimeline;
+  await promoteServer(live, node.name, node);
+  const timeline = await waitPromoted(live, node.name, before, { timeoutMs: PROMOTE_TIMEOUT_MS });
+  await notePromotion(live, epoch, timeline);
+  return { role: 'primary', salvage: null };
+}
+
+async function startInRecovery(live: LiveTarget, node: TargetNode, host: Host, epoch: EpochFile | null): Promise<Started> {
+  const running = (await host.postmaster()) !== null;
+  await fenceOnDisk(host, node);
+  if (running && (await askServer(live, node.name)).inRecovery !== true) await stopServer(host, node, 'immediate');
+  const divergence = epoch === null ? null : await findDivergence(live, node.name, epoch);
+  const salvage: SalvageResult | null = epoch === null || divergence === null ? null : await salvageTail(live, node.name, epoch, divergence);
+  const alone = epoch === null || divergence !== null || epoch.primary === node.name;
+  const role: NodeRole = alone ? { kind: 'alone' } : { kind: 'follow', upstream: epoch.primary };
+  const changed = await writeRole(host, live.target, node, role);
+  if (changed && (await host.postmaster()) !== null) await stopServer(host, node, 'fast');
+  await startServer(host, node);
+  return { role: alone ? 'fenced' : 'standby', salvage };
+}
+
+/** Takes a node that must not receive clients out of the router; a router that cannot be asked changes nothing about who may write. */
+async function keepUnrouted(live: LiveTarget, name: string): Promise<void> {
+  try {
+    const routed = await live.router.routed();
+    if (routed.includes(name)) await live.router.steer(routed.filter((each) => each !== name));
+  } catch {
+    // In recovery it refuses writes by itself; the router is steered again by the next failover or start.
+  }
+}
+
+/** See Controller.startNode. Throws `epoch_unreadable` after having started the node fenced when nobody knows who may write. */
+export async function startNode(live: LiveTarget, name: string): Promise<Started> {
+  const { stateDir } = live.target.controller;
+  const node = requireNode(live.target, name);
+  const host = live.host(name);
+  const { file: epoch, problem } = readEpoch(stateDir);
+  if (epoch !== null && epoch.primary === name && (await readNodeEpoch(host, node)) === epoch.epoch) return startPrimary(live, node, host, epoch);
+  await keepUnrouted(live, name);
+  const started = await startInRecovery(live, node, host, epoch);
+  if (epoch === null) throw epochError(stateDir, problem);
+  return started;
+}
