@@ -1,0 +1,67 @@
+/**
+ * Where the minutes went: the span from t0 to t_rec cut at the instants that were observed. A boundary that was not observed merges its two
+ * segments; a segment is never zero for lack of data, and the segments always reach from t0 to t_rec. Pure.
+ */
+import type { Interval, Segment } from '../model/measurement';
+import type { ReceiptName } from './contract';
+import type { ReceiptEntry } from './ledger-format';
+import type { Promotion } from './nodes';
+
+const BOUNDARIES: readonly { readonly ends: string; readonly receipt: ReceiptName | null }[] = [
+  { ends: 'detection', receipt: 'detect' },
+  { ends: 'decision', receipt: 'decide' },
+  { ends: 'promotion', receipt: 'promote' },
+  { ends: 'routing', receipt: 'route' },
+  { ends: 'client recovery', receipt: null },
+];
+
+export function segmentsOf(
+  t0: Interval,
+  tRec: Interval,
+  receipts: readonly ReceiptEntry[],
+  promotions: readonly Promotion[],
+): readonly Segment[] {
+  const segments: Segment[] = [];
+  let from = t0;
+  let names: string[] = [];
+  for (const { ends, receipt } of BOUNDARIES) {
+    names.push(ends);
+    const to = receipt === null ? tRec : boundaryOf(receipt, t0, tRec, receipts, promotions);
+    // Out of order means that the observation is of something else; the two segments are told as one.
+    if (to === null || to.highMs < from.lowMs || (receipt !== null && to.lowMs > tRec.highMs)) continue;
+    segments.push({
+      name: names.join('+'),
+      from,
+      to,
+      ms: { lowMs: Math.max(0, to.lowMs - from.highMs), highMs: Math.max(0, to.highMs - from.lowMs) },
+    });
+    from = to;
+    names = [];
+  }
+  return segments;
+}
+
+function boundaryOf(
+  name: ReceiptName,
+  t0: Interval,
+  tRec: Interval,
+  receipts: readonly ReceiptEntry[],
+  promotions: readonly Promotion[],
+): Interval | null {
+  const byReceipt = receiptInterval(name, t0, tRec, receipts);
+  if (name !== 'promote') return byReceipt;
+  const seen = promotions.find((p) => p.at.highMs >= t0.lowMs && p.at.lowMs <= tRec.highMs)?.at ?? null;
+  if (seen === null || byReceipt === null) return seen ?? byReceipt;
+  // Two observations of one instant: what both allow; if they exclude each other, the sampler's own.
+  const both = { lowMs: Math.max(seen.lowMs, byReceipt.lowMs), highMs: Math.min(seen.highMs, byReceipt.highMs) };
+  return both.lowMs <= both.highMs ? both : seen;
+}
+
+/** Between "about to" and "done". With `done` alone, the instant lies somewhere since t0; `about-to` alone proves nothing. */
+function receiptInterval(name: ReceiptName, t0: Interval, tRec: Interval, receipts: readonly ReceiptEntry[]): Interval | null {
+  const within = receipts.filter((r) => r.name === name && r.atNs / 1e6 >= t0.lowMs && r.atNs / 1e6 <= tRec.highMs);
+  const done = within.find((r) => r.phase === 'done');
+  if (done === undefined) return null;
+  const about = within.filter((r) => r.phase === 'about-to' && r.atNs <= done.atNs).at(-1);
+  return { lowMs: about === undefined ? t0.lowMs : about.atNs / 1e6, highMs: done.atNs / 1e6 };
+}

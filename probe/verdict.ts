@@ -1,0 +1,181 @@
+/**
+ * The verdict: objectives against measurements, and the worst of fail > inconclusive > marginal > pass over the whole drill. A pure function of
+ * facts that stand in the record, so that anybody can judge again offline. A doubt blocks only a pass; what is proven to have failed has failed.
+ */
+import type { Interval, Judgement, ObjectiveResult, Verdict } from '../model/measurement';
+import type { Objective } from '../model/plan';
+import type { DrillRecord, Maybe, NotRecorded, RestoreRecord } from '../model/record';
+import { formatMs } from '../core/units';
+
+/** Everything the verdict rests on; each part as it stands in the record. */
+export type DrillFacts = Pick<
+  DrillRecord,
+  'rto' | 'rpo' | 'splitBrain' | 'restores' | 'faults' | 'verification' | 'redundancy' | 'series'
+> & {
+  readonly objectives: readonly Objective[];
+};
+
+const ORDER: readonly Verdict[] = ['pass', 'marginal', 'inconclusive', 'fail'];
+
+export function worstVerdict(verdicts: readonly Verdict[]): Verdict {
+  return verdicts.reduce<Verdict>((worst, next) => (ORDER.indexOf(next) > ORDER.indexOf(worst) ? next : worst), 'pass');
+}
+
+/** Judges every objective, then the drill. `reasons` says why the drill is not a pass beyond its objectives. */
+export function judgeDrill(facts: DrillFacts): Judgement {
+  const doubts = doubtsOf(facts);
+  const objectives = facts.objectives.map((objective) => judgeObjective(objective, facts, doubts));
+  const failures = failuresOf(facts);
+  const verdicts: Verdict[] = objectives.map((result) => result.verdict);
+  if (failures.length > 0) verdicts.push('fail');
+  if (doubts.length > 0) verdicts.push('inconclusive');
+  return { verdict: worstVerdict(verdicts), objectives, reasons: [...failures, ...doubts] };
+}
+
+function isMissing<T extends object>(value: Maybe<T>): value is NotRecorded {
+  return 'notRecorded' in value;
+}
+
+/** Fails the drill, whatever its objectives say. */
+function failuresOf(facts: DrillFacts): string[] {
+  const failures = facts.verification
+    .filter((check) => !check.ok)
+    .map((check) => `verification "${check.name}" failed: found ${check.found}, expected ${check.expected}`);
+  if (!isMissing(facts.redundancy) && !facts.redundancy.regained) {
+    failures.push(`redundancy was not regained: ${facts.redundancy.differences.slice(0, 3).join('; ') || 'no details recorded'}`);
+  }
+  if (!isMissing(facts.rpo) && facts.rpo.holes > 0)
+    failures.push(
+      `${facts.rpo.holes} lost writes have later writes of the same timeline kept after them: data is corrupt, not merely cut off`,
+    );
+  for (const span of facts.splitBrain)
+    failures.push(`split brain: ${span.nodes.join(' and ')} were writable at the same time around ${formatMs(span.from.highMs)}`);
+  for (const restore of facts.restores) {
+    for (const check of restore.checks.filter((c) => !c.ok))
+      failures.push(`restore "${restore.step}": ${check.name} failed: found ${check.found}, expected ${check.expected}`);
+  }
+  return failures;
+}
+
+/** Blocks every pass of the drill. */
+function doubtsOf(facts: DrillFacts): string[] {
+  const doubts: string[] = [];
+  for (const fault of facts.faults) {
+    if (!fault.confirmed) doubts.push(`fault "${fault.step}" was not confirmed to bite`);
+    if (fault.endedBy === 'expired' || fault.endedBy === 'reconciled') doubts.push(`fault "${fault.step}" ended early (${fault.endedBy})`);
+  }
+  if (!isMissing(facts.rto)) doubts.push(...facts.rto.inconclusive, ...facts.rto.contradictions.map((text) => `contradiction: ${text}`));
+  if (!isMissing(facts.rpo)) {
+    if (facts.rpo.duplicates > 0) doubts.push(`${facts.rpo.duplicates} rows stand twice in the probe table`);
+    if (facts.rpo.phantoms > 0)
+      doubts.push(`${facts.rpo.phantoms} rows stand in the probe table that the server had rejected or nobody had written`);
+  }
+  return [...new Set(doubts)];
+}
+
+function judgeObjective(objective: Objective, facts: DrillFacts, doubts: readonly string[]): ObjectiveResult {
+  switch (objective.name) {
+    case 'rto':
+      return judgeRto(objective, facts, doubts);
+    case 'rpo_transactions':
+      return judgeLost(objective, facts, doubts);
+    case 'rpo_time':
+      if (isMissing(facts.rpo)) return unknown(objective, facts.rpo.notRecorded);
+      return byInterval(objective, facts.rpo.rpoTimeMs, doubts, facts.rpo.statement);
+    case 'restore_time':
+      return judgeRestore(objective, facts, (restore) =>
+        byInterval(objective, restore.totalMs, [], `restore "${restore.step}" to ${restore.resolvedTarget}`),
+      );
+    case 'recovery_point_error':
+      return judgeRestore(objective, facts, (restore) => judgeLanding(objective, restore));
+    case 'commit_p99':
+      return judgeCommit(objective, facts, doubts);
+  }
+}
+
+function result(objective: Objective, verdict: Verdict, measured: Interval | null, reason: string): ObjectiveResult {
+  const middle = measured === null ? null : (measured.lowMs + measured.highMs) / 2;
+  return { objective, verdict, measured: middle, low: measured?.lowMs ?? null, high: measured?.highMs ?? null, reason };
+}
+
+function unknown(objective: Objective, reason: string): ObjectiveResult {
+  return result(objective, 'inconclusive', null, reason);
+}
+
+/** pass: high ≤ target · fail: low > target · marginal otherwise; a doubt turns all but a fail into inconclusive. */
+function byInterval(objective: Objective, measured: Interval, doubts: readonly string[], reason: string): ObjectiveResult {
+  if (measured.lowMs > objective.target) return result(objective, 'fail', measured, reason);
+  const [doubt] = doubts;
+  if (doubt !== undefined) return result(objective, 'inconclusive', measured, doubt);
+  return result(objective, measured.highMs <= objective.target ? 'pass' : 'marginal', measured, reason);
+}
+
+function judgeRto(objective: Objective, facts: DrillFacts, doubts: readonly string[]): ObjectiveResult {
+  const { rto } = facts;
+  if (isMissing(rto)) return unknown(objective, rto.notRecorded);
+  if (rto.rto !== null)
+    return byInterval(
+      objective,
+      rto.rto,
+      doubts,
+      `${rto.outages.length} outage${rto.outages.length === 1 ? '' : 's'}, from the last write before to recovery`,
+    );
+  const [first] = rto.outages;
+  if (first !== undefined) {
+    // Not recovered: the outage lasted at least until the newest bin that the record holds.
+    const atLeast = (facts.series.at(-1)?.atMs ?? first.t0.highMs) - first.t0.highMs;
+    const reason = `clients had not recovered ${formatMs(atLeast)} after the outage began`;
+    if (atLeast > objective.target) return { objective, verdict: 'fail', measured: null, low: atLeast, high: null, reason };
+    return { objective, verdict: 'inconclusive', measured: null, low: Math.max(0, atLeast), high: null, reason };
+  }
+  if (rto.noOutageAboveMs === null) return unknown(objective, doubts[0] ?? 'no write was acknowledged in the measured span');
+  return byInterval(objective, { lowMs: 0, highMs: rto.noOutageAboveMs }, doubts, `no outage above ${formatMs(rto.noOutageAboveMs)}`);
+}
+
+/** A write in doubt that vanished broke no promise: it is reported as the band's upper end, and not judged. */
+function judgeLost(objective: Objective, facts: DrillFacts, doubts: readonly string[]): ObjectiveResult {
+  const { rpo } = facts;
+  if (isMissing(rpo)) return unknown(objective, rpo.notRecorded);
+  const band = { measured: rpo.lost, low: rpo.lost, high: rpo.lost + rpo.indeterminateVanished };
+  if (rpo.lost > objective.target) return { objective, verdict: 'fail', ...band, reason: rpo.statement };
+  const [doubt] = rpo.acked === 0 ? ['no write was acknowledged, so none could be lost'] : doubts;
+  return doubt === undefined
+    ? { objective, verdict: 'pass', ...band, reason: rpo.statement }
+    : { objective, verdict: 'inconclusive', ...band, reason: doubt };
+}
+
+/** Of the step named, or the worst of all restores. Clients play no part in a sandbox, so doubts about their measurement do not touch it. */
+function judgeRestore(objective: Objective, facts: DrillFacts, judge: (restore: RestoreRecord) => ObjectiveResult): ObjectiveResult {
+  const about = facts.restores.filter((restore) => objective.step === null || restore.step === objective.step);
+  const results = about.map(judge);
+  const worst = results.find((r) => r.verdict === worstVerdict(results.map((each) => each.verdict)));
+  return worst ?? unknown(objective, objective.step === null ? 'nothing was restored' : `step "${objective.step}" restored nothing`);
+}
+
+function judgeLanding(objective: Objective, restore: RestoreRecord): ObjectiveResult {
+  if (objective.unit !== 'tx') return unknown(objective, `recovery_point_error is measured in transactions, not in ${objective.unit}`);
+  const error = restore.under + restore.over;
+  const reason = `${restore.under} missing, ${restore.over} too many, of ${restore.ledgerBefore} ledger writes before the target`;
+  if (error > objective.target) return { objective, verdict: 'fail', measured: error, low: error, high: error, reason };
+  const verdict: Verdict = restore.ledgerBefore === 0 ? 'inconclusive' : 'pass';
+  return {
+    objective,
+    verdict,
+    measured: error,
+    low: error,
+    high: error,
+    reason: restore.ledgerBefore === 0 ? 'no ledger write had to be there' : reason,
+  };
+}
+
+/** Judged while the fault stands if any write succeeded then, else after it, else before it. */
+function judgeCommit(objective: Objective, facts: DrillFacts, doubts: readonly string[]): ObjectiveResult {
+  if (isMissing(facts.rto)) return unknown(objective, facts.rto.notRecorded);
+  const { latencies } = facts.rto;
+  const phase = (['during', 'after', 'before'] as const)
+    .map((name) => latencies.find((each) => each.phase === name))
+    .find((each) => each?.latency != null);
+  if (phase?.latency == null) return unknown(objective, 'no write was acknowledged');
+  const { p99Ms, count } = phase.latency;
+  return byInterval(objective, { lowMs: p99Ms, highMs: p99Ms }, doubts, `p99 of ${count} commits ${phase.phase} the fault`);
+}
