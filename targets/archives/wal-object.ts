@@ -42,22 +42,24 @@ export function walNameOfKey(key: string): string | null {
  * we can tell content apart without decompressing, and the sum can't be separated from what it sums.
  */
 const HEADER_BYTES = 10;
-const EXTRA_BYTES = 38;
+/** XLEN = 36, then the field's id and length (both little-endian). */
+const EXTRA_HEADER = Buffer.from([36, 0, 0x47, 0x44, 32, 0]);
+const EXTRA_BYTES = EXTRA_HEADER.length + 32;
 
 export async function packWal(plain: Uint8Array): Promise<Buffer> {
   const packed = await compress(plain, { level: 1 });
   const header = Buffer.from(packed.subarray(0, HEADER_BYTES));
-  header[3] = (header[3] ?? 0) | 0x04;
-  const extra = Buffer.from([36, 0, 0x47, 0x44, 32, 0]);
-  return Buffer.concat([header, extra, createHash('sha256').update(plain).digest(), packed.subarray(HEADER_BYTES)]);
+  header[3] = 0x04;
+  return Buffer.concat([header, EXTRA_HEADER, createHash('sha256').update(plain).digest(), packed.subarray(HEADER_BYTES)]);
 }
 
 /** SHA-256 (hex) of the plain content, as stated in the packed object; throws `object_corrupt` if it states none. */
 export function packedSha256(packed: Uint8Array): string {
   const data = Buffer.from(packed.buffer, packed.byteOffset, packed.byteLength);
-  const ok = data.length > HEADER_BYTES + EXTRA_BYTES && data.readUInt16BE(0) === 0x1f8b && ((data[3] ?? 0) & 0x04) !== 0 && data.toString('latin1', 12, 14) === 'GD';
+  const ours = data.subarray(HEADER_BYTES, HEADER_BYTES + EXTRA_HEADER.length).equals(EXTRA_HEADER);
+  const ok = data.length > HEADER_BYTES + EXTRA_BYTES && data.readUInt16BE(0) === 0x1f8b && data[3] === 0x04 && ours;
   if (!ok) throw new GamedayError('object_corrupt', 'a WAL object has no checksum of its content');
-  return data.toString('hex', HEADER_BYTES + 6, HEADER_BYTES + EXTRA_BYTES);
+  return data.toString('hex', HEADER_BYTES + EXTRA_HEADER.length, HEADER_BYTES + EXTRA_BYTES);
 }
 
 /** The plain bytes, verified against the sum inside. `name` is for the message. Throws `object_corrupt`. */

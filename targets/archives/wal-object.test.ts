@@ -1,0 +1,54 @@
+import { gunzipSync } from 'node:zlib';
+import { WAL_SEGMENT_BYTES } from '../../core/lsn';
+import { checkSegmentHeader, packedSha256, packWal, unpackWal, walFileKind, walKey, walNameOfKey } from './wal-object';
+
+const SYSTEM = '7400000000000000001';
+const NAME = '000000020000000000000003';
+
+function segment(change: (page: Buffer) => void = () => undefined): Buffer {
+  const page = Buffer.alloc(Number(WAL_SEGMENT_BYTES));
+  page.writeUInt16LE(0xd110, 0);
+  page.writeUInt16LE(0x0002, 2);
+  page.writeUInt32LE(2, 4);
+  page.writeBigUInt64LE(3n * WAL_SEGMENT_BYTES, 8);
+  page.writeBigUInt64LE(BigInt(SYSTEM), 24);
+  page.writeUInt32LE(Number(WAL_SEGMENT_BYTES), 32);
+  change(page);
+  return page;
+}
+
+test('names and keys lead to each other', () => {
+  for (const name of [NAME, `${NAME}.partial`, `${NAME}.00000028.backup`, '00000002.history']) {
+    expect(walNameOfKey(walKey(name))).toBe(name);
+  }
+  expect(walKey(NAME)).toBe(`wal/00000002/${NAME}.gz`);
+  expect(walFileKind('../../etc/passwd')).toBeNull();
+  expect(() => walKey('x')).toThrow('is not the name of a WAL file');
+});
+
+test('a packed file is plain gzip and carries the sum of its content', async () => {
+  const plain = Buffer.from('some wal');
+  const packed = await packWal(plain);
+  expect(gunzipSync(packed).toString()).toBe('some wal');
+  expect(await unpackWal(NAME, packed)).toEqual(plain);
+  expect(packedSha256(packed)).toHaveLength(64);
+});
+
+test('a changed byte anywhere is refused', async () => {
+  const packed = await packWal(Buffer.from('some wal that is long enough'));
+  for (let at = 10; at < packed.length; at += 1) {
+    const bad = Buffer.from(packed);
+    bad[at] = (bad[at] ?? 0) ^ 0x20;
+    await expect(unpackWal(NAME, bad)).rejects.toMatchObject({ code: 'object_corrupt' });
+  }
+});
+
+test('a segment must be what its name says', () => {
+  expect(() => checkSegmentHeader(NAME, segment(), SYSTEM)).not.toThrow();
+  expect(() => checkSegmentHeader(NAME, segment((page) => page.writeUInt32LE(1, 4)), SYSTEM)).not.toThrow();
+  expect(() => checkSegmentHeader(NAME, segment((page) => page.writeUInt32LE(3, 4)), SYSTEM)).toThrow('timeline 3');
+  expect(() => checkSegmentHeader(NAME, segment((page) => page.writeUInt16LE(0, 0)), SYSTEM)).toThrow('no WAL page');
+  expect(() => checkSegmentHeader('000000020000000000000004', segment(), SYSTEM)).toThrow('its first page is 0/3000000, not 0/4000000');
+  expect(() => checkSegmentHeader(NAME, segment(), '1')).toThrow(`belongs to system ${SYSTEM}, not 1`);
+  expect(() => checkSegmentHeader(NAME, segment().subarray(1), SYSTEM)).toThrow('bytes');
+});
