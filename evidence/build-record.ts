@@ -6,15 +6,20 @@ import { FORMAT_VERSION } from '../model/constants';
 import type { LeaseView } from '../model/fault';
 import type { Interval, Judgement, RpoMeasurement } from '../model/measurement';
 import type { Plan } from '../model/plan';
-import type { CheckResult, DrillRecord, DrillState, FaultRecord, PhaseRecord, RecordFinding, RestoreRecord, StepRecord } from '../model/record';
+import type { CheckResult, DrillRecord, DrillState, FaultRecord, PhaseRecord, RestoreRecord, StepRecord } from '../model/record';
 import type { LedgerJudgement } from '../probe/contract';
+import { findingsOf, type PredictedBand } from './findings';
 
 export interface RecordFacts {
   readonly plan: Plan;
   readonly planSha256: string;
   readonly drill: string;
   readonly sequence: number;
-  readonly registration: { readonly registrationSha256: string; readonly previousRegistrationSha256: string | null; readonly registeredAt: string };
+  readonly registration: {
+    readonly registrationSha256: string;
+    readonly previousRegistrationSha256: string | null;
+    readonly registeredAt: string;
+  };
   readonly state: DrillState;
   readonly startedBy: string;
   readonly trigger: DrillRecord['trigger'];
@@ -34,14 +39,15 @@ export interface RecordFacts {
   readonly redundancySkipped: string | null;
   readonly people: DrillRecord['people'];
   readonly left: readonly string[];
-  readonly findings: readonly RecordFinding[];
+  /** Failover time predicted from the target's own settings; null when there was none to predict. */
+  readonly band: PredictedBand | null;
 }
 
 const NO_PROBE = 'no prober ran in this drill';
 
 export function buildRecord(facts: RecordFacts): DrillRecord {
   const { plan, measured } = facts;
-  return {
+  const record: Omit<DrillRecord, 'findings'> = {
     formatVersion: FORMAT_VERSION,
     drill: facts.drill,
     sequence: facts.sequence,
@@ -58,7 +64,12 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
       postgresVersion: facts.postgresVersion ?? { notRecorded: 'no node answered when the record was made' },
       labels: plan.target.labels,
     },
-    scenario: { name: plan.scenario.name, title: plan.scenario.title, hypothesis: plan.scenario.hypothesis, description: plan.scenario.description },
+    scenario: {
+      name: plan.scenario.name,
+      title: plan.scenario.title,
+      hypothesis: plan.scenario.hypothesis,
+      description: plan.scenario.description,
+    },
     planSha256: facts.planSha256,
     registrationSha256: facts.registration.registrationSha256,
     previousRegistrationSha256: facts.registration.previousRegistrationSha256,
@@ -81,11 +92,11 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     nodeSpans: measured?.nodeSpans ?? [],
     probeEpoch: measured?.epoch ?? { notRecorded: NO_PROBE },
     people: facts.people,
-    findings: facts.findings,
     left: facts.left,
     notExercised: notExercised(facts),
     tool: { version: plan.toolVersion, node: process.version, platform: `${process.platform} ${process.arch}` },
   };
+  return { ...record, findings: findingsOf(record, facts.band) };
 }
 
 function faultRecord(lease: LeaseView): FaultRecord {
@@ -121,7 +132,9 @@ function redundantAfter({ measured, redundancy }: RecordFacts): Interval | null 
 }
 
 function notExercised({ steps, plan }: RecordFacts): string[] {
-  const skipped = steps.filter((step) => step.outcome === 'not executed').map((step) => `step ${step.id} (${step.reason ?? 'no reason recorded'})`);
+  const skipped = steps
+    .filter((step) => step.outcome === 'not executed')
+    .map((step) => `step ${step.id} (${step.reason ?? 'no reason recorded'})`);
   const never: string[] = [];
   if (!plan.steps.some((step) => step.kind === 'restore')) never.push('restore from the archive');
   if (!plan.steps.some((step) => step.kind === 'failover')) never.push('failover');

@@ -46,7 +46,9 @@ function sections(record: DrillRecord): Markup {
     block('verification', 'Afterwards', [redundancy(record), markup`<h3>Verification</h3>`, checksTable(record.verification)]),
     block('readiness', 'Readiness, before anything was touched', [checksTable(record.readiness)]),
     block('phases', 'Phases', [phasesTable(record)]),
-    block('limits', 'What this drill does not show', [markup`<ul class="limits">${limitsOf(record).map((text) => markup`<li>${text}</li>`)}</ul>`]),
+    block('limits', 'What this drill does not show', [
+      markup`<ul class="limits">${limitsOf(record).map((text) => markup`<li>${text}</li>`)}</ul>`,
+    ]),
     provenance(record),
   ]}`;
 }
@@ -72,7 +74,9 @@ function timeline(record: DrillRecord): Markup {
   const axis = axisOf(record);
   const closer = closeUp(record, axis);
   return block('timeline', 'Timeline', [
-    closer === null ? null : markup`<h3>Around the outage</h3><div class="figurebox">${lanesChart(record, closer, 'close')}</div><h3>The whole drill</h3>`,
+    closer === null
+      ? null
+      : markup`<h3>Around the outage</h3><div class="figurebox">${lanesChart(record, closer, 'close')}</div><h3>The whole drill</h3>`,
     markup`<div class="figurebox">${lanesChart(record, axis, 'whole')}</div>`,
     markup`<ul class="legend">${(
       [
@@ -85,7 +89,10 @@ function timeline(record: DrillRecord): Markup {
         ['partly', 'some failed'],
         ['outage', 'outage'],
       ] as const
-    ).map(([look, word]) => markup`<li><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="${look}" width="12" height="12" rx="2"/></svg>${word}</li>`)}</ul>
+    ).map(
+      ([look, word]) =>
+        markup`<li><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="${look}" width="12" height="12" rx="2"/></svg>${word}</li>`,
+    )}</ul>
 <p class="note">0 is ${axis.zeroIs}. ◆ an answer by a person. Empty parts of a lane: nothing was observed.</p>`,
   ]);
 }
@@ -98,7 +105,9 @@ function recovery(record: DrillRecord): Markup {
   const doubts = [...rto.contradictions.map((text) => `Contradiction: ${text}`), ...rto.inconclusive];
   return block('rto', 'Where the recovery time went', [
     rto.noOutageAboveMs === null ? null : markup`<p class="statement">No outage above ${formatMs(rto.noOutageAboveMs)} was seen.</p>`,
-    chart === null ? null : markup`<div class="figurebox">${chart}</div><p class="note">Bars reach from the earliest to the latest instant the observations allow; whiskers mark the uncertain ends.</p>`,
+    chart === null
+      ? null
+      : markup`<div class="figurebox">${chart}</div><p class="note">Bars reach from the earliest to the latest instant the observations allow; whiskers mark the uncertain ends.</p>`,
     facts([
       ['RTO, first t0 to last t_rec', maybe(rto.rto)],
       ['From injection to recovery', maybe(rto.fromInjection)],
@@ -122,7 +131,10 @@ function latency(record: DrillRecord): Markup {
       ? markup`<p>Not recorded: no series.</p>`
       : markup`<div class="figurebox">${drawn.chart}</div><ul class="legend"><li><svg viewBox="0 0 12 12" aria-hidden="true"><path class="p99" d="M0 6H12"/></svg>p99</li><li><svg viewBox="0 0 12 12" aria-hidden="true"><path class="p50" d="M0 6H12"/></svg>p50</li>${(
           ['rejected', 'indeterminate', 'missed'] as const
-        ).map((look) => markup`<li><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="e-${look}" width="12" height="12" rx="2"/></svg>${look}</li>`)}<li><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="shade" width="12" height="12" rx="2"/></svg>fault standing</li></ul>
+        ).map(
+          (look) =>
+            markup`<li><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="e-${look}" width="12" height="12" rx="2"/></svg>${look}</li>`,
+        )}<li><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="shade" width="12" height="12" rx="2"/></svg>fault standing</li></ul>
 <p class="note">Latency counts from the instant a write was due. ${drawn.secondsPerPoint === 1 ? 'One point a second.' : `Each point is the worst of ${drawn.secondsPerPoint} seconds.`} Gaps are gaps: no write was acknowledged.</p>`,
     rows.length === 0
       ? null

@@ -1,5 +1,6 @@
 /** The timeline in lanes: what was broken, what each node was, who led, what clients saw, what people did — on one axis. Pure. */
 import { formatMs } from '../core/units';
+import type { Outage } from '../model/measurement';
 import type { DrillRecord, SeriesBin } from '../model/record';
 import { markup, type Markup } from './markup';
 import { GUTTER, WIDTH, drawing, laneLabel, round, spanShape, timeGrid, xOf, type Span } from './svg';
@@ -18,18 +19,31 @@ interface Lane {
 
 /** One drawing of the part of the drill that `axis` covers. `id` must be unique in the document. */
 export function lanesChart(record: DrillRecord, axis: TimeAxis, id: string): Markup {
-  const lanes: readonly Lane[] = [...faultLanes(record, axis), ...nodeLanes(record), leaderLane(record), clientLane(record, axis), stepLane(record, axis), peopleLane(record, axis)];
+  const lanes: readonly Lane[] = [
+    ...faultLanes(record, axis),
+    ...nodeLanes(record),
+    leaderLane(record),
+    clientLane(record, axis),
+    stepLane(record, axis),
+    peopleLane(record, axis),
+  ];
   const bottom = TOP + lanes.length * (LANE + GAP);
   const body = lanes.map((lane, at) => {
     const y = TOP + at * (LANE + GAP);
     const marks = lane.marks
       .filter(({ atMs }) => atMs >= axis.fromMs && atMs <= axis.toMs)
-      .map(({ atMs, title }) => markup`<g><title>${title}</title><path class="mark" d="M${xOf(axis, atMs)} ${y + 3}l8 9l-8 9l-8 -9z"/></g>`);
-    return markup`<g>${laneLabel(lane.name, y, LANE)}<line class="base" x1="${GUTTER}" x2="${WIDTH - 12}" y1="${y + LANE + GAP / 2}" y2="${y + LANE + GAP / 2}"/>${lane.spans.map((span) =>
-      spanShape(axis, span, y, LANE),
+      .map(
+        ({ atMs, title }) => markup`<g><title>${title}</title><path class="mark" d="M${xOf(axis, atMs)} ${y + 3}l8 9l-8 9l-8 -9z"/></g>`,
+      );
+    return markup`<g>${laneLabel(lane.name, y, LANE)}<line class="base" x1="${GUTTER}" x2="${WIDTH - 12}" y1="${y + LANE + GAP / 2}" y2="${y + LANE + GAP / 2}"/>${lane.spans.map(
+      (span) => spanShape(axis, span, y, LANE),
     )}${marks}</g>`;
   });
-  return drawing(id, bottom + 26, `Timeline of ${record.drill}`, describe(record), [timeGrid(axis, TOP - 6, bottom), ...body, instants(record, axis, bottom)]);
+  return drawing(id, bottom + 26, `Timeline of ${record.drill}`, describe(record), [
+    timeGrid(axis, TOP - 6, bottom),
+    ...body,
+    instants(record, axis, bottom),
+  ]);
 }
 
 /** The same facts in words, for those who cannot see the drawing. */
@@ -46,7 +60,13 @@ function faultLanes(record: DrillRecord, axis: TimeAxis): readonly Lane[] {
     const spans: Span[] = [];
     if (from !== null) {
       const label = `${fault.fault}${fault.confirmed ? '' : ' · not confirmed'}${removed === null ? ' · removal not recorded' : ''}`;
-      spans.push({ fromMs: from, toMs: removed ?? axis.toMs, look: fault.confirmed ? 'fault' : 'unsure', label, title: `${fault.preview}; ${label}` });
+      spans.push({
+        fromMs: from,
+        toMs: removed ?? axis.toMs,
+        look: fault.confirmed ? 'fault' : 'unsure',
+        label,
+        title: `${fault.preview}; ${label}`,
+      });
     }
     return { name: fault.step, spans, marks: [] };
   });
@@ -68,13 +88,19 @@ function nodeLanes(record: DrillRecord): readonly Lane[] {
 function leaderLane(record: DrillRecord): Lane {
   const spans = record.nodeSpans
     .filter(({ role }) => role === 'primary')
-    .map(({ node, fromMs, toMs, timeline }) => ({ fromMs, toMs, look: 'leader', label: node, title: `${node} leads${timeline === null ? '' : ` on timeline ${timeline}`}` }));
+    .map(({ node, fromMs, toMs, timeline }) => ({
+      fromMs,
+      toMs,
+      look: 'leader',
+      label: node,
+      title: `${node} leads${timeline === null ? '' : ` on timeline ${timeline}`}`,
+    }));
   return { name: 'Leader', spans, marks: [] };
 }
 
 function clientLane(record: DrillRecord, axis: TimeAxis): Lane {
   const outages = isNotRecorded(record.rto) ? [] : record.rto.outages;
-  const spans: Span[] = runs(record.series).map(({ fromMs, toMs, look, title }) => ({ fromMs, toMs, look, label: '', title }));
+  const spans: Span[] = runs(record.series, outages).map(({ fromMs, toMs, look, title }) => ({ fromMs, toMs, look, label: '', title }));
   for (const { t0, tRec, tFirst, duration, unsuccessful } of outages) {
     const toMs = (tRec ?? tFirst)?.highMs ?? axis.toMs;
     const label = duration === null ? 'outage, not recovered' : `outage ${formatInterval(duration)}`;
@@ -90,7 +116,13 @@ function stepLane(record: DrillRecord, axis: TimeAxis): Lane {
     const to = wallToMs(axis, step.endedAt);
     // A parallel step only holds others; they are drawn themselves.
     if (from === null || to === null || step.kind === 'parallel') continue;
-    spans.push({ fromMs: from, toMs: to, look: step.outcome === 'done' ? 'step' : 'unsure', label: step.title, title: `${step.title} (${step.kind}): ${step.outcome}, ${formatMs(to - from)}` });
+    spans.push({
+      fromMs: from,
+      toMs: to,
+      look: step.outcome === 'done' ? 'step' : 'unsure',
+      label: step.title,
+      title: `${step.title} (${step.kind}): ${step.outcome}, ${formatMs(to - from)}`,
+    });
   }
   return { name: 'Steps', spans, marks: [] };
 }
@@ -103,15 +135,28 @@ function peopleLane(record: DrillRecord, axis: TimeAxis): Lane {
   return { name: 'People', spans: [], marks };
 }
 
-/** Neighbouring seconds that look the same become one bar. A second without any due write is a gap and stays empty. */
-function runs(series: readonly SeriesBin[]): readonly { fromMs: number; toMs: number; look: string; title: string }[] {
+/**
+ * Neighbouring seconds that look the same become one bar. A second without any due write is a gap and stays empty. In a second that an outage
+ * shares, the failures are the outage's: up to t0 and from t_rec on writes succeeded by definition, and the outage is drawn on top to the millisecond.
+ */
+function runs(
+  series: readonly SeriesBin[],
+  outages: readonly Outage[],
+): readonly { fromMs: number; toMs: number; look: string; title: string }[] {
   const found: { fromMs: number; toMs: number; look: string; title: string }[] = [];
   for (const { atMs, due, acked } of series) {
     if (due === 0) continue;
-    const look = acked === due ? 'good' : acked / due >= 0.5 ? 'partly' : 'bad';
+    const shared = outages.some(({ t0, tRec }) => tRec !== null && t0.lowMs < atMs + 1_000 && tRec.highMs > atMs);
+    const look = shared || acked === due ? 'good' : acked / due >= 0.5 ? 'partly' : 'bad';
     const before = found.at(-1);
     if (before !== undefined && before.look === look && Math.abs(before.toMs - atMs) < 1) before.toMs = atMs + 1_000;
-    else found.push({ fromMs: atMs, toMs: atMs + 1_000, look, title: { good: 'all writes acknowledged', partly: 'some writes failed', bad: 'most writes failed' }[look] ?? '' });
+    else
+      found.push({
+        fromMs: atMs,
+        toMs: atMs + 1_000,
+        look,
+        title: { good: 'all writes acknowledged', partly: 'some writes failed', bad: 'most writes failed' }[look] ?? '',
+      });
   }
   return found;
 }

@@ -38,7 +38,8 @@ export function latencyChart(record: DrillRecord, axis: TimeAxis): LatencyChart 
     line(bins, axis, ({ p50Ms }) => p50Ms, scale.y, 'p50', secondsPerPoint),
     errors(bins, axis, secondsPerPoint),
   ];
-  const description = 'Upper part: p50 and p99 of acknowledged commits per second, logarithmic. Lower part: share of due writes that were rejected, indeterminate or missed.';
+  const description =
+    'Upper part: p50 and p99 of acknowledged commits per second, logarithmic. Lower part: share of due writes that were rejected, indeterminate or missed.';
   return { chart: drawing('latency', BOTTOM + 26, 'Commit latency and failures over time', description, body), secondsPerPoint };
 }
 
@@ -108,7 +109,9 @@ function errors(bins: readonly SeriesBin[], axis: TimeAxis, secondsPerPoint: num
     ].map(([look, count]) => {
       const height = round((ERRORS * Number(count)) / due);
       top = round(top - height);
-      return height === 0 ? null : markup`<rect class="e-${look ?? ''}" x="${x}" y="${top}" width="${width}" height="${height}"><title>${look ?? ''}: ${count ?? 0} of ${due}</title></rect>`;
+      return height === 0
+        ? null
+        : markup`<rect class="e-${look ?? ''}" x="${x}" y="${top}" width="${width}" height="${height}"><title>${look ?? ''}: ${count ?? 0} of ${due}</title></rect>`;
     });
   });
   return markup`<g>${bars.flat()}<line class="base strong" x1="${GUTTER}" x2="${WIDTH - 12}" y1="${BOTTOM}" y2="${BOTTOM}"/>

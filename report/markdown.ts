@@ -43,25 +43,66 @@ export function renderMarkdown(record: DrillRecord, options: ReportOptions): str
       ]),
     ),
     `**Validity.** ${validityFacts(record).map(text).join(' · ')}`,
-    section('Findings', table(['No.', 'Severity', 'Finding', 'Owner', 'Due'], record.findings.map((f) => [f.id, f.severity, f.text, f.owner ?? 'not recorded', f.due ?? 'not recorded'])) || 'None by rule.'),
+    section(
+      'Findings',
+      table(
+        ['No.', 'Severity', 'Finding', 'Owner', 'Due'],
+        record.findings.map((f) => [f.id, f.severity, f.text, f.owner ?? 'not recorded', f.due ?? 'not recorded']),
+      ) || 'None by rule.',
+    ),
     section('Hypothesis', text(record.scenario.hypothesis)),
     section('Recovery time', recovery(record)),
     section('Writes', writes(record)),
     ...(record.restores.length === 0 ? [] : [section('Restores', restores(record))]),
-    section('Faults', table(['Step', 'Fault', 'What', 'Bit', 'Gone'], record.faults.map((f) => [f.step, f.fault, f.preview, proof(f.confirmed, textOf(f.confirmedBy)), proof(f.healed, textOf(f.goneBy))])) || 'Nothing was broken.'),
-    section('Steps', table(['Step', 'Kind', 'By', 'Took', 'Outcome'], record.steps.map((s) => [s.title, s.kind, s.actor, took(s.startedAt, s.endedAt), s.reason === null ? s.outcome : `${s.outcome}: ${s.reason}`]))),
-    section('People', table(['Who', 'Step', 'Answer', 'When', 'Note'], record.people.map((p) => [p.id, p.step, p.answer, formatTime(p.at), p.note ?? '–'])) || `No person was asked anything. Started by ${text(record.startedBy)}.`),
+    section(
+      'Faults',
+      table(
+        ['Step', 'Fault', 'What', 'Bit', 'Gone'],
+        record.faults.map((f) => [
+          f.step,
+          f.fault,
+          f.preview,
+          proof(f.confirmed, textOf(f.confirmedBy)),
+          proof(f.healed, textOf(f.goneBy)),
+        ]),
+      ) || 'Nothing was broken.',
+    ),
+    section(
+      'Steps',
+      table(
+        ['Step', 'Kind', 'By', 'Took', 'Outcome'],
+        record.steps.map((s) => [
+          s.title,
+          s.kind,
+          s.actor,
+          took(s.startedAt, s.endedAt),
+          s.reason === null ? s.outcome : `${s.outcome}: ${s.reason}`,
+        ]),
+      ),
+    ),
+    section(
+      'People',
+      table(
+        ['Who', 'Step', 'Answer', 'When', 'Note'],
+        record.people.map((p) => [p.id, p.step, p.answer, formatTime(p.at), p.note ?? '–']),
+      ) || `No person was asked anything. Started by ${text(record.startedBy)}.`,
+    ),
     section('Verification', checks(record.verification)),
     section('Left behind', bullets(record.left) || 'Nothing known.'),
     section('What this drill does not show', bullets(limitsOf(record))),
-    section('Verify', `\`gameday verify ${record.drill} --key PUB\`, or without gameday: \`sh VERIFY.txt\`. Sign-offs: not recorded: no sign-off.\n\n- record.json: \`${options.digest}\`\n- key: \`${options.keyFingerprint ?? 'not recorded: not known to the renderer'}\``),
+    section(
+      'Verify',
+      `\`gameday verify ${record.drill} --key PUB\`, or without gameday: \`sh VERIFY.txt\`. Sign-offs: not recorded: no sign-off.\n\n- record.json: \`${options.digest}\`\n- key: \`${options.keyFingerprint ?? 'not recorded: not known to the renderer'}\``,
+    ),
   ];
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`;
 }
 
 /** Backslashes before whatever Markdown or HTML would read; line breaks become spaces. */
 function text(value: string): string {
-  return value.replace(/\s+/g, ' ').replace(/[\\`*_[\]<>|#~]/g, (character) => (character === '<' ? '&lt;' : character === '>' ? '&gt;' : `\\${character}`));
+  return value
+    .replace(/\s+/g, ' ')
+    .replace(/[\\`*_[\]<>|#~]/g, (character) => (character === '<' ? '&lt;' : character === '>' ? '&gt;' : `\\${character}`));
 }
 
 function table(head: Row, rows: readonly Row[]): string {
@@ -87,7 +128,12 @@ function took(from: string | null, to: string | null): string {
 }
 
 function checks(items: readonly CheckResult[]): string {
-  return table(['Check', 'Found', 'Expected', 'Result'], items.map(({ name, found, expected, ok }) => [name, found, expected, ok ? '✓ holds' : '✕ does not hold'])) || 'Not recorded: no check was made.';
+  return (
+    table(
+      ['Check', 'Found', 'Expected', 'Result'],
+      items.map(({ name, found, expected, ok }) => [name, found, expected, ok ? '✓ holds' : '✕ does not hold']),
+    ) || 'Not recorded: no check was made.'
+  );
 }
 
 function recovery({ rto }: DrillRecord): string {
@@ -107,6 +153,12 @@ function writes({ rpo }: DrillRecord): string {
 function restores(record: DrillRecord): string {
   return table(
     ['Step', 'Asked for', 'Landed', 'Under / over', 'Took'],
-    record.restores.map((r) => [r.step, r.requested, `${r.landed.lsn}${r.landed.xid === null ? '' : `, xid ${r.landed.xid}`}`, `${r.under} / ${r.over}`, formatInterval(r.totalMs)]),
+    record.restores.map((r) => [
+      r.step,
+      r.requested,
+      `${r.landed.lsn}${r.landed.xid === null ? '' : `, xid ${r.landed.xid}`}`,
+      `${r.under} / ${r.over}`,
+      formatInterval(r.totalMs),
+    ]),
   );
 }

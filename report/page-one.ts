@@ -69,7 +69,9 @@ function gauge({ objective, measured, low, high, verdict: value }: ObjectiveResu
   if (objective.target <= 0 || measured === null) return null;
   const x = (amount: number): number => Math.round(Math.min(1, Math.max(0, amount / objective.target / 1.5)) * 1_480) / 10;
   return markup`<svg class="gauge" viewBox="0 0 150 18" aria-hidden="true"><rect class="track" x="0" y="6" width="150" height="6" rx="3"/><rect class="fill ${value}" x="0" y="6" width="${Math.max(3, x(measured))}" height="6" rx="3"/>${
-    low === null || high === null || x(high) - x(low) < 1 ? null : markup`<path class="whisker" d="M${x(low)} 9H${x(high)}M${x(low)} 5V13M${x(high)} 5V13"/>`
+    low === null || high === null || x(high) - x(low) < 1
+      ? null
+      : markup`<path class="whisker" d="M${x(low)} 9H${x(high)}M${x(low)} 5V13M${x(high)} 5V13"/>`
   }<line class="goal" x1="${x(objective.target)}" x2="${x(objective.target)}" y1="1" y2="17"/></svg>`;
 }
 

@@ -28,7 +28,12 @@ function restore(item: RestoreRecord): Markup {
   const facts: readonly (readonly [string, string])[] = [
     ['Asked for', item.requested],
     ['Resolved to', item.resolvedTarget],
-    ['Recovery stopped at', [item.landed.lsn, item.landed.xid === null ? null : `xid ${item.landed.xid}`, item.landed.time].filter((part) => part !== null).join(' · ')],
+    [
+      'Recovery stopped at',
+      [item.landed.lsn, item.landed.xid === null ? null : `xid ${item.landed.xid}`, item.landed.time]
+        .filter((part) => part !== null)
+        .join(' · '),
+    ],
     ['Server’s own words', item.landed.logLine ?? 'not recorded: the log had no such line'],
     ['Backup', `${item.backup}, timeline ${item.timeline}`],
     ['WAL', `${item.walFrom} to ${item.walTo}, ${formatCount(item.segments)} segments`],
@@ -53,6 +58,8 @@ function phases(item: RestoreRecord): Markup | null {
     x += width;
     return bar;
   });
-  const words = item.phases.map(({ name, ms, bytes }) => `${name} ${formatMs(ms)}${bytes === null ? '' : ` (${formatBytes(bytes)})`}`).join(' · ');
+  const words = item.phases
+    .map(({ name, ms, bytes }) => `${name} ${formatMs(ms)}${bytes === null ? '' : ` (${formatBytes(bytes)})`}`)
+    .join(' · ');
   return markup`<svg viewBox="0 0 1120 26" class="strip" role="img" aria-label="Phases of the restore; the line below says the same">${bars}</svg><p class="note">${words}</p>`;
 }

@@ -1,7 +1,18 @@
 /** The verdict at the end of `gameday run`: a box that fits eighty columns. Colour only adds to what the words and marks say. Pure. */
 import type { Verdict } from '../model/measurement';
 import type { DrillRecord } from '../model/record';
-import { STATE_SENTENCE, VERDICT_MARK, VERDICT_WORD, boundsText, caveats, measuredText, objectiveWord, serviceName, targetText, verdictSentence } from './words';
+import {
+  STATE_SENTENCE,
+  VERDICT_MARK,
+  VERDICT_WORD,
+  boundsText,
+  caveats,
+  measuredText,
+  objectiveWord,
+  serviceName,
+  targetText,
+  verdictSentence,
+} from './words';
 
 const WIDTH = 78;
 const MAX_FINDINGS = 3;
@@ -21,13 +32,17 @@ export function renderTerminal(record: DrillRecord, options: { readonly color: b
     const line = `${VERDICT_MARK[result.verdict]} ${name} ${fit(measuredText(result), 10)} target ${fit(targetText(result), 11)}`;
     return [row(line, COLOR[result.verdict]), ...(bounds === null ? [] : [row(`${' '.repeat(34)}${bounds}`, '2')])];
   });
-  const findings = record.findings.slice(0, MAX_FINDINGS).flatMap(({ severity, text }) => wrap(`${severity}: ${text}`, WIDTH - 6).map((line, at) => row(`${at === 0 ? '• ' : '  '}${line}`)));
+  const findings = record.findings
+    .slice(0, MAX_FINDINGS)
+    .flatMap(({ severity, text }) => wrap(`${severity}: ${text}`, WIDTH - 6).map((line, at) => row(`${at === 0 ? '• ' : '  '}${line}`)));
   const notes = [...caveats(record), ...(record.left.length === 0 ? [] : [`Left behind: ${record.left.join('; ')}`])];
   const title = ` ${VERDICT_MARK[record.verdict]} ${VERDICT_WORD[record.verdict].toUpperCase()} `;
   return [
     tone(`╭─${title}${'─'.repeat(WIDTH - 3 - title.length)}╮`),
     row(`${serviceName(record)} · ${record.scenario.title} · ${record.drill}`, '1'),
-    ...(record.state === 'completed' ? [] : wrap(`${record.state.toUpperCase()}: ${STATE_SENTENCE[record.state]}`, WIDTH - 4).map((line) => row(line, '1'))),
+    ...(record.state === 'completed'
+      ? []
+      : wrap(`${record.state.toUpperCase()}: ${STATE_SENTENCE[record.state]}`, WIDTH - 4).map((line) => row(line, '1'))),
     ...(record.state === 'completed' ? wrap(verdictSentence(record), WIDTH - 4).map((line) => row(line)) : []),
     ...record.judgement.reasons.flatMap((reason) => wrap(reason, WIDTH - 6).map((line, at) => row(`${at === 0 ? '– ' : '  '}${line}`))),
     row(''),
@@ -46,7 +61,9 @@ function clean(text: string): string {
 /** Exactly `width` characters: cut with an ellipsis, or filled with spaces. */
 function fit(text: string, width: number): string {
   const characters = [...clean(text)];
-  return characters.length > width ? `${characters.slice(0, width - 1).join('')}…` : characters.join('').padEnd(width - (characters.length - characters.join('').length));
+  return characters.length > width
+    ? `${characters.slice(0, width - 1).join('')}…`
+    : characters.join('').padEnd(width - (characters.length - characters.join('').length));
 }
 
 function wrap(text: string, width: number): readonly string[] {

@@ -25,9 +25,13 @@ export function axisOf(record: DrillRecord): TimeAxis {
   const fromMs = Math.min(start - epochMs, bins[0]?.atMs ?? start - epochMs);
   const toMs = Math.max(Date.parse(record.endedAt) - epochMs, last === undefined ? fromMs + 1_000 : last.atMs + 1_000, fromMs + 1_000);
   const outage = isNotRecorded(record.rto) ? undefined : record.rto.outages[0];
-  if (outage !== undefined) return { epochMs, fromMs, toMs, zeroMs: outage.t0.lowMs, zeroIs: 't0, the end of the last successful write before the outage' };
-  const injected = record.faults.map(({ injectedAt }) => (isNotRecorded(injectedAt) ? NaN : Date.parse(injectedAt))).filter((at) => !Number.isNaN(at));
-  if (injected.length > 0) return { epochMs, fromMs, toMs, zeroMs: Math.min(...injected) - epochMs, zeroIs: 'the first injection (no outage)' };
+  if (outage !== undefined)
+    return { epochMs, fromMs, toMs, zeroMs: outage.t0.lowMs, zeroIs: 't0, the end of the last successful write before the outage' };
+  const injected = record.faults
+    .map(({ injectedAt }) => (isNotRecorded(injectedAt) ? NaN : Date.parse(injectedAt)))
+    .filter((at) => !Number.isNaN(at));
+  if (injected.length > 0)
+    return { epochMs, fromMs, toMs, zeroMs: Math.min(...injected) - epochMs, zeroIs: 'the first injection (no outage)' };
   return { epochMs, fromMs, toMs, zeroMs: fromMs, zeroIs: 'the start of the drill' };
 }
 
@@ -57,7 +61,8 @@ export function ticksOf(axis: TimeAxis): readonly { readonly atMs: number; reado
   const first = Math.ceil((axis.fromMs - axis.zeroMs) / 1_000 / stepS - 1e-9);
   const last = Math.floor((axis.toMs - axis.zeroMs) / 1_000 / stepS + 1e-9);
   const ticks: { atMs: number; label: string }[] = [];
-  for (let n = first; n <= last && ticks.length < 50; n += 1) ticks.push({ atMs: axis.zeroMs + n * stepS * 1_000, label: tickLabel(n * stepS, stepS) });
+  for (let n = first; n <= last && ticks.length < 50; n += 1)
+    ticks.push({ atMs: axis.zeroMs + n * stepS * 1_000, label: tickLabel(n * stepS, stepS) });
   return ticks;
 }
 
@@ -66,6 +71,7 @@ function tickLabel(seconds: number, stepS: number): string {
   const sign = seconds < 0 ? '−' : '+';
   const abs = Math.abs(seconds);
   if (stepS < 1) return `${sign}${abs.toFixed(stepS < 0.1 ? 2 : 1)} s`;
-  if (stepS < 60) return abs < 120 ? `${sign}${Math.round(abs)} s` : `${sign}${Math.floor(abs / 60)}:${String(Math.round(abs % 60)).padStart(2, '0')}`;
+  if (stepS < 60)
+    return abs < 120 ? `${sign}${Math.round(abs)} s` : `${sign}${Math.floor(abs / 60)}:${String(Math.round(abs % 60)).padStart(2, '0')}`;
   return stepS < 3_600 ? `${sign}${Math.round(abs / 60)} min` : `${sign}${(abs / 3_600).toFixed(0)} h`;
 }

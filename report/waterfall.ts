@@ -16,7 +16,12 @@ export function waterfallChart(rto: RtoMeasurement, base: TimeAxis): Markup | nu
   if (first === undefined || end === null || end === undefined || rto.rto === null) return null;
   const room = (end.highMs - first.t0.lowMs) * 0.02;
   // Room at the right for the figures that do not fit into their bars.
-  const axis: TimeAxis = { ...base, fromMs: first.t0.lowMs - room, toMs: end.highMs + (end.highMs - first.t0.lowMs) * 0.16, zeroMs: first.t0.lowMs };
+  const axis: TimeAxis = {
+    ...base,
+    fromMs: first.t0.lowMs - room,
+    toMs: end.highMs + (end.highMs - first.t0.lowMs) * 0.16,
+    zeroMs: first.t0.lowMs,
+  };
   const rows = [
     ...rto.segments.map(({ name, from, to, ms }, at) => ({ name, from, to, ms, look: `seg seg${at % 5}` })),
     { name: 'RTO', from: first.t0, to: end, ms: rto.rto, look: 'seg total' },

@@ -5,7 +5,12 @@ import type { ObjectiveName, Unit } from '../model/plan';
 import type { DrillRecord, DrillState, Maybe, NotRecorded } from '../model/record';
 
 export const VERDICT_MARK: Readonly<Record<Verdict, string>> = { pass: '✓', fail: '✕', marginal: '≈', inconclusive: '?' };
-export const VERDICT_WORD: Readonly<Record<Verdict, string>> = { pass: 'Pass', fail: 'Fail', marginal: 'Marginal', inconclusive: 'Inconclusive' };
+export const VERDICT_WORD: Readonly<Record<Verdict, string>> = {
+  pass: 'Pass',
+  fail: 'Fail',
+  marginal: 'Marginal',
+  inconclusive: 'Inconclusive',
+};
 
 const OBJECTIVE_WORD: Readonly<Record<ObjectiveName, string>> = {
   rto: 'Recovery time (RTO)',
@@ -49,10 +54,11 @@ export function formatCount(value: number): string {
   return String(value).replace(/\B(?=(\d{3})+(?!\d))/g, ',');
 }
 
-/** `2.41 s to 2.43 s`, or one value where both ends read the same. */
+/** `2.41 s to 2.43 s`; `18.2 s ± 4.0 ms` where both ends read the same. */
 export function formatInterval(interval: Interval): string {
   const [low, high] = [formatMs(interval.lowMs), formatMs(interval.highMs)];
-  return low === high ? low : `${low} to ${high}`;
+  if (low !== high || interval.lowMs === interval.highMs) return low === high ? low : `${low} to ${high}`;
+  return `${low} ± ${formatMs((interval.highMs - interval.lowMs) / 2)}`;
 }
 
 /** `≤ 30.0 s`, `0 tx`. */
@@ -65,10 +71,11 @@ export function measuredText({ measured, objective }: ObjectiveResult): string {
   return measured === null ? 'not recorded' : formatQuantity(measured, objective.unit);
 }
 
-/** Bounds as `2.41 s to 2.43 s`; null where there are none, or they are as narrow as the value's own rounding. */
+/** Bounds as `2.41 s to 2.43 s`; `± 4.0 ms` where both ends read the same; null where there are none. */
 export function boundsText({ low, high, measured, objective }: ObjectiveResult): string | null {
   if (low === null || high === null || (low === high && low === measured)) return null;
-  return `${formatQuantity(low, objective.unit)} to ${formatQuantity(high, objective.unit)}`;
+  const [from, to] = [formatQuantity(low, objective.unit), formatQuantity(high, objective.unit)];
+  return from === to ? `± ${formatQuantity((high - low) / 2, objective.unit)}` : `${from} to ${to}`;
 }
 
 /** Room between the worst the measurement allows and the target: `27.6 s (92 %)`; `over by …` when there is none. */
@@ -87,7 +94,8 @@ export function verdictSentence(record: DrillRecord): string {
   if (record.state !== 'completed') return STATE_SENTENCE[record.state];
   const met = objectives.filter(({ verdict }) => verdict === 'pass').length;
   if (record.verdict === 'pass') return met === 1 ? 'The one objective was met.' : `All ${met} objectives were met.`;
-  if (record.verdict === 'inconclusive') return `The measurement does not support a verdict. ${met} of ${objectives.length} objectives were met.`;
+  if (record.verdict === 'inconclusive')
+    return `The measurement does not support a verdict. ${met} of ${objectives.length} objectives were met.`;
   return `${met} of ${objectives.length} objectives were met.`;
 }
 

@@ -30,7 +30,10 @@ function strip(rpo: RpoMeasurement): Markup {
     x += width;
     return bar;
   });
-  const legend = parts.map(({ name, count, look }) => markup`<li><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="${look}" width="12" height="12" rx="2"/></svg>${formatCount(count)} ${name}</li>`);
+  const legend = parts.map(
+    ({ name, count, look }) =>
+      markup`<li><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="${look}" width="12" height="12" rx="2"/></svg>${formatCount(count)} ${name}</li>`,
+  );
   return markup`<svg viewBox="0 0 1120 22" class="strip" role="img" aria-label="What became of the writes; the list below says the same">${bars}</svg><ul class="legend">${legend}</ul>`;
 }
 
@@ -40,18 +43,29 @@ function figures(rpo: RpoMeasurement): Markup {
     ['Lost (acknowledged, absent)', formatCount(rpo.lost)],
     ['RPO, time', formatInterval(rpo.rpoTimeMs)],
     ['RPO, bytes of WAL', rpo.rpoBytes ?? 'unknown'],
-    ['Band', `${formatCount(rpo.lost)} to ${formatCount(rpo.lost + rpo.indeterminateVanished)} transactions (lost, and indeterminate ones that vanished)`],
+    [
+      'Band',
+      `${formatCount(rpo.lost)} to ${formatCount(rpo.lost + rpo.indeterminateVanished)} transactions (lost, and indeterminate ones that vanished)`,
+    ],
     ['Holes / split-brain writes', `${formatCount(rpo.holes)} / ${formatCount(rpo.splitBrainWrites)}`],
     ['Phantoms / duplicates', `${formatCount(rpo.phantoms)} / ${formatCount(rpo.duplicates)}`],
     ['Joined on', rpo.joinedOn],
-    ['Replicas afterwards', rpo.replicas.map(({ node, missing, extra }) => `${node}: ${missing} missing, ${extra} extra`).join('; ') || 'not recorded: none was read'],
-    ...(rpo.lostSample.length === 0 ? [] : [['First lost (stream:seq)', rpo.lostSample.map(({ stream, seq }) => `${stream}:${seq}`).join(' ')] as const]),
+    [
+      'Replicas afterwards',
+      rpo.replicas.map(({ node, missing, extra }) => `${node}: ${missing} missing, ${extra} extra`).join('; ') ||
+        'not recorded: none was read',
+    ],
+    ...(rpo.lostSample.length === 0
+      ? []
+      : [['First lost (stream:seq)', rpo.lostSample.map(({ stream, seq }) => `${stream}:${seq}`).join(' ')] as const]),
   ];
   return markup`<dl class="facts wide">${rows.map(([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
 function splitBrain(record: DrillRecord): Markup | null {
   if (record.splitBrain.length === 0) return markup`<p>At no sampled instant were two nodes writable.</p>`;
-  const items = record.splitBrain.map(({ nodes, from, to }) => markup`<li>${nodes.join(' and ')} for ${formatMs(to.highMs - from.lowMs)} at most</li>`);
+  const items = record.splitBrain.map(
+    ({ nodes, from, to }) => markup`<li>${nodes.join(' and ')} for ${formatMs(to.highMs - from.lowMs)} at most</li>`,
+  );
   return markup`<p class="strong">Two nodes were writable at the same time:</p><ul>${items}</ul>`;
 }

@@ -1,0 +1,75 @@
+import type { DrillRecord } from '../model/record';
+import { sampleRecord } from '../test/fixtures/record';
+import { findingsOf } from './findings';
+
+const texts = (record: DrillRecord): readonly string[] => findingsOf(record, null).map(({ severity, text }) => `${severity}: ${text}`);
+const [firstFault] = sampleRecord().faults;
+const [firstStep] = sampleRecord().steps;
+const [firstRestore] = sampleRecord().restores;
+const [firstObjective] = sampleRecord().judgement.objectives;
+const { rpo } = sampleRecord();
+
+describe('findings', () => {
+  it('finds nothing where everything went as it should', () => {
+    expect(findingsOf(sampleRecord(), null)).toEqual([]);
+  });
+
+  it.each<readonly [string, Partial<DrillRecord>, RegExp]>([
+    [
+      'a missed objective',
+      { judgement: { verdict: 'fail', reasons: [], objectives: [{ ...firstObjective!, verdict: 'fail', reason: 'at least 31 s' }] } },
+      /^high: objective rto is fail: at least 31 s/,
+    ],
+    [
+      'a marginal objective',
+      { judgement: { verdict: 'marginal', reasons: [], objectives: [{ ...firstObjective!, verdict: 'marginal' }] } },
+      /^medium: objective rto is marginal/,
+    ],
+    ['a fault that did not bite', { faults: [{ ...firstFault!, confirmed: false }] }, /could not be shown to bite/],
+    ['a fault that is not proven gone', { faults: [{ ...firstFault!, healed: false }] }, /^high: fault link-latency .* not proven gone/],
+    ['a step that was not executed', { steps: [{ ...firstStep!, outcome: 'not executed', reason: 'halted' }] }, /was not executed: halted/],
+    ['a restore that missed its point', { restores: [{ ...firstRestore!, over: 2 }] }, /0 transactions too few, 2 too many/],
+    ['a lost write', { rpo: { ...rpo, lost: 3 } as DrillRecord['rpo'] }, /3 acknowledged writes are missing on n2/],
+    [
+      'two writable nodes',
+      { splitBrain: [{ nodes: ['n1', 'n2'], from: { lowMs: 1, highMs: 2 }, to: { lowMs: 3, highMs: 4 } }] },
+      /n1 and n2 were writable/,
+    ],
+    [
+      'lost redundancy',
+      { redundancy: { regained: false, regainedAfterMs: null, differences: ['n1 is missing'] } },
+      /does not stand again: n1 is missing/,
+    ],
+    [
+      'late redundancy',
+      { redundancy: { regained: true, regainedAfterMs: { lowMs: 700_000, highMs: 700_100 }, differences: [] } },
+      /only after 11 min 40 s/,
+    ],
+    [
+      'a failed verification',
+      { verification: [{ name: 'amcheck', ok: false, found: '1 error', expected: '0', hint: null }] },
+      /check amcheck does not hold/,
+    ],
+  ])('names %s', (_, changes, expected) => {
+    expect(texts(sampleRecord(changes))).toEqual([expect.stringMatching(expected)]);
+  });
+
+  it('compares with the predicted band only where their intervals are apart', () => {
+    const band = (lowMs: number, highMs: number) => findingsOf(sampleRecord(), { lowMs, highMs, formula: 'ttl + loop_wait' });
+    expect(band(2_000, 5_000)).toEqual([]);
+    expect(band(2_420, 5_000)).toEqual([]);
+    expect(band(5_000, 9_000)).toMatchObject([{ id: 'F1', text: expect.stringContaining('faster than the settings predict') }]);
+    expect(band(100, 900)).toMatchObject([{ text: expect.stringContaining('slower') }]);
+  });
+
+  it('puts the worst first and numbers them in that order', () => {
+    const found = findingsOf(
+      sampleRecord({
+        faults: [{ ...firstFault!, confirmed: false }],
+        restores: [{ ...firstRestore!, under: 1, sandbox: { dir: '/x', removed: false } }],
+      }),
+      null,
+    );
+    expect(found.map(({ id, severity }) => `${id} ${severity}`)).toEqual(['F1 high', 'F2 medium', 'F3 low']);
+  });
+});
