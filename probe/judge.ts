@@ -14,8 +14,8 @@ import { percentile, percentilesOf } from './percentiles';
 import { findRecovery, firstDueAtOrAfter } from './recovery';
 import { segmentsOf } from './segments';
 
-/** Share of the measured window that may be starved before nothing can pass. */
-const MAX_STARVED_SHARE = 0.01;
+/** Share of the measured window that may be starved before nothing can pass. Less than this widens the bounds it touches, and what "no outage above" says. */
+const MAX_STARVED_SHARE = 0.05;
 /** Watch entries come every second; more than this between two means that the prober was absent. */
 const MAX_SILENCE_MS = 3_000;
 
@@ -278,11 +278,10 @@ function doubts(loaded: LoadedLedger, request: JudgeRequest, frame: Frame, evide
 }
 
 function longestSilenceMs(loaded: LoadedLedger, span: Span): number {
-  const inside = loaded.watches
-    .map((watch) => watch.atNs / 1e6)
-    .filter((at) => at >= span.fromMs - MAX_SILENCE_MS && at <= span.toMs + MAX_SILENCE_MS);
-  let longest = inside.length === 0 ? span.toMs - span.fromMs : 0;
-  for (let at = 1; at < inside.length; at += 1) longest = Math.max(longest, (inside[at] as number) - (inside[at - 1] as number));
+  const inside = loaded.watches.map((watch) => watch.atNs / 1e6).filter((at) => at > span.fromMs && at < span.toMs);
+  const marks = [span.fromMs, ...inside, span.toMs];
+  let longest = 0;
+  for (let at = 1; at < marks.length; at += 1) longest = Math.max(longest, (marks[at] as number) - (marks[at - 1] as number));
   return longest;
 }
 

@@ -67,16 +67,16 @@ export async function* readSurvivors(address: SqlAddress, table: string): AsyncI
       async (sql) => {
         const [found] = await sql.query(`SELECT to_regclass('${name}')::text AS name`);
         if (found?.name === null || found?.name === undefined) return [];
-        // WITH TIES keeps all copies of the last key in one batch, so that paging by key skips none.
+        // The output names differ from the columns', else ORDER BY would sort the texts. WITH TIES keeps all copies of the last key in one batch, so that paging by key skips none.
         return await sql.query(
-          `SELECT stream::text AS stream, seq::text AS seq FROM ${name} WHERE (stream, seq) > (${after.stream}, ${after.seq}) ORDER BY stream, seq FETCH FIRST ${BATCH_ROWS} ROWS WITH TIES`,
+          `SELECT stream::text AS row_stream, seq::text AS row_seq FROM ${name} WHERE (stream, seq) > (${after.stream}, ${after.seq}) ORDER BY stream, seq FETCH FIRST ${BATCH_ROWS} ROWS WITH TIES`,
         );
       },
       { queryTimeoutMs: QUERY_TIMEOUT_MS },
     );
     for (const row of rows) {
-      assert(typeof row.stream === 'string' && typeof row.seq === 'string', 'a surviving row has stream and seq');
-      after = { stream: Number(row.stream), seq: row.seq };
+      assert(typeof row.row_stream === 'string' && typeof row.row_seq === 'string', 'a surviving row has stream and seq');
+      after = { stream: Number(row.row_stream), seq: row.row_seq };
       yield after;
     }
     if (rows.length < BATCH_ROWS) return;
