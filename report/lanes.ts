@@ -20,7 +20,7 @@ interface Lane {
 /** One drawing of the part of the drill that `axis` covers. `id` must be unique in the document. */
 export function lanesChart(record: DrillRecord, axis: TimeAxis, id: string): Markup {
   const lanes: readonly Lane[] = [
-    ...faultLanes(record, axis),
+    ...faultLanes(record, axis).filter(({ spans }) => spans.some(({ fromMs, toMs }) => toMs >= axis.fromMs && fromMs <= axis.toMs)),
     ...nodeLanes(record),
     leaderLane(record),
     clientLane(record, axis),

@@ -42,12 +42,12 @@ text.lane{fill:var(--ink);font-weight:600}text.in{font-size:11.5px;font-weight:6
 .rule{stroke:var(--line)}.zero{stroke:var(--soft);stroke-dasharray:2 3}.base{stroke:var(--faint)}.base.strong{stroke:var(--line)}.instant line{stroke:var(--ink);stroke-width:1.3}.instant text{fill:var(--ink);font-weight:700}
 .primary,.leader{fill:var(--primary)}.standby{fill:var(--standby)}text.standby-text{fill:var(--standby-ink)}.down{fill:url(#hatch-off)}text.down-text{fill:var(--ink)}.po{fill:var(--faint)}.pol{stroke:var(--off2);stroke-width:2}
 .fault{fill:var(--fault)}.unsure{fill:var(--fault-soft);stroke:var(--fault);stroke-dasharray:4 3}text.unsure-text{fill:var(--ink)}.good{fill:var(--good)}.partly{fill:var(--partly)}.bad,.outage{fill:url(#hatch-bad)}.pb{fill:var(--bad)}.pbl{stroke:var(--bad2);stroke-width:1.6}
-text.outage-text{paint-order:stroke;stroke:var(--bad2);stroke-width:3px}.step{fill:var(--faint);stroke:var(--line)}text.step-text{fill:var(--ink);font-weight:500}.mark{fill:var(--ink)}
+text.outage-text{paint-order:stroke;stroke:var(--bad2);stroke-width:3px}.step{fill:var(--faint);stroke:var(--off)}text.step-text{fill:var(--ink);font-weight:500}.mark{fill:var(--ink)}
 .seg0{fill:var(--s0)}.seg1{fill:var(--s1)}.seg2{fill:var(--s2)}.seg3{fill:var(--s3)}.seg4{fill:var(--s4)}.total{fill:var(--soft)}.whisker{stroke:var(--ink);stroke-width:1.4;fill:none}
 .p99{stroke:var(--primary);stroke-width:1.8;fill:none;stroke-linejoin:round;stroke-linecap:round}.p50{stroke:var(--good);stroke-width:1.8;fill:none;stroke-dasharray:5 3}.shade{fill:var(--fault-soft)}
 .e-rejected{fill:var(--partly)}.e-indeterminate{fill:var(--s0)}.e-missed{fill:url(#hatch-bad)}.track{fill:var(--faint)}.fill{fill:var(--v)}.goal{stroke:var(--ink);stroke-width:1.6}
 text.outage-text,text.fault-text,text.primary-text,text.leader-text,text.seg-text{fill:#fff}
-@media (prefers-color-scheme:dark){text.fault-text,text.seg-text{fill:#10151c}text.outage-text{fill:#10151c}}
+@media (prefers-color-scheme:dark){text.fault-text,text.seg-text{fill:#10151c}text.outage-text{stroke:#5c0d14}}
 @media (max-width:700px){main{padding:16px 12px 40px}.verdict .caveat{text-align:left}.gauge{width:90px}}
 @media print{:root{color-scheme:light;--bg:#fff}body{font-size:11.5px}main{max-width:none;padding:0}@page{size:A4;margin:13mm}.page-one{break-after:page}section.block{break-inside:auto;border:0;padding:0;margin-top:18px}
 h2,h3{break-after:avoid}tr,svg,.card{break-inside:avoid}.figurebox>svg{min-width:0}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}.cards{grid-template-columns:1fr 1fr}.scroll,.figurebox{overflow:visible}.objectives{font-size:11.5px}.num{padding-right:8px}}
