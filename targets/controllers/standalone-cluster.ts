@@ -3,14 +3,14 @@
  * is finished by the next one. Data directories appear under their name only when complete.
  */
 import { join } from 'node:path';
-import { until } from '../../core/clock';
-import { nowUtc } from '../../core/clock';
+import { nowUtc, until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
 import { resolveSecret } from '../../core/secrets';
 import type { Target, TargetNode, TargetRole } from '../../model/target';
 import type { LiveTarget, SalvageResult } from '../ports';
 import { nodeSocketDir, requireNode, writeConfig, writeRole } from './standalone-config';
-import { epochError, readEpoch, requireEpoch, withEpochLock, writeNextEpoch, writeNodeEpoch, type EpochFile } from './standalone-epoch';
+import { currentEntry, epochError, readEpoch, requireEpoch, withEpochLock, writeNextEpoch, writeNodeEpoch, type EpochFile } from './standalone-epoch';
+import { failover } from './standalone-failover';
 import { cloneInto, waitStreaming } from './standalone-rejoin';
 import { askServer, readControlData, stopServer } from './standalone-server';
 import { startNode } from './standalone-start';
@@ -140,26 +140,43 @@ async function steerToPrimary(live: LiveTarget, primary: string): Promise<void> 
   if (live.router.kind !== 'none' && (routed.length !== 1 || routed[0] !== primary)) await live.router.steer([primary]);
 }
 
+/** Starts the nodes named in the role their epoch allows; nodes without data are left out. */
+async function startEach(live: LiveTarget, names: readonly string[]): Promise<readonly StartedNode[]> {
+  const started: StartedNode[] = [];
+  for (const name of names) {
+    if (!(await live.host(name).exists(join(requireNode(live.target, name).dataDir, 'PG_VERSION')))) continue;
+    try {
+      started.push({ node: name, ...(await startNode(live, name)) });
+    } catch (error) {
+      if (!(error instanceof GamedayError && error.code === 'epoch_unreadable')) throw error;
+    }
+  }
+  return started;
+}
+
+/** A failover that a crash cut off after its decision: the epoch stands on disk, so it is carried out, not taken back. */
+async function finishFailover(live: LiveTarget, token: string): Promise<void> {
+  const never = new AbortController().signal;
+  await failover(live, { token, candidate: null, timeoutMs: STANDBY_TIMEOUT_MS, on: async () => undefined, signal: never });
+}
+
 /**
- * Starts every node in the role its epoch allows, the primary first, and leads the router to it; also after a power cut in mid-drill.
- * Nodes that are up stay up. Toxiproxy and the router must run. Throws `epoch_unreadable` with every node fenced.
+ * Starts every node in the role its epoch allows, the primary first, and leads the router to it; also after a power cut in mid-drill, when a failover
+ * that was decided and not finished is finished. Nodes that are up stay up. Toxiproxy and the router must run. Throws `epoch_unreadable` with every node fenced.
  */
 export async function startCluster(live: LiveTarget): Promise<readonly StartedNode[]> {
   const { stateDir } = live.target.controller;
   return withEpochLock(stateDir, LOCK_WAIT_MS, async () => {
     for (const link of live.links?.list() ?? []) await live.links?.ensure(link);
     const { file, problem } = readEpoch(stateDir);
-    const started: StartedNode[] = [];
-    const ordered = [...live.target.nodes].sort((a, b) => Number(b.name === file?.primary) - Number(a.name === file?.primary));
-    for (const node of ordered) {
-      if (!(await live.host(node.name).exists(join(node.dataDir, 'PG_VERSION')))) continue;
-      try {
-        started.push({ node: node.name, ...(await startNode(live, node.name)) });
-      } catch (error) {
-        if (!(error instanceof GamedayError && error.code === 'epoch_unreadable')) throw error;
-      }
-    }
+    const names = live.target.nodes.map((node) => node.name).sort((a, b) => Number(b === file?.primary) - Number(a === file?.primary));
+    let started = await startEach(live, names);
     if (file === null) throw epochError(stateDir, problem);
+    const { token, timeline } = currentEntry(file);
+    if (token !== null && timeline === null && !started.some((each) => each.role === 'primary')) {
+      await finishFailover(live, token);
+      started = await startEach(live, names);
+    }
     if (started.some((each) => each.role === 'primary')) {
       await waitWritable(live, file.primary);
       await steerToPrimary(live, file.primary);

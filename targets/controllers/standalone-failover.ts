@@ -2,14 +2,14 @@
  * The failover runbook of a target without a failover manager: fence the old primary, choose the most advanced standby, write the epoch, promote,
  * steer, re-follow. Each step can be repeated; the epoch file remembers the choice per token. It promotes nobody before the epoch is on disk.
  */
-import { until } from '../../core/clock';
+import { present } from '../../core/assert';
+import { nowUtc, until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
 import { parseLsn } from '../../core/lsn';
 import type { Controller, FailoverResult, LiveTarget } from '../ports';
-import { nowUtc } from '../../core/clock';
 import { requireNode, writeRole } from './standalone-config';
 import { currentEntry, requireEpoch, writeNextEpoch, writeNodeEpoch, type EpochFile } from './standalone-epoch';
-import { askServer, promoteServer, stopServer, streamingStandbys, waitPromoted, type ServerStatus } from './standalone-server';
+import { askServer, promoteServer, readControlData, stopServer, streamingStandbys, waitPromoted, type ServerStatus } from './standalone-server';
 import { fenceOnDisk, notePromotion } from './standalone-start';
 
 type Request = Parameters<Controller['failover']>[0];
@@ -47,6 +47,9 @@ async function fence(live: LiveTarget, name: string): Promise<void> {
   const node = requireNode(live.target, name);
   const host = live.host(name);
   await fenceOnDisk(host, node);
+  if ((await host.postmaster()) === null) return;
+  // A repeated failover meets the old primary as a standby already: stopping it would cost redundancy and fence nothing.
+  if ((await readControlData(host, node)).state === 'in archive recovery') return;
   await stopServer(host, node, 'immediate', FENCE_TIMEOUT_MS);
 }
 
@@ -78,19 +81,27 @@ function refuseLoss(live: LiveTarget, reason: string): void {
   throw new GamedayError('failover_failed', `${reason}; acknowledged writes could be lost`, 'wait for the missing standby, or allow it with `acceptDataLoss: true` in the target’s policy.');
 }
 
-function choose(live: LiveTarget, statuses: readonly ServerStatus[], wanted: string | null): string {
+/** The standbys that could be promoted, the wanted one among them; throws `no_candidate`, or `failover_failed` where too few answer. */
+function requireCandidates(live: LiveTarget, statuses: readonly ServerStatus[], wanted: string | null): readonly ServerStatus[] {
   const eligible = statuses.filter(isCandidate);
-  const best = mostAdvanced(eligible);
-  if (best === null) throw new GamedayError('no_candidate', `none of ${statuses.map((each) => `${each.node} (${each.error ?? (each.fenced ? 'fenced' : 'not in recovery')})`).join(', ')} can be promoted`);
+  const why = (each: ServerStatus): string => `${each.node} (${each.error ?? (each.fenced ? 'fenced' : 'not in recovery')})`;
+  if (eligible.length === 0) throw new GamedayError('no_candidate', `none of ${statuses.map(why).join(', ')} can be promoted`);
+  if (wanted !== null && !eligible.some((each) => each.node === wanted)) {
+    throw new GamedayError('no_candidate', `the candidate ${wanted} cannot be promoted: ${statuses.filter((each) => each.node === wanted).map(why).join() || 'it is no standby'}`);
+  }
   const { syncStandbys } = live.target.controller;
   // ANY n of m: only m − n + 1 answers are sure to include one standby that has every acknowledged commit.
   const needed = statuses.length - syncStandbys + 1;
   if (syncStandbys > 0 && eligible.length < needed) refuseLoss(live, `only ${eligible.length} of the ${needed} standbys needed to find every acknowledged commit can be read`);
+  return eligible;
+}
+
+function choose(live: LiveTarget, statuses: readonly ServerStatus[], wanted: string | null): string {
+  const eligible = requireCandidates(live, statuses, wanted);
+  const best = present(mostAdvanced(eligible), 'the most advanced of the candidates');
   if (wanted === null || wanted === best) return best;
-  const chosen = eligible.find((each) => each.node === wanted);
-  if (chosen === undefined) throw new GamedayError('no_candidate', `the candidate ${wanted} cannot be promoted: ${statuses.find((each) => each.node === wanted)?.error ?? 'it is no healthy standby'}`);
-  const lead = eligible.find((each) => each.node === best);
-  if (lead?.lsn !== chosen.lsn || lead?.timeline !== chosen.timeline) refuseLoss(live, `${best} is ahead of the candidate ${wanted} (${lead?.lsn ?? '?'} against ${chosen.lsn ?? '?'})`);
+  const [lead, chosen] = [best, wanted].map((name) => eligible.find((each) => each.node === name));
+  if (lead?.lsn !== chosen?.lsn || lead?.timeline !== chosen?.timeline) refuseLoss(live, `${best} is ahead of the candidate ${wanted} (${lead?.lsn ?? '?'} against ${chosen?.lsn ?? '?'})`);
   return wanted;
 }
 
@@ -108,10 +119,9 @@ async function promote(live: LiveTarget, request: Request, epoch: EpochFile): Pr
   const status = await askServer(live, epoch.primary);
   const known = currentEntry(epoch).timeline;
   if (known === null || status.inRecovery !== false) {
-    const reached = Math.max(...epoch.history.map((entry) => entry.timeline ?? 0));
     await promoteServer(live, epoch.primary, node);
-    // A promotion seen by no one before a crash shows as a primary above the last recorded timeline.
-    const above = status.inRecovery === true ? (status.timeline ?? reached) : reached;
+    // Chosen as a standby, it leaves recovery by a promotion only: if it has done so already, a crash hid that from us.
+    const above = status.inRecovery === true ? (status.timeline ?? 0) : 0;
     const timeline = await waitPromoted(live, epoch.primary, above, { timeoutMs: request.timeoutMs, signal: request.signal });
     await writeNodeEpoch(host, node, epoch.epoch);
     await writeRole(host, live.target, node, { kind: 'primary' });
@@ -156,7 +166,7 @@ async function carryOut(live: LiveTarget, request: Request): Promise<FailoverRes
   const from = earlier === undefined ? epoch.primary : earlier.from;
   await around(request, 'detect', async () => {
     // Looked for before the old primary is fenced: without a candidate fencing would only make the outage.
-    if (earlier === undefined) choose(live, await askStandbys(live, epoch.primary), request.candidate);
+    if (earlier === undefined) requireCandidates(live, await askStandbys(live, epoch.primary), request.candidate);
     if (from !== null && from !== epoch.primary) await fence(live, from);
     if (earlier === undefined) await fence(live, epoch.primary);
   });

@@ -29,10 +29,11 @@ export async function notePromotion(live: LiveTarget, epoch: EpochFile, timeline
 }
 
 async function startPrimary(live: LiveTarget, node: TargetNode, host: Host, epoch: EpochFile): Promise<Started> {
-  const running = (await host.postmaster()) !== null;
-  if (running && (await askServer(live, node.name)).inRecovery === false) return { role: 'primary', salvage: null };
+  // The control file, not SQL: a primary that has no connection to spare, or no roles yet, is still a primary.
   const control = await readControlData(host, node);
-  const wasInRecovery = running || control.state.includes('recovery');
+  const running = (await host.postmaster()) !== null;
+  if (running && control.state === 'in production') return { role: 'primary', salvage: null };
+  const wasInRecovery = control.state.endsWith('in archive recovery') || control.state.endsWith('in recovery');
   await writeRole(host, live.target, node, { kind: 'primary' });
   if (!wasInRecovery) {
     // Fenced on disk by a failover that then promoted nobody, or never fenced: it goes on where it was.
@@ -51,9 +52,8 @@ async function startPrimary(live: LiveTarget, node: TargetNode, host: Host, epoc
 }
 
 async function startInRecovery(live: LiveTarget, node: TargetNode, host: Host, epoch: EpochFile | null): Promise<Started> {
-  const running = (await host.postmaster()) !== null;
   await fenceOnDisk(host, node);
-  if (running && (await askServer(live, node.name)).inRecovery !== true) await stopServer(host, node, 'immediate');
+  if ((await host.postmaster()) !== null && (await readControlData(host, node)).state !== 'in archive recovery') await stopServer(host, node, 'immediate');
   const divergence = epoch === null ? null : await findDivergence(live, node.name, epoch);
   const salvage: SalvageResult | null = epoch === null || divergence === null ? null : await salvageTail(live, node.name, epoch, divergence);
   const alone = epoch === null || divergence !== null || epoch.primary === node.name;

@@ -1,0 +1,41 @@
+import { formatLsn, parseLsn } from '../../core/lsn';
+import { forkPoint, parseHistory, parseWalEnd } from './standalone-salvage';
+import { mostAdvanced } from './standalone-failover';
+
+const current = parseHistory('1\t0/4023F28\tno recovery target specified\n\n2\t0/5000060\tno recovery target specified\n', 3);
+const first = parseHistory('', 1);
+const fork = (node: ReturnType<typeof parseHistory>): string | null => {
+  const lsn = forkPoint(node, current);
+  return lsn === null ? null : formatLsn(lsn);
+};
+
+test('a node on an ancestor timeline forks where the current history left that timeline', () => {
+  expect(fork(first)).toBe('0/4023F28');
+  expect(fork(parseHistory('1\t0/4023F28\tx\n', 2))).toBe('0/5000060');
+});
+
+test('a node on the current timeline does not fork', () => {
+  expect(fork(current)).toBeNull();
+});
+
+test('a node that was promoted on its own forks where the earlier of both left the common timeline', () => {
+  expect(fork(parseHistory('1\t0/4023000\tx\n', 2))).toBe('0/4023000');
+  expect(fork(parseHistory('1\t0/4099999\tx\n', 2))).toBe('0/4023F28');
+});
+
+test('the end of valid WAL is where the next record should have been', () => {
+  const message = 'pg_waldump: error: error in WAL record at 0/40752F8: invalid record length at 0/4075330: wanted 24, got 0';
+  expect(parseWalEnd(message, parseLsn('0/4023F58'))).toBe(parseLsn('0/4075330'));
+});
+
+test('no record after the fork means nothing diverged', () => {
+  expect(parseWalEnd('pg_waldump: error: could not find a valid record after 0/4023F58', parseLsn('0/4023F58'))).toBeNull();
+});
+
+test('the most advanced standby has the highest timeline, then the highest position; a tie goes to the first', () => {
+  const at = (node: string, timeline: number, lsn: string): { node: string; timeline: number; lsn: string } => ({ node, timeline, lsn });
+  expect(mostAdvanced([at('n2', 1, '0/9000000'), at('n3', 1, '0/10000000')])).toBe('n3');
+  expect(mostAdvanced([at('n2', 2, '0/9000000'), at('n3', 1, '0/10000000')])).toBe('n2');
+  expect(mostAdvanced([at('n2', 1, '0/9000000'), at('n3', 1, '0/9000000')])).toBe('n2');
+  expect(mostAdvanced([])).toBeNull();
+});

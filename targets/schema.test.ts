@@ -1,0 +1,57 @@
+import { targetSchema } from './schema';
+
+const node = (index: number): object => ({
+  name: `n${index}`,
+  host: `127.0.1.${10 + index}`,
+  dataDir: `/lab/n${index}/data`,
+  binDir: '/usr/lib/postgresql/15/bin',
+  logFile: `/lab/n${index}/postgresql.log`,
+});
+const role = (user: string): object => ({ user, password: `file:/lab/secrets/${user}` });
+const minimal = {
+  name: 'lab',
+  kind: 'lab',
+  systemIdentifier: '7711223549777068719',
+  controller: { kind: 'standalone', stateDir: '/lab/state', syncStandbys: 1 },
+  nodes: [node(1), node(2)],
+  entry: { host: '127.0.1.10', port: 5432 },
+  roles: { operate: role('o'), observe: role('b'), probe: role('p'), replicate: role('r') },
+  runDir: '/lab/run',
+};
+const messages = (value: unknown): string[] => {
+  const result = targetSchema.safeParse(value);
+  return result.success ? [] : result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+};
+
+test('what is left out gets the safe default: no faults, no loss', () => {
+  const target = targetSchema.parse(minimal);
+  expect(target.policy).toMatchObject({ allowFaults: [], acceptDataLoss: false, maxFaultMs: 900_000 });
+  expect(target).toMatchObject({ links: null, archive: null, router: { kind: 'none' }, site: 'local' });
+});
+
+test('durations and sizes are written with units, and a parsed target parses again to itself', () => {
+  const target = targetSchema.parse({ ...minimal, policy: { maxFaultMs: '90s', minFreeDiskBytes: '16MB' } });
+  expect(target.policy).toMatchObject({ maxFaultMs: 90_000, minFreeDiskBytes: 16 * 1024 ** 2 });
+  expect(targetSchema.parse(JSON.parse(JSON.stringify(target)))).toEqual(target);
+});
+
+test('an unknown key is an error, not a silent default', () => {
+  expect(messages({ ...minimal, policy: { acceptDataloss: true } })).toEqual([expect.stringContaining('acceptDataloss')]);
+});
+
+test('a system identifier without quotes is refused before its digits are lost', () => {
+  expect(messages({ ...minimal, systemIdentifier: 7711223549777068719 })[0]).toMatch(/in quotes/);
+});
+
+test('a password in the file is refused and not repeated', () => {
+  const [message] = messages({ ...minimal, roles: { ...minimal.roles, probe: { user: 'p', password: 'hunter2' } } });
+  expect(message).toMatch(/name the secret/);
+  expect(message).not.toContain('hunter2');
+});
+
+test('more synchronous standbys than other nodes, twin names and links to nowhere are named', () => {
+  expect(messages({ ...minimal, controller: { ...minimal.controller, syncStandbys: 2 } })[0]).toMatch(/wait for ever/);
+  expect(messages({ ...minimal, nodes: [node(1), node(1)] })[0]).toMatch(/node name "n1" is used twice/);
+  const link = { name: 'n2-n9', from: 'n2', to: 'n9', listenHost: '127.0.1.12', listenPort: 6001, upstreamHost: '127.0.1.19', upstreamPort: 5432 };
+  expect(messages({ ...minimal, links: { api: 'http://127.0.1.30:8474', restart: ['true'], list: [link] } })[0]).toMatch(/"n9" is neither a node/);
+});

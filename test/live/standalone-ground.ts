@@ -1,0 +1,145 @@
+/**
+ * A small ground of its own for tests of the standalone controller: three nodes, every standby link through a real Toxiproxy, a real HAProxy in front.
+ * Apart from the shared lab, because these tests cut its power. It ends only what it started.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { until } from '../../core/clock';
+import { present } from '../../core/assert';
+import { answers } from '../../core/rpc';
+import type { Target, TargetLink, TargetNode } from '../../model/target';
+import { openTarget } from '../../targets/open-target';
+import type { LiveTarget } from '../../targets/ports';
+
+const NODES = ['n1', 'n2', 'n3'] as const;
+
+export interface Ground {
+  readonly dir: string;
+  readonly target: Target;
+  readonly live: LiveTarget;
+  /** As a power cut: SIGKILL to every server at once; Toxiproxy and HAProxy come back empty. */
+  cutPower(): Promise<void>;
+  close(): Promise<void>;
+}
+
+function findTool(name: string, extra: readonly string[]): string {
+  const found = [...(process.env['PATH'] ?? '').split(delimiter), ...extra].map((dir) => join(dir, name)).find((path) => existsSync(path));
+  return present(found, `the tool ${name} (on PATH or in ${extra.join(', ')})`);
+}
+
+function describeLinks(net: string): TargetLink[] {
+  const address = (index: number): string => `${net}.${11 + index}`;
+  const standbys = NODES.flatMap((from, f) =>
+    NODES.flatMap((to, t) =>
+      from === to
+        ? []
+        : [{ name: `${from}-${to}`, from, to, listenHost: address(f), listenPort: 6001 + t, upstreamHost: address(t), upstreamPort: 5432 }],
+    ),
+  );
+  return [...standbys, { name: 'client-router', from: 'client', to: 'router', listenHost: `${net}.10`, listenPort: 5432, upstreamHost: `${net}.20`, upstreamPort: 5432 }];
+}
+
+function describeTarget(dir: string, net: string, binDir: string, syncStandbys: number): Target {
+  const osUser = process.getuid?.() === 0 ? 'postgres' : null;
+  const nodes: TargetNode[] = NODES.map((name, index) => ({
+    name,
+    host: `${net}.${11 + index}`,
+    port: 5432,
+    dataDir: join(dir, name, 'data'),
+    binDir,
+    osUser,
+    runsOn: { kind: 'local' },
+    logFile: join(dir, name, 'postgresql.log'),
+  }));
+  const role = (name: string): { user: string; password: string } => {
+    writeFileSync(join(dir, `secret-${name}`), `${randomBytes(12).toString('hex')}\n`, { mode: 0o600 });
+    return { user: `gameday_${name}`, password: `file:${join(dir, `secret-${name}`)}` };
+  };
+  return {
+    name: 'ground',
+    kind: 'lab',
+    systemIdentifier: '0',
+    site: 'local',
+    controller: { kind: 'standalone', stateDir: join(dir, 'state'), syncStandbys },
+    nodes,
+    links: { api: `http://${net}.30:8474`, restart: ['false'], list: describeLinks(net) },
+    router: { kind: 'haproxy', socket: join(dir, 'haproxy.sock'), backend: 'primary', stateFile: join(dir, 'haproxy.state') },
+    entry: { host: `${net}.10`, port: 5432, database: 'gameday' },
+    archive: null,
+    roles: { operate: role('operate'), observe: role('observe'), probe: role('probe'), replicate: role('replicate') },
+    sandbox: null,
+    policy: { allowFaults: [], acceptDataLoss: true, maxFaultMs: 60_000, maxDrillMs: 600_000, maxArchiveAgeMs: 60_000, minFreeDiskBytes: 0 },
+    runDir: join(dir, 'run'),
+    labels: {},
+  };
+}
+
+function haproxyConfig(target: Target, net: string): string {
+  return [
+    'global',
+    `  stats socket ${target.router.socket} mode 600 level admin`,
+    `  server-state-file ${target.router.stateFile}`,
+    'defaults',
+    '  mode tcp',
+    '  timeout connect 2s',
+    '  timeout client 1h',
+    '  timeout server 1h',
+    '  load-server-state-from-file global',
+    'listen primary',
+    `  bind ${net}.20:5432`,
+    ...target.nodes.map((node) => `  server ${node.name} ${node.host}:${node.port} disabled`),
+    '',
+  ].join('\n');
+}
+
+async function stopChild(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await ended;
+}
+
+/** Starts Toxiproxy and HAProxy on `net` (e.g. `127.0.63`) with an empty home under /tmp; the cluster is for the test to create. */
+export async function startGround(net: string, syncStandbys = 1): Promise<Ground> {
+  const dir = mkdtempSync('/tmp/gd-ground-');
+  chmodSync(dir, 0o755);
+  const binDir = '/usr/lib/postgresql/15/bin';
+  const target = describeTarget(dir, net, binDir, syncStandbys);
+  const config = join(dir, 'haproxy.cfg');
+  writeFileSync(config, haproxyConfig(target, net));
+  const live = openTarget(target);
+  let children: ChildProcess[] = [];
+
+  async function startNetwork(): Promise<void> {
+    const toxiproxy = spawn(findTool('toxiproxy-server', ['/tmp/tools/bin']), ['-host', `${net}.30`, '-port', '8474'], { stdio: 'ignore' });
+    const haproxy = spawn(findTool('haproxy', ['/usr/sbin']), ['-db', '-f', config], { stdio: 'ignore' });
+    children = [toxiproxy, haproxy];
+    await until(async () => ((await answers(target.router.socket)) && (await fetch(`${target.links?.api}/version`)).ok ? true : null), {
+      timeoutMs: 10_000,
+      onTimeout: (last) => new Error(`Toxiproxy and HAProxy did not start on ${net}: ${String(last)}`),
+    });
+  }
+
+  async function cutPower(): Promise<void> {
+    const postmasters = await Promise.all(target.nodes.map(async (node) => ({ host: live.host(node.name), id: await live.host(node.name).postmaster() })));
+    await Promise.all(children.map(stopChild));
+    await Promise.all(postmasters.map(({ host, id }) => (id === null ? null : host.killTree(id))));
+  }
+
+  await startNetwork();
+  return {
+    dir,
+    target,
+    live,
+    async cutPower() {
+      await cutPower();
+      await startNetwork();
+    },
+    async close() {
+      await cutPower();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}

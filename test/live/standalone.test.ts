@@ -1,0 +1,180 @@
+/** The standalone controller on real servers: failover, fencing, salvage and rebuild, with a power cut in the middle of a drill. */
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { createCluster, currentPrimary, startCluster } from '../../targets/controllers/standalone-cluster';
+import { nodeSocketDir } from '../../targets/controllers/standalone-config';
+import { startGround, type Ground } from './standalone-ground';
+
+const NET = '127.0.79';
+const never = new AbortController().signal;
+let ground: Ground;
+let watch: { stop(): Promise<readonly string[][]> };
+
+/** Asks every node directly, past all routers, which of them would accept a write; keeps every different answer. */
+function watchWriters(): typeof watch {
+  const seen: string[][] = [];
+  let stopped = false;
+  const loop = (async () => {
+    while (!stopped) {
+      const statuses = await ground.live.controller.status();
+      const writers = statuses.filter((node) => node.inRecovery === false).map((node) => node.node);
+      if (JSON.stringify(seen.at(-1)) !== JSON.stringify(writers)) seen.push(writers);
+    }
+  })();
+  return {
+    async stop() {
+      stopped = true;
+      await loop;
+      return seen;
+    },
+  };
+}
+
+async function kill(node: string): Promise<void> {
+  const host = ground.live.host(node);
+  const postmaster = await host.postmaster();
+  if (postmaster === null) throw new Error(`${node} does not run`);
+  const killed = await host.killTree(postmaster);
+  expect(killed.length).toBeGreaterThan(3);
+  expect(await host.postmaster()).toBeNull();
+}
+
+const write = (node: string, sql: string): Promise<unknown> => ground.live.sql(node, 'operate', (connection) => connection.query(sql));
+const count = async (node: string): Promise<string | null | undefined> =>
+  (await ground.live.sql(node, 'operate', (connection) => connection.query('SELECT count(*) AS n FROM gameday.t')))[0]?.['n'];
+const failover = (token: string, on: (name: string, phase: string) => Promise<void> = async () => undefined): ReturnType<Ground['live']['controller']['failover']> =>
+  ground.live.controller.failover({ token, candidate: null, timeoutMs: 30_000, on, signal: never });
+
+/** Cuts the links of all standbys to `primary` and commits rows there that no standby can have. */
+async function writeUnreplicated(primary: string, rows: number): Promise<void> {
+  const links = ground.live.links;
+  if (links === null) throw new Error('the ground has links');
+  for (const link of links.list().filter((each) => each.to === primary)) await links.setEnabled(link, false);
+  await ground.live.sql(primary, 'operate', async (connection) => {
+    await connection.query('SET synchronous_commit = local');
+    await connection.query(`INSERT INTO gameday.t SELECT generate_series(1, ${rows})`);
+  });
+}
+
+async function restoreLinks(): Promise<void> {
+  for (const link of ground.live.links?.list() ?? []) await ground.live.links?.setEnabled(link, true);
+}
+
+beforeAll(async () => {
+  ground = await startGround(NET);
+  await createCluster(ground.live);
+  await startCluster(ground.live);
+  await write('n1', 'CREATE TABLE gameday.t (i int)');
+}, 120_000);
+
+afterAll(async () => {
+  await ground.close();
+}, 60_000);
+
+test('creating a cluster again changes nothing', async () => {
+  const before = await ground.live.controller.topology();
+  const { systemIdentifier } = await createCluster(ground.live);
+  expect(systemIdentifier).toBe(before.nodes[0]?.systemIdentifier);
+  const after = await ground.live.controller.topology();
+  expect(after.settings).toEqual(before.settings);
+  expect(after.replication).toEqual({ n2: 'quorum', n3: 'quorum' });
+  expect(after.routed).toEqual(['n1']);
+}, 60_000);
+
+test('a killed primary is succeeded by the most advanced standby, and its undo brings it back present, not writable', async () => {
+  await write('n1', 'INSERT INTO gameday.t SELECT generate_series(1, 100)');
+  await writeUnreplicated('n1', 5_000);
+  watch = watchWriters();
+  await kill('n1');
+  await restoreLinks();
+  const instants: string[] = [];
+  const result = await failover('first', async (name, phase) => void instants.push(`${name} ${phase}`));
+  expect(instants).toEqual(['detect', 'decide', 'promote', 'route', 'follow'].flatMap((name) => [`${name} about-to`, `${name} done`]));
+  expect(result).toMatchObject({ from: 'n1', epoch: 2, timeline: 2 });
+  expect(await ground.live.router.routed()).toEqual([result.to]);
+  expect(await failover('first')).toEqual(result);
+
+  const started = await ground.live.controller.startNode('n1');
+  expect(started.role).toBe('fenced');
+  expect(started.salvage?.divergedBytes).toBeGreaterThan(100_000);
+  expect(existsSync(join(started.salvage?.directory ?? '', 'pg_control'))).toBe(true);
+  await expect(write('n1', 'INSERT INTO gameday.t VALUES (0)')).rejects.toThrow(/read-only/);
+  expect(await count('n1')).toBe('5100');
+  expect(await count(result.to)).toBe('100');
+  for (const writers of await watch.stop()) expect(writers.length).toBeLessThanOrEqual(1);
+}, 60_000);
+
+test('after a power cut in mid-drill the cluster comes back with one writable node, the old primary fenced and out of the router', async () => {
+  const primary = currentPrimary(ground.target);
+  await ground.cutPower();
+  expect(await ground.live.router.routed()).toEqual([primary]);
+  watch = watchWriters();
+  const started = await startCluster(ground.live);
+  expect(started.find((each) => each.node === 'n1')?.role).toBe('fenced');
+  expect(started.filter((each) => each.role === 'primary').map((each) => each.node)).toEqual([primary]);
+  await expect(write('n1', 'CREATE TABLE gameday.second ()')).rejects.toThrow(/read-only/);
+  await write(primary, 'INSERT INTO gameday.t VALUES (1)');
+  expect((await watch.stop()).flat()).not.toContain('n1');
+}, 60_000);
+
+test('a fenced node started by hand, past gameday, still does not take writes', async () => {
+  const node = ground.target.nodes[0];
+  if (node === undefined) throw new Error('n1 is declared');
+  await kill('n1');
+  // In a container whose init reaps late, PostgreSQL takes the killed postmaster's zombie for a live one.
+  for (const lock of [join(node.dataDir, 'postmaster.pid'), join(nodeSocketDir(node), `.s.PGSQL.${node.port}.lock`)]) await ground.live.host('n1').remove(lock);
+  const started = await ground.live.host('n1').exec([join(node.binDir, 'pg_ctl'), 'start', '-s', '-w', '-D', node.dataDir, '-l', node.logFile], { asNode: true, timeoutMs: 30_000 });
+  expect(started.code).toBe(0);
+  await expect(write('n1', 'CREATE TABLE gameday.second ()')).rejects.toThrow(/read-only/);
+}, 60_000);
+
+test('the lost node is rebuilt beside its old data, which stays', async () => {
+  const primary = currentPrimary(ground.target);
+  const result = await ground.live.controller.rejoin('n1', { timeoutMs: 60_000, signal: never });
+  expect(result.method).toBe('rebuild');
+  expect(existsSync(join(result.movedAside ?? '', 'PG_VERSION'))).toBe(true);
+  const topology = await ground.live.controller.topology();
+  expect(Object.keys(topology.replication).sort()).toEqual(['n1', 'n2', 'n3'].filter((name) => name !== primary));
+  expect(await ground.live.controller.rejoin('n1', { timeoutMs: 60_000, signal: never })).toEqual({ method: 'streaming', movedAside: null });
+}, 90_000);
+
+test('a power cut between decision and promotion leaves nobody writable until the failover is finished at the next start', async () => {
+  const old = currentPrimary(ground.target);
+  await kill(old);
+  const cut = failover('cut short', async (name, phase) => {
+    if (name === 'promote' && phase === 'about-to') throw new Error('power cut');
+  });
+  await expect(cut).rejects.toThrow('power cut');
+  const chosen = currentPrimary(ground.target);
+  expect(chosen).not.toBe(old);
+  expect((await ground.live.controller.startNode(old)).role).not.toBe('primary');
+  await expect(write(old, 'INSERT INTO gameday.t VALUES (0)')).rejects.toThrow(/read-only/);
+  await ground.cutPower();
+  watch = watchWriters();
+  await startCluster(ground.live);
+  expect((await failover('cut short')).to).toBe(chosen);
+  await write(chosen, 'INSERT INTO gameday.t VALUES (2)');
+  expect((await watch.stop()).flat().filter((name) => name !== chosen)).toEqual([]);
+}, 90_000);
+
+test('a failover that finds no candidate leaves the primary alone', async () => {
+  const primary = currentPrimary(ground.target);
+  const others = ground.target.nodes.map((node) => node.name).filter((name) => name !== primary);
+  for (const name of others) await kill(name);
+  await expect(failover('nobody there')).rejects.toMatchObject({ code: 'no_candidate' });
+  expect((await ground.live.controller.status()).find((node) => node.node === primary)?.inRecovery).toBe(false);
+  await startCluster(ground.live);
+}, 60_000);
+
+test('without its epoch file every node starts fenced, and the error says what to do', async () => {
+  const path = join(ground.target.controller.stateDir, 'epoch.json');
+  const text = readFileSync(path, 'utf8');
+  await ground.cutPower();
+  rmSync(path);
+  await expect(startCluster(ground.live)).rejects.toMatchObject({ code: 'epoch_unreadable', hint: expect.stringContaining('gameday.epoch') as string });
+  const statuses = await ground.live.controller.status();
+  expect(statuses.map((node) => node.inRecovery)).toEqual([true, true, true]);
+  await ground.live.host('n1').writeFile(path, text);
+  const started = await startCluster(ground.live);
+  expect(started.filter((each) => each.role === 'primary').map((each) => each.node)).toEqual([currentPrimary(ground.target)]);
+}, 90_000);
