@@ -21,7 +21,12 @@ function once<T>(make: () => T): () => T {
 
 function findNode(target: Target, name: string): TargetNode {
   const node = target.nodes.find((candidate) => candidate.name === name);
-  if (node === undefined) throw new GamedayError('setting_invalid', `target ${target.name} has no node "${name}"`, `its nodes are ${target.nodes.map((n) => n.name).join(', ')}.`);
+  if (node === undefined)
+    throw new GamedayError(
+      'setting_invalid',
+      `target ${target.name} has no node "${name}"`,
+      `its nodes are ${target.nodes.map((n) => n.name).join(', ')}.`,
+    );
   return node;
 }
 
@@ -76,7 +81,9 @@ export function openTarget(target: Target): LiveTarget {
       const node = findNode(target, name);
       const role = target.roles[purpose];
       const password = role.password === null ? null : resolveSecret(role.password);
-      return withSql({ host: node.host, port: node.port, user: role.user, password, database: target.entry.database }, work, { applicationName: `gameday ${purpose}` });
+      return withSql({ host: node.host, port: node.port, user: role.user, password, database: target.entry.database }, work, {
+        applicationName: `gameday ${purpose}`,
+      });
     },
   };
   return live;

@@ -52,6 +52,16 @@ test('a password in the file is refused and not repeated', () => {
 test('more synchronous standbys than other nodes, twin names and links to nowhere are named', () => {
   expect(messages({ ...minimal, controller: { ...minimal.controller, syncStandbys: 2 } })[0]).toMatch(/wait for ever/);
   expect(messages({ ...minimal, nodes: [node(1), node(1)] })[0]).toMatch(/node name "n1" is used twice/);
-  const link = { name: 'n2-n9', from: 'n2', to: 'n9', listenHost: '127.0.1.12', listenPort: 6001, upstreamHost: '127.0.1.19', upstreamPort: 5432 };
-  expect(messages({ ...minimal, links: { api: 'http://127.0.1.30:8474', restart: ['true'], list: [link] } })[0]).toMatch(/"n9" is neither a node/);
+  const link = {
+    name: 'n2-n9',
+    from: 'n2',
+    to: 'n9',
+    listenHost: '127.0.1.12',
+    listenPort: 6001,
+    upstreamHost: '127.0.1.19',
+    upstreamPort: 5432,
+  };
+  expect(messages({ ...minimal, links: { api: 'http://127.0.1.30:8474', restart: ['true'], list: [link] } })[0]).toMatch(
+    /"n9" is neither a node/,
+  );
 });

@@ -22,7 +22,9 @@ const name = z.string().regex(/^[a-z][a-z0-9-]{0,39}$/, 'names start with a lowe
 const path = z.string().regex(/^\/[^\0]*[^\0/]$/, 'must be an absolute path without a trailing slash');
 const host = z.string().min(1).max(253);
 const port = z.int().min(1).max(65_535);
-const secret = z.string().regex(/^(env:[A-Za-z_][A-Za-z0-9_]*|file:\/.+)$/, 'name the secret as `env:NAME` or `file:/path`; its value never stands here');
+const secret = z
+  .string()
+  .regex(/^(env:[A-Za-z_][A-Za-z0-9_]*|file:\/.+)$/, 'name the secret as `env:NAME` or `file:/path`; its value never stands here');
 const json: z.ZodType<Json> = z.json() as z.ZodType<Json>;
 
 const nodeSchema = z.strictObject({
@@ -87,7 +89,10 @@ const policySchema = z.strictObject({
 
 const systemIdentifier = z.union([z.string(), z.number()]).transform((value, context) => {
   if (typeof value === 'string' && /^[0-9]{1,20}$/.test(value)) return value;
-  const message = typeof value === 'number' ? 'write the system identifier in quotes: as a number its last digits are lost' : `"${value}" is not a system identifier (pg_controldata prints it)`;
+  const message =
+    typeof value === 'number'
+      ? 'write the system identifier in quotes: as a number its last digits are lost'
+      : `"${value}" is not a system identifier (pg_controldata prints it)`;
   context.addIssue({ code: 'custom', message });
   return z.NEVER;
 });
@@ -120,7 +125,9 @@ const shape = z.strictObject({
 type Problem = { readonly at: (string | number)[]; readonly message: string };
 
 function repeated(values: readonly string[], at: (index: number) => (string | number)[], what: string): Problem[] {
-  return values.flatMap((value, index) => (values.indexOf(value) === index ? [] : [{ at: at(index), message: `${what} "${value}" is used twice` }]));
+  return values.flatMap((value, index) =>
+    values.indexOf(value) === index ? [] : [{ at: at(index), message: `${what} "${value}" is used twice` }],
+  );
 }
 
 function findLinkProblems(target: z.infer<typeof shape>): Problem[] {
@@ -128,11 +135,21 @@ function findLinkProblems(target: z.infer<typeof shape>): Problem[] {
   const ends = new Set([...target.nodes.map((node) => node.name), 'client', 'router', 's3']);
   const unknown = (end: 'from' | 'to'): Problem[] =>
     list.flatMap((link, index) =>
-      ends.has(link[end]) ? [] : [{ at: ['links', 'list', index, end], message: `"${link[end]}" is neither a node nor one of client, router, s3` }],
+      ends.has(link[end])
+        ? []
+        : [{ at: ['links', 'list', index, end], message: `"${link[end]}" is neither a node nor one of client, router, s3` }],
     );
   return [
-    ...repeated(list.map((link) => link.name), (index) => ['links', 'list', index, 'name'], 'link name'),
-    ...repeated(list.map((link) => `${link.listenHost}:${link.listenPort}`), (index) => ['links', 'list', index, 'listenPort'], 'listen address'),
+    ...repeated(
+      list.map((link) => link.name),
+      (index) => ['links', 'list', index, 'name'],
+      'link name',
+    ),
+    ...repeated(
+      list.map((link) => `${link.listenHost}:${link.listenPort}`),
+      (index) => ['links', 'list', index, 'listenPort'],
+      'listen address',
+    ),
     ...unknown('from'),
     ...unknown('to'),
   ];
@@ -141,9 +158,21 @@ function findLinkProblems(target: z.infer<typeof shape>): Problem[] {
 /** What one field cannot tell by itself. */
 function findProblems(target: z.infer<typeof shape>): Problem[] {
   const problems = [
-    ...repeated(target.nodes.map((node) => node.name), (index) => ['nodes', index, 'name'], 'node name'),
-    ...repeated(target.nodes.map((node) => `${node.host}:${node.port}`), (index) => ['nodes', index, 'host'], 'address'),
-    ...repeated(target.nodes.map((node) => node.dataDir), (index) => ['nodes', index, 'dataDir'], 'data directory'),
+    ...repeated(
+      target.nodes.map((node) => node.name),
+      (index) => ['nodes', index, 'name'],
+      'node name',
+    ),
+    ...repeated(
+      target.nodes.map((node) => `${node.host}:${node.port}`),
+      (index) => ['nodes', index, 'host'],
+      'address',
+    ),
+    ...repeated(
+      target.nodes.map((node) => node.dataDir),
+      (index) => ['nodes', index, 'dataDir'],
+      'data directory',
+    ),
     ...findLinkProblems(target),
   ];
   if (target.controller.syncStandbys >= target.nodes.length) {

@@ -9,7 +9,16 @@ import { resolveSecret } from '../../core/secrets';
 import type { Target, TargetNode, TargetRole } from '../../model/target';
 import type { LiveTarget, SalvageResult } from '../ports';
 import { nodeSocketDir, requireNode, writeConfig, writeRole } from './standalone-config';
-import { currentEntry, epochError, readEpoch, requireEpoch, withEpochLock, writeNextEpoch, writeNodeEpoch, type EpochFile } from './standalone-epoch';
+import {
+  currentEntry,
+  epochError,
+  readEpoch,
+  requireEpoch,
+  withEpochLock,
+  writeNextEpoch,
+  writeNodeEpoch,
+  type EpochFile,
+} from './standalone-epoch';
 import { failover } from './standalone-failover';
 import { cloneInto, waitStreaming } from './standalone-rejoin';
 import { askServer, readControlData, stopServer } from './standalone-server';
@@ -61,9 +70,26 @@ function setUpSql(target: Target): string {
 }
 
 async function setUpDatabase(live: LiveTarget, node: TargetNode): Promise<void> {
-  const argv = [join(node.binDir, 'psql'), '-X', '-q', '-A', '-t', '-h', nodeSocketDir(node), '-p', String(node.port), '-U', 'postgres', '-d', 'postgres', '-f', '-'];
+  const argv = [
+    join(node.binDir, 'psql'),
+    '-X',
+    '-q',
+    '-A',
+    '-t',
+    '-h',
+    nodeSocketDir(node),
+    '-p',
+    String(node.port),
+    '-U',
+    'postgres',
+    '-d',
+    'postgres',
+    '-f',
+    '-',
+  ];
   const result = await live.host(node.name).exec(argv, { asNode: true, timeoutMs: 60_000, input: setUpSql(live.target) });
-  if (result.code !== 0) throw new GamedayError('lab_failed', `setting up roles and database on ${node.name} failed: ${result.stderr.trim().slice(0, 500)}`);
+  if (result.code !== 0)
+    throw new GamedayError('lab_failed', `setting up roles and database on ${node.name} failed: ${result.stderr.trim().slice(0, 500)}`);
 }
 
 async function initialisePrimary(live: LiveTarget, node: TargetNode, epoch: number): Promise<void> {
@@ -73,7 +99,18 @@ async function initialisePrimary(live: LiveTarget, node: TargetNode, epoch: numb
   // Makes the parent directory as the node's user, who then runs initdb in it.
   await writeConfig(host, live.target, node, `${node.dataDir}.config`);
   await host.remove(`${node.dataDir}.config`);
-  const argv = [join(node.binDir, 'initdb'), '-D', fresh, '--username=postgres', '--data-checksums', '--encoding=UTF8', '--locale=C.UTF-8', '--auth-local=peer', '--auth-host=scram-sha-256', '--no-instructions'];
+  const argv = [
+    join(node.binDir, 'initdb'),
+    '-D',
+    fresh,
+    '--username=postgres',
+    '--data-checksums',
+    '--encoding=UTF8',
+    '--locale=C.UTF-8',
+    '--auth-local=peer',
+    '--auth-host=scram-sha-256',
+    '--no-instructions',
+  ];
   const result = await host.exec(argv, { asNode: true, timeoutMs: 120_000 });
   if (result.code !== 0) throw new GamedayError('lab_failed', `initdb for ${node.name} failed: ${result.stderr.trim().slice(0, 500)}`);
   await writeConfig(host, live.target, node, fresh);
@@ -83,7 +120,9 @@ async function initialisePrimary(live: LiveTarget, node: TargetNode, epoch: numb
 }
 
 async function dataDirectories(live: LiveTarget): Promise<readonly string[]> {
-  const found = await Promise.all(live.target.nodes.map(async (node) => ((await live.host(node.name).exists(join(node.dataDir, 'PG_VERSION'))) ? node.name : null)));
+  const found = await Promise.all(
+    live.target.nodes.map(async (node) => ((await live.host(node.name).exists(join(node.dataDir, 'PG_VERSION'))) ? node.name : null)),
+  );
   return found.filter((name): name is string => name !== null);
 }
 
@@ -93,7 +132,15 @@ async function firstEpoch(live: LiveTarget, first: TargetNode): Promise<EpochFil
   const { file, problem } = readEpoch(stateDir);
   if (file !== null) return file;
   if ((await dataDirectories(live)).length > 0) throw epochError(stateDir, problem);
-  return writeNextEpoch(stateDir, null, { primary: first.name, at: nowUtc(), token: null, from: null, candidates: [], timeline: 1, forkLsn: null });
+  return writeNextEpoch(stateDir, null, {
+    primary: first.name,
+    at: nowUtc(),
+    token: null,
+    from: null,
+    candidates: [],
+    timeline: 1,
+    forkLsn: null,
+  });
 }
 
 async function cloneStandby(live: LiveTarget, node: TargetNode, primary: string, signal: AbortSignal): Promise<void> {
@@ -110,9 +157,13 @@ async function cloneStandby(live: LiveTarget, node: TargetNode, primary: string,
  * Creates what is missing of a lab's cluster and leaves it running and replicating; Toxiproxy must run. Returns PostgreSQL's system identifier.
  * The target's own `systemIdentifier` is not looked at: it is not known before. Throws `lab_failed`, `step_failed`, `link_unreachable`.
  */
-export async function createCluster(live: LiveTarget, signal: AbortSignal = AbortSignal.timeout(600_000)): Promise<{ readonly systemIdentifier: string }> {
+export async function createCluster(
+  live: LiveTarget,
+  signal: AbortSignal = AbortSignal.timeout(600_000),
+): Promise<{ readonly systemIdentifier: string }> {
   const { target } = live;
-  if (target.kind !== 'lab') throw new GamedayError('refused', `target ${target.name} is ${target.kind}; gameday creates clusters only for labs`);
+  if (target.kind !== 'lab')
+    throw new GamedayError('refused', `target ${target.name} is ${target.kind}; gameday creates clusters only for labs`);
   const first = target.nodes[0];
   if (first === undefined) throw new GamedayError('target_invalid', `target ${target.name} has no nodes`);
   return withEpochLock(target.controller.stateDir, LOCK_WAIT_MS, async () => {
@@ -122,7 +173,9 @@ export async function createCluster(live: LiveTarget, signal: AbortSignal = Abor
     if ((await dataDirectories(live)).length === 0) await initialisePrimary(live, primary, epoch.epoch);
     await startNode(live, primary.name);
     await setUpDatabase(live, primary);
-    await Promise.all(target.nodes.filter((node) => node.name !== primary.name).map((node) => cloneStandby(live, node, primary.name, signal)));
+    await Promise.all(
+      target.nodes.filter((node) => node.name !== primary.name).map((node) => cloneStandby(live, node, primary.name, signal)),
+    );
     return { systemIdentifier: (await readControlData(live.host(primary.name), primary)).systemIdentifier };
   });
 }
@@ -131,7 +184,11 @@ export async function createCluster(live: LiveTarget, signal: AbortSignal = Abor
 async function waitWritable(live: LiveTarget, primary: string): Promise<void> {
   await until(async () => ((await askServer(live, primary)).inRecovery === false ? true : null), {
     timeoutMs: STANDBY_TIMEOUT_MS,
-    onTimeout: (last) => new GamedayError('lab_failed', `node ${primary} does not answer as primary after ${STANDBY_TIMEOUT_MS} ms: ${last === null ? 'it is in recovery' : messageOf(last)}`),
+    onTimeout: (last) =>
+      new GamedayError(
+        'lab_failed',
+        `node ${primary} does not answer as primary after ${STANDBY_TIMEOUT_MS} ms: ${last === null ? 'it is in recovery' : messageOf(last)}`,
+      ),
   });
 }
 
@@ -200,4 +257,3 @@ export async function stopCluster(live: LiveTarget): Promise<void> {
 export function currentPrimary(target: Target): string {
   return requireEpoch(target.controller.stateDir).primary;
 }
-

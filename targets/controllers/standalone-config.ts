@@ -62,7 +62,10 @@ export function upstreamConninfo(target: Target, node: TargetNode, upstream: str
 }
 
 function settings(target: Target, node: TargetNode): Readonly<Record<string, string>> {
-  const archiving = target.archive === null ? { archive_mode: 'off' } : { archive_mode: 'on', archive_command: archiveCommand(target, node.name), archive_timeout: '10s' };
+  const archiving =
+    target.archive === null
+      ? { archive_mode: 'off' }
+      : { archive_mode: 'on', archive_command: archiveCommand(target, node.name), archive_timeout: '10s' };
   return {
     listen_addresses: node.host,
     port: String(node.port),
@@ -114,7 +117,10 @@ function userName(node: TargetNode): string {
 /** Writes all static configuration into `dataDir` (which may be a directory still to be renamed), the password file, and the socket's directory. */
 export async function writeConfig(host: Host, target: Target, node: TargetNode, dataDir: string): Promise<void> {
   const lines = Object.entries(settings(target, node)).map(([key, value]) => `${key} = ${quote(value)}`);
-  await host.writeFile(join(dataDir, 'postgresql.conf'), `# written by gameday; changed by its next rebuild\n${lines.join('\n')}\ninclude_if_exists = '${ROLE_FILE}'\n`);
+  await host.writeFile(
+    join(dataDir, 'postgresql.conf'),
+    `# written by gameday; changed by its next rebuild\n${lines.join('\n')}\ninclude_if_exists = '${ROLE_FILE}'\n`,
+  );
   await host.writeFile(join(dataDir, 'pg_hba.conf'), accessRules(target));
   await host.writeFile(join(dataDir, 'pg_ident.conf'), `gameday ${userName(node)} postgres\n`);
   const { user, password } = target.roles.replicate;

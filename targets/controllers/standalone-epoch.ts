@@ -40,7 +40,14 @@ const nodeEpochPath = (node: TargetNode): string => join(node.dataDir, 'gameday.
 function isEpochFile(value: unknown): value is EpochFile {
   const file = value as EpochFile;
   const last = Array.isArray(file?.history) ? file.history.at(-1) : undefined;
-  return file.formatVersion === 1 && Number.isSafeInteger(file.epoch) && file.epoch > 0 && typeof file.primary === 'string' && last?.epoch === file.epoch && last.primary === file.primary;
+  return (
+    file.formatVersion === 1 &&
+    Number.isSafeInteger(file.epoch) &&
+    file.epoch > 0 &&
+    typeof file.primary === 'string' &&
+    last?.epoch === file.epoch &&
+    last.primary === file.primary
+  );
 }
 
 /** The epoch file, or why there is none to trust. */
@@ -116,13 +123,24 @@ export async function writeNodeEpoch(host: Host, node: TargetNode, epoch: number
 export async function withEpochLock<T>(stateDir: string, waitMs: number, work: () => Promise<T>): Promise<T> {
   mkdirSync(stateDir, { recursive: true });
   const path = join(stateDir, 'epoch.lock');
-  const holder = spawn('flock', ['--exclusive', '--wait', String(waitMs / 1_000), path, 'sh', '-c', 'echo held; exec cat >/dev/null'], { stdio: ['pipe', 'pipe', 'ignore'], cwd: '/' });
+  const holder = spawn('flock', ['--exclusive', '--wait', String(waitMs / 1_000), path, 'sh', '-c', 'echo held; exec cat >/dev/null'], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+    cwd: '/',
+  });
   holder.stdin.on('error', () => undefined);
   const ended = new Promise<void>((resolve) => holder.once('close', () => resolve()));
   await new Promise<void>((resolve, reject) => {
     holder.stdout.once('data', () => resolve());
     holder.once('error', (error) => reject(new GamedayError('tool_missing', `flock cannot be run: ${messageOf(error)}`)));
-    holder.once('close', () => reject(new GamedayError('failover_failed', `${path} was held by another process for ${waitMs} ms`, 'another failover, start or rebuild is at work; wait for it.')));
+    holder.once('close', () =>
+      reject(
+        new GamedayError(
+          'failover_failed',
+          `${path} was held by another process for ${waitMs} ms`,
+          'another failover, start or rebuild is at work; wait for it.',
+        ),
+      ),
+    );
   });
   try {
     return await work();

@@ -9,7 +9,15 @@ import { parseLsn } from '../../core/lsn';
 import type { Controller, FailoverResult, LiveTarget } from '../ports';
 import { requireNode, writeRole } from './standalone-config';
 import { currentEntry, requireEpoch, writeNextEpoch, writeNodeEpoch, type EpochFile } from './standalone-epoch';
-import { askServer, promoteServer, readControlData, stopServer, streamingStandbys, waitPromoted, type ServerStatus } from './standalone-server';
+import {
+  askServer,
+  promoteServer,
+  readControlData,
+  stopServer,
+  streamingStandbys,
+  waitPromoted,
+  type ServerStatus,
+} from './standalone-server';
 import { fenceOnDisk, notePromotion } from './standalone-start';
 
 type Request = Parameters<Controller['failover']>[0];
@@ -39,7 +47,10 @@ async function askStandbys(live: LiveTarget, primary: string): Promise<readonly 
 export function mostAdvanced(statuses: readonly Pick<ServerStatus, 'node' | 'timeline' | 'lsn'>[]): string | null {
   const ahead = (a: (typeof statuses)[number], b: (typeof statuses)[number]): boolean =>
     (a.timeline ?? 0) !== (b.timeline ?? 0) ? (a.timeline ?? 0) > (b.timeline ?? 0) : parseLsn(a.lsn ?? '0/0') > parseLsn(b.lsn ?? '0/0');
-  return statuses.reduce<(typeof statuses)[number] | null>((best, each) => (best === null || ahead(each, best) ? each : best), null)?.node ?? null;
+  return (
+    statuses.reduce<(typeof statuses)[number] | null>((best, each) => (best === null || ahead(each, best) ? each : best), null)?.node ??
+    null
+  );
 }
 
 /** The old primary can't write any more: on disk first, so that no restart undoes it, then its processes. */
@@ -70,7 +81,11 @@ async function settle(live: LiveTarget, primary: string, signal: AbortSignal): P
       timeoutMs: SETTLE_TIMEOUT_MS,
       everyMs: 10,
       signal,
-      onTimeout: () => new GamedayError('no_candidate', `no standby of ${live.target.name} could be read for ${SETTLE_TIMEOUT_MS} ms after ${primary} was fenced`),
+      onTimeout: () =>
+        new GamedayError(
+          'no_candidate',
+          `no standby of ${live.target.name} could be read for ${SETTLE_TIMEOUT_MS} ms after ${primary} was fenced`,
+        ),
     },
   );
 }
@@ -78,7 +93,11 @@ async function settle(live: LiveTarget, primary: string, signal: AbortSignal): P
 /** Outside labs a choice that may lose acknowledged writes needs the owner's word. */
 function refuseLoss(live: LiveTarget, reason: string): void {
   if (live.target.kind === 'lab' || live.target.policy.acceptDataLoss) return;
-  throw new GamedayError('failover_failed', `${reason}; acknowledged writes could be lost`, 'wait for the missing standby, or allow it with `acceptDataLoss: true` in the target’s policy.');
+  throw new GamedayError(
+    'failover_failed',
+    `${reason}; acknowledged writes could be lost`,
+    'wait for the missing standby, or allow it with `acceptDataLoss: true` in the target’s policy.',
+  );
 }
 
 /** The standbys that could be promoted, the wanted one among them; throws `no_candidate`, or `failover_failed` where too few answer. */
@@ -87,12 +106,21 @@ function requireCandidates(live: LiveTarget, statuses: readonly ServerStatus[], 
   const why = (each: ServerStatus): string => `${each.node} (${each.error ?? (each.fenced ? 'fenced' : 'not in recovery')})`;
   if (eligible.length === 0) throw new GamedayError('no_candidate', `none of ${statuses.map(why).join(', ')} can be promoted`);
   if (wanted !== null && !eligible.some((each) => each.node === wanted)) {
-    throw new GamedayError('no_candidate', `the candidate ${wanted} cannot be promoted: ${statuses.filter((each) => each.node === wanted).map(why).join() || 'it is no standby'}`);
+    throw new GamedayError(
+      'no_candidate',
+      `the candidate ${wanted} cannot be promoted: ${
+        statuses
+          .filter((each) => each.node === wanted)
+          .map(why)
+          .join() || 'it is no standby'
+      }`,
+    );
   }
   const { syncStandbys } = live.target.controller;
   // ANY n of m: only m − n + 1 answers are sure to include one standby that has every acknowledged commit.
   const needed = statuses.length - syncStandbys + 1;
-  if (syncStandbys > 0 && eligible.length < needed) refuseLoss(live, `only ${eligible.length} of the ${needed} standbys needed to find every acknowledged commit can be read`);
+  if (syncStandbys > 0 && eligible.length < needed)
+    refuseLoss(live, `only ${eligible.length} of the ${needed} standbys needed to find every acknowledged commit can be read`);
   return eligible;
 }
 
@@ -101,7 +129,8 @@ function choose(live: LiveTarget, statuses: readonly ServerStatus[], wanted: str
   const best = present(mostAdvanced(eligible), 'the most advanced of the candidates');
   if (wanted === null || wanted === best) return best;
   const [lead, chosen] = [best, wanted].map((name) => eligible.find((each) => each.node === name));
-  if (lead?.lsn !== chosen?.lsn || lead?.timeline !== chosen?.timeline) refuseLoss(live, `${best} is ahead of the candidate ${wanted} (${lead?.lsn ?? '?'} against ${chosen?.lsn ?? '?'})`);
+  if (lead?.lsn !== chosen?.lsn || lead?.timeline !== chosen?.timeline)
+    refuseLoss(live, `${best} is ahead of the candidate ${wanted} (${lead?.lsn ?? '?'} against ${chosen?.lsn ?? '?'})`);
   return wanted;
 }
 
@@ -110,7 +139,15 @@ async function decide(live: LiveTarget, request: Request, before: EpochFile): Pr
   const statuses = await settle(live, from, request.signal);
   const primary = choose(live, statuses, request.candidate);
   const candidates = statuses.map((each) => ({ node: each.node, lsn: each.lsn, reachable: each.up }));
-  return writeNextEpoch(live.target.controller.stateDir, before, { primary, at: nowUtc(), token: request.token, from, candidates, timeline: null, forkLsn: null });
+  return writeNextEpoch(live.target.controller.stateDir, before, {
+    primary,
+    at: nowUtc(),
+    token: request.token,
+    from,
+    candidates,
+    timeline: null,
+    forkLsn: null,
+  });
 }
 
 async function promote(live: LiveTarget, request: Request, epoch: EpochFile): Promise<EpochFile> {
@@ -140,12 +177,16 @@ async function follow(live: LiveTarget, request: Request, epoch: EpochFile): Pro
   }
   const needed = live.target.controller.syncStandbys;
   if (needed === 0 && others.length === 0) return;
-  await until(async () => (Object.keys(await streamingStandbys(live, epoch.primary)).length >= Math.max(needed, Math.min(1, others.length)) ? true : null), {
-    timeoutMs: request.timeoutMs,
-    everyMs: 20,
-    signal: request.signal,
-    onTimeout: () => waitingCommits(live, epoch.primary, others),
-  });
+  await until(
+    async () =>
+      Object.keys(await streamingStandbys(live, epoch.primary)).length >= Math.max(needed, Math.min(1, others.length)) ? true : null,
+    {
+      timeoutMs: request.timeoutMs,
+      everyMs: 20,
+      signal: request.signal,
+      onTimeout: () => waitingCommits(live, epoch.primary, others),
+    },
+  );
 }
 
 function waitingCommits(live: LiveTarget, primary: string, others: readonly string[]): GamedayError {
@@ -161,7 +202,11 @@ async function carryOut(live: LiveTarget, request: Request): Promise<FailoverRes
   let epoch = requireEpoch(stateDir);
   const earlier = epoch.history.findLast((entry) => entry.token === request.token);
   if (earlier !== undefined && earlier.epoch !== epoch.epoch) {
-    throw new GamedayError('failover_failed', `this failover made epoch ${earlier.epoch} (${earlier.primary}), and epoch ${epoch.epoch} (${epoch.primary}) has followed it`, 'nothing is left to do for it.');
+    throw new GamedayError(
+      'failover_failed',
+      `this failover made epoch ${earlier.epoch} (${earlier.primary}), and epoch ${epoch.epoch} (${epoch.primary}) has followed it`,
+      'nothing is left to do for it.',
+    );
   }
   const from = earlier === undefined ? epoch.primary : earlier.from;
   await around(request, 'detect', async () => {
@@ -185,7 +230,9 @@ export async function failover(live: LiveTarget, request: Request): Promise<Fail
     return await carryOut(live, { ...request, signal: AbortSignal.any([request.signal, deadline]) });
   } catch (error) {
     if (deadline.aborted && !request.signal.aborted && !(error instanceof GamedayError)) {
-      throw new GamedayError('failover_failed', `the failover did not end within ${request.timeoutMs} ms: ${messageOf(error)}`, null, { cause: error });
+      throw new GamedayError('failover_failed', `the failover did not end within ${request.timeoutMs} ms: ${messageOf(error)}`, null, {
+        cause: error,
+      });
     }
     throw error;
   }

@@ -24,12 +24,21 @@ async function streams(live: LiveTarget, name: string, primary: string): Promise
   return name in (await streamingStandbys(live, primary)) && (await askServer(live, name)).streamingFrom === primary;
 }
 
-export async function waitStreaming(live: LiveTarget, name: string, primary: string, options: { readonly timeoutMs: number; readonly signal?: AbortSignal }): Promise<void> {
+export async function waitStreaming(
+  live: LiveTarget,
+  name: string,
+  primary: string,
+  options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
+): Promise<void> {
   await until(async () => ((await streams(live, name, primary)) ? true : null), {
     timeoutMs: options.timeoutMs,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     onTimeout: () =>
-      new GamedayError('step_failed', `node ${name} does not stream from ${primary} after ${options.timeoutMs} ms`, `read ${requireNode(live.target, name).logFile}, and check the link ${name}-${primary}.`),
+      new GamedayError(
+        'step_failed',
+        `node ${name} does not stream from ${primary} after ${options.timeoutMs} ms`,
+        `read ${requireNode(live.target, name).logFile}, and check the link ${name}-${primary}.`,
+      ),
   });
 }
 
@@ -41,7 +50,12 @@ export async function cloneInto(live: LiveTarget, node: TargetNode, primary: str
   const conninfo = upstreamConninfo(live.target, node, primary);
   const argv = [join(node.binDir, 'pg_basebackup'), '-D', directory, '-d', conninfo, '-X', 'stream', '-c', 'fast', '--no-password'];
   const backup = await host.exec(argv, { asNode: true, timeoutMs: options.timeoutMs, signal: options.signal });
-  if (backup.code !== 0) throw new GamedayError('step_failed', `the base backup of ${primary} for ${node.name} failed: ${backup.stderr.trim().slice(-500)}`, `check the link ${node.name}-${primary}.`);
+  if (backup.code !== 0)
+    throw new GamedayError(
+      'step_failed',
+      `the base backup of ${primary} for ${node.name} failed: ${backup.stderr.trim().slice(-500)}`,
+      `check the link ${node.name}-${primary}.`,
+    );
   // The copy carries the primary's proof that it may write; it is no one else's.
   await host.remove(join(directory, 'gameday.epoch'));
   await writeConfig(host, live.target, node, directory);
@@ -51,14 +65,18 @@ export async function cloneInto(live: LiveTarget, node: TargetNode, primary: str
 }
 
 async function writeRolePassword(host: Host, live: LiveTarget, node: TargetNode): Promise<void> {
-  if (!(await host.exists(dirname(node.dataDir))) || !(await host.exists(passFilePath(node)))) await writeConfig(host, live.target, node, `${node.dataDir}.config`);
+  if (!(await host.exists(dirname(node.dataDir))) || !(await host.exists(passFilePath(node))))
+    await writeConfig(host, live.target, node, `${node.dataDir}.config`);
   await host.remove(`${node.dataDir}.config`);
 }
 
 async function listAsides(host: Host, node: TargetNode): Promise<readonly string[]> {
   const prefix = `${basename(node.dataDir)}.aside-`;
   const listed = await host.exec(['ls', '-1t', dirname(node.dataDir)], { asNode: false, timeoutMs: 10_000 });
-  return listed.stdout.split('\n').filter((name) => name.startsWith(prefix)).map((name) => join(dirname(node.dataDir), name));
+  return listed.stdout
+    .split('\n')
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => join(dirname(node.dataDir), name));
 }
 
 /** Moves the data directory aside under the epoch's name and drops all but the newest asides; null if there was none to move. */
@@ -95,7 +113,8 @@ export async function rejoin(live: LiveTarget, name: string, options: Options): 
   const epoch = requireEpoch(live.target.controller.stateDir);
   const node = requireNode(live.target, name);
   const host = live.host(name);
-  if (name === epoch.primary) throw new GamedayError('setting_invalid', `node ${name} is the primary of epoch ${epoch.epoch}; a primary cannot rejoin itself`);
+  if (name === epoch.primary)
+    throw new GamedayError('setting_invalid', `node ${name} is the primary of epoch ${epoch.epoch}; a primary cannot rejoin itself`);
   if (!(await host.exists(join(node.dataDir, 'PG_VERSION')))) return rebuild(live, node, epoch, options);
   if ((await host.postmaster()) !== null && (await streams(live, name, epoch.primary))) return { method: 'streaming', movedAside: null };
   const { role } = await startNode(live, name);

@@ -99,7 +99,11 @@ export async function currentHistory(live: LiveTarget, epoch: EpochFile): Promis
   const known = epoch.history.filter((entry) => entry.timeline !== null);
   return known.map((entry, at) => {
     const end = known[at + 1]?.forkLsn ?? null;
-    return { timeline: entry.timeline ?? 1, begin: entry.forkLsn === null ? 0n : parseLsn(entry.forkLsn), end: end === null ? null : parseLsn(end) };
+    return {
+      timeline: entry.timeline ?? 1,
+      begin: entry.forkLsn === null ? 0n : parseLsn(entry.forkLsn),
+      end: end === null ? null : parseLsn(end),
+    };
   });
 }
 
@@ -122,7 +126,14 @@ export async function findDivergence(live: LiveTarget, name: string, epoch: Epoc
   let forkLsn = own === null ? (current.at(-1)?.begin ?? 0n) : forkPoint(own, current);
   if (forkLsn === null) {
     // Same timeline number and begin, yet it was promoted under another epoch: two promotions met in one number.
-    const twin = epoch.history.some((entry) => entry.epoch === lastWrote && entry.timeline === timeline && entry.primary === name && entry.epoch < epoch.epoch && currentEntry(epoch).timeline === timeline);
+    const twin = epoch.history.some(
+      (entry) =>
+        entry.epoch === lastWrote &&
+        entry.timeline === timeline &&
+        entry.primary === name &&
+        entry.epoch < epoch.epoch &&
+        currentEntry(epoch).timeline === timeline,
+    );
     if (!twin) return null;
     forkLsn = current.at(-1)?.begin ?? 0n;
   }
@@ -136,11 +147,18 @@ async function copyTail(host: Host, node: TargetNode, divergence: Divergence, di
   const first = divergence.forkLsn - (divergence.forkLsn % WAL_SEGMENT_BYTES);
   const wanted = (await listWal(host, node)).filter((file) => {
     const segment = parseWalSegmentName(file.slice(0, 24));
-    return file.endsWith('.history') || (segment !== null && (file.length === 24 || file.endsWith('.partial')) && segment.start >= first && segment.start <= divergence.endLsn);
+    return (
+      file.endsWith('.history') ||
+      (segment !== null &&
+        (file.length === 24 || file.endsWith('.partial')) &&
+        segment.start >= first &&
+        segment.start <= divergence.endLsn)
+    );
   });
   const sources = [...wanted.map((file) => join(node.dataDir, 'pg_wal', file)), join(node.dataDir, 'global', 'pg_control')];
   const copied = await host.exec(['cp', '--', ...sources, directory], { asNode: false, timeoutMs: 300_000 });
-  if (copied.code !== 0) throw new GamedayError('fork_salvage_failed', `copying the diverged WAL of ${node.name} to ${directory}: ${copied.stderr.trim()}`);
+  if (copied.code !== 0)
+    throw new GamedayError('fork_salvage_failed', `copying the diverged WAL of ${node.name} to ${directory}: ${copied.stderr.trim()}`);
   writeFileDurably(join(directory, 'pg_controldata.txt'), (await readControlData(host, node)).text);
 }
 
@@ -194,6 +212,11 @@ export async function salvageTail(live: LiveTarget, name: string, epoch: EpochFi
     return result;
   } catch (error) {
     if (error instanceof GamedayError) throw error;
-    throw new GamedayError('fork_salvage_failed', `the diverged WAL of ${name} could not be saved to ${directory}: ${messageOf(error)}`, null, { cause: error });
+    throw new GamedayError(
+      'fork_salvage_failed',
+      `the diverged WAL of ${name} could not be saved to ${directory}: ${messageOf(error)}`,
+      null,
+      { cause: error },
+    );
   }
 }

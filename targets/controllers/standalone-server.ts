@@ -24,7 +24,11 @@ export interface ControlData {
 }
 
 /** Facts of pg_control in `dataDir`; throws `step_failed` if pg_controldata cannot read it. */
-export async function readControlData(host: Host, node: TargetNode, dataDir = node.dataDir): Promise<ControlData & { readonly text: string }> {
+export async function readControlData(
+  host: Host,
+  node: TargetNode,
+  dataDir = node.dataDir,
+): Promise<ControlData & { readonly text: string }> {
   const result = await host.exec([join(node.binDir, 'pg_controldata'), '-D', dataDir], { asNode: true, timeoutMs: 10_000 });
   if (result.code !== 0) throw new GamedayError('step_failed', `pg_controldata of ${node.name} failed: ${result.stderr.trim()}`);
   const field = (name: string): string => new RegExp(`^${name}: +(.*)$`, 'm').exec(result.stdout)?.[1] ?? '';
@@ -59,7 +63,11 @@ export async function startServer(host: Host, node: TargetNode): Promise<void> {
   const argv = [join(node.binDir, 'pg_ctl'), 'start', '-s', '-w', '-t', String(START_TIMEOUT_S), '-D', node.dataDir, '-l', node.logFile];
   const result = await host.exec(argv, { asNode: true, timeoutMs: (START_TIMEOUT_S + 5) * 1_000 });
   if (result.code !== 0) {
-    throw new GamedayError('step_failed', `node ${node.name} did not start: ${result.stderr.trim()}\n${await logTail(host, node)}`, `read ${node.logFile}.`);
+    throw new GamedayError(
+      'step_failed',
+      `node ${node.name} did not start: ${result.stderr.trim()}\n${await logTail(host, node)}`,
+      `read ${node.logFile}.`,
+    );
   }
 }
 
@@ -110,7 +118,18 @@ export async function askServer(live: LiveTarget, name: string): Promise<ServerS
       fenced: inRecovery && row['target_timeline'] === 'current',
     };
   } catch (error) {
-    return { node: name, up: false, inRecovery: null, timeline: null, lsn: null, streamingFrom: null, systemIdentifier: null, error: messageOf(error), receiving: false, fenced: false };
+    return {
+      node: name,
+      up: false,
+      inRecovery: null,
+      timeline: null,
+      lsn: null,
+      streamingFrom: null,
+      systemIdentifier: null,
+      error: messageOf(error),
+      receiving: false,
+      fenced: false,
+    };
   }
 }
 
@@ -121,12 +140,23 @@ function upstreamName(live: LiveTarget, name: string, host: string, port: number
 
 /** Standbys that stream from `primary`, by name, with their sync_state. */
 export async function streamingStandbys(live: LiveTarget, primary: string): Promise<{ readonly [node: string]: string }> {
-  const rows = await live.sql(primary, 'operate', (sql) => sql.query("SELECT application_name AS name, sync_state FROM pg_stat_replication WHERE state = 'streaming'"));
-  return Object.fromEntries(rows.map((row) => [row['name'] ?? '', row['sync_state'] ?? '']).filter(([name]) => live.target.nodes.some((node) => node.name === name)));
+  const rows = await live.sql(primary, 'operate', (sql) =>
+    sql.query("SELECT application_name AS name, sync_state FROM pg_stat_replication WHERE state = 'streaming'"),
+  );
+  return Object.fromEntries(
+    rows
+      .map((row) => [row['name'] ?? '', row['sync_state'] ?? ''])
+      .filter(([name]) => live.target.nodes.some((node) => node.name === name)),
+  );
 }
 
 /** Waits until the running server is out of recovery on a timeline above `above`; throws `failover_failed`. */
-export async function waitPromoted(live: LiveTarget, name: string, above: number, options: { readonly timeoutMs: number; readonly signal?: AbortSignal }): Promise<number> {
+export async function waitPromoted(
+  live: LiveTarget,
+  name: string,
+  above: number,
+  options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
+): Promise<number> {
   return until(
     async () => {
       const status = await askServer(live, name);
@@ -136,7 +166,11 @@ export async function waitPromoted(live: LiveTarget, name: string, above: number
       timeoutMs: options.timeoutMs,
       everyMs: 20,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
-      onTimeout: () => new GamedayError('failover_failed', `node ${name} was told to promote and is not a primary above timeline ${above} after ${options.timeoutMs} ms`),
+      onTimeout: () =>
+        new GamedayError(
+          'failover_failed',
+          `node ${name} was told to promote and is not a primary above timeline ${above} after ${options.timeoutMs} ms`,
+        ),
     },
   );
 }
@@ -146,6 +180,8 @@ export async function promoteServer(live: LiveTarget, name: string, node: Target
   try {
     await live.sql(name, 'operate', (sql) => sql.query('SELECT CASE WHEN pg_is_in_recovery() THEN pg_promote(false) END'));
   } catch {
-    await live.host(name).exec([join(node.binDir, 'pg_ctl'), 'promote', '-s', '-W', '-D', node.dataDir], { asNode: true, timeoutMs: 10_000 });
+    await live
+      .host(name)
+      .exec([join(node.binDir, 'pg_ctl'), 'promote', '-s', '-W', '-D', node.dataDir], { asNode: true, timeoutMs: 10_000 });
   }
 }

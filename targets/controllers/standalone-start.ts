@@ -53,9 +53,11 @@ async function startPrimary(live: LiveTarget, node: TargetNode, host: Host, epoc
 
 async function startInRecovery(live: LiveTarget, node: TargetNode, host: Host, epoch: EpochFile | null): Promise<Started> {
   await fenceOnDisk(host, node);
-  if ((await host.postmaster()) !== null && (await readControlData(host, node)).state !== 'in archive recovery') await stopServer(host, node, 'immediate');
+  if ((await host.postmaster()) !== null && (await readControlData(host, node)).state !== 'in archive recovery')
+    await stopServer(host, node, 'immediate');
   const divergence = epoch === null ? null : await findDivergence(live, node.name, epoch);
-  const salvage: SalvageResult | null = epoch === null || divergence === null ? null : await salvageTail(live, node.name, epoch, divergence);
+  const salvage: SalvageResult | null =
+    epoch === null || divergence === null ? null : await salvageTail(live, node.name, epoch, divergence);
   const alone = epoch === null || divergence !== null || epoch.primary === node.name;
   const role: NodeRole = alone ? { kind: 'alone' } : { kind: 'follow', upstream: epoch.primary };
   const changed = await writeRole(host, live.target, node, role);
@@ -80,7 +82,8 @@ export async function startNode(live: LiveTarget, name: string): Promise<Started
   const node = requireNode(live.target, name);
   const host = live.host(name);
   const { file: epoch, problem } = readEpoch(stateDir);
-  if (epoch !== null && epoch.primary === name && (await readNodeEpoch(host, node)) === epoch.epoch) return startPrimary(live, node, host, epoch);
+  if (epoch !== null && epoch.primary === name && (await readNodeEpoch(host, node)) === epoch.epoch)
+    return startPrimary(live, node, host, epoch);
   await keepUnrouted(live, name);
   const started = await startInRecovery(live, node, host, epoch);
   if (epoch === null) throw epochError(stateDir, problem);

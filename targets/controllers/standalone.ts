@@ -44,13 +44,17 @@ async function ask(live: LiveTarget): Promise<readonly NodeStatus[]> {
 }
 
 async function readSettings(live: LiveTarget, name: string): Promise<{ readonly [name: string]: string }> {
-  const rows = await live.sql(name, 'operate', (sql) => sql.query(`SELECT name, setting FROM pg_settings WHERE name IN (${COMPARED.map((each) => `'${each}'`).join(', ')}) ORDER BY name`));
+  const rows = await live.sql(name, 'operate', (sql) =>
+    sql.query(`SELECT name, setting FROM pg_settings WHERE name IN (${COMPARED.map((each) => `'${each}'`).join(', ')}) ORDER BY name`),
+  );
   return Object.fromEntries(rows.map((row) => [row['name'] ?? '', row['setting'] ?? '']));
 }
 
 /** Permanent slots; those of a running base backup come and go. */
 async function readSlots(live: LiveTarget, name: string): Promise<readonly string[]> {
-  const rows = await live.sql(name, 'operate', (sql) => sql.query('SELECT slot_name FROM pg_replication_slots WHERE NOT temporary ORDER BY 1'));
+  const rows = await live.sql(name, 'operate', (sql) =>
+    sql.query('SELECT slot_name FROM pg_replication_slots WHERE NOT temporary ORDER BY 1'),
+  );
   return rows.map((row) => row['slot_name'] ?? '');
 }
 

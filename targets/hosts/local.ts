@@ -2,7 +2,22 @@
  * A node that runs as plain processes of this machine. Commands run as the node's operating system user when we are root, as ourselves otherwise.
  * It never signals a process that it has not identified by pid, start time and boot.
  */
-import { closeSync, fchownSync, fsyncSync, mkdirSync, openSync, readFileSync, realpathSync, readlinkSync, renameSync, rmSync, statfsSync, writeSync, existsSync, chownSync } from 'node:fs';
+import {
+  closeSync,
+  fchownSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeSync,
+  existsSync,
+  chownSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
@@ -94,7 +109,14 @@ async function killTree(root: ProcessId): Promise<readonly ProcessId[]> {
   await until(() => (killed.some(isAlive) ? null : true), {
     timeoutMs: GONE_WITHIN_MS,
     everyMs: 5,
-    onTimeout: () => new GamedayError('internal', `processes ${killed.filter(isAlive).map((id) => id.pid).join(', ')} outlived SIGKILL for ${GONE_WITHIN_MS} ms`),
+    onTimeout: () =>
+      new GamedayError(
+        'internal',
+        `processes ${killed
+          .filter(isAlive)
+          .map((id) => id.pid)
+          .join(', ')} outlived SIGKILL for ${GONE_WITHIN_MS} ms`,
+      ),
   });
   return killed;
 }
@@ -116,7 +138,9 @@ export function openLocalHost(node: TargetNode): Host {
         return await run(argv, runOptions);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-        throw new GamedayError('tool_missing', `${argv[0] ?? ''} was not found for node ${node.name}: ${messageOf(error)}`, null, { cause: error });
+        throw new GamedayError('tool_missing', `${argv[0] ?? ''} was not found for node ${node.name}: ${messageOf(error)}`, null, {
+          cause: error,
+        });
       }
     },
     async readFile(path) {

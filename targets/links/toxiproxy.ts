@@ -43,7 +43,11 @@ function openApi(base: string): (method: Method, path: string, body?: object) =>
 
 function expectStatus(answer: Answer, allowed: readonly number[], what: string): Answer {
   if (allowed.includes(answer.status)) return answer;
-  throw new GamedayError('link_unreachable', `${what}: Toxiproxy answered ${answer.status} ${answer.body.trim().slice(0, 300)}`, 'check the link’s addresses in the target, and Toxiproxy’s log.');
+  throw new GamedayError(
+    'link_unreachable',
+    `${what}: Toxiproxy answered ${answer.status} ${answer.body.trim().slice(0, 300)}`,
+    'check the link’s addresses in the target, and Toxiproxy’s log.',
+  );
 }
 
 const listenOf = (link: TargetLink): string => `${link.listenHost}:${link.listenPort}`;
@@ -78,13 +82,19 @@ export function openToxiproxyLinks(links: TargetLinks): Links {
     ensure,
     async state(link) {
       const found = await view(link);
-      return found === null ? { exists: false, enabled: false, toxics: [] } : { exists: true, enabled: found.enabled, toxics: found.toxics };
+      return found === null
+        ? { exists: false, enabled: false, toxics: [] }
+        : { exists: true, enabled: found.enabled, toxics: found.toxics };
     },
     async addToxic(link, toxic) {
       const answer = expectStatus(await call('POST', pathOf(link, '/toxics'), toxic), [200, 409], `toxic ${toxic.name} on ${link.name}`);
       if (answer.status === 200) return;
       const change = { toxicity: toxic.toxicity, attributes: toxic.attributes };
-      expectStatus(await call('POST', pathOf(link, `/toxics/${encodeURIComponent(toxic.name)}`), change), [200], `toxic ${toxic.name} on ${link.name}`);
+      expectStatus(
+        await call('POST', pathOf(link, `/toxics/${encodeURIComponent(toxic.name)}`), change),
+        [200],
+        `toxic ${toxic.name} on ${link.name}`,
+      );
     },
     async removeToxic(link, name) {
       expectStatus(await call('DELETE', pathOf(link, `/toxics/${encodeURIComponent(name)}`)), [204, 404], `toxic ${name} on ${link.name}`);
@@ -95,11 +105,16 @@ export function openToxiproxyLinks(links: TargetLinks): Links {
     async restartProxy() {
       const restarted = await run(links.restart, { timeoutMs: RESTART_TIMEOUT_MS });
       if (restarted.code !== 0) {
-        throw new GamedayError('link_unreachable', `\`${links.restart.join(' ')}\` ended with ${restarted.code}: ${restarted.stderr.trim().slice(0, 300)}`, 'restart Toxiproxy by hand, then `gameday lab up`.');
+        throw new GamedayError(
+          'link_unreachable',
+          `\`${links.restart.join(' ')}\` ended with ${restarted.code}: ${restarted.stderr.trim().slice(0, 300)}`,
+          'restart Toxiproxy by hand, then `gameday lab up`.',
+        );
       }
       await until(async () => ((await call('GET', '/version')).status === 200 ? true : null), {
         timeoutMs: RESTART_TIMEOUT_MS,
-        onTimeout: (last) => new GamedayError('link_unreachable', `Toxiproxy does not answer ${RESTART_TIMEOUT_MS} ms after its restart: ${messageOf(last)}`),
+        onTimeout: (last) =>
+          new GamedayError('link_unreachable', `Toxiproxy does not answer ${RESTART_TIMEOUT_MS} ms after its restart: ${messageOf(last)}`),
       });
       for (const link of links.list) await ensure(link);
     },

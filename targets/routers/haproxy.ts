@@ -26,7 +26,11 @@ export function parseServersState(text: string, backend: string): readonly Serve
   const columns = header?.slice(2).trim().split(' ') ?? [];
   const [be, server, admin] = ['be_name', 'srv_name', 'srv_admin_state'].map((column) => columns.indexOf(column));
   if (be === undefined || server === undefined || admin === undefined || Math.min(be, server, admin) < 0) {
-    throw new GamedayError('router_unreachable', `HAProxy's \`show servers state\` has an unknown format: ${text.slice(0, 120)}`, 'gameday knows version 1 of that format.');
+    throw new GamedayError(
+      'router_unreachable',
+      `HAProxy's \`show servers state\` has an unknown format: ${text.slice(0, 120)}`,
+      'gameday knows version 1 of that format.',
+    );
   }
   return text
     .split('\n')
@@ -66,11 +70,17 @@ function ask(socketPath: string, command: string): Promise<string> {
 /** The router over one HAProxy backend whose servers carry the nodes' names. */
 export function openHaproxyRouter(router: TargetRouter): Router {
   const { backend, socket } = router;
-  const states = async (): Promise<readonly ServerState[]> => parseServersState(await ask(socket, `show servers state ${backend}`), backend);
+  const states = async (): Promise<readonly ServerState[]> =>
+    parseServersState(await ask(socket, `show servers state ${backend}`), backend);
 
   async function command(text: string): Promise<void> {
     const answer = (await ask(socket, text)).trim();
-    if (answer !== '') throw new GamedayError('router_unreachable', `HAProxy refused "${text}": ${answer.slice(0, 200)}`, 'the backend’s servers must carry the nodes’ names.');
+    if (answer !== '')
+      throw new GamedayError(
+        'router_unreachable',
+        `HAProxy refused "${text}": ${answer.slice(0, 200)}`,
+        'the backend’s servers must carry the nodes’ names.',
+      );
   }
 
   return {
@@ -78,7 +88,12 @@ export function openHaproxyRouter(router: TargetRouter): Router {
     async steer(nodes) {
       const servers = await states();
       const unknown = nodes.filter((node) => !servers.some((server) => server.name === node));
-      if (unknown.length > 0) throw new GamedayError('router_unreachable', `HAProxy's backend ${backend} has no server ${unknown.join(', ')}`, 'the backend’s servers must carry the nodes’ names.');
+      if (unknown.length > 0)
+        throw new GamedayError(
+          'router_unreachable',
+          `HAProxy's backend ${backend} has no server ${unknown.join(', ')}`,
+          'the backend’s servers must carry the nodes’ names.',
+        );
       // Shut the old way before the new one opens: at no moment do two nodes receive clients.
       for (const server of servers.filter((each) => !nodes.includes(each.name))) {
         await command(`set server ${backend}/${server.name} state maint`);
@@ -86,11 +101,25 @@ export function openHaproxyRouter(router: TargetRouter): Router {
       }
       for (const node of nodes) await command(`set server ${backend}/${node} state ready`);
       const wanted = [...nodes].sort().join(' ');
-      await until(async () => ((await states()).filter((server) => server.admitted).map((server) => server.name).sort().join(' ') === wanted ? true : null), {
-        timeoutMs: READ_BACK_TIMEOUT_MS,
-        everyMs: 10,
-        onTimeout: (last) => new GamedayError('router_unreachable', `HAProxy does not lead to ${wanted === '' ? 'nobody' : wanted} ${READ_BACK_TIMEOUT_MS} ms after it was told to: ${last === null ? 'read-back disagrees' : messageOf(last)}`),
-      });
+      await until(
+        async () =>
+          (await states())
+            .filter((server) => server.admitted)
+            .map((server) => server.name)
+            .sort()
+            .join(' ') === wanted
+            ? true
+            : null,
+        {
+          timeoutMs: READ_BACK_TIMEOUT_MS,
+          everyMs: 10,
+          onTimeout: (last) =>
+            new GamedayError(
+              'router_unreachable',
+              `HAProxy does not lead to ${wanted === '' ? 'nobody' : wanted} ${READ_BACK_TIMEOUT_MS} ms after it was told to: ${last === null ? 'read-back disagrees' : messageOf(last)}`,
+            ),
+        },
+      );
       writeFileDurably(router.stateFile, await ask(socket, 'show servers state'), 0o644);
     },
     async routed() {

@@ -38,7 +38,18 @@ function describeLinks(net: string): TargetLink[] {
         : [{ name: `${from}-${to}`, from, to, listenHost: address(f), listenPort: 6001 + t, upstreamHost: address(t), upstreamPort: 5432 }],
     ),
   );
-  return [...standbys, { name: 'client-router', from: 'client', to: 'router', listenHost: `${net}.10`, listenPort: 5432, upstreamHost: `${net}.20`, upstreamPort: 5432 }];
+  return [
+    ...standbys,
+    {
+      name: 'client-router',
+      from: 'client',
+      to: 'router',
+      listenHost: `${net}.10`,
+      listenPort: 5432,
+      upstreamHost: `${net}.20`,
+      upstreamPort: 5432,
+    },
+  ];
 }
 
 function describeTarget(dir: string, net: string, binDir: string, syncStandbys: number): Target {
@@ -70,7 +81,14 @@ function describeTarget(dir: string, net: string, binDir: string, syncStandbys: 
     archive: null,
     roles: { operate: role('operate'), observe: role('observe'), probe: role('probe'), replicate: role('replicate') },
     sandbox: null,
-    policy: { allowFaults: [], acceptDataLoss: true, maxFaultMs: 60_000, maxDrillMs: 600_000, maxArchiveAgeMs: 60_000, minFreeDiskBytes: 0 },
+    policy: {
+      allowFaults: [],
+      acceptDataLoss: true,
+      maxFaultMs: 60_000,
+      maxDrillMs: 600_000,
+      maxArchiveAgeMs: 60_000,
+      minFreeDiskBytes: 0,
+    },
     runDir: join(dir, 'run'),
     labels: {},
   };
@@ -123,7 +141,9 @@ export async function startGround(net: string, syncStandbys = 1): Promise<Ground
   }
 
   async function cutPower(): Promise<void> {
-    const postmasters = await Promise.all(target.nodes.map(async (node) => ({ host: live.host(node.name), id: await live.host(node.name).postmaster() })));
+    const postmasters = await Promise.all(
+      target.nodes.map(async (node) => ({ host: live.host(node.name), id: await live.host(node.name).postmaster() })),
+    );
     await Promise.all(children.map(stopChild));
     await Promise.all(postmasters.map(({ host, id }) => (id === null ? null : host.killTree(id))));
   }

@@ -42,7 +42,10 @@ async function kill(node: string): Promise<void> {
 const write = (node: string, sql: string): Promise<unknown> => ground.live.sql(node, 'operate', (connection) => connection.query(sql));
 const count = async (node: string): Promise<string | null | undefined> =>
   (await ground.live.sql(node, 'operate', (connection) => connection.query('SELECT count(*) AS n FROM gameday.t')))[0]?.['n'];
-const failover = (token: string, on: (name: string, phase: string) => Promise<void> = async () => undefined): ReturnType<Ground['live']['controller']['failover']> =>
+const failover = (
+  token: string,
+  on: (name: string, phase: string) => Promise<void> = async () => undefined,
+): ReturnType<Ground['live']['controller']['failover']> =>
   ground.live.controller.failover({ token, candidate: null, timeoutMs: 30_000, on, signal: never });
 
 /** Cuts the links of all standbys to `primary` and commits rows there that no standby can have. */
@@ -122,8 +125,11 @@ test('a fenced node started by hand, past gameday, still does not take writes', 
   if (node === undefined) throw new Error('n1 is declared');
   await kill('n1');
   // In a container whose init reaps late, PostgreSQL takes the killed postmaster's zombie for a live one.
-  for (const lock of [join(node.dataDir, 'postmaster.pid'), join(nodeSocketDir(node), `.s.PGSQL.${node.port}.lock`)]) await ground.live.host('n1').remove(lock);
-  const started = await ground.live.host('n1').exec([join(node.binDir, 'pg_ctl'), 'start', '-s', '-w', '-D', node.dataDir, '-l', node.logFile], { asNode: true, timeoutMs: 30_000 });
+  for (const lock of [join(node.dataDir, 'postmaster.pid'), join(nodeSocketDir(node), `.s.PGSQL.${node.port}.lock`)])
+    await ground.live.host('n1').remove(lock);
+  const started = await ground.live
+    .host('n1')
+    .exec([join(node.binDir, 'pg_ctl'), 'start', '-s', '-w', '-D', node.dataDir, '-l', node.logFile], { asNode: true, timeoutMs: 30_000 });
   expect(started.code).toBe(0);
   await expect(write('n1', 'CREATE TABLE gameday.second ()')).rejects.toThrow(/read-only/);
 }, 60_000);
@@ -135,7 +141,10 @@ test('the lost node is rebuilt beside its old data, which stays', async () => {
   expect(existsSync(join(result.movedAside ?? '', 'PG_VERSION'))).toBe(true);
   const topology = await ground.live.controller.topology();
   expect(Object.keys(topology.replication).sort()).toEqual(['n1', 'n2', 'n3'].filter((name) => name !== primary));
-  expect(await ground.live.controller.rejoin('n1', { timeoutMs: 60_000, signal: never })).toEqual({ method: 'streaming', movedAside: null });
+  expect(await ground.live.controller.rejoin('n1', { timeoutMs: 60_000, signal: never })).toEqual({
+    method: 'streaming',
+    movedAside: null,
+  });
 }, 90_000);
 
 test('a power cut between decision and promotion leaves nobody writable until the failover is finished at the next start', async () => {
@@ -171,7 +180,10 @@ test('without its epoch file every node starts fenced, and the error says what t
   const text = readFileSync(path, 'utf8');
   await ground.cutPower();
   rmSync(path);
-  await expect(startCluster(ground.live)).rejects.toMatchObject({ code: 'epoch_unreadable', hint: expect.stringContaining('gameday.epoch') as string });
+  await expect(startCluster(ground.live)).rejects.toMatchObject({
+    code: 'epoch_unreadable',
+    hint: expect.stringContaining('gameday.epoch') as string,
+  });
   const statuses = await ground.live.controller.status();
   expect(statuses.map((node) => node.inRecovery)).toEqual([true, true, true]);
   await ground.live.host('n1').writeFile(path, text);
