@@ -1,0 +1,197 @@
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { canonicalJson } from '../core/canonical-json';
+import { GamedayError } from '../core/errors';
+import { sha256Hex } from '../core/files';
+import type { Target } from '../model/target';
+import { sampleTarget } from '../test/sample-plan';
+import { buildPlan, flattenSteps } from './build-plan';
+import { findScenario, listScenarios } from './index';
+import { scenarioJsonSchema } from './json-schema';
+import { loadScenario, parseScenario } from './load-scenario';
+import type { LoadedTarget } from './load-target';
+
+const LAB: Target = {
+  ...sampleTarget(),
+  archive: { kind: 'native', endpoint: 'http://127.0.0.2:1', region: 'r', bucket: 'bucket', prefix: 'p', accessKey: 'env:A', secretKey: 'env:B', spoolDir: '/nowhere/spool' },
+  sandbox: { dir: '/nowhere/sandbox', osUser: null, binDir: '/nowhere/bin' },
+  policy: { ...sampleTarget().policy, allowFaults: ['noop', 'link-latency', 'process-kill'], maxFaultMs: 900_000, maxDrillMs: 3_600_000 },
+};
+const target = (value: Target = LAB): LoadedTarget => ({ target: value, source: '', sha256: sha256Hex(''), file: 'lab.yaml' });
+const HEAD = 'name: x\ntitle: X\nhypothesis: h\nobjectives: { rto: 30s }\n';
+const build = (text: string, on: Target = LAB) => buildPlan({ scenario: parseScenario('s.yaml', text), target: target(on) });
+const failure = (work: () => unknown): GamedayError => {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof GamedayError) return error;
+    throw error;
+  }
+  throw new Error('nothing was thrown');
+};
+
+describe('the library', () => {
+  test('holds the four scenarios, each usable', () => {
+    expect(listScenarios().map(({ name, problem }) => [name, problem])).toEqual([
+      ['game-day-in-a-box', null],
+      ['primary-loss', null],
+      ['replication-latency', null],
+      ['runbook-rehearsal', null],
+    ]);
+  });
+
+  test('every scenario becomes a plan for the lab', () => {
+    const outline = listScenarios().map(({ name, path }) => {
+      const { plan } = buildPlan({ scenario: loadScenario(path), target: target() });
+      const words = (step: (typeof plan.steps)[number]): string => (step.kind === 'fault' ? `${step.id}=${step.fault} ≤ ${step.maxMs}` : step.kind === 'wait' ? `${step.id}=${JSON.stringify(step.wait)}` : `${step.id}=${step.kind}`);
+      return { name, objectives: plan.objectives.map(({ name: n, target: t, unit, step }) => `${n} ≤ ${t} ${unit}${step === null ? '' : ` (${step})`}`), steps: flattenSteps(plan.steps).map(words) };
+    });
+    expect(outline).toEqual([
+      {
+        name: 'game-day-in-a-box',
+        objectives: ['rto ≤ 30000 ms', 'rpo_transactions ≤ 0 tx', 'restore_time ≤ 60000 ms (restore)', 'recovery_point_error ≤ 0 tx (restore)'],
+        steps: [
+          'slow-replication=link-latency ≤ 300000',
+          'under-latency={"kind":"for","ms":5000}',
+          'note-1=note',
+          'kill-primary=process-kill ≤ 900000',
+          'failover=failover',
+          'recovered={"kind":"recovered","timeoutMs":90000}',
+          'heal-latency=heal',
+          'accident=drop-table ≤ 900000',
+          'restore=restore',
+          'heal-all=heal',
+        ],
+      },
+      {
+        name: 'primary-loss',
+        objectives: ['rto ≤ 30000 ms', 'rpo_transactions ≤ 0 tx'],
+        steps: ['kill=process-kill ≤ 900000', 'failover=failover', 'wait-1={"kind":"recovered","timeoutMs":90000}'],
+      },
+      {
+        name: 'replication-latency',
+        objectives: ['rpo_transactions ≤ 0 tx', 'commit_p99 ≤ 1000 ms'],
+        steps: ['slow=link-latency ≤ 300000', 'wait-1={"kind":"for","ms":15000}', 'heal-1=heal', 'wait-2={"kind":"recovered","timeoutMs":120000}'],
+      },
+      {
+        name: 'runbook-rehearsal',
+        objectives: ['rto ≤ 5000 ms'],
+        steps: ['announce=manual', 'go-ahead=gate', 'slow=link-latency ≤ 120000', 'wait-1={"kind":"for","ms":5000}', 'heal-1=heal', 'wait-2={"kind":"recovered","timeoutMs":120000}'],
+      },
+    ]);
+  });
+
+  test('an unknown scenario names the nearest', () => {
+    const error = failure(() => findScenario('primary-los'));
+    expect([error.code, error.message]).toEqual(['scenario_unknown', 'no scenario "primary-los" (did you mean "primary-loss"?)']);
+  });
+});
+
+describe('a plan', () => {
+  test('has the digest of its canonical JSON, the same every time, and another with another variable', () => {
+    const scenario = loadScenario(findScenario('replication-latency'));
+    const one = buildPlan({ scenario, target: target() });
+    expect(one.planSha256).toBe(sha256Hex(canonicalJson(one.plan)));
+    expect(buildPlan({ scenario, target: target() }).planSha256).toBe(one.planSha256);
+    const other = buildPlan({ scenario, target: target(), overrides: { latency: '20ms' } });
+    expect(other.planSha256).not.toBe(one.planSha256);
+    expect(other.plan.scenario.variables).toMatchObject({ latency: '20ms', hold: '15s' });
+  });
+
+  test('says which faults the policy will refuse', () => {
+    const { notes } = buildPlan({ scenario: loadScenario(findScenario('game-day-in-a-box')), target: target() });
+    expect(notes).toEqual(['fault drop-table is not in policy.allowFaults of target sample: the drill will be refused']);
+  });
+
+  test('derives ids that no written id has', () => {
+    const { plan } = build(`${HEAD}steps: [{ wait: 1s }, { wait: 1s, id: wait-1 }, { wait: 1s }, { fault: noop }, { fault: noop }]\n`);
+    expect(plan.steps.map(({ id }) => id)).toEqual(['wait-2', 'wait-1', 'wait-3', 'noop', 'noop-2']);
+  });
+
+  test('branches run side by side and are validated like the rest', () => {
+    const { plan } = build(`${HEAD}steps: [{ parallel: [[{ wait: 1s }], [{ note: hello }]] }]\n`);
+    expect(plan.steps[0]).toMatchObject({ kind: 'parallel', branches: [[{ kind: 'wait', id: 'wait-1' }], [{ kind: 'note', text: 'hello' }]] });
+    expect(failure(() => build(`${HEAD}steps: [{ parallel: [[{ wait: 1s }], [{ nte: hello }]] }]\n`)).message).toMatch(/^s\.yaml:5:\d+: steps\[0\]\.parallel\[1\]\[0\]\.nte: unknown verb \(did you mean "note"\?\)/);
+  });
+
+  test.each([
+    ['steps: [{ fault: noop, id: a }, { wait: 1s, id: a }]', 'step id "a" is used twice'],
+    ['steps: [{ fault: nop }]', 'nop'],
+    ['steps: [{ fault: noop, id: a }, { heal: [b] }]', 'no step "b"'],
+    ['steps: [{ heal: [a] }, { fault: noop, id: a }]', 'comes later'],
+    ['steps: [{ wait: 1s, id: a }, { restore: { before: a } }]', 'is a wait step, not a fault'],
+    ['steps: [{ failover: { candidate: n9 } }]', 'has no node "n9"'],
+    ['steps: [{ check: { sql: select 1, expect: 1, on: sandbox } }]', 'none comes before'],
+    ['steps: [{ fault: noop, max: 2h }]', 'more than policy.maxFaultMs'],
+    ['steps: [{ fault: noop, with: { nonsense: 1 } }]', 'unknown key'],
+  ])('%s is refused: %s', (steps, words) => {
+    const error = failure(() => build(`${HEAD}${steps}\n`));
+    expect(error.code).toBe('plan_invalid');
+    expect(error.message).toMatch(/^s\.yaml:5:\d+: steps/);
+    expect(error.message).toContain(words);
+  });
+
+  test.each([
+    ['steps: [{ wait: 10 }]', 'steps[0].wait: 10 has no unit'],
+    ['steps: [{ wait: 10s, note: x }]', 'a step has one verb, this one has wait and note'],
+    ['steps: []', 'steps: needs at least one step'],
+    ['steps: [{ gate: go? }]', 'steps[0].owner: is missing'],
+    ['steps: [{ failover: { candidat: n1 } }]', 'did you mean "candidate"'],
+    ['steps: [{ restore: { xid: 5, name: x } }]', 'exactly one of'],
+    ['stepps: []', 'unknown key (did you mean "steps"?)'],
+  ])('%s is no scenario: %s', (steps, words) => {
+    const error = failure(() => build(`${HEAD}${steps}\n`));
+    expect(error.code).toBe('scenario_invalid');
+    expect(error.message).toContain(words);
+  });
+
+  test('objectives speak in units and may name source and approver', () => {
+    const text = 'name: x\ntitle: X\nhypothesis: h\nobjectives:\n  rto: { target: 1m, source: BIA 2026, approver: cto }\n  rpo: 0 tx\nsteps: [{ wait: 1s }]\n';
+    expect(build(text).plan.objectives).toEqual([
+      { name: 'rto', target: 60_000, unit: 'ms', step: null, source: 'BIA 2026', approver: 'cto' },
+      { name: 'rpo_transactions', target: 0, unit: 'tx', step: null, source: null, approver: null },
+    ]);
+    expect(failure(() => build(text.replace('0 tx', '30s'))).message).toMatch(/^s\.yaml:6:8: objectives\.rpo: "30s" is no number of transactions/);
+  });
+
+  test('an objective about a restore needs a restore', () => {
+    expect(failure(() => build(`${HEAD.replace('{ rto: 30s }', '{ restore_time: 60s }')}steps: [{ wait: 1s }]\n`)).message).toContain('no step restores');
+  });
+});
+
+describe('whatever stands in a file', () => {
+  const library = listScenarios().map(({ path }) => readFileSync(path, 'utf8'));
+  const pieces = ['"', "'", '{', '}', '[', ']', ':', '- ', '\n', '\t', '#', '&a', '*a', '!!binary x', '${', '}', '9e999', '.nan', 'null', '~', '\u0000', '\uD800', '__proto__: 1', '<<: *a', '? ', '|\n', '---\n', '%YAML 3.0\n', '💥'];
+
+  test('the result is a plan or a GamedayError, never another exception', () => {
+    const mutation = fc.record({ at: fc.double({ min: 0, max: 1, noNaN: true }), remove: fc.nat(30), insert: fc.oneof(fc.constantFrom(...pieces), fc.string({ maxLength: 6 })) });
+    fc.assert(
+      fc.property(fc.constantFrom(...library), fc.array(mutation, { minLength: 1, maxLength: 6 }), (text, mutations) => {
+        const mutated = mutations.reduce((now, { at, remove, insert }) => {
+          const offset = Math.floor(at * now.length);
+          return now.slice(0, offset) + insert + now.slice(offset + remove);
+        }, text);
+        try {
+          build(mutated);
+        } catch (error) {
+          if (!(error instanceof GamedayError) || error.code === 'internal') throw error;
+        }
+      }),
+      { numRuns: 1_500 },
+    );
+  });
+
+  test('any plain data in place of the scenario is judged, not thrown on', () => {
+    fc.assert(
+      fc.property(fc.json({ maxDepth: 4 }), (text) => {
+        expect(failure(() => build(text)).code).toMatch(/^(yaml|scenario)_invalid$/);
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+test('the JSON Schema for editors knows every verb', () => {
+  const text = JSON.stringify(scenarioJsonSchema());
+  for (const verb of ['fault', 'wait', 'failover', 'restore', 'check', 'heal', 'note', 'manual', 'gate', 'parallel']) expect(text).toContain(`"${verb}":{`);
+});

@@ -1,0 +1,295 @@
+/**
+ * Scenario × target → plan: every id, default and reference resolved to plain data, and the digest that gets registered. It asks no server;
+ * what the target's policy forbids is said in `notes` and refused later, by readiness and by the guardian.
+ */
+import { join } from 'node:path';
+import { canonicalJson } from '../core/canonical-json';
+import { GamedayError } from '../core/errors';
+import { packageRoot, readJsonFile, sha256Hex } from '../core/files';
+import { findFault } from '../faults/registry';
+import {
+  DEFAULT_CLIENT_DEADLINE_MS,
+  DEFAULT_FAULT_MAX_MS,
+  DEFAULT_LEASE_TTL_MS,
+  DEFAULT_PERIOD_MS,
+  DEFAULT_RECOVERY_WINDOW_MS,
+  FORMAT_VERSION,
+  RECOVERY_SUCCESS_RATIO,
+} from '../model/constants';
+import type { JsonObject } from '../model/json';
+import type { Objective, Plan, PlanStep, ProbeSettings, SteadyState, Unit } from '../model/plan';
+import type { Target } from '../model/target';
+import { interpretScenario, type LoadedScenario } from './load-scenario';
+import type { LoadedTarget } from './load-target';
+import { suggest } from './nearest';
+import { findReferenceProblems } from './references';
+import { OBJECTIVE_NAMES, type ScenarioWritten, type StepWritten } from './schema';
+import { nameSteps } from './step-ids';
+import type { YamlProblem } from './yaml-source';
+import { problemsOf } from './zod-problems';
+
+const WAIT_TIMEOUT_MS = 120_000;
+const FAILOVER_TIMEOUT_MS = 60_000;
+const RESTORE_TIMEOUT_MS = 600_000;
+const PEOPLE_TIMEOUT_MS = 30 * 60_000;
+
+/** 4 write streams at 5 ms are 800 writes a second: enough to place an outage's edges within 5 ms, a light load for a lab. */
+const LAB_PROBE: ProbeSettings = {
+  periodMs: DEFAULT_PERIOD_MS,
+  writeStreams: 4,
+  readStreams: 2,
+  clientDeadlineMs: DEFAULT_CLIENT_DEADLINE_MS,
+  connectTimeoutMs: 1_000,
+  statementTimeoutMs: 2_000,
+  minWritesDue: 1_000,
+};
+/** In somebody else's database: 20 writes a second (design). */
+const GUEST_PROBE: ProbeSettings = { ...LAB_PROBE, periodMs: 100, writeStreams: 2, readStreams: 1, minWritesDue: 100 };
+const STEADY: SteadyState = {
+  windowMs: 10_000,
+  timeoutMs: 60_000,
+  successRatio: RECOVERY_SUCCESS_RATIO,
+  maxP99Ms: 250,
+  recoveryFactor: 2,
+  recoveryFloorMs: 100,
+  recoveryWindowMs: DEFAULT_RECOVERY_WINDOW_MS,
+};
+
+export interface BuiltPlan {
+  readonly plan: Plan;
+  /** SHA-256 of the plan's canonical JSON: the digest of `plan.json` in the bundle. */
+  readonly planSha256: string;
+  /** What readiness will refuse, in words: faults that the policy does not allow. */
+  readonly notes: readonly string[];
+}
+
+/** Throws `scenario_invalid` and `plan_invalid` with positions, `setting_invalid`. */
+export function buildPlan(request: { readonly scenario: LoadedScenario; readonly target: LoadedTarget; readonly overrides?: Readonly<Record<string, string>> }): BuiltPlan {
+  const { yaml } = request.scenario;
+  const { target } = request.target;
+  const { written, variables } = interpretScenario(yaml, request.overrides ?? {});
+  const names = nameSteps(written.steps);
+  const problems = [...findReferenceProblems(written, names), ...findTargetProblems(written.steps, target)];
+  const faultMaxMs = Math.min(written.limits.maxFault ?? DEFAULT_FAULT_MAX_MS, target.policy.maxFaultMs);
+  const resolve = new StepResolver(names, faultMaxMs, problems);
+  const steps = written.steps.map((step) => resolve.step(step));
+  const limits = {
+    maxDrillMs: Math.min(written.limits.maxDrill ?? target.policy.maxDrillMs, target.policy.maxDrillMs),
+    faultMaxMs,
+    leaseTtlMs: written.limits.leaseTtl ?? DEFAULT_LEASE_TTL_MS,
+  };
+  problems.push(...findLimitProblems(written, steps, limits.maxDrillMs, target));
+  if (problems.length > 0) throw yaml.error('plan_invalid', problems);
+  const plan: Plan = {
+    formatVersion: FORMAT_VERSION,
+    toolVersion: toolVersion(),
+    scenario: {
+      name: written.name,
+      title: written.title,
+      hypothesis: written.hypothesis,
+      description: written.description,
+      variables,
+      source: yaml.text,
+      sha256: yaml.sha256,
+    },
+    targetSource: { source: request.target.source, sha256: request.target.sha256 },
+    target,
+    objectives: planObjectives(written, steps),
+    probe: planProbe(written, target),
+    steady: planSteady(written),
+    steps,
+    limits,
+  };
+  return { plan, planSha256: sha256Hex(canonicalJson(plan)), notes: policyNotes(steps, target) };
+}
+
+/** Version in package.json. */
+export function toolVersion(): string {
+  return readJsonFile<{ version: string }>(join(packageRoot(), 'package.json'))?.version ?? 'unknown';
+}
+
+/** Every step, those inside parallel branches included, in the file's order. */
+export function flattenSteps(steps: readonly PlanStep[]): readonly PlanStep[] {
+  return steps.flatMap((step) => (step.kind === 'parallel' ? [step, ...step.branches.flatMap(flattenSteps)] : [step]));
+}
+
+class StepResolver {
+  constructor(
+    private readonly names: ReadonlyMap<StepWritten, string>,
+    private readonly faultMaxMs: number,
+    private readonly problems: YamlProblem[],
+  ) {}
+
+  step(step: StepWritten): PlanStep {
+    const id = this.names.get(step) ?? '';
+    const base = (title: string): { id: string; title: string } => ({ id, title: step.title ?? title });
+    switch (step.verb) {
+      case 'fault':
+        return { kind: 'fault', ...base(this.faultTitle(step.fault)), fault: step.fault, settings: this.settings(step), maxMs: step.max ?? this.faultMaxMs };
+      case 'wait':
+        if (typeof step.wait === 'number') return { kind: 'wait', ...base(`wait ${step.wait / 1_000} s`), wait: { kind: 'for', ms: step.wait } };
+        return { kind: 'wait', ...base(`wait until clients are ${step.wait}`), wait: { kind: step.wait, timeoutMs: step.timeout ?? WAIT_TIMEOUT_MS } };
+      case 'failover': {
+        const candidate = step.failover === 'most-advanced' ? null : step.failover.candidate;
+        return { kind: 'failover', ...base(`fail over to ${candidate ?? 'the most advanced standby'}`), candidate, timeoutMs: step.timeout ?? FAILOVER_TIMEOUT_MS };
+      }
+      case 'restore':
+        return { kind: 'restore', ...base('restore to a point in time'), to: restorePoint(step), timeoutMs: step.timeout ?? RESTORE_TIMEOUT_MS };
+      case 'check':
+        return { kind: 'check', ...base(`check ${step.check.on}`), check: checkSpec(step.check) };
+      case 'heal':
+        return { kind: 'heal', ...base(step.heal === 'all' ? 'heal everything' : `heal ${step.heal.join(', ')}`), steps: step.heal === 'all' ? null : step.heal };
+      case 'note':
+        return { kind: 'note', ...base('note'), text: step.note };
+      case 'manual':
+        return {
+          kind: 'manual',
+          ...base(firstLine(step.manual)),
+          instruction: step.manual,
+          owner: step.owner,
+          check: step.check === undefined ? null : checkSpec(step.check),
+          timeoutMs: step.timeout ?? PEOPLE_TIMEOUT_MS,
+        };
+      case 'gate':
+        return { kind: 'gate', ...base(firstLine(step.gate)), question: step.gate, owner: step.owner, timeoutMs: step.timeout ?? PEOPLE_TIMEOUT_MS };
+      case 'parallel':
+        return { kind: 'parallel', ...base('at the same time'), branches: step.branches.map((branch) => branch.map((inner) => this.step(inner))) };
+    }
+  }
+
+  private faultTitle(fault: string): string {
+    return `break: ${fault}`;
+  }
+
+  /** The settings as the fault's schema completes them, so that defaults are frozen in the plan. */
+  private settings(step: Extract<StepWritten, { verb: 'fault' }>): JsonObject {
+    const written = step.with ?? {};
+    try {
+      const { schema } = findFault(step.fault);
+      const result = schema.safeParse(written);
+      if (!result.success) {
+        const at = step.with === undefined ? [] : ['with'];
+        for (const problem of problemsOf(result.error, schema)) this.problems.push({ ...problem, path: [...step.path, ...at, ...problem.path] });
+        return written;
+      }
+      return frozenSettings(written, result.data, (value) => schema.safeParse(value));
+    } catch (error) {
+      if (!(error instanceof GamedayError)) throw error;
+      this.problems.push({ path: [...step.path, 'fault'], message: error.message });
+      return written;
+    }
+  }
+}
+
+/** What the schema made of the settings, if it reads that the same again (it will, in the guardian); otherwise the settings as written. */
+function frozenSettings(written: JsonObject, parsed: unknown, parse: (value: unknown) => { success: boolean; data?: unknown }): JsonObject {
+  const again = parse(parsed);
+  return again.success && canonicalJson(again.data) === canonicalJson(parsed) ? (JSON.parse(canonicalJson(parsed)) as JsonObject) : written;
+}
+
+function firstLine(text: string): string {
+  const line = text.split('\n')[0] ?? text;
+  return line.length <= 100 ? line : `${line.slice(0, 99)}…`;
+}
+
+function checkSpec(check: Extract<StepWritten, { verb: 'check' }>['check']): Extract<PlanStep, { kind: 'check' }>['check'] {
+  return { kind: 'sql', on: check.on, sql: check.sql, expect: check.expect, withinMs: check.within };
+}
+
+function restorePoint({ restore }: Extract<StepWritten, { verb: 'restore' }>): Extract<PlanStep, { kind: 'restore' }>['to'] {
+  if (restore.before !== undefined) return { kind: 'before-step', step: restore.before };
+  if (restore.xid !== undefined) return { kind: 'xid', xid: restore.xid, inclusive: restore.inclusive ?? true };
+  if (restore.lsn !== undefined) return { kind: 'lsn', lsn: restore.lsn, inclusive: restore.inclusive ?? true };
+  if (restore.time !== undefined) return { kind: 'time', time: restore.time };
+  return { kind: 'name', name: restore.name ?? '' };
+}
+
+/** Objectives about a restore belong to the step named, else to the only restore. */
+function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): Objective[] {
+  const restores = flattenSteps(steps).filter((step) => step.kind === 'restore');
+  const units = { rto: 'ms', rpo: 'tx', rpo_time: 'ms', restore_time: 'ms', recovery_point_error: 'tx', commit_p99: 'ms' } as const satisfies Record<string, Unit>;
+  return (Object.keys(OBJECTIVE_NAMES) as (keyof typeof OBJECTIVE_NAMES)[]).flatMap((name) => {
+    const objective = written.objectives[name];
+    if (objective === undefined) return [];
+    const aboutRestore = name === 'restore_time' || name === 'recovery_point_error';
+    const step = aboutRestore ? (objective.step ?? restores[0]?.id ?? null) : null;
+    return [{ name: OBJECTIVE_NAMES[name], target: objective.target, unit: units[name], step, source: objective.source, approver: objective.approver }];
+  });
+}
+
+function planProbe({ probe }: ScenarioWritten, target: Target): ProbeSettings {
+  const base = target.kind === 'lab' ? LAB_PROBE : GUEST_PROBE;
+  return {
+    periodMs: probe.period ?? base.periodMs,
+    writeStreams: probe.writeStreams ?? base.writeStreams,
+    readStreams: probe.readStreams ?? base.readStreams,
+    clientDeadlineMs: probe.clientDeadline ?? base.clientDeadlineMs,
+    connectTimeoutMs: probe.connectTimeout ?? base.connectTimeoutMs,
+    statementTimeoutMs: probe.statementTimeout ?? base.statementTimeoutMs,
+    minWritesDue: probe.minWritesDue ?? base.minWritesDue,
+  };
+}
+
+function planSteady({ steady }: ScenarioWritten): SteadyState {
+  return {
+    windowMs: steady.window ?? STEADY.windowMs,
+    timeoutMs: steady.timeout ?? STEADY.timeoutMs,
+    successRatio: steady.successRatio ?? STEADY.successRatio,
+    maxP99Ms: steady.maxP99 ?? STEADY.maxP99Ms,
+    recoveryFactor: steady.recoveryFactor ?? STEADY.recoveryFactor,
+    recoveryFloorMs: steady.recoveryFloor ?? STEADY.recoveryFloorMs,
+    recoveryWindowMs: steady.recoveryWindow ?? STEADY.recoveryWindowMs,
+  };
+}
+
+/** What the target must have for a step to make sense at all. */
+function findTargetProblems(steps: readonly StepWritten[], target: Target): YamlProblem[] {
+  return steps.flatMap((step): YamlProblem[] => {
+    if (step.verb === 'parallel') return step.branches.flatMap((branch) => findTargetProblems(branch, target));
+    if (step.verb === 'failover' && step.failover !== 'most-advanced') {
+      const nodes = target.nodes.map((node) => node.name);
+      const { candidate } = step.failover;
+      if (nodes.includes(candidate)) return [];
+      return [{ path: [...step.path, 'failover', 'candidate'], message: `target ${target.name} has no node "${candidate}"${suggest(candidate, nodes)}; it has ${nodes.join(', ')}` }];
+    }
+    if (step.verb === 'failover' && target.nodes.length < 2) return [{ path: step.path, message: `target ${target.name} has one node only; nothing can take over` }];
+    if (step.verb === 'restore' && target.archive === null) return [{ path: step.path, message: `target ${target.name} has no archive to restore from` }];
+    if (step.verb === 'restore' && target.sandbox === null) return [{ path: step.path, message: `target ${target.name} names no sandbox to restore into` }];
+    return [];
+  });
+}
+
+function findLimitProblems(written: ScenarioWritten, steps: readonly PlanStep[], maxDrillMs: number, target: Target): YamlProblem[] {
+  const problems: YamlProblem[] = [];
+  const over = (path: YamlProblem['path'], ms: number | undefined, allowed: number, what: string): void => {
+    if (ms !== undefined && ms > allowed) problems.push({ path, message: `${ms / 1_000} s is more than ${what} of target ${target.name} allows (${allowed / 1_000} s)` });
+  };
+  over(['limits', 'maxDrill'], written.limits.maxDrill, target.policy.maxDrillMs, 'policy.maxDrillMs');
+  over(['limits', 'maxFault'], written.limits.maxFault, target.policy.maxFaultMs, 'policy.maxFaultMs');
+  const walk = (list: readonly StepWritten[]): void => {
+    for (const step of list) {
+      if (step.verb === 'parallel') step.branches.forEach(walk);
+      if (step.verb === 'fault') over([...step.path, 'max'], step.max, target.policy.maxFaultMs, 'policy.maxFaultMs');
+    }
+  };
+  walk(written.steps);
+  const waits = flattenSteps(steps).reduce((sum, step) => sum + (step.kind === 'wait' && step.wait.kind === 'for' ? step.wait.ms : 0), 0);
+  if (waits > maxDrillMs && steps.every((step) => step.kind !== 'parallel')) {
+    problems.push({ path: ['steps'], message: `the waits alone take ${waits / 1_000} s, more than the drill may last (${maxDrillMs / 1_000} s)` });
+  }
+  const { window, timeout } = planWindow(written);
+  if (window > timeout) problems.push({ path: ['steady'], message: `a window of ${window / 1_000} s cannot be good within the timeout of ${timeout / 1_000} s` });
+  return problems;
+}
+
+function planWindow(written: ScenarioWritten): { readonly window: number; readonly timeout: number } {
+  const steady = planSteady(written);
+  return { window: steady.windowMs, timeout: steady.timeoutMs };
+}
+
+function policyNotes(steps: readonly PlanStep[], target: Target): string[] {
+  const used = new Set(flattenSteps(steps).flatMap((step) => (step.kind === 'fault' ? [step.fault] : [])));
+  return [...used]
+    .filter((fault) => !target.policy.allowFaults.includes(fault))
+    .map((fault) => `fault ${fault} is not in policy.allowFaults of target ${target.name}: the drill will be refused`);
+}
