@@ -1,0 +1,100 @@
+/**
+ * Takes the lab down and proves that nothing of it runs. Data stays unless `purge` is asked for. Works without a supervisor,
+ * and on what a power cut or a kill left; ends only processes that carry this home's mark or work in its data directories.
+ */
+import { existsSync, realpathSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { until } from '../../core/clock';
+import { GamedayError } from '../../core/errors';
+import { homePaths } from '../../core/home';
+import { identify, isAlive, terminate, type ProcessId } from '../../core/process';
+import { answers } from '../../core/rpc';
+import { stopCluster } from '../../targets/controllers/standalone-cluster';
+import { openTarget } from '../../targets/open-target';
+import { endChild, markedProcesses } from '../supervisor/children';
+import { openSupervisorClient, type SupervisorClient } from '../supervisor/client';
+import { readLabTarget, targetPath } from './lab-file';
+import { holdLock } from './lock';
+import { findLabDir, removeLabData } from './places';
+import { describeProcess, labProcesses, mountsBelow, postgresProcesses } from './residue';
+
+const LOCK_WAIT_MS = 120_000;
+const GRACE_MS = 10_000;
+/** Needed until the nodes have stopped: a primary archives its last WAL and sends it to its standbys while it shuts down. */
+const SERVERS = ['archiver', 'haproxy', 'toxiproxy', 's3', 'temporal'];
+
+/** Stops everything of this home. `purge` removes the lab's data, its target file and its leases too; drills and keys are kept. Throws `lab_failed` if something stays. */
+export async function labDown(options: { readonly home: string; readonly purge?: boolean; readonly onProgress?: (text: string) => void }): Promise<void> {
+  if (!existsSync(options.home)) return;
+  const home = realpathSync(resolve(options.home));
+  const { run: runDir, guardian } = homePaths(home);
+  const say = options.onProgress ?? ((): void => undefined);
+  const lock = await holdLock(join(runDir, 'lab.lock'), LOCK_WAIT_MS, 'another `gameday lab up` or `down`');
+  try {
+    const lab = findLabDir(home);
+    const supervisor = (await answers(join(runDir, 'supervisor.sock'))) ? openSupervisorClient(runDir) : null;
+    if (supervisor !== null || labProcesses(runDir, lab).length > 0) {
+      await stopOwn(supervisor, runDir, say);
+      await stopNodes(home, lab, say);
+      await stopServers(supervisor, runDir, say);
+    }
+    await proveGone(home, lab);
+    if (options.purge === true) {
+      say('removing the lab’s data');
+      removeLabData(home);
+      rmSync(join(guardian, 'leases'), { recursive: true, force: true });
+    }
+  } finally {
+    await lock.release();
+  }
+}
+
+/** Worker first, so that nobody asks for anything; then probers; then the guardian. */
+async function stopOwn(supervisor: SupervisorClient | null, runDir: string, say: (text: string) => void): Promise<void> {
+  if (supervisor === null) {
+    for (const id of markedProcesses(runDir).filter(({ name }) => !SERVERS.includes(name))) await stopMarked(id);
+    return;
+  }
+  const running = (await supervisor.status()).children.filter((child) => child.running).map((child) => child.name);
+  const own = running.filter((name) => !SERVERS.includes(name));
+  if (own.length > 0) say(`stopping ${own.join(', ')}`);
+  for (const name of ['worker', ...own.filter((each) => each !== 'worker' && each !== 'guardian'), 'guardian']) await supervisor.stop(name);
+}
+
+/** A postmaster that a child started carries its mark; it is stopped as a node, not here. */
+async function stopMarked(id: ProcessId & { readonly argv: readonly string[] }): Promise<void> {
+  if (/(^|\/)postgres(:|$)/.test(id.argv[0] ?? '')) return;
+  await endChild(id, GRACE_MS);
+}
+
+async function stopNodes(home: string, lab: string | null, say: (text: string) => void): Promise<void> {
+  if (lab === null) return;
+  if (postgresProcesses(lab).length > 0) say('stopping the nodes');
+  if (existsSync(targetPath(home))) await stopCluster(openTarget(readLabTarget(home)));
+  // Sandboxes, and nodes of a lab that was never finished.
+  const rest = postgresProcesses(lab);
+  for (const id of rest) await terminate(id, GRACE_MS, 'SIGINT');
+}
+
+async function stopServers(supervisor: SupervisorClient | null, runDir: string, say: (text: string) => void): Promise<void> {
+  if (supervisor === null) {
+    for (const id of markedProcesses(runDir)) await stopMarked(id);
+    return;
+  }
+  say('stopping the servers');
+  const { pid } = await supervisor.status();
+  const process = identify(pid);
+  // Newest first: the archiver goes before the store it writes to.
+  await supervisor.shutdown();
+  if (process === null) return;
+  await until(() => (isAlive(process) ? null : true), { timeoutMs: GRACE_MS, onTimeout: () => new GamedayError('lab_failed', `supervisor ${pid} did not end within ${GRACE_MS} ms`) });
+}
+
+async function proveGone(home: string, lab: string | null): Promise<void> {
+  const { run: runDir } = homePaths(home);
+  for (const id of labProcesses(runDir, lab)) await terminate(id, 2_000);
+  const left = labProcesses(runDir, lab);
+  if (left.length > 0) throw new GamedayError('lab_failed', `still running: ${left.map(describeProcess).join(', ')}`, 'end these processes, then run `gameday lab down` again.');
+  const mounts = mountsBelow(lab === null ? [home] : [home, lab]);
+  if (mounts.length > 0) throw new GamedayError('lab_failed', `still mounted: ${mounts.join(', ')}`, 'unmount them, then run `gameday lab down` again.');
+}

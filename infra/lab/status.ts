@@ -1,0 +1,162 @@
+/** What of the lab runs, where, and where its logs are. Reads only, within seconds, whatever is down. */
+import { existsSync, realpathSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { messageOf } from '../../core/errors';
+import { readJsonFile } from '../../core/files';
+import { homePaths } from '../../core/home';
+import { isAlive } from '../../core/process';
+import type { CheckResult } from '../../model/record';
+import type { Target } from '../../model/target';
+import { openTarget } from '../../targets/open-target';
+import { openSupervisorClient } from '../supervisor/client';
+import type { SupervisorState } from '../supervisor/contract';
+import { readLabFile, readLabTarget, targetPath } from './lab-file';
+import { labAddresses, ROUTER_PORT, TEMPORAL_PORT, TOXIPROXY_PORT } from './topology';
+
+export interface LabServerStatus {
+  readonly name: string;
+  readonly running: boolean;
+  readonly pid: number | null;
+  /** Where it listens; null for what listens on no network address. */
+  readonly address: string | null;
+  readonly restarts: number;
+  readonly lastEnd: string | null;
+  readonly logFile: string;
+}
+
+export interface LabNodeStatus {
+  readonly name: string;
+  readonly running: boolean;
+  readonly pid: number | null;
+  readonly address: string;
+  readonly role: 'primary' | 'standby' | 'fenced or waiting' | 'down';
+  readonly timeline: number | null;
+  readonly lsn: string | null;
+  readonly streamingFrom: string | null;
+  readonly logFile: string;
+  readonly error: string | null;
+}
+
+export interface LabStatus {
+  readonly home: string;
+  /** Null when no lab was made here. */
+  readonly net: string | null;
+  /** Supervisor, every server and every node run, and exactly one node is primary. */
+  readonly up: boolean;
+  readonly supervisor: LabServerStatus;
+  readonly servers: readonly LabServerStatus[];
+  readonly nodes: readonly LabNodeStatus[];
+  readonly routed: readonly string[];
+  readonly syncStandbys: number | null;
+  readonly archive: readonly CheckResult[];
+  readonly temporalUi: string | null;
+  readonly entry: { readonly host: string; readonly port: number } | null;
+}
+
+const SERVERS = ['temporal', 's3', 'toxiproxy', 'haproxy', 'archiver', 'guardian', 'worker'] as const;
+
+function addressOf(name: string, net: string): string | null {
+  const at = labAddresses(net);
+  const known: Readonly<Record<string, string>> = {
+    temporal: `${at.temporal}:${TEMPORAL_PORT}`,
+    s3: `${at.s3}:7070`,
+    toxiproxy: `${at.toxiproxy}:${TOXIPROXY_PORT}`,
+    haproxy: `${at.router}:${ROUTER_PORT}`,
+  };
+  return known[name] ?? null;
+}
+
+/** From the supervisor if it answers, otherwise from what it wrote last, checked against the process table. */
+async function readServers(home: string, net: string): Promise<{ readonly supervisorPid: number | null; readonly servers: readonly LabServerStatus[] }> {
+  const { run: runDir, logs } = homePaths(home);
+  const answer = await openSupervisorClient(runDir).status().catch(() => null);
+  const recorded = readJsonFile<SupervisorState>(join(runDir, 'supervisor.json'))?.children ?? [];
+  const fallback = recorded.map(({ spec, process: id, restarts, lastEnd }) => ({ name: spec.name, running: id !== null && isAlive(id), pid: id !== null && isAlive(id) ? id.pid : null, restarts, lastEnd, logFile: join(logs, `${spec.name}.log`) }));
+  const found = (answer?.children ?? fallback).map(({ name, running, pid, restarts, lastEnd, logFile }) => ({ name, running, pid, restarts, lastEnd, logFile, address: addressOf(name, net) }));
+  const missing = SERVERS.filter((name) => !found.some((each) => each.name === name)).map((name) => ({ name, running: false, pid: null, restarts: 0, lastEnd: null, logFile: join(logs, `${name}.log`), address: addressOf(name, net) }));
+  // Finished probers are history, not lab.
+  const shown = found.filter((each) => each.running || (SERVERS as readonly string[]).includes(each.name));
+  return { supervisorPid: answer?.pid ?? null, servers: [...shown, ...missing] };
+}
+
+async function readNodes(target: Target): Promise<readonly LabNodeStatus[]> {
+  const live = openTarget(target);
+  const said = await live.controller.status().catch(() => []);
+  return Promise.all(
+    target.nodes.map(async (node) => {
+      const status = said.find((each) => each.node === node.name);
+      const postmaster = await live.host(node.name).postmaster().catch(() => null);
+      const role = status?.up !== true ? 'down' : status.inRecovery === false ? 'primary' : status.streamingFrom !== null ? 'standby' : 'fenced or waiting';
+      return {
+        name: node.name,
+        running: postmaster !== null,
+        pid: postmaster?.pid ?? null,
+        address: `${node.host}:${node.port}`,
+        role,
+        timeline: status?.timeline ?? null,
+        lsn: status?.lsn ?? null,
+        streamingFrom: status?.streamingFrom ?? null,
+        logFile: node.logFile,
+        error: status?.error ?? null,
+      } as const;
+    }),
+  );
+}
+
+async function readArchive(target: Target): Promise<readonly CheckResult[]> {
+  try {
+    return (await openTarget(target).archive?.audit()) ?? [];
+  } catch (error) {
+    return [{ name: 'archive', ok: false, found: messageOf(error), expected: 'the archive can be read', hint: 'is S3 running?' }];
+  }
+}
+
+/** State of the lab in `home`; plain data. Never throws for something that is down. */
+export async function labStatus(options: { readonly home: string }): Promise<LabStatus> {
+  const home = existsSync(options.home) ? realpathSync(resolve(options.home)) : resolve(options.home);
+  const supervisorLog = join(homePaths(home).logs, 'supervisor.log');
+  const supervisor = (pid: number | null): LabServerStatus => ({ name: 'supervisor', running: pid !== null, pid, address: null, restarts: 0, lastEnd: null, logFile: supervisorLog });
+  const file = readLabFile(home);
+  if (file === null) {
+    return { home, net: null, up: false, supervisor: supervisor(null), servers: [], nodes: [], routed: [], syncStandbys: null, archive: [], temporalUi: null, entry: null };
+  }
+  const { supervisorPid, servers } = await readServers(home, file.net);
+  const target = existsSync(targetPath(home)) ? readLabTarget(home) : null;
+  const [nodes, routed, archive] = target === null ? [[], [], []] : await Promise.all([readNodes(target), openTarget(target).router.routed().catch(() => []), supervisorPid === null ? [] : readArchive(target)]);
+  const all = supervisorPid !== null && servers.every((server) => server.running) && nodes.length > 0 && nodes.every((node) => node.running);
+  return {
+    home,
+    net: file.net,
+    up: all && nodes.filter((node) => node.role === 'primary').length === 1,
+    supervisor: supervisor(supervisorPid),
+    servers,
+    nodes,
+    routed,
+    syncStandbys: file.syncStandbys,
+    archive,
+    temporalUi: file.temporalUi,
+    entry: target === null ? null : { host: target.entry.host, port: target.entry.port },
+  };
+}
+
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length))) ?? [];
+  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd());
+}
+
+/** For people: one line per process, then what to look at next. */
+export function formatLabStatus(status: LabStatus): string {
+  if (status.net === null) return `no lab in ${status.home}; \`gameday lab up\` makes one`;
+  const servers = [status.supervisor, ...status.servers].map((each) => [each.name, each.running ? 'running' : 'DOWN', each.pid === null ? '' : String(each.pid), each.address ?? '', each.restarts > 0 ? `${each.restarts} restarts` : '', each.logFile]);
+  const nodes = status.nodes.map((node) => [node.name, node.running ? node.role : 'DOWN', node.pid === null ? '' : String(node.pid), node.address, [node.timeline === null ? '' : `timeline ${node.timeline}`, node.lsn ?? ''].filter(Boolean).join(', '), node.logFile]);
+  const archive = status.archive.map((check) => `archive: ${check.name}: ${check.found}${check.ok ? '' : `  (expected ${check.expected})`}`);
+  return [
+    `lab ${status.up ? 'is up' : 'is NOT complete'} on ${status.net}.x, home ${status.home}`,
+    ...table([...servers, ...nodes]),
+    `router leads to ${status.routed.join(', ') || 'nobody'}; ${status.syncStandbys ?? 0} synchronous standby${status.syncStandbys === 1 ? '' : 's'}`,
+    ...archive,
+    ...(status.entry === null ? [] : [`clients: postgresql://${status.entry.host}:${status.entry.port}/gameday`]),
+    ...(status.temporalUi === null ? [] : [`Temporal: ${status.temporalUi}`]),
+    ...(status.up ? [] : ['`gameday lab up` starts what is missing']),
+  ].join('\n');
+}

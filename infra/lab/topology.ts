@@ -1,0 +1,146 @@
+/**
+ * The lab's shape as data: addresses, links, and the target that describes it. A function of home, network and tools; touches nothing.
+ * Every path between two parties runs through a link of its own.
+ */
+import { join } from 'node:path';
+import { GamedayError } from '../../core/errors';
+import { packageRoot } from '../../core/files';
+import { homePaths } from '../../core/home';
+import type { Target, TargetLink, TargetNode } from '../../model/target';
+import type { Address } from './ports';
+
+export const LAB_SITE = 'lab';
+export const DEFAULT_NET = '127.0.1';
+export const BUCKET = 'gameday-lab';
+export const NODE_NAMES = ['n1', 'n2', 'n3'] as const;
+export const LAB_FAULTS = ['noop', 'link-latency', 'link-cut', 'process-kill', 'drop-table'] as const;
+const PG_PORT = 5432;
+const S3_PORT = 7070;
+
+export interface LabPlan {
+  readonly home: string;
+  /** Real path of the lab's directory. */
+  readonly lab: string;
+  /** First three numbers of the lab's addresses. */
+  readonly net: string;
+  readonly syncStandbys: number;
+  /** Owner of the servers; null: whoever runs gameday. */
+  readonly user: string | null;
+  readonly postgresBin: string;
+}
+
+export interface LabAddresses {
+  readonly entry: string;
+  readonly router: string;
+  readonly toxiproxy: string;
+  readonly s3: string;
+  readonly temporal: string;
+  readonly node: (name: string) => string;
+}
+
+/** Throws `setting_invalid` unless `net` is the beginning of a loopback network, e.g. 127.0.9. */
+export function checkNet(net: string): string {
+  const match = /^127\.([0-9]{1,3})\.([0-9]{1,3})$/.exec(net);
+  if (match === null || Number(match[1]) > 255 || Number(match[2]) > 255) {
+    throw new GamedayError('setting_invalid', `network "${net}" is not the beginning of a loopback network`, 'write three numbers of which the first is 127, e.g. 127.0.9.');
+  }
+  return net;
+}
+
+export function labAddresses(net: string): LabAddresses {
+  return {
+    entry: `${net}.10`,
+    router: `${net}.20`,
+    toxiproxy: `${net}.30`,
+    s3: `${net}.40`,
+    temporal: `${net}.50`,
+    node: (name) => `${net}.${11 + NODE_NAMES.findIndex((each) => each === name)}`,
+  };
+}
+
+export const ROUTER_PORT = PG_PORT;
+export const TOXIPROXY_PORT = 8474;
+export const TEMPORAL_PORT = 7233;
+export const TEMPORAL_UI_PORT = 8233;
+
+/** The static links: client→router, standby→primary for every ordered pair, node→S3. */
+export function labLinks(net: string): readonly TargetLink[] {
+  const at = labAddresses(net);
+  const link = (from: string, to: string, listenHost: string, listenPort: number, upstreamHost: string, upstreamPort: number): TargetLink => ({ name: `${from}-${to}`, from, to, listenHost, listenPort, upstreamHost, upstreamPort });
+  const pairs = NODE_NAMES.flatMap((from) => NODE_NAMES.flatMap((to, index) => (from === to ? [] : [link(from, to, at.node(from), 6001 + index, at.node(to), PG_PORT)])));
+  return [link('client', 'router', at.entry, PG_PORT, at.router, ROUTER_PORT), ...pairs, ...NODE_NAMES.map((from) => link(from, 's3', at.node(from), S3_PORT, at.s3, S3_PORT))];
+}
+
+/** Every address on which something of the lab listens. */
+export function allAddresses(net: string): readonly Address[] {
+  const at = labAddresses(net);
+  return [
+    { host: at.temporal, port: TEMPORAL_PORT, use: 'Temporal' },
+    { host: at.temporal, port: TEMPORAL_UI_PORT, use: 'Temporal’s UI' },
+    { host: at.s3, port: S3_PORT, use: 'S3' },
+    { host: at.toxiproxy, port: TOXIPROXY_PORT, use: 'Toxiproxy' },
+    { host: at.router, port: ROUTER_PORT, use: 'router' },
+    ...NODE_NAMES.map((name) => ({ host: at.node(name), port: PG_PORT, use: `node ${name}` })),
+    ...labLinks(net).map((link) => ({ host: link.listenHost, port: link.listenPort, use: `link ${link.name}` })),
+  ];
+}
+
+export const secretFile = (lab: string, name: string): string => join(lab, 'secrets', name);
+export const nodeDir = (lab: string, name: string): string => join(lab, 'nodes', name);
+
+function labNode(plan: LabPlan, name: string): TargetNode {
+  return {
+    name,
+    host: labAddresses(plan.net).node(name),
+    port: PG_PORT,
+    dataDir: join(nodeDir(plan.lab, name), 'data'),
+    binDir: plan.postgresBin,
+    osUser: plan.user,
+    runsOn: { kind: 'local' },
+    logFile: join(nodeDir(plan.lab, name), 'postgresql.log'),
+  };
+}
+
+/** The target `lab`. Its system identifier is PostgreSQL's, known only after the cluster was made; `0` until then. */
+export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
+  const { lab, net, home } = plan;
+  const at = labAddresses(net);
+  const role = (user: string): { readonly user: string; readonly password: string } => ({ user, password: `file:${secretFile(lab, user)}` });
+  return {
+    name: 'lab',
+    kind: 'lab',
+    systemIdentifier,
+    site: LAB_SITE,
+    controller: { kind: 'standalone', stateDir: join(lab, 'controller'), syncStandbys: plan.syncStandbys },
+    nodes: NODE_NAMES.map((name) => labNode(plan, name)),
+    links: {
+      api: `http://${at.toxiproxy}:${TOXIPROXY_PORT}`,
+      restart: [process.execPath, join(packageRoot(), 'dist', 'infra', 'supervisor', 'restart-child.js'), '--home', home, 'toxiproxy'],
+      list: labLinks(net),
+    },
+    router: { kind: 'haproxy', socket: join(lab, 'haproxy', 'run.sock'), backend: 'postgres', stateFile: join(lab, 'haproxy', 'state') },
+    entry: { host: at.entry, port: PG_PORT, database: 'gameday' },
+    archive: {
+      kind: 'native',
+      endpoint: `http://${at.s3}:${S3_PORT}`,
+      region: 'us-east-1',
+      bucket: BUCKET,
+      prefix: 'archive/lab',
+      accessKey: `file:${secretFile(lab, 's3-access-key')}`,
+      secretKey: `file:${secretFile(lab, 's3-secret-key')}`,
+      spoolDir: join(lab, 'spool'),
+    },
+    roles: { operate: role('gameday_operate'), observe: role('gameday_observe'), probe: role('gameday_probe'), replicate: role('gameday_replicate') },
+    sandbox: { dir: join(lab, 'sandbox'), osUser: plan.user, binDir: plan.postgresBin },
+    policy: {
+      allowFaults: LAB_FAULTS,
+      acceptDataLoss: true,
+      maxFaultMs: 3_600_000,
+      maxDrillMs: 4 * 3_600_000,
+      maxArchiveAgeMs: 5 * 60_000,
+      minFreeDiskBytes: 512 * 1024 ** 2,
+    },
+    runDir: homePaths(home).run,
+    labels: { service: 'gameday lab' },
+  };
+}

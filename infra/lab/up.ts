@@ -1,0 +1,222 @@
+/**
+ * Brings the lab up: from nothing, after `down`, after a power cut, or when it runs already, by the same steps, each of which looks first.
+ * Never starts a node read-write by itself: the controller decides that by the epoch; nodes that a fault holds down are left alone.
+ */
+import { existsSync, mkdirSync, realpathSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { until } from '../../core/clock';
+import { GamedayError, messageOf } from '../../core/errors';
+import { homePaths } from '../../core/home';
+import { run, signal } from '../../core/process';
+import { callRpc } from '../../core/rpc';
+import type { LeaseView } from '../../model/fault';
+import type { Target } from '../../model/target';
+import { ensureBucket } from '../../objects/s3-store';
+import { createCluster, currentPrimary, startCluster } from '../../targets/controllers/standalone-cluster';
+import { requireNode, writeConfig } from '../../targets/controllers/standalone-config';
+import { openTarget } from '../../targets/open-target';
+import type { LiveTarget } from '../../targets/ports';
+import { ensureSupervisor, type SupervisorClient } from '../supervisor/client';
+import type { ChildSpec } from '../supervisor/contract';
+import { locateTools, type Tools } from '../tools';
+import { readLabFile, writeAllowFile, writeLabFile, writeTarget, type LabFile } from './lab-file';
+import { holdLock } from './lock';
+import { checkFreeSpace, checkPostgresReachable, makeServerDir, prepareLabDir, serverUser } from './places';
+import { checkPorts } from './ports';
+import { labProcesses } from './residue';
+import { ensureSecrets } from './secrets';
+import { ownProcesses, prepareServers, temporalAddress, temporalUi } from './servers';
+import { allAddresses, checkNet, DEFAULT_NET, labTarget, nodeDir, type LabPlan } from './topology';
+
+/** Waiting for another `lab up` or `down` of the same home. */
+const LOCK_WAIT_MS = 120_000;
+const BACKUP_TIMEOUT_MS = 300_000;
+const S3_TIMEOUT_MS = 5_000;
+const TEMPORAL_TIMEOUT_MS = 45_000;
+
+export interface LabUpOptions {
+  readonly home: string;
+  /** First three numbers of the lab's addresses; default: as before, else 127.0.1. */
+  readonly net?: string;
+  /** Standbys that must confirm a commit (0: asynchronous); default: as before, else 1. */
+  readonly syncStandbys?: number;
+  readonly onProgress?: (text: string) => void;
+}
+
+/**
+ * Brings the lab up and returns its target. Idempotent. Throws `port_in_use`, `disk_full`, `tool_missing`, `setting_invalid`, `epoch_unreadable`,
+ * `lab_failed` and whatever a server's adapter says; what runs then stays, and the next call goes on from there.
+ */
+export async function labUp(options: LabUpOptions): Promise<Target> {
+  const home = resolve(options.home);
+  const say = options.onProgress ?? ((): void => undefined);
+  try {
+    const user = serverUser();
+    const lab = prepareLabDir(home, user);
+    const real = realpathSync(home);
+    const lock = await holdLock(join(homePaths(real).run, 'lab.lock'), LOCK_WAIT_MS, 'another `gameday lab up` or `down`');
+    try {
+      return await bringUp(await makePlan(real, lab, user, options), say);
+    } finally {
+      await lock.release();
+    }
+  } catch (error) {
+    throw asDiskFull(error, home);
+  }
+}
+
+/** A full disk is said as such, wherever it was noticed. */
+function asDiskFull(error: unknown, home: string): unknown {
+  const text = messageOf(error);
+  if ((error as NodeJS.ErrnoException).code !== 'ENOSPC' && !/ENOSPC|No space left on device/i.test(text)) return error;
+  return new GamedayError('disk_full', `the file system of ${home} is full: ${text.slice(0, 300)}`, null, { cause: error });
+}
+
+async function makePlan(home: string, lab: string, user: string | null, options: LabUpOptions): Promise<LabPlan & { readonly tools: Tools; readonly before: LabFile | null }> {
+  const tools = locateTools();
+  const before = readLabFile(home);
+  const postgresBin = before !== null && existsSync(join(before.postgresBin, 'postgres')) ? before.postgresBin : tools.postgresBin;
+  await checkPostgresReachable(postgresBin, user);
+  const net = checkNet(options.net ?? before?.net ?? DEFAULT_NET);
+  const syncStandbys = options.syncStandbys ?? before?.syncStandbys ?? 1;
+  if (!Number.isInteger(syncStandbys) || syncStandbys < 0 || syncStandbys > 2) {
+    throw new GamedayError('setting_invalid', `${syncStandbys} synchronous standbys are not possible in a lab of three nodes`, 'use 0, 1 or 2.');
+  }
+  if (before !== null && before.net !== net && labProcesses(homePaths(home).run, lab).length > 0) {
+    throw new GamedayError('setting_invalid', `the lab runs on network ${before.net}, not ${net}`, '`gameday lab down` first; then it can come up on another network with its data.');
+  }
+  return { home, lab, net, syncStandbys, user, postgresBin, tools, before };
+}
+
+async function bringUp(plan: LabPlan & { readonly tools: Tools; readonly before: LabFile | null }, say: (text: string) => void): Promise<Target> {
+  const { home, lab, before } = plan;
+  const paths = homePaths(home);
+  checkFreeSpace(lab);
+  const own = new Set(labProcesses(paths.run, lab).map((id) => id.pid));
+  checkPorts(allAddresses(plan.net), (pid) => own.has(pid));
+  ensureSecrets(lab);
+  prepareDirectories(plan);
+  const remembered: LabFile = {
+    formatVersion: 1,
+    net: plan.net,
+    temporalAddress: temporalAddress(plan.net),
+    temporalNamespace: 'default',
+    temporalUi: temporalUi(plan.net),
+    syncStandbys: plan.syncStandbys,
+    postgresBin: plan.postgresBin,
+    systemIdentifier: before?.systemIdentifier ?? null,
+  };
+  // A change of settings is remembered only after the nodes have it: one that is killed here is made again.
+  if (before === null) writeLabFile(home, remembered);
+  const supervisor = await ensureSupervisor(home);
+  await startServers(supervisor, await prepareServers(plan, plan.tools), say);
+
+  const first = labTarget(plan, remembered.systemIdentifier ?? '0');
+  await prepareBucket(first);
+  const namespace = awaitNamespace(plan);
+  // Looked at below; until then its failure must not end the process.
+  namespace.catch(() => undefined);
+  if (before !== null && (before.net !== plan.net || before.syncStandbys !== plan.syncStandbys)) await reconfigure(openTarget(first), say);
+  const target = await startNodes(plan, first, remembered, say);
+  writeLabFile(home, { ...remembered, systemIdentifier: target.systemIdentifier });
+  writeTarget(home, target);
+  writeAllowFile(home, target);
+
+  const processes = ownProcesses(plan, target);
+  await supervisor.start(processes.archiver);
+  await ensureBackup(openTarget(target), say);
+  await supervisor.start(processes.guardian);
+  await namespace;
+  await supervisor.start(processes.worker);
+  say(`lab is up on ${plan.net}.x`);
+  return target;
+}
+
+function prepareDirectories(plan: LabPlan): void {
+  const { lab, user } = plan;
+  for (const dir of ['nodes', 'sandbox']) makeServerDir(join(lab, dir), user);
+  for (const node of labTarget(plan, '0').nodes) makeServerDir(nodeDir(lab, node.name), user);
+  mkdirSync(join(lab, 'controller'), { recursive: true, mode: 0o755 });
+  mkdirSync(join(lab, 'spool'), { recursive: true, mode: 0o755 });
+}
+
+async function startServers(supervisor: SupervisorClient, specs: readonly ChildSpec[], say: (text: string) => void): Promise<void> {
+  const running = new Set((await supervisor.status()).children.filter((child) => child.running).map((child) => child.name));
+  const missing = specs.filter((spec) => !running.has(spec.name)).map((spec) => spec.name);
+  if (missing.length > 0) say(`starting ${missing.join(', ')}`);
+  const started = await Promise.allSettled(specs.map((spec) => supervisor.start(spec)));
+  const failed = started.find((each) => each.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}
+
+async function prepareBucket(target: Target): Promise<void> {
+  const { archive } = target;
+  if (archive === null) return;
+  const { endpoint, region, bucket, accessKey, secretKey } = archive;
+  await ensureBucket({ endpoint, region, bucket, accessKey, secretKey, timeoutMs: S3_TIMEOUT_MS, versioning: true });
+}
+
+/** The dev server makes its namespace after it has begun to listen. */
+async function awaitNamespace(plan: LabPlan & { readonly tools: Tools }): Promise<void> {
+  const argv = [plan.tools.temporal, 'operator', 'namespace', 'describe', '--namespace', 'default', '--address', temporalAddress(plan.net), '--command-timeout', '5s'];
+  const env = { PATH: process.env['PATH'] ?? '', HOME: join(plan.lab, 'temporal') };
+  await until(async () => ((await run(argv, { timeoutMs: 10_000, env })).code === 0 ? true : null), {
+    timeoutMs: TEMPORAL_TIMEOUT_MS,
+    everyMs: 200,
+    onTimeout: (last) => new GamedayError('temporal_unreachable', `${temporalAddress(plan.net)}: namespace default is not there after ${TEMPORAL_TIMEOUT_MS} ms${last === null ? '' : `: ${messageOf(last)}`}`),
+  });
+}
+
+/** Carries a new network or a new number of synchronous standbys into nodes that exist; those that run reload. */
+async function reconfigure(live: LiveTarget, say: (text: string) => void): Promise<void> {
+  say('writing new settings into the nodes');
+  for (const node of live.target.nodes) {
+    const host = live.host(node.name);
+    if (!(await host.exists(join(node.dataDir, 'PG_VERSION')))) continue;
+    await writeConfig(host, live.target, node, node.dataDir);
+    const postmaster = await host.postmaster();
+    if (postmaster !== null) signal(postmaster, 'SIGHUP');
+  }
+}
+
+/** Faults that stand now, as the guardian says; none when it does not run, for then nobody holds them up and the nodes must come back. */
+async function standingFaults(home: string): Promise<readonly LeaseView[]> {
+  try {
+    const leases = await callRpc<readonly LeaseView[]>(join(homePaths(home).run, 'guardian.sock'), 'list', {}, { timeoutMs: 3_000, unreachable: 'guardian_unreachable' });
+    return leases.filter((lease) => lease.state !== 'gone');
+  } catch (error) {
+    if (error instanceof GamedayError && error.code === 'guardian_unreachable') return [];
+    throw error;
+  }
+}
+
+async function startNodes(plan: LabPlan, first: Target, file: LabFile, say: (text: string) => void): Promise<Target> {
+  if (file.systemIdentifier === null) {
+    say('creating a primary and two standbys');
+    const { systemIdentifier } = await createCluster(openTarget(first));
+    const target = labTarget(plan, systemIdentifier);
+    // From here on the cluster exists: remembered before anything else is done with it.
+    writeLabFile(plan.home, { ...file, systemIdentifier });
+    await startCluster(openTarget(target));
+    return target;
+  }
+  const faults = await standingFaults(plan.home);
+  if (faults.length > 0) {
+    say(`nodes left alone: ${faults.map((lease) => `${lease.handle.fault} of ${lease.handle.drill}`).join(', ')} stands`);
+    return first;
+  }
+  const live = openTarget(first);
+  const down = (await Promise.all(first.nodes.map(async (node) => ((await live.host(node.name).postmaster()) === null ? node.name : null)))).filter((name) => name !== null);
+  if (down.length > 0) say(`starting ${down.join(', ')}`);
+  for (const { node, role, salvage } of await startCluster(live)) {
+    if (role === 'fenced') say(`${node} is fenced: it may not write, and waits to be rejoined${salvage === null ? '' : `; what it alone had was saved in ${salvage.directory}`}`);
+  }
+  return first;
+}
+
+async function ensureBackup(live: LiveTarget, say: (text: string) => void): Promise<void> {
+  const { archive, target } = live;
+  if (archive === null || (await archive.backups()).length > 0) return;
+  say('taking a base backup');
+  await archive.takeBackup(requireNode(target, currentPrimary(target)), AbortSignal.timeout(BACKUP_TIMEOUT_MS));
+}
