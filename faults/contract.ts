@@ -12,8 +12,14 @@ import type { LiveTarget } from '../targets/ports';
 export interface FaultContext {
   readonly live: LiveTarget;
   readonly drill: string;
-  /** Drill id and step: what every toxic, rule, row and file made is labelled with, so that reconciliation finds it. */
+  /** `gd-<drill>-<step>`, by `faultLabel`: what every toxic, rule, row and file made is labelled with, so that reconciliation finds it. */
   readonly label: string;
+  /** Set by the guardian: writes a fact of its own event chain, e.g. that undoing had to restart Toxiproxy. */
+  readonly note?: (kind: string, text: string, facts: JsonObject) => void;
+}
+
+export function faultLabel(drill: string, step: string): string {
+  return `gd-${drill}-${step}`;
 }
 
 /** `S`: settings as people write them. `R`: settings resolved against the live target. Both plain data. */

@@ -1,0 +1,87 @@
+/**
+ * Slows links: every answer comes back `latency` (± `jitter`) later than it would.
+ *
+ *     standby ──── request ───▶ toxiproxy ───▶ primary
+ *     standby ◀── + latency ─── toxiproxy ◀─── answer, WAL
+ *
+ * The delay lies on the way back alone, so that a round trip costs exactly `latency` more. It must never be left on: undo climbs up to restarting Toxiproxy.
+ */
+import { z } from 'zod';
+import { formatMs } from '../core/units';
+import type { FaultProof } from '../model/fault';
+import type { TargetLink } from '../model/target';
+import type { Fault } from './contract';
+import { checkLinks, durationMs, durationSchema, endSchema } from './link-settings';
+import { askPast, askThrough, quickest } from './link-traffic';
+import { manualToxicRemoval, proveLinksClear, removeToxics, unblockLinks, type PlacedToxic } from './link-undo';
+import { requireLinks, resolveLinks } from './resolve-links';
+
+const TRIES = 5;
+/** Below this a machine's own noise is larger than the fault. */
+const NOISE_MS = 2;
+
+const schema = z
+  .strictObject({ from: endSchema, to: endSchema, latency: durationSchema, jitter: durationSchema.optional() })
+  .refine((s) => durationMs(s.latency) >= 5 && durationMs(s.latency) <= 60_000, { message: 'latency lies between 5ms and 60s', path: ['latency'] })
+  .refine((s) => durationMs(s.jitter ?? '0') <= durationMs(s.latency) / 2, { message: 'jitter is at most half the latency', path: ['jitter'] });
+type Settings = z.infer<typeof schema>;
+type Resolved = { readonly links: readonly TargetLinkJson[]; readonly toxic: string; readonly latencyMs: number; readonly jitterMs: number };
+type TargetLinkJson = { [K in keyof TargetLink]: TargetLink[K] };
+
+function place(resolved: Resolved): PlacedToxic[] {
+  const attributes = { latency: resolved.latencyMs, jitter: resolved.jitterMs };
+  return resolved.links.map((link) => ({ link, toxic: { name: resolved.toxic, type: 'latency', stream: 'downstream', toxicity: 1, attributes } }));
+}
+
+/** How much longer a round trip takes through the proxy than past it; null with the reason when there was no answer. */
+async function measureExtra(link: TargetLink, timeoutMs: number, tries: number): Promise<{ readonly extraMs: number | null; readonly throughMs: number | null; readonly text: string }> {
+  const past = await quickest(() => askPast(link, timeoutMs), tries);
+  const through = await quickest(() => askThrough(link, timeoutMs), tries);
+  if (!past.answered) return { extraMs: null, throughMs: null, text: `the far end of ${link.name} does not answer: ${past.reason}` };
+  if (!through.answered) return { extraMs: null, throughMs: null, text: `no answer through ${link.name}: ${through.reason}` };
+  return { extraMs: through.ms - past.ms, throughMs: through.ms, text: `round trip through ${link.name} took ${formatMs(through.ms)} (${formatMs(past.ms)} past it)` };
+}
+
+async function confirm(resolved: Resolved): Promise<FaultProof> {
+  const least = (resolved.latencyMs - resolved.jitterMs) * 0.8;
+  const said: string[] = [];
+  const facts: Record<string, number> = {};
+  let holds = true;
+  for (const link of resolved.links) {
+    const { extraMs, text } = await measureExtra(link, resolved.latencyMs + resolved.jitterMs + 2_000, 2);
+    if (extraMs !== null) facts[`${link.name}_extra_ms`] = Math.round(extraMs * 10) / 10;
+    if (extraMs === null || extraMs < least) holds = false;
+    said.push(text);
+  }
+  return { holds, by: said.join('; '), facts };
+}
+
+export const linkLatency: Fault<Settings, Resolved> = {
+  name: 'link-latency',
+  summary: 'adds latency (and jitter) to every round trip over links',
+  schema,
+  mayLoseWrites: () => false,
+  async resolve(settings, context) {
+    const links = await resolveLinks(context.live, settings.from, settings.to);
+    return { links: links.map((link) => ({ ...link })), toxic: context.label, latencyMs: durationMs(settings.latency), jitterMs: durationMs(settings.jitter ?? '0') };
+  },
+  preview: (r) => `slow ${r.links.map((link) => link.name).join(', ')} by ${formatMs(r.latencyMs)}${r.jitterMs === 0 ? '' : ` ± ${formatMs(r.jitterMs)}`} a round trip`,
+  manualUndo: (resolved, target) => manualToxicRemoval(place(resolved), target),
+  ready: (settings, context) => checkLinks(settings.from, settings.to, context),
+  async inject(resolved, context) {
+    const links = requireLinks(context.live);
+    for (const { link, toxic } of place(resolved)) await links.addToxic(link, toxic);
+    return { links: resolved.links.map((link) => link.name), latencyMs: resolved.latencyMs, jitterMs: resolved.jitterMs };
+  },
+  confirm,
+  async undo(resolved, context) {
+    await removeToxics(place(resolved), context);
+    await unblockLinks(place(resolved), context);
+  },
+  confirmGone: (resolved, context) =>
+    proveLinksClear(place(resolved), context, async (link) => {
+      const limit = Math.max(NOISE_MS, (resolved.latencyMs - resolved.jitterMs) / 2);
+      const { extraMs, text } = await measureExtra(link, resolved.latencyMs + 2_000, TRIES);
+      return extraMs !== null && extraMs < limit ? null : `still slow: ${text}`;
+    }),
+};

@@ -1,0 +1,54 @@
+/**
+ * Bytes through a link: one question and its answer, in the protocol spoken there, timed. The proof that a link fault bites, and that it is gone.
+ * Opens connections of its own and closes them; needs no password, so no session of the database is used.
+ */
+import { connect } from 'node:net';
+import { monotonicNs } from '../core/clock';
+import type { TargetLink } from '../model/target';
+
+export type RoundTrip = { readonly answered: true; readonly ms: number } | { readonly answered: false; readonly reason: string };
+
+/** PostgreSQL's SSLRequest: length 8, code 80877103 (protocol documentation, "Message Formats"); answered with one byte, `S` or `N`. */
+const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
+const HTTP_REQUEST = Buffer.from('HEAD / HTTP/1.1\r\nHost: gameday\r\nConnection: close\r\n\r\n');
+
+/** One round trip, from opening the connection to the first byte of the answer. Never rejects; at most `timeoutMs`. */
+function ask(host: string, port: number, question: Buffer, timeoutMs: number): Promise<RoundTrip> {
+  return new Promise((resolve) => {
+    const start = monotonicNs();
+    const socket = connect({ host, port });
+    const end = (result: RoundTrip): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(result);
+    };
+    const timer = setTimeout(() => end({ answered: false, reason: `no answer within ${timeoutMs} ms` }), timeoutMs);
+    socket.once('connect', () => socket.write(question));
+    socket.once('data', () => end({ answered: true, ms: Number(monotonicNs() - start) / 1e6 }));
+    socket.once('error', (error) => end({ answered: false, reason: error.message }));
+    socket.once('close', () => end({ answered: false, reason: 'closed without an answer' }));
+  });
+}
+
+const question = (link: TargetLink): Buffer => (link.to === 's3' ? HTTP_REQUEST : SSL_REQUEST);
+
+/** A round trip through the link's proxy. */
+export function askThrough(link: TargetLink, timeoutMs: number): Promise<RoundTrip> {
+  return ask(link.listenHost, link.listenPort, question(link), timeoutMs);
+}
+
+/** The same past the proxy: what the link's far end answers by itself. */
+export function askPast(link: TargetLink, timeoutMs: number): Promise<RoundTrip> {
+  return ask(link.upstreamHost, link.upstreamPort, question(link), timeoutMs);
+}
+
+/** The quickest of a few round trips, which load on this machine disturbs least; the last failure when none was answered. */
+export async function quickest(trip: () => Promise<RoundTrip>, tries: number): Promise<RoundTrip> {
+  let best: RoundTrip | null = null;
+  for (let n = 0; n < tries; n += 1) {
+    const one = await trip();
+    if (!one.answered) return best ?? one;
+    if (best === null || !best.answered || one.ms < best.ms) best = one;
+  }
+  return best ?? { answered: false, reason: 'never tried' };
+}

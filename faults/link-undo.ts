@@ -1,0 +1,125 @@
+/**
+ * Takes toxics off links and climbs when it hangs: remove and read back, then disable and enable, then restart Toxiproxy, in that order.
+ * Removing, reading back and disabling can all block on one lock inside Toxiproxy, so the first two rungs together get 2 s. Never uses `/reset`.
+ */
+import { monotonicNs } from '../core/clock';
+import { GamedayError, messageOf } from '../core/errors';
+import type { FaultProof } from '../model/fault';
+import type { Target, TargetLink } from '../model/target';
+import type { Links, Toxic } from '../targets/ports';
+import type { FaultContext } from './contract';
+import { askPast, askThrough } from './link-traffic';
+import { requireLinks } from './resolve-links';
+
+/** Design, "Known trap": after 2 s in all the Toxiproxy process is restarted. */
+const RUNGS_MS = 2_000;
+const TRIP_TIMEOUT_MS = 1_500;
+
+export type PlacedToxic = { readonly link: TargetLink; readonly toxic: Toxic };
+
+async function within(ms: number, what: string, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new GamedayError('link_unreachable', `${what}: not done within ${Math.round(ms)} ms`)), Math.max(1, ms));
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function removeAndReadBack(links: Links, placed: readonly PlacedToxic[]): Promise<void> {
+  for (const { link, toxic } of placed) {
+    if ((await links.state(link)).exists) await links.removeToxic(link, toxic.name);
+    else await links.ensure(link);
+    const state = await links.state(link);
+    if (!state.enabled) await links.setEnabled(link, true);
+    if (state.toxics.some((each) => each.name === toxic.name)) throw new GamedayError('link_unreachable', `toxic ${toxic.name} is still on ${link.name} after its removal`);
+  }
+}
+
+async function disableAndEnable(links: Links, placed: readonly PlacedToxic[]): Promise<void> {
+  for (const { link } of placed) {
+    await links.setEnabled(link, false);
+    await links.setEnabled(link, true);
+  }
+  await removeAndReadBack(links, placed);
+}
+
+/** Removes these toxics by whichever rung works. Idempotent. Throws the errors of every rung when the last one failed too. */
+export async function removeToxics(placed: readonly PlacedToxic[], context: FaultContext): Promise<void> {
+  const links = requireLinks(context.live);
+  const start = monotonicNs();
+  const left = (): number => RUNGS_MS - Number(monotonicNs() - start) / 1e6;
+  const errors: string[] = [];
+  try {
+    await within(RUNGS_MS / 2, 'removing toxics', removeAndReadBack(links, placed));
+    return;
+  } catch (error) {
+    errors.push(messageOf(error));
+  }
+  try {
+    await within(left(), 'disabling and enabling', disableAndEnable(links, placed));
+    context.note?.('link-restarted', `removing a toxic failed (${errors.join('; ')}); the link was disabled and enabled`, { errors });
+    return;
+  } catch (error) {
+    errors.push(messageOf(error));
+  }
+  await restart(links, placed, context, errors);
+}
+
+async function restart(links: Links, placed: readonly PlacedToxic[], context: FaultContext, errors: string[]): Promise<void> {
+  try {
+    await links.restartProxy();
+    await removeAndReadBack(links, placed);
+  } catch (error) {
+    throw new GamedayError('undo_failed', `3 rungs failed: ${[...errors, messageOf(error)].join('; ')}`, null, { cause: error });
+  }
+  context.note?.('proxy-restarted', `Toxiproxy was restarted (${errors.join('; ')}); every connection through it was cut, which taints what was measured`, { errors });
+}
+
+/** A link whose far end answers must answer through the proxy too; where it does not, disabling and then restarting is tried. */
+export async function unblockLinks(placed: readonly PlacedToxic[], context: FaultContext): Promise<void> {
+  const links = requireLinks(context.live);
+  const blocked = (): Promise<boolean> => anyBlocked(placed.map(({ link }) => link));
+  if (!(await blocked())) return;
+  await within(RUNGS_MS, 'disabling and enabling', disableAndEnable(links, placed)).catch(() => undefined);
+  if (!(await blocked())) return;
+  await restart(links, placed, context, ['no bytes pass though every toxic is removed']);
+}
+
+async function anyBlocked(links: readonly TargetLink[]): Promise<boolean> {
+  for (const link of links) {
+    if (!(await askPast(link, TRIP_TIMEOUT_MS)).answered) continue;
+    if (!(await askThrough(link, TRIP_TIMEOUT_MS)).answered) return true;
+  }
+  return false;
+}
+
+/** The toxics are off, the links are enabled, and bytes pass wherever the far end answers. `limitMs`: what a round trip may cost more than past the proxy. */
+export async function proveLinksClear(placed: readonly PlacedToxic[], context: FaultContext, slower: (link: TargetLink) => Promise<string | null>): Promise<FaultProof> {
+  const links = requireLinks(context.live);
+  const said: string[] = [];
+  for (const { link, toxic } of placed) {
+    const state = await links.state(link);
+    if (!state.exists || !state.enabled) return { holds: false, by: `link ${link.name} ${state.exists ? 'is disabled' : 'does not exist'}`, facts: { link: link.name } };
+    if (state.toxics.some((each) => each.name === toxic.name)) return { holds: false, by: `toxic ${toxic.name} is still on ${link.name}`, facts: { link: link.name } };
+    if (!(await askPast(link, TRIP_TIMEOUT_MS)).answered) {
+      said.push(`${link.name}: the toxic is off; its far end is down, so no bytes could be sent`);
+      continue;
+    }
+    const through = await askThrough(link, TRIP_TIMEOUT_MS);
+    if (!through.answered) return { holds: false, by: `link ${link.name}: ${through.reason}, though its far end answers`, facts: { link: link.name } };
+    const why = await slower(link);
+    if (why !== null) return { holds: false, by: why, facts: { link: link.name } };
+    said.push(`${link.name}: round trip ${through.ms.toFixed(1)} ms`);
+  }
+  return { holds: true, by: said.join('; '), facts: { links: [...new Set(placed.map(({ link }) => link.name))] } };
+}
+
+/** What a person types when the guardian cannot. */
+export function manualToxicRemoval(placed: readonly PlacedToxic[], target: Target): readonly string[] {
+  const api = target.links?.api ?? '';
+  return placed.map(({ link, toxic }) => `curl -fsS -m 5 -X DELETE ${api}/proxies/${link.name}/toxics/${toxic.name}`);
+}

@@ -1,0 +1,163 @@
+/**
+ * Kills a node's PostgreSQL by SIGKILL: the whole tree at once, the postmaster alone, or one backend (after which PostgreSQL restarts by itself).
+ * A process is pid + start time + boot id, so that a server started since is never hit. Undo means present, not writable: the controller starts the node
+ * in the role its epoch allows.
+ */
+import { z } from 'zod';
+import { connect } from 'node:net';
+import { until } from '../core/clock';
+import { GamedayError } from '../core/errors';
+import type { JsonObject } from '../model/json';
+import type { FaultProof } from '../model/fault';
+import type { Target, TargetNode } from '../model/target';
+import type { LiveTarget } from '../targets/ports';
+import type { Fault, FaultContext } from './contract';
+import { resolveNode } from './resolve-node';
+
+const DIES_WITHIN_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 1_000;
+
+const schema = z.strictObject({
+  node: z.string().min(1).max(63).describe('primary, any-standby or a node’s name'),
+  scope: z.enum(['tree', 'postmaster', 'backend']).default('tree'),
+});
+type Settings = z.infer<typeof schema>;
+type Resolved = {
+  readonly node: string;
+  readonly scope: 'tree' | 'postmaster' | 'backend';
+  readonly postmaster: { readonly pid: number; readonly startTicks: string; readonly bootId: string };
+  /** Start of the checkpointer when resolved: a later one means that the server has restarted its processes. */
+  readonly checkpointerSince: string | null;
+};
+
+function describeNode(target: Target, name: string): TargetNode {
+  const node = target.nodes.find((each) => each.name === name);
+  if (node === undefined) throw new GamedayError('fault_refused', `target ${target.name} has no node "${name}"`);
+  return node;
+}
+
+async function isRunning(live: LiveTarget, resolved: Resolved): Promise<boolean> {
+  const now = await live.host(resolved.node).postmaster();
+  return now !== null && now.pid === resolved.postmaster.pid && now.startTicks === resolved.postmaster.startTicks && now.bootId === resolved.postmaster.bootId;
+}
+
+async function checkpointerSince(live: LiveTarget, node: string): Promise<string | null> {
+  const rows = await live.sql(node, 'observe', (sql) => sql.query(`SELECT backend_start::text AS since FROM pg_stat_activity WHERE backend_type = 'checkpointer'`));
+  return rows[0]?.['since'] ?? null;
+}
+
+async function kill(live: LiveTarget, node: string, pid: string): Promise<void> {
+  const result = await live.host(node).exec(['kill', '-KILL', pid], { asNode: true, timeoutMs: 5_000 });
+  if (result.code !== 0) throw new GamedayError('step_failed', `SIGKILL to process ${pid} of ${node} failed: ${result.stderr.trim()}`);
+}
+
+async function killBackend(live: LiveTarget, resolved: Resolved): Promise<JsonObject> {
+  if ((await checkpointerSince(live, resolved.node).catch(() => null)) !== resolved.checkpointerSince) return { killed: 0 };
+  // The probe's own sessions come first: their clients are the ones that are measured.
+  const rows = await live.sql(resolved.node, 'observe', (sql) =>
+    sql.query(
+      `SELECT pid::text AS pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY (usename = $1) DESC, backend_start LIMIT 1`,
+      [live.target.roles.probe.user],
+    ),
+  );
+  const pid = rows[0]?.['pid'] ?? null;
+  if (pid === null) throw new GamedayError('step_failed', `${resolved.node} has no client session to kill`, 'the prober’s writers must run; or choose scope: postmaster.');
+  await kill(live, resolved.node, pid);
+  return { killed: 1, backend: Number(pid) };
+}
+
+async function inject(resolved: Resolved, { live }: FaultContext): Promise<JsonObject> {
+  if (resolved.scope === 'backend') return killBackend(live, resolved);
+  if (!(await isRunning(live, resolved))) return { node: resolved.node, killed: 0 };
+  if (resolved.scope === 'tree') {
+    const killed = await live.host(resolved.node).killTree(resolved.postmaster);
+    return { node: resolved.node, killed: killed.length };
+  }
+  await kill(live, resolved.node, String(resolved.postmaster.pid));
+  await until(async () => ((await isRunning(live, resolved)) ? null : true), { timeoutMs: DIES_WITHIN_MS, everyMs: 20, onTimeout: () => new GamedayError('step_failed', `postmaster ${resolved.postmaster.pid} outlived SIGKILL`) });
+  return { node: resolved.node, killed: 1 };
+}
+
+/** `accepts`, or why not. */
+function tryConnect(host: string, port: number): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    const end = (text: string): void => {
+      socket.destroy();
+      resolve(text);
+    };
+    socket.once('connect', () => end('accepts'));
+    socket.once('error', (error: NodeJS.ErrnoException) => end(error.code ?? error.message));
+    socket.setTimeout(CONNECT_TIMEOUT_MS, () => end('no answer'));
+  });
+}
+
+async function confirm(resolved: Resolved, { live }: FaultContext): Promise<FaultProof> {
+  const node = describeNode(live.target, resolved.node);
+  if (resolved.scope === 'backend') {
+    const since = await until(
+      async () => {
+        const now = await checkpointerSince(live, resolved.node).catch(() => null);
+        return now === null || now === resolved.checkpointerSince ? null : now;
+      },
+      { timeoutMs: DIES_WITHIN_MS, onTimeout: () => new GamedayError('fault_unconfirmed', `${resolved.node} has not restarted its processes`) },
+    );
+    return { holds: true, by: `${resolved.node} restarted all its processes: its checkpointer runs since ${since}, before that since ${resolved.checkpointerSince ?? 'unknown'}`, facts: { since } };
+  }
+  const running = await isRunning(live, resolved);
+  const answer = await tryConnect(node.host, node.port);
+  return {
+    holds: !running && answer !== 'accepts',
+    by: `postmaster ${resolved.postmaster.pid} of ${resolved.node} ${running ? 'still runs' : 'is gone'}; ${node.host}:${node.port} says ${answer}`,
+    facts: { node: resolved.node, pid: resolved.postmaster.pid, running, connect: answer },
+  };
+}
+
+async function confirmGone(resolved: Resolved, { live }: FaultContext): Promise<FaultProof> {
+  const nodes = await live.controller.status();
+  const node = nodes.find((each) => each.node === resolved.node);
+  const writable = nodes.filter((each) => each.up && each.inRecovery === false).map((each) => each.node);
+  const up = node?.up === true;
+  return {
+    holds: up && writable.length === 1,
+    by: `${resolved.node} is ${!up ? `down: ${node?.error ?? 'unknown'}` : node.inRecovery === false ? 'up and primary' : 'up and in recovery'}; writable: ${writable.join(', ') || 'none'}`,
+    facts: { node: resolved.node, up, inRecovery: node?.inRecovery ?? null, writable },
+  };
+}
+
+export const processKill: Fault<Settings, Resolved> = {
+  name: 'process-kill',
+  summary: 'kills a node’s PostgreSQL: its whole process tree, its postmaster, or one backend',
+  schema,
+  // Under synchronous replication nothing acknowledged is lost, but that is what the drill shows, not what it may take for granted.
+  mayLoseWrites: (settings) => settings.scope !== 'backend',
+  async resolve(settings, { live }) {
+    const node = await resolveNode(live, settings.node);
+    const postmaster = await live.host(node).postmaster();
+    if (postmaster === null) throw new GamedayError('fault_refused', `node ${node} runs no postmaster, so there is nothing to kill`, 'bring the node up first; `gameday check` shows the topology.');
+    const since = settings.scope === 'backend' ? await checkpointerSince(live, node) : null;
+    return { node, scope: settings.scope, postmaster: { pid: postmaster.pid, startTicks: postmaster.startTicks, bootId: postmaster.bootId }, checkpointerSince: since };
+  },
+  preview: (r) => `SIGKILL ${r.scope === 'tree' ? 'the whole PostgreSQL process tree' : r.scope === 'postmaster' ? 'the postmaster' : 'one backend'} of ${r.node} (postmaster ${r.postmaster.pid})`,
+  manualUndo: (r, target) =>
+    r.scope === 'backend' ? ['true  # PostgreSQL restarts by itself'] : [`# starts ${r.node} in recovery, never writable: the epoch file in ${target.controller.stateDir} says who may write`, 'gameday lab up'],
+  async ready(settings, { live }) {
+    const node = await resolveNode(live, settings.node);
+    const postmaster = await live.host(node).postmaster();
+    return [{ name: `${node} can be killed`, ok: postmaster !== null, found: postmaster === null ? 'no postmaster' : `postmaster ${postmaster.pid}`, expected: 'a running postmaster', hint: postmaster === null ? 'start the node first.' : null }];
+  },
+  inject,
+  confirm,
+  async undo(resolved, { live }) {
+    if (await isUpAsItWas(live, resolved)) return;
+    await live.controller.startNode(resolved.node);
+  },
+  confirmGone,
+};
+
+/** Nothing to start: the very postmaster that was to be killed still runs, because inject never happened or only a backend was killed. */
+async function isUpAsItWas(live: LiveTarget, resolved: Resolved): Promise<boolean> {
+  if (!(await isRunning(live, resolved))) return false;
+  const nodes = await live.controller.status();
+  return nodes.some((each) => each.node === resolved.node && each.up);
+}
