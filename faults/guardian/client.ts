@@ -1,0 +1,77 @@
+/** The guardian from outside: its calls over a unix socket. Activities, the worker's start and the command line use this and nothing else. */
+import { callRpc } from '../../core/rpc';
+import type { ChainedEvent } from '../../model/event';
+import type { FaultHandle, FaultProof, LeaseKey, LeaseView } from '../../model/fault';
+import type { JsonObject } from '../../model/json';
+import type { Target } from '../../model/target';
+import type { StandingHalt } from './lease-store';
+
+export interface ArmRequest {
+  readonly key: LeaseKey;
+  readonly handle: FaultHandle;
+  readonly target: Target;
+  readonly ttlMs: number;
+  /** Hard maximum that nothing extends; the policy's and the allow file's count as well. */
+  readonly maxMs: number;
+}
+export interface Injected {
+  readonly facts: JsonObject;
+  readonly confirmed: FaultProof;
+  readonly lease: LeaseView;
+}
+export interface Renewal {
+  readonly renewed: readonly LeaseKey[];
+  /** Leases of this run that ended without its asking (expired, halted, reconciled). */
+  readonly gone: readonly LeaseKey[];
+}
+export interface GuardianStatus {
+  readonly pid: number;
+  readonly bootId: string;
+  readonly live: number;
+  readonly tombstones: number;
+  readonly standingHalt: StandingHalt | null;
+  /** Lease files that could not be read: nothing is injected until they are dealt with. */
+  readonly unreadable: readonly string[];
+}
+export type { StandingHalt };
+
+export interface GuardianClient {
+  /** Checks the allow file and the system's identity, then stores the lease. Idempotent for the same key. Throws `fault_refused`, `halt_standing`, `lease_gone`, `lease_conflict`. */
+  arm(request: ArmRequest): Promise<LeaseView>;
+  /** Injects once and confirms; a repeated call returns the first one's result. Throws `lease_gone`, `halt_standing`, or the fault's error, after which it is undone. */
+  inject(key: LeaseKey): Promise<Injected>;
+  /** Undoes and proves it gone, with a few retries; if the lease is still `undoing` the guardian goes on by itself. Idempotent; a key never armed gets a tombstone. */
+  undo(request: { readonly key: LeaseKey; readonly by: string }): Promise<LeaseView>;
+  renew(request: { readonly workflowId: string; readonly runId: string; readonly ttlMs: number }): Promise<Renewal>;
+  /** Every lease, tombstones too, newest armed first. */
+  list(): Promise<readonly LeaseView[]>;
+  describe(key: LeaseKey): Promise<LeaseView | null>;
+  /** Sets the standing halt, then undoes everything, newest first. */
+  haltAll(request: { readonly by: string; readonly reason: string }): Promise<{ readonly halt: StandingHalt; readonly leases: readonly LeaseView[] }>;
+  release(request: { readonly by: string; readonly reason: string }): Promise<void>;
+  standingHalt(): Promise<StandingHalt | null>;
+  events(request: { readonly drill: string }): Promise<readonly ChainedEvent[]>;
+  status(): Promise<GuardianStatus>;
+}
+
+/** Longer than the guardian's own deadlines for the same call, so that its answer, not the socket's, is what callers see. */
+const TIMEOUTS_MS = { quick: 10_000, arm: 30_000, inject: 90_000, undo: 210_000, halt: 600_000 };
+
+export function openGuardian(socket: string): GuardianClient {
+  const call = <T>(name: string, params: unknown, timeoutMs: number): Promise<T> => callRpc<T>(socket, name, params, { timeoutMs, unreachable: 'guardian_unreachable' });
+  return {
+    arm: (request) => call('arm', request, TIMEOUTS_MS.arm),
+    inject: (key) => call('inject', key, TIMEOUTS_MS.inject),
+    undo: (request) => call('undo', request, TIMEOUTS_MS.undo),
+    renew: (request) => call('renew', request, TIMEOUTS_MS.quick),
+    list: () => call('list', null, TIMEOUTS_MS.quick),
+    describe: (key) => call('describe', key, TIMEOUTS_MS.quick),
+    haltAll: (request) => call('haltAll', request, TIMEOUTS_MS.halt),
+    release: async (request) => {
+      await call('release', request, TIMEOUTS_MS.quick);
+    },
+    standingHalt: () => call('standingHalt', null, TIMEOUTS_MS.quick),
+    events: (request) => call('events', request, TIMEOUTS_MS.quick),
+    status: () => call('status', null, TIMEOUTS_MS.quick),
+  };
+}
