@@ -1,0 +1,18 @@
+/** What a schedule hands to its guard, and what the guard hands back. Types only. */
+import type { DrillResult } from '../model/message';
+import type { Plan } from '../model/plan';
+
+export interface ScheduleInput {
+  readonly plan: Plan;
+  readonly planSha256: string;
+  /** The schedule's name, without the prefix `gameday/`. */
+  readonly name: string;
+  /** Absolute path of GAMEDAY_HOME on the workers' machine. */
+  readonly home: string;
+  readonly startedBy: string;
+}
+
+/** `dueAt`: the slot of the schedule, RFC 3339 UTC. */
+export type ScheduleOutcome =
+  | { readonly kind: 'ran'; readonly dueAt: string; readonly result: DrillResult }
+  | { readonly kind: 'skipped'; readonly dueAt: string; readonly reason: string };
