@@ -52,9 +52,9 @@ export interface InjectResult {
   readonly facts: JsonObject;
   readonly confirmed: FaultProof;
   readonly lease: LeaseView;
-  /** Prober's monotonic clock, decimal strings: just before and just after. */
-  readonly aboutToNs: string;
-  readonly doneNs: string;
+  /** Prober's clock, nanoseconds since its start as decimal strings, just before and just after; null when it could not be asked. */
+  readonly aboutToNs: string | null;
+  readonly doneNs: string | null;
 }
 
 export interface RestoreInput {
@@ -66,10 +66,11 @@ export interface RestoreInput {
   readonly damage: InjectResult | null;
 }
 
-export interface VerifyResult {
+export interface ReconcileResult {
   readonly checks: readonly CheckResult[];
   /** File with the RPO measurement, written beside the ledger. */
-  readonly rpoFile: string | null;
+  readonly rpoFile: string;
+  readonly statement: string;
 }
 
 export interface RedundancyResult {
@@ -84,13 +85,15 @@ export interface JudgeInput {
   readonly drill: DrillRef;
   readonly probe: ProbeRef | null;
   readonly rpoFile: string | null;
-  readonly faults: readonly { readonly step: string; readonly fault: string; readonly confirmed: boolean; readonly endedEarly: boolean }[];
+  /** In the order of injection. */
+  readonly leases: readonly LeaseView[];
   readonly restores: readonly RestoreRecord[];
   readonly verification: readonly CheckResult[];
-  readonly redundancyRegained: boolean | null;
+  readonly redundancy: RedundancyResult | null;
+  readonly redundancySkipped: string | null;
   /** Reasons known to the workflow why nothing may pass: baseline not steady, step not executed, … */
-  readonly blocked: readonly string[];
-  readonly failed: readonly string[];
+  readonly doubts: readonly string[];
+  readonly failures: readonly string[];
 }
 
 export interface JudgeResult {
@@ -109,6 +112,8 @@ export interface SealInput {
   readonly trigger: DrillRecord['trigger'];
   readonly startedAt: string;
   readonly judge: JudgeResult;
+  readonly doubts: readonly string[];
+  readonly failures: readonly string[];
   readonly probe: ProbeRef | null;
   readonly rpoFile: string | null;
   readonly leases: readonly LeaseView[];
@@ -155,7 +160,9 @@ export interface SiteActivities {
   failover(input: { readonly plan: Plan; readonly drill: DrillRef; readonly step: FailoverStep; readonly probe: ProbeRef }): Promise<FailoverResult>;
   restore(input: RestoreInput): Promise<RestoreRecord>;
   check(input: { readonly plan: Plan; readonly check: CheckSpec; readonly sandbox: string | null }): Promise<CheckResult>;
-  verify(input: { readonly plan: Plan; readonly drill: DrillRef; readonly probe: ProbeRef; readonly startTopology: Topology | null }): Promise<VerifyResult>;
+  verify(input: { readonly plan: Plan; readonly probe: ProbeRef }): Promise<readonly CheckResult[]>;
+  /** Joins the ledger with the surviving rows. Only after `stopProbe`. `redundant`: false when standbys are known to be missing. */
+  reconcileLedger(input: { readonly plan: Plan; readonly probe: ProbeRef; readonly lostBytes: string | null; readonly redundant: boolean }): Promise<ReconcileResult>;
   restoreRedundancy(input: { readonly plan: Plan; readonly drill: DrillRef; readonly probe: ProbeRef | null; readonly before: Topology }): Promise<RedundancyResult>;
   recordSkip(input: {
     readonly schedule: string;

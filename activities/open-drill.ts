@@ -2,7 +2,6 @@
 import { activityInfo, Context } from '@temporalio/activity';
 import { join } from 'node:path';
 import { homePaths } from '../core/home';
-import { monotonicNs } from '../core/clock';
 import type { JsonObject } from '../model/json';
 import type { Target } from '../model/target';
 import type { ProberCalls, ReceiptName } from '../probe/contract';
@@ -31,15 +30,15 @@ export function drillsDir(hand: Hand): string {
 }
 
 /**
- * Asks the prober to stamp an instant. A prober that is gone costs the boundary, not the drill: the judge then merges two segments or
- * says inconclusive, so the failure is swallowed here and nowhere else.
+ * Asks the prober to stamp an instant; null when it is gone. That costs the boundary, not the drill: the judge then merges two segments
+ * or says inconclusive, so the failure is swallowed here and nowhere else.
  */
-export async function stamp(probe: ProbeRef | null, name: ReceiptName, phase: 'about-to' | 'done', subject: string, facts: JsonObject = {}): Promise<string> {
-  if (probe === null) return monotonicNs().toString();
+export async function stamp(probe: ProbeRef | null, name: ReceiptName, phase: 'about-to' | 'done', subject: string, facts: JsonObject = {}): Promise<string | null> {
+  if (probe === null) return null;
   try {
     return (await proberOf(probe).receipt({ name, phase, subject, facts })).atNs;
   } catch {
-    return monotonicNs().toString();
+    return null;
   }
 }
 

@@ -10,7 +10,7 @@ import { RENEW_EVERY_MS } from '../model/constants';
 import { openProber } from '../probe/client';
 import type { ProberConfig, WindowAnswer } from '../probe/contract';
 import { launchProber } from '../probe/launch';
-import type { ProbeRef, SiteActivities, WindowResult } from './contract';
+import type { AwaitWindowInput, ProbeRef, SiteActivities, WindowResult } from './contract';
 import { guardianOf, proberOf, stamp, withHeartbeat, type Hand } from './open-drill';
 
 /** The prober ends itself when nobody renewed for this long: two worker restarts' worth. */
@@ -48,27 +48,28 @@ export async function startProbe(hand: Hand, { plan, drill }: Parameters<SiteAct
   return probe;
 }
 
-export async function awaitWindow({ probe, windowMs, maxP99Ms, timeoutMs, mark, plan }: Parameters<SiteActivities['awaitWindow']>[0]): Promise<WindowResult> {
-  return withHeartbeat(async (signal) => {
-    const prober = proberOf(probe);
-    if (mark !== null) await stamp(probe, mark, 'about-to', mark);
-    let last: WindowAnswer | null = null;
-    try {
-      const answer = await until(
-        async () => {
-          last = await prober.window({ windowMs, successRatio: plan.steady.successRatio, maxP99Ms, after: null });
-          return last.good ? last : null;
-        },
-        { timeoutMs, everyMs: 100, signal, onTimeout: (error) => new GamedayError('step_failed', error === null ? 'no good window' : messageOf(error)) },
-      );
-      if (mark !== null) await stamp(probe, mark, 'done', mark, { p99Ms: answer.p99Ms });
-      return { good: true, reason: answer.reason, p99Ms: answer.p99Ms };
-    } catch (error) {
-      signal.throwIfAborted();
-      const seen = last as WindowAnswer | null;
-      return { good: false, reason: seen === null ? messageOf(error) : seen.reason, p99Ms: seen?.p99Ms ?? null };
-    }
-  });
+export async function awaitWindow(input: AwaitWindowInput): Promise<WindowResult> {
+  return withHeartbeat((signal) => waitForWindow(input, signal));
+}
+
+/** Asks the prober until a window is good or time is over; `good: false` then, with what the last window lacked. */
+export async function waitForWindow({ probe, windowMs, maxP99Ms, timeoutMs, mark, plan }: AwaitWindowInput, signal: AbortSignal): Promise<WindowResult> {
+  const prober = proberOf(probe);
+  if (mark !== null) await stamp(probe, mark, 'about-to', mark);
+  let last: WindowAnswer | null = null;
+  const ask = async (): Promise<WindowAnswer | null> => {
+    last = await prober.window({ windowMs, successRatio: plan.steady.successRatio, maxP99Ms, after: null });
+    return last.good ? last : null;
+  };
+  try {
+    const answer = await until(ask, { timeoutMs, everyMs: 100, signal, onTimeout: (error) => new GamedayError('step_failed', error === null ? 'no good window' : messageOf(error)) });
+    if (mark !== null) await stamp(probe, mark, 'done', mark, { p99Ms: answer.p99Ms });
+    return { good: true, reason: answer.reason, p99Ms: answer.p99Ms };
+  } catch (error) {
+    signal.throwIfAborted();
+    const seen = last as WindowAnswer | null;
+    return { good: false, reason: seen === null ? messageOf(error) : seen.reason, p99Ms: seen?.p99Ms ?? null };
+  }
 }
 
 /**

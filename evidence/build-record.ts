@@ -37,6 +37,8 @@ export interface RecordFacts {
   readonly verification: readonly CheckResult[];
   readonly redundancy: { readonly regained: boolean; readonly differences: readonly string[] } | null;
   readonly redundancySkipped: string | null;
+  readonly doubts: readonly string[];
+  readonly failures: readonly string[];
   readonly people: DrillRecord['people'];
   readonly left: readonly string[];
   /** Failover time predicted from the target's own settings; null when there was none to predict. */
@@ -86,7 +88,9 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     steps: facts.steps,
     readiness: facts.readiness,
     verification: facts.verification,
-    redundancy: redundancyOf(facts),
+    redundancy: redundancyRecord(facts, measured),
+    doubts: facts.doubts,
+    failures: facts.failures,
     latencies: measured?.latencies ?? [],
     series: measured?.series ?? [],
     nodeSpans: measured?.nodeSpans ?? [],
@@ -99,7 +103,8 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
   return { ...record, findings: findingsOf(record, facts.band) };
 }
 
-function faultRecord(lease: LeaseView): FaultRecord {
+/** A fault as the record tells it, from what the guardian knew of its lease at the end. */
+export function faultRecord(lease: LeaseView): FaultRecord {
   return {
     step: lease.key.step,
     fault: lease.handle.fault,
@@ -116,14 +121,16 @@ function faultRecord(lease: LeaseView): FaultRecord {
   };
 }
 
-function redundancyOf(facts: RecordFacts): DrillRecord['redundancy'] {
-  if (facts.redundancy === null) return { notRecorded: facts.redundancySkipped ?? 'the drill did not come so far' };
-  return { regained: facts.redundancy.regained, regainedAfterMs: redundantAfter(facts), differences: facts.redundancy.differences };
+/** Redundancy as the record tells it; what was skipped is said to be skipped, and why. */
+export function redundancyRecord(facts: Pick<RecordFacts, 'redundancy' | 'redundancySkipped'>, measured: LedgerJudgement | null): DrillRecord['redundancy'] {
+  const { redundancy, redundancySkipped } = facts;
+  if (redundancy === null) return { notRecorded: redundancySkipped ?? 'the drill did not come so far' };
+  return { regained: redundancy.regained, regainedAfterMs: redundancy.regained ? redundantAfter(measured) : null, differences: redundancy.differences };
 }
 
-/** From the first t0 (else from the first injection) to the prober's receipt that the starting topology stood again. */
-function redundantAfter({ measured, redundancy }: RecordFacts): Interval | null {
-  if (measured === null || redundancy?.regained !== true) return null;
+/** From the first t0 to the prober's receipt that the starting topology stood again; null where there was no outage. */
+function redundantAfter(measured: LedgerJudgement | null): Interval | null {
+  if (measured === null) return null;
   const end = measured.receipts.findLast((receipt) => receipt.name === 'redundant' && receipt.phase === 'done');
   const begin = measured.receipts.findLast((receipt) => receipt.name === 'redundant' && receipt.phase === 'about-to');
   const t0 = measured.rto.outages[0]?.t0;

@@ -200,6 +200,8 @@ export const recordSchema = z.strictObject({
   steps: list(step),
   readiness: list(checkResult),
   verification: list(checkResult),
+  doubts: list(z.string()),
+  failures: list(z.string()),
   redundancy: maybe(z.strictObject({ regained: z.boolean(), regainedAfterMs: interval.nullable(), differences: list(z.string()) })),
   latencies: list(phaseLatency),
   series: list(bin),

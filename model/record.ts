@@ -156,6 +156,9 @@ export interface DrillRecord {
   readonly readiness: readonly CheckResult[];
   readonly verification: readonly CheckResult[];
   readonly redundancy: Maybe<{ readonly regained: boolean; readonly regainedAfterMs: Interval | null; readonly differences: readonly string[] }>;
+  /** Why nothing may pass, and why the drill fails, beyond its measurements: baseline not steady, step not executed, … */
+  readonly doubts: readonly string[];
+  readonly failures: readonly string[];
   readonly latencies: readonly PhaseLatency[];
   readonly series: readonly SeriesBin[];
   readonly nodeSpans: readonly NodeSpan[];

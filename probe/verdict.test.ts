@@ -77,6 +77,8 @@ const facts = (objectives: readonly Objective[], more: Partial<DrillFacts> = {})
   verification: [],
   redundancy: { regained: true, regainedAfterMs: null, differences: [] },
   series: [],
+  doubts: [],
+  failures: [],
   ...more,
 });
 const check = (ok: boolean) => ({ name: 'rows', ok, found: '1', expected: '2', hint: null });

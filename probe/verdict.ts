@@ -10,7 +10,7 @@ import { formatMs } from '../core/units';
 /** Everything the verdict rests on; each part as it stands in the record. */
 export type DrillFacts = Pick<
   DrillRecord,
-  'rto' | 'rpo' | 'splitBrain' | 'restores' | 'faults' | 'verification' | 'redundancy' | 'series'
+  'rto' | 'rpo' | 'splitBrain' | 'restores' | 'faults' | 'verification' | 'redundancy' | 'series' | 'doubts' | 'failures'
 > & {
   readonly objectives: readonly Objective[];
 };
@@ -38,9 +38,10 @@ function isMissing<T extends object>(value: Maybe<T>): value is NotRecorded {
 
 /** Fails the drill, whatever its objectives say. */
 function failuresOf(facts: DrillFacts): string[] {
-  const failures = facts.verification
-    .filter((check) => !check.ok)
-    .map((check) => `verification "${check.name}" failed: found ${check.found}, expected ${check.expected}`);
+  const failures = [...facts.failures];
+  for (const check of facts.verification) {
+    if (!check.ok) failures.push(`verification "${check.name}" failed: found ${check.found}, expected ${check.expected}`);
+  }
   if (!isMissing(facts.redundancy) && !facts.redundancy.regained) {
     failures.push(`redundancy was not regained: ${facts.redundancy.differences.slice(0, 3).join('; ') || 'no details recorded'}`);
   }
@@ -59,7 +60,7 @@ function failuresOf(facts: DrillFacts): string[] {
 
 /** Blocks every pass of the drill. */
 function doubtsOf(facts: DrillFacts): string[] {
-  const doubts: string[] = [];
+  const doubts = [...facts.doubts];
   for (const fault of facts.faults) {
     if (!fault.confirmed) doubts.push(`fault "${fault.step}" was not confirmed to bite`);
     if (fault.endedBy === 'expired' || fault.endedBy === 'reconciled') doubts.push(`fault "${fault.step}" ended early (${fault.endedBy})`);

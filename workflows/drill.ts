@@ -3,12 +3,12 @@
  * This file decides the order of things and nothing else: it measures nothing, touches nothing, and never throws away a number once registered.
  */
 import { ApplicationFailure, CancellationScope, isCancellation, setHandler, workflowInfo } from '@temporalio/workflow';
-import type { JudgeResult, RedundancyResult, VerifyResult } from '../activities/contract';
+import type { JudgeResult, ReconcileResult, RedundancyResult } from '../activities/contract';
 import { present } from '../core/assert';
 import type { LeaseView } from '../model/fault';
 import type { DrillInput, DrillResult } from '../model/message';
 import type { PlanStep } from '../model/plan';
-import type { DrillState, Phase, StepRecord } from '../model/record';
+import type { CheckResult, DrillState, Phase, StepRecord } from '../model/record';
 import { DrillContext } from './drill-context';
 import { failureText } from './failure-text';
 import { healEntries } from './heal';
@@ -43,14 +43,15 @@ export async function drill(input: DrillInput): Promise<DrillResult> {
   return CancellationScope.nonCancellable(async () => {
     const healed = await heal(context);
     if (!healed) state = 'unsafe';
-    const touched = context.probe !== null;
-    const verification = touched ? await verify(context) : null;
+    const verified = await verify(context);
     const redundancy = await restoreRedundancy(context, state);
     holding.cancel();
     await held;
-    if (context.probe !== null) await context.hands.site.stopProbe({ probe: context.probe });
-    const judged = await judge(context, state, verification, redundancy);
-    return seal(context, { state, startedAt, verification, redundancy, judged });
+    const reconciled = await reconcileLedger(context, redundancy);
+    const verification = [...verified, ...(reconciled?.checks ?? [])];
+    const rpoFile = reconciled?.rpoFile ?? null;
+    const judged = await judge(context, state, { verification, rpoFile, redundancy });
+    return seal(context, { state, startedAt, verification, rpoFile, redundancy, judged });
   });
 }
 
@@ -186,14 +187,34 @@ async function heal(context: DrillContext): Promise<boolean> {
   });
 }
 
-async function verify(context: DrillContext): Promise<VerifyResult | null> {
+async function verify(context: DrillContext): Promise<readonly CheckResult[]> {
   const { plan } = context.input;
+  const { probe } = context;
+  if (probe === null) {
+    skip(context, 'verify', 'nothing was touched');
+    return [];
+  }
   try {
-    return await phase(context, 'verify', () =>
-      context.hands.long(5 * 60_000).verify({ plan, drill: context.ref, probe: present(context.probe, 'probe'), startTopology: context.startTopology }),
-    );
+    return await phase(context, 'verify', () => context.hands.long(plan.steady.timeoutMs + 60_000).verify({ plan, probe }));
   } catch (error) {
     context.blocked.push(`verification could not be completed: ${failureText(error)}`);
+    return [];
+  }
+}
+
+/** The prober stops first, so that no write is under way while rows are read; so this comes after redundancy, which it also compares. */
+async function reconcileLedger(context: DrillContext, redundancy: RedundancyResult | null): Promise<ReconcileResult | null> {
+  const { plan } = context.input;
+  const { probe } = context;
+  if (probe === null) return null;
+  try {
+    await context.hands.site.stopProbe({ probe });
+    const lostBytes = redundancy?.salvages.reduce((sum, salvage) => sum + salvage.divergedBytes, 0).toString() ?? null;
+    const result = await context.hands.long(10 * 60_000).reconcileLedger({ plan, probe, lostBytes, redundant: redundancy?.regained === true });
+    context.say('judge', 'reconciled', result.statement);
+    return result;
+  } catch (error) {
+    context.blocked.push(`the ledger could not be reconciled with the surviving rows: ${failureText(error)}`);
     return null;
   }
 }
@@ -218,39 +239,44 @@ async function restoreRedundancy(context: DrillContext, state: DrillState): Prom
   }
 }
 
-/** What went wrong with the drill itself, as reasons for the judge: `blocked` forbids a pass, `failed` is a fail. */
-function reasons(context: DrillContext, state: DrillState): { readonly blocked: readonly string[]; readonly failed: readonly string[] } {
-  const blocked = [...context.blocked];
-  if (context.methodEnded !== null) blocked.push(`not every step was executed: ${context.methodEnded}`);
-  if (state === 'refused') return { blocked: [...blocked, ...context.failed], failed: [] };
-  return { blocked, failed: context.failed };
+/** What went wrong with the drill itself, as reasons for the judge: a doubt forbids a pass, a failure is a fail. */
+function reasons(context: DrillContext, state: DrillState): { readonly doubts: readonly string[]; readonly failures: readonly string[] } {
+  const doubts = [...context.blocked];
+  if (context.methodEnded !== null) doubts.push(`not every step was executed: ${context.methodEnded}`);
+  if (state === 'refused') return { doubts: [...doubts, ...context.failed], failures: [] };
+  return { doubts, failures: context.failed };
 }
 
-async function judge(context: DrillContext, state: DrillState, verification: VerifyResult | null, redundancy: RedundancyResult | null): Promise<JudgeResult> {
-  const why = reasons(context, state);
+function redundancySkipped(context: DrillContext, redundancy: RedundancyResult | null): string | null {
+  return redundancy === null ? (context.phases.find((done) => done.phase === 'restore redundancy')?.reason ?? 'not reached') : null;
+}
+
+interface Findings {
+  readonly verification: readonly CheckResult[];
+  readonly rpoFile: string | null;
+  readonly redundancy: RedundancyResult | null;
+}
+
+async function judge(context: DrillContext, state: DrillState, { verification, rpoFile, redundancy }: Findings): Promise<JudgeResult> {
   return phase(context, 'judge', () =>
     context.hands.control.judge({
       plan: context.input.plan,
       drill: context.ref,
       probe: context.probe,
-      rpoFile: verification?.rpoFile ?? null,
-      faults: [...context.injected].map(([step, injected]) => {
-        const lease = context.leases.get(step) ?? injected.lease;
-        return { step, fault: lease.handle.fault, confirmed: injected.confirmed.holds, endedEarly: lease.endedBy === 'expired' || lease.endedBy === 'halted' };
-      }),
+      rpoFile,
+      leases: [...context.leases.values()],
       restores: context.restores,
-      verification: verification?.checks ?? [],
-      redundancyRegained: redundancy?.regained ?? null,
-      ...why,
+      verification,
+      redundancy,
+      redundancySkipped: redundancySkipped(context, redundancy),
+      ...reasons(context, state),
     }),
   );
 }
 
-interface Outcome {
+interface Outcome extends Findings {
   readonly state: DrillState;
   readonly startedAt: string;
-  readonly verification: VerifyResult | null;
-  readonly redundancy: RedundancyResult | null;
   readonly judged: JudgeResult;
 }
 
@@ -272,16 +298,17 @@ async function seal(context: DrillContext, outcome: Outcome): Promise<DrillResul
       trigger,
       startedAt: outcome.startedAt,
       judge: judged,
+      ...reasons(context, state),
       probe: context.probe,
-      rpoFile: outcome.verification?.rpoFile ?? null,
+      rpoFile: outcome.rpoFile,
       leases,
       restores: context.restores,
       phases: context.phases,
       steps: [...context.steps.values(), ...notExecuted(context)],
       readiness: context.readiness,
-      verification: outcome.verification?.checks ?? [],
+      verification: outcome.verification,
       redundancy: outcome.redundancy,
-      redundancySkipped: outcome.redundancy === null ? (context.phases.find((p) => p.phase === 'restore redundancy')?.reason ?? 'not reached') : null,
+      redundancySkipped: redundancySkipped(context, outcome.redundancy),
       people: context.people,
       left: leftBehind(context, unhealed, outcome.redundancy),
     });

@@ -61,8 +61,8 @@ class Script {
     judge: async (input) => {
       this.judged = input;
       this.calls.push('judge');
-      const verdict = input.failed.length > 0 ? 'fail' : input.blocked.length > 0 ? 'inconclusive' : 'pass';
-      return { judgement: { verdict, objectives: [], reasons: [...input.failed, ...input.blocked] }, measurementFile: null };
+      const verdict = input.failures.length > 0 ? 'fail' : input.doubts.length > 0 ? 'inconclusive' : 'pass';
+      return { judgement: { verdict, objectives: [], reasons: [...input.failures, ...input.doubts] }, measurementFile: null };
     },
     seal: async (input) => {
       this.sealed = input;
@@ -99,7 +99,11 @@ class Script {
     check: async () => Promise.reject(new Error('not scripted')),
     verify: async () => {
       this.calls.push('verify');
-      return { checks: [], rpoFile: null };
+      return [];
+    },
+    reconcileLedger: async () => {
+      this.calls.push('reconcile');
+      return { checks: [], rpoFile: '/nowhere', statement: 'scripted' };
     },
     restoreRedundancy: async () => {
       this.calls.push('redundancy');
@@ -183,6 +187,7 @@ describe('drill workflow', () => {
         'verify',
         'redundancy',
         'stopProbe',
+        'reconcile',
         'judge',
         'seal',
         'notify',
@@ -245,7 +250,7 @@ describe('drill workflow', () => {
       const outcome = await result(running);
       expect(outcome.state).toBe('aborted');
       expect(called(running.script, 'undo', 'redundancy')).toEqual(['undo one']);
-      expect(running.script.judged?.blocked.join()).toContain('halted by ann: enough');
+      expect(running.script.judged?.doubts.join()).toContain('halted by ann: enough');
     });
   }, 60_000);
 

@@ -1,0 +1,50 @@
+/** All activities, bound to one worker's home and client, in the groups of their task queues. */
+import { check } from './check-activities';
+import type { ControlActivities, SiteActivities, UndoActivities } from './contract';
+import { failover, restoreRedundancy } from './failover-activities';
+import { describeLease, injectFault, resolveFault, undoFault } from './fault-activities';
+import { judge } from './judge-activities';
+import type { Hand } from './open-drill';
+import { awaitWindow, hold, startProbe, stopProbe } from './probe-activities';
+import { checkReadiness } from './ready-activities';
+import { recordEvents, register } from './register-activities';
+import { removeSandbox, restore } from './restore-activities';
+import { recordSkip } from './schedule-activities';
+import { notify, seal } from './seal-activities';
+import { asFailure } from './failures';
+import { reconcileLedger, verify } from './verify-activities';
+
+export interface Activities {
+  readonly control: ControlActivities;
+  readonly site: SiteActivities;
+  readonly undo: UndoActivities;
+}
+
+export function createActivities(hand: Hand): Activities {
+  return {
+    control: asFailure({
+      register: (input) => register(hand, input),
+      recordEvents: (input) => recordEvents(hand, input),
+      judge,
+      seal: (input) => seal(hand, input),
+      notify,
+    } satisfies ControlActivities),
+    site: asFailure({
+      checkReadiness,
+      startProbe: (input) => startProbe(hand, input),
+      awaitWindow,
+      hold: (input) => hold(hand, input),
+      stopProbe,
+      resolveFault,
+      injectFault,
+      failover,
+      restore,
+      check,
+      verify,
+      reconcileLedger,
+      restoreRedundancy,
+      recordSkip,
+    } satisfies SiteActivities),
+    undo: asFailure({ undoFault, describeLease, removeSandbox } satisfies UndoActivities),
+  };
+}

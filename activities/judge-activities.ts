@@ -1,0 +1,71 @@
+/** Judging: hands the ledger to the pure judge and keeps what it found beside the ledger, so that only a reference travels. */
+import { join } from 'node:path';
+import { writeFileDurably, readJsonFile } from '../core/files';
+import { messageOf } from '../core/errors';
+import type { LeaseView } from '../model/fault';
+import type { RpoMeasurement } from '../model/measurement';
+import { faultRecord, redundancyRecord } from '../evidence/build-record';
+import type { PredictedBand } from '../evidence/findings';
+import type { LedgerJudgement } from '../probe/contract';
+import { judgeLedger } from '../probe/judge';
+import { judgeDrill } from '../probe/verdict';
+import { openTarget } from '../targets/open-target';
+import type { JudgeInput, JudgeResult } from './contract';
+import { withHeartbeat } from './open-drill';
+
+/** Content of `measurement.json` beside the ledger. */
+export interface Measured {
+  readonly ledger: LedgerJudgement;
+  readonly band: PredictedBand | null;
+}
+
+export async function judge(input: JudgeInput): Promise<JudgeResult> {
+  return withHeartbeat(() => judgeFacts(input));
+}
+
+async function judgeFacts(input: JudgeInput): Promise<JudgeResult> {
+  const { plan, probe } = input;
+  const doubts = [...input.doubts];
+  const ledger = probe === null ? null : await measure(input).catch((error: unknown) => void doubts.push(`the ledger could not be judged: ${messageOf(error)}`));
+  const measured: Measured | null = ledger === null || ledger === undefined ? null : { ledger, band: await predicted(input) };
+  const rpo = input.rpoFile === null ? null : readJsonFile<RpoMeasurement>(input.rpoFile);
+  const judgement = judgeDrill({
+    objectives: plan.objectives,
+    rto: measured?.ledger.rto ?? { notRecorded: 'no ledger was judged' },
+    rpo: rpo ?? { notRecorded: 'the ledger was not joined with the surviving rows' },
+    splitBrain: measured?.ledger.splitBrain ?? [],
+    series: measured?.ledger.series ?? [],
+    restores: input.restores,
+    faults: input.leases.map(faultRecord),
+    verification: input.verification,
+    redundancy: redundancyRecord(input, measured?.ledger ?? null),
+    doubts,
+    failures: input.failures,
+  });
+  if (probe === null || measured === null) return { judgement, measurementFile: null };
+  const measurementFile = join(probe.dir, 'measurement.json');
+  writeFileDurably(measurementFile, JSON.stringify(measured));
+  return { judgement, measurementFile };
+}
+
+function measure({ plan, probe, leases }: JudgeInput): Promise<LedgerJudgement> {
+  return judgeLedger(probe?.dir ?? '', {
+    settings: plan.probe,
+    steady: plan.steady,
+    faults: leases.map((lease) => ({ step: lease.key.step, confirmed: lease.confirmed?.holds ?? false, endedEarly: endedEarly(lease) })),
+    fromMs: null,
+    toMs: null,
+  });
+}
+
+/** By anything but the drill's own undo: then its objectives cannot pass. */
+function endedEarly(lease: LeaseView): boolean {
+  return lease.endedBy === 'expired' || lease.endedBy === 'halted' || lease.endedBy === 'reconciled';
+}
+
+async function predicted({ plan }: JudgeInput): Promise<PredictedBand | null> {
+  if (!plan.steps.some((step) => step.kind === 'failover')) return null;
+  return openTarget(plan.target)
+    .controller.predictedFailover()
+    .catch(() => null);
+}

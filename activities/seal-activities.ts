@@ -1,0 +1,90 @@
+/** The end of a drill: record, reports, bundle, seal, and a line for whoever waits. */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { nowUtc } from '../core/clock';
+import { readJsonFile, sha256Hex } from '../core/files';
+import { homePaths } from '../core/home';
+import type { RpoMeasurement } from '../model/measurement';
+import { buildRecord } from '../evidence/build-record';
+import { encodeRecord, sealBundle, type BundleFile } from '../evidence/bundle';
+import { readAllEvents } from '../evidence/events';
+import { bundlePrefix } from '../evidence/register';
+import { openSigner } from '../evidence/signing';
+import { openEvidenceStore } from '../evidence/store';
+import { renderHtml } from '../report/html';
+import { renderMarkdown } from '../report/markdown';
+import { openTarget } from '../targets/open-target';
+import type { ControlActivities, ProbeRef, SealInput, SealResult } from './contract';
+import type { Measured } from './judge-activities';
+import { drillsDir, guardianOf, withHeartbeat, type Hand } from './open-drill';
+
+export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
+  return withHeartbeat(() => sealDrill(hand, input));
+}
+
+async function sealDrill(hand: Hand, input: SealInput): Promise<SealResult> {
+  const { plan, drill } = input;
+  const store = openEvidenceStore(drillsDir(hand));
+  const prefix = bundlePrefix(plan.target.name, drill.drill);
+  const measured = input.judge.measurementFile === null ? null : readJsonFile<Measured>(input.judge.measurementFile);
+  const record = buildRecord({
+    ...input,
+    drill: drill.drill,
+    sequence: drill.sequence,
+    endedAt: input.phases.at(-1)?.endedAt ?? nowUtc(),
+    judgement: input.judge.judgement,
+    measured: measured?.ledger ?? null,
+    rpo: input.rpoFile === null ? null : readJsonFile<RpoMeasurement>(input.rpoFile),
+    postgresVersion: await postgresVersion(input),
+    band: measured?.band ?? null,
+  });
+  // The guardian keeps its own chain; when it does not answer, its events are missing and the merged chain says nothing of it.
+  const guardianEvents = await guardianOf(plan.target).events({ drill: drill.drill }).catch(() => []);
+  const signer = openSigner(homePaths(hand.home).keys);
+  const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: signer.fingerprint };
+  const sealed = await sealBundle({
+    store,
+    prefix,
+    plan,
+    record,
+    reportHtml: renderHtml(record, options),
+    reportMarkdown: renderMarkdown(record, options),
+    files: ledgerFiles(input.probe),
+    events: [...(await readAllEvents(store, prefix)), ...(guardianEvents.length === 0 ? [] : [guardianEvents])],
+    sealedAt: nowUtc(),
+    signer,
+  });
+  return {
+    verdict: record.verdict,
+    objectives: record.judgement.objectives,
+    evidence: join(drillsDir(hand), plan.target.name, drill.drill),
+    sealSha256: sealed.sealSha256,
+  };
+}
+
+/** The ledger goes into the bundle as it lies on disk: every byte that the judge read. */
+function ledgerFiles(probe: ProbeRef | null): BundleFile[] {
+  if (probe === null || !existsSync(probe.dir)) return [];
+  return readdirSync(probe.dir)
+    .filter((name) => name.endsWith('.gdl') || name.endsWith('.gz') || name === 'measurement.json' || name === 'rpo.json')
+    .sort()
+    .map((name) => ({ name: `ledger/${name}`, path: join(probe.dir, name) }));
+}
+
+async function postgresVersion({ plan }: SealInput): Promise<string | null> {
+  const live = openTarget(plan.target);
+  for (const node of plan.target.nodes) {
+    try {
+      return await live.sql(node.name, 'observe', async (sql) => (await sql.query('SHOW server_version'))[0]?.['server_version'] ?? null);
+    } catch {
+      // The next node may answer.
+    }
+  }
+  return null;
+}
+
+export async function notify({ drill, state, verdict, evidence, reasons }: Parameters<ControlActivities['notify']>[0]): Promise<void> {
+  const loud = state === 'unsafe' ? '!!! UNSAFE: something is still broken on purpose; run `gameday status` now. ' : '';
+  process.stderr.write(`${loud}${drill}: ${verdict} (${state})${reasons.length === 0 ? '' : `: ${reasons.join('; ')}`} · ${evidence}\n`);
+  return Promise.resolve();
+}

@@ -1,0 +1,77 @@
+/**
+ * Verification: clients are steady again and exactly one node takes writes; and, once the prober has stopped, the ledger is reconciled with
+ * what survived — first the primary behind a write barrier, then every replica at or past that barrier.
+ */
+import { join } from 'node:path';
+import { GamedayError } from '../core/errors';
+import { writeFileDurably } from '../core/files';
+import { resolveSecret } from '../core/secrets';
+import type { RpoMeasurement } from '../model/measurement';
+import type { Plan } from '../model/plan';
+import type { CheckResult } from '../model/record';
+import { judgeLedger } from '../probe/judge';
+import { joinLedger } from '../probe/join';
+import { awaitReplay, compareReplica, readSurvivors, writeBarrier } from '../probe/survivors';
+import { openTarget } from '../targets/open-target';
+import type { SqlAddress } from '../targets/sql';
+import type { ReconcileResult, SiteActivities } from './contract';
+import { requirePrimary } from './failover-activities';
+import { withHeartbeat } from './open-drill';
+import { waitForWindow } from './probe-activities';
+
+const REPLAY_TIMEOUT_MS = 30_000;
+
+export async function verify({ plan, probe }: Parameters<SiteActivities['verify']>[0]): Promise<readonly CheckResult[]> {
+  const { steady } = plan;
+  return withHeartbeat(async (signal) => {
+    const window = await waitForWindow(
+      { plan, probe, windowMs: steady.windowMs, maxP99Ms: Math.max(steady.maxP99Ms, steady.recoveryFloorMs), timeoutMs: steady.timeoutMs, mark: null },
+      signal,
+    );
+    const { nodes } = await openTarget(plan.target).controller.topology();
+    const writable = nodes.filter((node) => node.up && node.inRecovery === false).map((node) => node.node);
+    return [
+      { name: 'clients are steady again', ok: window.good, found: window.reason, expected: `a good window of ${steady.windowMs} ms`, hint: null },
+      { name: 'exactly one node takes writes', ok: writable.length === 1, found: writable.join(', ') || 'none', expected: 'one', hint: null },
+    ];
+  });
+}
+
+/** The probe role's way straight to a node, past router and links. */
+function probeAddress({ target }: Pick<Plan, 'target'>, node: string): SqlAddress {
+  const found = target.nodes.find(({ name }) => name === node);
+  if (found === undefined) throw new GamedayError('internal', `target ${target.name} has no node "${node}"`);
+  const { user, password } = target.roles.probe;
+  return { host: found.host, port: found.port, user, password: password === null ? null : resolveSecret(password), database: target.entry.database };
+}
+
+/** The prober must have stopped: a write under way while rows are read would count as lost. */
+export async function reconcileLedger(input: Parameters<SiteActivities['reconcileLedger']>[0]): Promise<ReconcileResult> {
+  const { plan, probe } = input;
+  const rpo = await withHeartbeat(() => joinWithSurvivors(input));
+  const rpoFile = join(probe.dir, 'rpo.json');
+  writeFileDurably(rpoFile, JSON.stringify(rpo));
+  const absent = plan.target.nodes.length - 1 - rpo.replicas.length;
+  const checks = rpo.replicas.map(({ node, missing, extra }): CheckResult => {
+    return { name: `${node} holds the same rows as the primary`, ok: missing === 0 && extra === 0, found: `${missing} missing, ${extra} extra`, expected: '0 missing, 0 extra', hint: null };
+  });
+  if (absent > 0) checks.push({ name: 'every replica was compared', ok: input.redundant === false, found: `${absent} not streaming`, expected: 'all', hint: null });
+  return { checks, rpoFile, statement: rpo.statement };
+}
+
+async function joinWithSurvivors({ plan, probe, lostBytes }: Parameters<SiteActivities['reconcileLedger']>[0]): Promise<RpoMeasurement> {
+  const live = openTarget(plan.target);
+  const topology = await live.controller.topology();
+  const primary = requirePrimary(topology);
+  const address = probeAddress(plan, primary);
+  const barrier = await writeBarrier(address, probe.table);
+  const replicas: RpoMeasurement['replicas'][number][] = [];
+  for (const node of Object.keys(topology.replication).sort()) {
+    const replica = probeAddress(plan, node);
+    await awaitReplay(replica, barrier.lsn, REPLAY_TIMEOUT_MS);
+    replicas.push(await compareReplica(node, readSurvivors(address, probe.table), readSurvivors(replica, probe.table)));
+  }
+  const { rto } = await judgeLedger(probe.dir, { settings: plan.probe, steady: plan.steady, faults: [], fromMs: null, toMs: null });
+  const synchronousCommit = await live.sql(primary, 'observe', async (sql) => (await sql.query('SHOW synchronous_commit'))[0]?.['synchronous_commit'] ?? 'unknown');
+  return joinLedger(probe.dir, readSurvivors(address, probe.table), { t0: rto.outages[0]?.t0 ?? null, synchronousCommit, joinedOn: primary, replicas, rpoBytes: lostBytes });
+}
