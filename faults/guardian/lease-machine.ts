@@ -31,6 +31,8 @@ export interface Lease {
   readonly armedAt: string;
   readonly expiresAt: string;
   readonly hardMaximumAt: string;
+  readonly injectedAt: string | null;
+  readonly goneAt: string | null;
   readonly facts: JsonObject | null;
   readonly confirmed: FaultProof | null;
   readonly gone: FaultProof | null;
@@ -69,6 +71,8 @@ export function armLease(input: { readonly key: LeaseKey; readonly handle: Fault
     armedAt: now.utc,
     expiresAt: plus(now.utc, ttlMs),
     hardMaximumAt: plus(now.utc, input.maxMs),
+    injectedAt: null,
+    goneAt: null,
     facts: null,
     confirmed: null,
     gone: null,
@@ -82,7 +86,7 @@ export function armLease(input: { readonly key: LeaseKey; readonly handle: Fault
 export function buryLease(key: LeaseKey, order: number, by: LeaseEnd, now: Moment): Lease {
   const handle: FaultHandle = { fault: 'never-armed', drill: 'unknown', resolved: {}, preview: 'nothing: it was never armed', manualUndo: [] };
   const base = { formatVersion: 1, key, handle, target: null, order, bootId: now.bootId, expiresBootMs: now.bootMs, hardMaximumBootMs: now.bootMs } as const;
-  return { ...base, armedAt: now.utc, expiresAt: now.utc, hardMaximumAt: now.utc, state: 'gone', facts: null, confirmed: null, gone: { holds: true, by: 'it was never armed', facts: {} }, endedBy: by, lastError: null, undoAttempts: 0 };
+  return { ...base, armedAt: now.utc, expiresAt: now.utc, hardMaximumAt: now.utc, injectedAt: null, goneAt: now.utc, state: 'gone', facts: null, confirmed: null, gone: { holds: true, by: 'it was never armed', facts: {} }, endedBy: by, lastError: null, undoAttempts: 0 };
 }
 
 export function isExpired(lease: Lease, now: Moment): boolean {
@@ -111,9 +115,9 @@ function renew(lease: Lease, ttlMs: number, now: Moment): Lease {
   return until <= lease.expiresBootMs ? lease : { ...lease, expiresBootMs: until, expiresAt: plus(now.utc, until - now.bootMs) };
 }
 
-function undo(lease: Lease, by: LeaseEnd): Lease {
+function undo(lease: Lease, by: LeaseEnd, now: Moment): Lease {
   if (lease.state === 'gone' || lease.state === 'undoing') return lease;
-  if (lease.state === 'armed') return { ...lease, state: 'gone', endedBy: by, gone: NEVER_INJECTED };
+  if (lease.state === 'armed') return { ...lease, state: 'gone', endedBy: by, gone: NEVER_INJECTED, goneAt: now.utc };
   return { ...lease, state: 'undoing', endedBy: by };
 }
 
@@ -124,26 +128,26 @@ export function advance(lease: Lease, event: LeaseEvent, now: Moment): Lease {
       return inject(lease, now);
     case 'injected':
       if (lease.state !== 'injecting') refuse(lease, 'cannot activate');
-      return { ...lease, state: 'active', facts: event.facts };
+      return { ...lease, state: 'active', facts: event.facts, injectedAt: now.utc };
     case 'confirmed':
       if (lease.state !== 'active') refuse(lease, 'cannot confirm');
       return { ...lease, confirmed: event.proof };
     case 'renew':
       return renew(lease, event.ttlMs, now);
     case 'undo':
-      return undo(lease, event.by);
+      return undo(lease, event.by, now);
     case 'attempt-failed':
       if (lease.state !== 'undoing') refuse(lease, 'no undo under way for');
       return { ...lease, lastError: event.error, undoAttempts: lease.undoAttempts + 1 };
     case 'proven-gone':
       if (lease.state !== 'undoing' || !event.proof.holds) refuse(lease, 'cannot bury');
-      return { ...lease, state: 'gone', gone: event.proof, lastError: null, undoAttempts: lease.undoAttempts + 1 };
+      return { ...lease, state: 'gone', gone: event.proof, goneAt: now.utc, lastError: null, undoAttempts: lease.undoAttempts + 1 };
     default:
       return unreachable(event, 'lease event');
   }
 }
 
 export function viewLease(lease: Lease): LeaseView {
-  const { key, handle, state, armedAt, expiresAt, hardMaximumAt, endedBy, confirmed, gone, lastError, undoAttempts } = lease;
-  return { key, handle, state, armedAt, expiresAt, hardMaximumAt, endedBy, confirmed, gone, lastError, undoAttempts };
+  const { key, handle, state, armedAt, expiresAt, hardMaximumAt, injectedAt, goneAt, endedBy, confirmed, gone, lastError, undoAttempts } = lease;
+  return { key, handle, state, armedAt, expiresAt, hardMaximumAt, injectedAt, goneAt, endedBy, confirmed, gone, lastError, undoAttempts };
 }

@@ -1,0 +1,91 @@
+/**
+ * The guardian process: alone injects and undoes faults on this machine, by calls over a unix socket and by itself when a lease expires.
+ * Started and kept by the supervisor, never by a worker: `node dist/faults/guardian/guardian.js --home HOME`. It must not end by an error of one fault.
+ */
+import { mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { bootId, nowUtc } from '../../core/clock';
+import { messageOf } from '../../core/errors';
+import { gamedayHome, homePaths } from '../../core/home';
+import { serveRpc, type RpcServer } from '../../core/rpc';
+import type { LeaseKey } from '../../model/fault';
+import { openTarget } from '../../targets/open-target';
+import { findFault } from '../registry';
+import type { ArmRequest } from './client';
+import { openJournal } from './journal';
+import { KEEPER_LIMITS, LeaseKeeper } from './lease-keeper';
+import { openLeaseStore } from './lease-store';
+import { knownTargets, rememberTarget, removeStrays } from './reconcile';
+
+const log = (text: string): void => void process.stderr.write(`${nowUtc()} guardian: ${text}\n`);
+
+/** Serves until closed. The socket is taken first: two guardians must never hold the same leases. */
+export async function startGuardian(home: string): Promise<RpcServer> {
+  const paths = homePaths(home);
+  const targetsDir = join(paths.guardian, 'targets');
+  mkdirSync(targetsDir, { recursive: true, mode: 0o700 });
+  const journal = openJournal(join(paths.guardian, 'events'));
+  let keeper: LeaseKeeper | null = null;
+  const ready = (): LeaseKeeper => {
+    if (keeper === null) throw new Error('the guardian is still starting');
+    return keeper;
+  };
+  const server = await serveRpc(join(paths.run, 'guardian.sock'), {
+    arm: async (request: ArmRequest) => {
+      rememberTarget(targetsDir, request.target);
+      return ready().arm(request);
+    },
+    inject: (key: LeaseKey) => ready().inject(key),
+    undo: (request: { key: LeaseKey; by: string }) => ready().undo(request.key, request.by),
+    renew: (request: { workflowId: string; runId: string; ttlMs: number }) => ready().renew(request),
+    list: () => ready().list(),
+    describe: (key: LeaseKey) => ready().describe(key),
+    haltAll: (request: { by: string; reason: string }) => ready().haltAll(request.by, request.reason),
+    release: (request: { by: string; reason: string }) => ready().release(request.by, request.reason),
+    standingHalt: () => ready().standingHalt(),
+    events: (request: { drill: string }) => journal.events(request.drill),
+    status: () => ({ pid: process.pid, bootId: bootId(), ...ready().status() }),
+  });
+  const started = new LeaseKeeper({
+    store: openLeaseStore(join(paths.guardian, 'leases')),
+    journal,
+    allowFile: join(paths.guardian, 'allow.json'),
+    haltFile: join(paths.guardian, 'halt.json'),
+    open: openTarget,
+    find: findFault,
+    log,
+    limits: KEEPER_LIMITS,
+  });
+  keeper = started;
+  started.start();
+  log(`serves ${join(paths.run, 'guardian.sock')} (pid ${process.pid}, ${started.live().length} live leases)`);
+  for (const target of knownTargets(targetsDir)) {
+    const links = openTarget(target).links;
+    if (links === null) continue;
+    for (const removed of await removeStrays(links, () => started.live(), log)) log(`removed a toxic that no lease holds: ${removed}`);
+  }
+  return {
+    async close() {
+      started.stop();
+      await server.close();
+    },
+  };
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { home: { type: 'string' } } });
+  const server = await startGuardian(values.home === undefined ? gamedayHome() : resolve(values.home));
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
+    // Leases stay on disk: the next guardian takes them up, and their deadlines do not move.
+    process.once(name, () => void server.close().then(() => process.exit(0)));
+  }
+}
+
+if (require.main === module) {
+  process.on('unhandledRejection', (error) => log(`unhandled: ${messageOf(error)}`));
+  main().catch((error: unknown) => {
+    log(messageOf(error));
+    process.exit(70);
+  });
+}

@@ -1,0 +1,371 @@
+/**
+ * The guardian's heart: holds every lease, carries out what the machine allows, and undoes what expires. One mutex per lease.
+ * It never acts before the transition that permits it is on disk; only an undo goes ahead when the disk refuses, because not healing is worse.
+ */
+import { bootId, bootTimeMs, nowUtc } from '../../core/clock';
+import { GamedayError, messageOf } from '../../core/errors';
+import type { FaultProof, LeaseEnd, LeaseKey, LeaseView } from '../../model/fault';
+import type { JsonObject } from '../../model/json';
+import type { Target } from '../../model/target';
+import type { LiveTarget } from '../../targets/ports';
+import { faultLabel, type FaultContext } from '../contract';
+import type { AnyFault } from '../registry';
+import { requireAllowed } from './allow';
+import type { ArmRequest, Injected, Renewal } from './client';
+import { withDeadline } from './deadline';
+import type { Journal } from './journal';
+import { advance, armLease, buryLease, isExpired, remainingMs, viewLease, type Lease, type LeaseEvent, type Moment } from './lease-machine';
+import { leaseId, readHalt, writeHalt, type LeaseStore, type StandingHalt } from './lease-store';
+
+export interface KeeperLimits {
+  readonly injectMs: number;
+  readonly confirmMs: number;
+  /** One attempt: undo and proof together. */
+  readonly undoMs: number;
+  readonly retryFirstMs: number;
+  readonly retryMostMs: number;
+  readonly sweepEveryMs: number;
+  /** Attempts that one `undo` call waits for; after that the guardian goes on by itself. */
+  readonly undoTries: number;
+}
+
+export const KEEPER_LIMITS: KeeperLimits = { injectMs: 30_000, confirmMs: 30_000, undoMs: 60_000, retryFirstMs: 500, retryMostMs: 30_000, sweepEveryMs: 200, undoTries: 3 };
+
+export interface KeeperParts {
+  readonly store: LeaseStore;
+  readonly journal: Journal;
+  readonly allowFile: string;
+  readonly haltFile: string;
+  readonly open: (target: Target) => LiveTarget;
+  readonly find: (fault: string) => AnyFault;
+  readonly log: (text: string) => void;
+  readonly limits: KeeperLimits;
+}
+
+const MAX_LEASES = 10_000;
+const now = (): Moment => ({ bootId: bootId(), bootMs: bootTimeMs(), utc: nowUtc() });
+const endOf = (by: string): LeaseEnd => (by === 'expired' || by === 'halted' || by === 'reconciled' ? by : 'undone');
+
+export class LeaseKeeper {
+  private readonly leases = new Map<string, Lease>();
+  private readonly queues = new Map<string, Promise<unknown>>();
+  /** Injections whose deadline passed while they still ran: nothing is gone before they have settled. */
+  private readonly running = new Map<string, Promise<unknown>>();
+  private readonly retryAt = new Map<string, number>();
+  private readonly busy = new Set<string>();
+  private readonly unreadable: readonly string[];
+  private order = 0;
+  private timer: NodeJS.Timeout | null = null;
+
+  constructor(private readonly parts: KeeperParts) {
+    const { leases, unreadable } = parts.store.load();
+    this.unreadable = unreadable;
+    for (const lease of leases) this.leases.set(leaseId(lease.key), lease);
+    this.order = leases[0]?.order ?? 0;
+  }
+
+  /** Takes up what a dead guardian left, then watches deadlines. What was injecting or undoing, or is of another boot, is undone. */
+  start(): void {
+    const left = this.newestFirst().filter((lease) => lease.state === 'injecting' || lease.state === 'undoing' || (lease.state !== 'gone' && isExpired(lease, now())));
+    void this.undoSeveral(left, (lease) => (lease.state === 'injecting' ? 'reconciled' : 'expired'));
+    this.timer = setInterval(() => this.sweep(), this.parts.limits.sweepEveryMs);
+  }
+
+  stop(): void {
+    if (this.timer !== null) clearInterval(this.timer);
+  }
+
+  list(): readonly LeaseView[] {
+    return this.newestFirst().map(viewLease);
+  }
+
+  describe(key: LeaseKey): LeaseView | null {
+    const lease = this.leases.get(leaseId(key));
+    return lease === undefined ? null : viewLease(lease);
+  }
+
+  /** Leases that are not gone, with their targets. */
+  live(): readonly Lease[] {
+    return this.newestFirst().filter((lease) => lease.state !== 'gone');
+  }
+
+  status(): { readonly live: number; readonly tombstones: number; readonly standingHalt: StandingHalt | null; readonly unreadable: readonly string[] } {
+    const live = this.live().length;
+    return { live, tombstones: this.leases.size - live, standingHalt: this.standingHalt(), unreadable: this.unreadable };
+  }
+
+  standingHalt(): StandingHalt | null {
+    return readHalt(this.parts.haltFile);
+  }
+
+  async arm(request: ArmRequest): Promise<LeaseView> {
+    const { key, handle, target } = request;
+    this.refuseWhenHalted();
+    this.parts.find(handle.fault);
+    const allow = requireAllowed(this.parts.allowFile, { systemIdentifier: target.systemIdentifier, fault: handle.fault });
+    if (!target.policy.allowFaults.includes(handle.fault)) throw new GamedayError('fault_refused', `policy.allowFaults of target ${target.name} does not list ${handle.fault}`);
+    await this.requireIdentity(target);
+    return this.locked(leaseId(key), async () => {
+      const known = this.leases.get(leaseId(key));
+      if (known?.state === 'armed' || known?.state === 'active') return viewLease(known);
+      if (known !== undefined) throw new GamedayError('lease_gone', `cannot arm ${handle.fault} of step ${key.step} again: its lease is ${known.state} (${known.endedBy ?? 'in between'})`);
+      this.refuseWhenHalted();
+      this.refuseConflict(key, target);
+      if (this.leases.size >= MAX_LEASES) throw new GamedayError('fault_refused', `the guardian holds ${MAX_LEASES} leases, its limit`, 'remove old tombstones (state "gone") from its leases directory and restart it.');
+      const maxMs = Math.max(1, Math.min(request.maxMs, allow.maxFaultMs, target.policy.maxFaultMs));
+      this.order += 1;
+      const lease = armLease({ key, handle, target, ttlMs: request.ttlMs, maxMs, order: this.order }, now());
+      this.parts.store.save(lease);
+      this.leases.set(leaseId(key), lease);
+      this.note(lease, 'armed', `armed: ${handle.preview}`, { expiresAt: lease.expiresAt, hardMaximumAt: lease.hardMaximumAt });
+      return viewLease(lease);
+    });
+  }
+
+  async inject(key: LeaseKey): Promise<Injected> {
+    const id = leaseId(key);
+    return this.locked(id, async () => {
+      const lease = this.leases.get(id);
+      if (lease === undefined) throw new GamedayError('lease_gone', `step ${key.step} was never armed, so it cannot be injected`);
+      // The first call's answer was lost on its way: tell it again.
+      if (lease.state === 'active' && lease.confirmed !== null) return { facts: lease.facts ?? {}, confirmed: lease.confirmed, lease: viewLease(lease) };
+      if (lease.state !== 'active') await this.injectOnce(lease);
+      const confirmed = await this.confirmOnce(this.require(id));
+      const after = this.require(id);
+      return { facts: after.facts ?? {}, confirmed, lease: viewLease(after) };
+    });
+  }
+
+  async undo(key: LeaseKey, by: string): Promise<LeaseView> {
+    const id = leaseId(key);
+    await this.locked(id, async () => {
+      if (this.leases.has(id)) return;
+      this.order += 1;
+      const tombstone = buryLease(key, this.order, endOf(by), now());
+      this.parts.store.save(tombstone);
+      this.leases.set(id, tombstone);
+    });
+    for (let tries = 0; tries < this.parts.limits.undoTries && this.require(id).state !== 'gone'; tries += 1) await this.undoOnce(id, endOf(by), by);
+    return viewLease(this.require(id));
+  }
+
+  renew(request: { readonly workflowId: string; readonly runId: string; readonly ttlMs: number }): Renewal {
+    const renewed: LeaseKey[] = [];
+    const gone: LeaseKey[] = [];
+    for (const lease of this.newestFirst()) {
+      if (lease.key.workflowId !== request.workflowId || lease.key.runId !== request.runId) continue;
+      try {
+        this.advance(leaseId(lease.key), { kind: 'renew', ttlMs: request.ttlMs });
+        renewed.push(lease.key);
+      } catch (error) {
+        if (!(error instanceof GamedayError && error.code === 'lease_gone')) throw error;
+        if (lease.endedBy !== 'undone') gone.push(lease.key);
+      }
+    }
+    return { renewed, gone };
+  }
+
+  async haltAll(by: string, reason: string): Promise<{ readonly halt: StandingHalt; readonly leases: readonly LeaseView[] }> {
+    const halt: StandingHalt = { by, reason, at: nowUtc() };
+    // A full disk must not keep a halt from healing.
+    this.orLog('writing the standing halt', () => writeHalt(this.parts.haltFile, halt));
+    const live = this.live();
+    this.parts.log(`halted by ${by}: ${reason}; ${live.length} leases to undo`);
+    await this.undoSeveral(live, () => 'halted', by);
+    return { halt, leases: live.map((lease) => viewLease(this.require(leaseId(lease.key)))) };
+  }
+
+  release(by: string, reason: string): void {
+    writeHalt(this.parts.haltFile, null);
+    this.parts.log(`released by ${by}: ${reason}`);
+  }
+
+  private newestFirst(): readonly Lease[] {
+    return [...this.leases.values()].sort((a, b) => b.order - a.order);
+  }
+
+  private require(id: string): Lease {
+    const lease = this.leases.get(id);
+    if (lease === undefined) throw new GamedayError('internal', `lease ${id} vanished`);
+    return lease;
+  }
+
+  private refuseWhenHalted(): void {
+    const halt = this.standingHalt();
+    if (halt !== null) throw new GamedayError('halt_standing', `all drills are halted by ${halt.by} since ${halt.at}: ${halt.reason}`);
+    if (this.unreadable.length > 0) throw new GamedayError('fault_refused', `lease files cannot be read: ${this.unreadable.join('; ')}`, 'check by hand whether those faults are gone, remove the files, and restart the guardian.');
+  }
+
+  private refuseConflict(key: LeaseKey, target: Target): void {
+    const other = this.live().find((lease) => lease.target?.systemIdentifier === target.systemIdentifier && (lease.key.workflowId !== key.workflowId || lease.key.runId !== key.runId));
+    if (other !== undefined) throw new GamedayError('lease_conflict', `${other.handle.fault} of ${other.handle.drill} still stands on ${target.name} (${other.state}${other.lastError === null ? '' : `: ${other.lastError}`})`);
+  }
+
+  /** A target file may claim any identifier: what answers at its addresses must be that very system. */
+  private async requireIdentity(target: Target): Promise<void> {
+    const nodes = await withDeadline(this.parts.limits.confirmMs / 2, 'asking the nodes who they are', async () => this.parts.open(target).controller.status());
+    const found = [...new Set(nodes.map((node) => node.systemIdentifier).filter((each) => each !== null))];
+    if (found.length === 1 && found[0] === target.systemIdentifier) return;
+    throw new GamedayError('fault_refused', `the nodes of target ${target.name} say system identifier ${found.join(', ') || 'nothing'}, not ${target.systemIdentifier}`, 'the target file describes another cluster, or no node is up.');
+  }
+
+  private contextOf(lease: Lease): FaultContext {
+    if (lease.target === null) throw new GamedayError('internal', `lease of step ${lease.key.step} has no target`);
+    return {
+      live: this.parts.open(lease.target),
+      drill: lease.handle.drill,
+      label: faultLabel(lease.handle.drill, lease.key.step),
+      note: (kind, text, facts) => {
+        this.note(lease, kind, text, facts);
+        if (kind === 'proxy-restarted') this.endLostWithProxy(lease);
+      },
+    };
+  }
+
+  /** A restarted Toxiproxy has lost every other lease's toxics: those faults ended early, which their objectives must learn. */
+  private endLostWithProxy(cause: Lease): void {
+    const lost = this.live().filter((lease) => lease.order !== cause.order && lease.state === 'active' && lease.handle.fault.startsWith('link-') && lease.target?.links?.api === cause.target?.links?.api);
+    void this.undoSeveral(lost, () => 'reconciled');
+  }
+
+  private async injectOnce(lease: Lease): Promise<void> {
+    const id = leaseId(lease.key);
+    this.refuseWhenHalted();
+    const fault = this.parts.find(lease.handle.fault);
+    this.advance(id, { kind: 'inject' });
+    this.note(lease, 'injecting', lease.handle.preview, {});
+    const work = fault.inject(lease.handle.resolved, this.contextOf(lease));
+    this.running.set(id, work.catch(() => undefined).finally(() => this.running.delete(id)));
+    try {
+      const facts = await withDeadline(Math.max(1, Math.min(this.parts.limits.injectMs, remainingMs(lease, now()))), `injecting ${lease.handle.fault}`, () => work);
+      this.advance(id, { kind: 'injected', facts });
+      this.note(lease, 'injected', `injected: ${lease.handle.preview}`, facts);
+    } catch (error) {
+      // It failed or hangs, so it may have happened: put it back.
+      this.note(lease, 'inject-failed', messageOf(error), {});
+      await this.attempt(id, 'undone', 'guardian');
+      throw error;
+    }
+    if (!isExpired(this.require(id), now())) return;
+    await this.attempt(id, 'expired', 'guardian');
+    throw new GamedayError('lease_gone', `${lease.handle.fault} of step ${lease.key.step} expired while it was being injected`);
+  }
+
+  private async confirmOnce(lease: Lease): Promise<FaultProof> {
+    const limitMs = Math.max(1, Math.min(this.parts.limits.confirmMs, remainingMs(lease, now())));
+    let proof: FaultProof;
+    try {
+      proof = await withDeadline(limitMs, `confirming ${lease.handle.fault}`, () => this.parts.find(lease.handle.fault).confirm(lease.handle.resolved, this.contextOf(lease)));
+    } catch (error) {
+      proof = { holds: false, by: `could not be checked: ${messageOf(error)}`, facts: {} };
+    }
+    this.advance(leaseId(lease.key), { kind: 'confirmed', proof });
+    this.note(lease, proof.holds ? 'confirmed' : 'unconfirmed', proof.by, proof.facts);
+    return proof;
+  }
+
+  /** One attempt under the lease's mutex, after waiting out the pace of earlier failures. */
+  private async undoOnce(id: string, end: LeaseEnd, actor: string): Promise<void> {
+    const wait = (this.retryAt.get(id) ?? 0) - bootTimeMs();
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, Math.min(wait, this.parts.limits.retryMostMs)));
+    await this.locked(id, () => this.attempt(id, end, actor));
+  }
+
+  /** Newest first; one that fails is left to the sweep, so that the others are not kept waiting for ever. */
+  private async undoSeveral(leases: readonly Lease[], end: (lease: Lease) => LeaseEnd, actor = 'guardian'): Promise<void> {
+    const chosen = leases.filter((lease) => !this.busy.has(leaseId(lease.key)));
+    for (const lease of chosen) this.busy.add(leaseId(lease.key));
+    for (const lease of chosen) {
+      const id = leaseId(lease.key);
+      try {
+        await this.locked(id, () => this.attempt(id, end(this.require(id)), actor));
+      } catch (error) {
+        this.parts.log(`undoing ${lease.handle.fault} of ${lease.handle.drill}: ${messageOf(error)}`);
+      } finally {
+        this.busy.delete(id);
+      }
+    }
+  }
+
+  private async attempt(id: string, end: LeaseEnd, actor: string): Promise<void> {
+    const before = this.require(id);
+    if (before.state === 'gone') return;
+    this.advance(id, { kind: 'undo', by: end });
+    const lease = this.require(id);
+    if (before.state !== 'undoing') this.note(lease, 'undoing', `undo (${end}): ${lease.handle.preview}`, { by: actor }, actor);
+    if (lease.state === 'gone') return this.note(lease, 'gone', lease.gone?.by ?? 'gone', { endedBy: end }, actor);
+    try {
+      const proof = await withDeadline(this.parts.limits.undoMs, `undoing ${lease.handle.fault}`, () => this.undoAndProve(id, lease));
+      this.advance(id, { kind: 'proven-gone', proof });
+      this.retryAt.delete(id);
+      this.note(lease, 'gone', proof.by, { ...proof.facts, endedBy: lease.endedBy }, actor);
+    } catch (error) {
+      this.advance(id, { kind: 'attempt-failed', error: messageOf(error) });
+      const attempts = this.require(id).undoAttempts;
+      const pause = Math.min(this.parts.limits.retryMostMs, this.parts.limits.retryFirstMs * 2 ** Math.min(attempts - 1, 16));
+      this.retryAt.set(id, bootTimeMs() + pause);
+      // For ever, but not one event each time for ever.
+      if (attempts <= 10 || attempts % 100 === 0) this.note(lease, 'undo-failed', `attempt ${attempts}: ${messageOf(error)}`, { attempts, manualUndo: [...lease.handle.manualUndo] }, actor);
+    }
+  }
+
+  private async undoAndProve(id: string, lease: Lease): Promise<FaultProof> {
+    const fault = this.parts.find(lease.handle.fault);
+    const context = this.contextOf(lease);
+    await fault.undo(lease.handle.resolved, context);
+    const late = this.running.get(id);
+    if (late !== undefined) {
+      // An injection that hangs may still bite after this undo: nothing is gone before it has ended and been undone again.
+      await late;
+      await fault.undo(lease.handle.resolved, context);
+    }
+    const proof = await fault.confirmGone(lease.handle.resolved, context);
+    if (!proof.holds) throw new GamedayError('undo_failed', proof.by);
+    return proof;
+  }
+
+  private sweep(): void {
+    const moment = now();
+    const due = this.newestFirst().filter((lease) => {
+      const id = leaseId(lease.key);
+      if (this.busy.has(id) || this.queues.has(id)) return false;
+      if (lease.state === 'undoing') return (this.retryAt.get(id) ?? 0) <= moment.bootMs;
+      return (lease.state === 'armed' || lease.state === 'active') && isExpired(lease, moment);
+    });
+    if (due.length > 0) void this.undoSeveral(due, () => 'expired');
+  }
+
+  /** Saves, then holds. Undoing goes on from memory when the disk refuses; everything else is refused with it. */
+  private advance(id: string, event: LeaseEvent): void {
+    const before = this.require(id);
+    const after = advance(before, event, now());
+    if (after === before) return;
+    const heals = event.kind === 'undo' || event.kind === 'attempt-failed' || event.kind === 'proven-gone';
+    if (heals) this.orLog(`saving lease ${id}`, () => this.parts.store.save(after));
+    else this.parts.store.save(after);
+    this.leases.set(id, after);
+  }
+
+  private note(lease: Lease, kind: string, text: string, facts: JsonObject, actor = 'guardian'): void {
+    this.parts.log(`${lease.handle.drill} ${lease.key.step} ${lease.handle.fault}: ${kind}: ${text}`);
+    this.orLog('journal', () => this.parts.journal.append({ drill: lease.handle.drill, step: lease.key.step, kind, actor, text, facts: { fault: lease.handle.fault, ...facts } }));
+  }
+
+  private orLog(what: string, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.parts.log(`${what} failed: ${messageOf(error)}`);
+    }
+  }
+
+  private locked<T>(id: string, work: () => Promise<T>): Promise<T> {
+    const before = this.queues.get(id) ?? Promise.resolve();
+    const mine = before.then(work, work);
+    const settled = mine.catch(() => undefined).then(() => {
+      if (this.queues.get(id) === settled) this.queues.delete(id);
+    });
+    this.queues.set(id, settled);
+    return mine;
+  }
+}
