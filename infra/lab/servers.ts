@@ -57,7 +57,8 @@ function temporalServer(plan: LabPlan, program: string): ChildSpec {
     restart: true,
     readyWhen: { kind: 'tcp', host, port: TEMPORAL_PORT },
     readyTimeoutMs: 45_000,
-    stopGraceMs: 8_000,
+    // Its own stop takes 8 s and saves nothing: its database survives a kill (WAL).
+    stopGraceMs: 1_000,
   };
 }
 
