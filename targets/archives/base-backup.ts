@@ -70,7 +70,8 @@ export async function readManifest(store: ObjectStore, name: string): Promise<Ba
   if (data === null) throw new GamedayError('backup_missing', `there is no backup ${name} in ${store.description}`);
   try {
     const manifest = JSON.parse(Buffer.from(data).toString('utf8')) as BackupManifest;
-    if (manifest.format !== FORMAT || manifest.name !== name || !Array.isArray(manifest.parts)) throw new Error('not a manifest of this format');
+    if (manifest.format !== FORMAT || manifest.name !== name || !Array.isArray(manifest.parts))
+      throw new Error('not a manifest of this format');
     parseLsn(manifest.startLsn);
     parseLsn(manifest.stopLsn);
     return manifest;
@@ -129,9 +130,30 @@ async function uploadParts(stream: AsyncIterable<Buffer>, prefix: string, store:
   return { parts, bytes, postgresManifest: member.content() };
 }
 
-function startBaseBackup(target: Target, node: TargetNode, label: string): { readonly child: ChildProcess; readonly ended: Promise<string> } {
+function startBaseBackup(
+  target: Target,
+  node: TargetNode,
+  label: string,
+): { readonly child: ChildProcess; readonly ended: Promise<string> } {
   const role = target.roles.replicate;
-  const argv = ['-h', node.host, '-p', String(node.port), '-U', role.user, '-D', '-', '-Ft', '-X', 'none', '-c', 'fast', '-l', label, '--no-password'];
+  const argv = [
+    '-h',
+    node.host,
+    '-p',
+    String(node.port),
+    '-U',
+    role.user,
+    '-D',
+    '-',
+    '-Ft',
+    '-X',
+    'none',
+    '-c',
+    'fast',
+    '-l',
+    label,
+    '--no-password',
+  ];
   const password = role.password === null ? {} : { PGPASSWORD: resolveSecret(role.password) };
   const env = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C', PGCONNECT_TIMEOUT: '5', PGAPPNAME: 'gameday_backup', ...password };
   const child = spawn(join(node.binDir, 'pg_basebackup'), argv, { stdio: ['ignore', 'pipe', 'pipe'], env, cwd: '/' });
@@ -139,14 +161,21 @@ function startBaseBackup(target: Target, node: TargetNode, label: string): { rea
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-8_192)));
   const ended = new Promise<string>((resolve) => {
     child.on('error', (error) => resolve(messageOf(error)));
-    child.on('close', (code) => resolve(code === 0 ? '' : `exit ${code ?? 'by a signal'}: ${stderr.trim().split('\n').slice(-3).join('; ')}`));
+    child.on('close', (code) =>
+      resolve(code === 0 ? '' : `exit ${code ?? 'by a signal'}: ${stderr.trim().split('\n').slice(-3).join('; ')}`),
+    );
   });
   return { child, ended };
 }
 
 /** First and last position of the backup's WAL, from PostgreSQL's manifest (`WAL-Ranges`). */
 function walRange(manifest: Buffer | null): { readonly timeline: number; readonly startLsn: string; readonly stopLsn: string } {
-  const ranges = manifest === null ? undefined : (JSON.parse(manifest.toString('utf8')) as { 'WAL-Ranges'?: { Timeline: number; 'Start-LSN': string; 'End-LSN': string }[] })['WAL-Ranges'];
+  const ranges =
+    manifest === null
+      ? undefined
+      : (JSON.parse(manifest.toString('utf8')) as { 'WAL-Ranges'?: { Timeline: number; 'Start-LSN': string; 'End-LSN': string }[] })[
+          'WAL-Ranges'
+        ];
   const [first, last] = [ranges?.[0], ranges?.at(-1)];
   if (first === undefined || last === undefined) throw new GamedayError('step_failed', 'pg_basebackup wrote no manifest with a WAL range');
   return { timeline: first.Timeline, startLsn: first['Start-LSN'], stopLsn: last['End-LSN'] };
@@ -165,7 +194,12 @@ export async function takeBaseBackup(target: Target, node: TargetNode, store: Ob
     const streamed = await uploadParts(child.stdout as AsyncIterable<Buffer>, prefix, store, signal);
     const problem = await ended;
     signal.throwIfAborted();
-    if (problem !== '') throw new GamedayError('step_failed', `pg_basebackup of ${node.name}: ${problem}`, 'the node must be up, the replicate role allowed in, and WAL archiving must work.');
+    if (problem !== '')
+      throw new GamedayError(
+        'step_failed',
+        `pg_basebackup of ${node.name}: ${problem}`,
+        'the node must be up, the replicate role allowed in, and WAL archiving must work.',
+      );
     const range = walRange(streamed.postgresManifest);
     const manifest: BackupManifest = {
       format: FORMAT,
@@ -179,7 +213,8 @@ export async function takeBaseBackup(target: Target, node: TargetNode, store: Ob
       bytes: streamed.bytes,
       parts: streamed.parts,
     };
-    if (!(await store.create(manifestKey(name), Buffer.from(JSON.stringify(manifest))))) throw new GamedayError('object_exists', `${manifestKey(name)} is there already`);
+    if (!(await store.create(manifestKey(name), Buffer.from(JSON.stringify(manifest)))))
+      throw new GamedayError('object_exists', `${manifestKey(name)} is there already`);
     return manifest;
   } catch (error) {
     child.kill('SIGKILL');
@@ -203,14 +238,19 @@ export async function* downloadParts(store: ObjectStore, manifest: BackupManifes
     const packed = await store.get(part.key);
     if (packed === null) throw new GamedayError('object_missing', `${part.key} of backup ${manifest.name} is not in ${store.description}`);
     const found = sha256Hex(packed);
-    if (found !== part.sha256) throw new GamedayError('object_corrupt', `${part.key} has SHA-256 ${found.slice(0, 12)}…, not ${part.sha256.slice(0, 12)}…`);
+    if (found !== part.sha256)
+      throw new GamedayError('object_corrupt', `${part.key} has SHA-256 ${found.slice(0, 12)}…, not ${part.sha256.slice(0, 12)}…`);
     return decompress(packed, { maxOutputLength: Math.max(1, part.plainBytes) });
   };
   const flying: Promise<Buffer>[] = [];
   const queue = [...manifest.parts];
   try {
     while (queue.length > 0 || flying.length > 0) {
-      for (let next = flying.length < PARALLEL ? queue.shift() : undefined; next !== undefined; next = flying.length < PARALLEL ? queue.shift() : undefined) {
+      for (
+        let next = flying.length < PARALLEL ? queue.shift() : undefined;
+        next !== undefined;
+        next = flying.length < PARALLEL ? queue.shift() : undefined
+      ) {
         const loading = load(next);
         // A later part may fail while an earlier one is still awaited; its error is raised when its turn comes.
         loading.catch(() => undefined);

@@ -51,7 +51,12 @@ export interface ArchiverStatus {
  * Stores one WAL file; resolves when it is durable. The same content again is success, other content under the same name is
  * `object_exists` (PostgreSQL's rule for archive_command). Throws `object_corrupt` for bytes that are not what the name says.
  */
-export async function storeWalFile(store: ObjectStore, name: string, plain: Buffer, systemIdentifier: string): Promise<'stored' | 'was there'> {
+export async function storeWalFile(
+  store: ObjectStore,
+  name: string,
+  plain: Buffer,
+  systemIdentifier: string,
+): Promise<'stored' | 'was there'> {
   const kind = walFileKind(name);
   if (kind === null) throw new GamedayError('object_corrupt', `"${name}" is not the name of a WAL file`);
   if (kind === 'segment' || kind === 'partial') checkSegmentHeader(name, plain, systemIdentifier);
@@ -185,10 +190,15 @@ function sweepAnswers(spool: string): void {
 }
 
 /** Serves every node of the target until `stop` is called. `socket`: where `status` answers. */
-export async function startArchiver(target: Target, socket: string): Promise<{ readonly stop: () => Promise<void>; readonly ended: Promise<void> }> {
+export async function startArchiver(
+  target: Target,
+  socket: string,
+): Promise<{ readonly stop: () => Promise<void>; readonly ended: Promise<void> }> {
   // The socket first: it also refuses a second archiver before that one touches a spool.
   const archivers: NodeArchiver[] = [];
-  const server = await serveRpc(socket, { status: (): ArchiverStatus => ({ pid: process.pid, nodes: archivers.map((one) => one.status()) }) });
+  const server = await serveRpc(socket, {
+    status: (): ArchiverStatus => ({ pid: process.pid, nodes: archivers.map((one) => one.status()) }),
+  });
   for (const node of target.nodes) {
     const spool = prepareSpool(target, node);
     archivers.push(new NodeArchiver(target, node, spool));
@@ -205,7 +215,8 @@ export async function startArchiver(target: Target, socket: string): Promise<{ r
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { home: { type: 'string' }, target: { type: 'string' } } });
-  if (values.home === undefined || values.target === undefined) throw new GamedayError('usage', 'native-archiver needs --home HOME and --target FILE');
+  if (values.home === undefined || values.target === undefined)
+    throw new GamedayError('usage', 'native-archiver needs --home HOME and --target FILE');
   const target = targetSchema.parse(parse(readFileSync(values.target, 'utf8')));
   mkdirSync(join(values.home, 'run'), { recursive: true });
   const archiver = await startArchiver(target, join(values.home, 'run', 'archiver.sock'));

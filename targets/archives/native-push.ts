@@ -23,7 +23,8 @@ export function spoolOf(target: Target, node: string): string {
 /** Value of `archive_command` on this node: `/bin/sh '<spool>/push.sh' "%p" "%f"`. */
 export function archiveCommand(target: Target, node: string): string {
   const script = join(spoolOf(target, node), 'push.sh');
-  if (/['\n%]/.test(script)) throw new GamedayError('setting_invalid', `archive.spoolDir: a quote, a line break or % is not possible in ${script}`);
+  if (/['\n%]/.test(script))
+    throw new GamedayError('setting_invalid', `archive.spoolDir: a quote, a line break or % is not possible in ${script}`);
   return `/bin/sh '${script}' "%p" "%f"`;
 }
 

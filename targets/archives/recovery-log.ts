@@ -40,7 +40,11 @@ export function logExcerpt(log: string, lines: number): string {
   return log
     .split('\n')
     .filter((line) => /(LOG|FATAL|PANIC|ERROR|WARNING|HINT):/.test(line) || /^gameday/.test(line))
-    .map((line) => line.replace(/'(?:[^']|'')*'/g, "'…'").replace(/"[^"]*"/g, (quoted) => (/^"[0-9A-F]+\/[0-9A-F]+"$|^"[0-9A-F.a-z]*(?:history)?"$/.test(quoted) ? quoted : '"…"')))
+    .map((line) =>
+      line
+        .replace(/'(?:[^']|'')*'/g, "'…'")
+        .replace(/"[^"]*"/g, (quoted) => (/^"[0-9A-F]+\/[0-9A-F]+"$|^"[0-9A-F.a-z]*(?:history)?"$/.test(quoted) ? quoted : '"…"')),
+    )
     .slice(-lines)
     .join('\n');
 }

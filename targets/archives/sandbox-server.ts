@@ -2,7 +2,19 @@
  * The throwaway server of a restore: its directory, its settings, its start and its end. It listens on no network address, archives nothing,
  * replicates nothing, runs no jobs. It removes only directories that carry its marker and lie inside the target's sandbox directory.
  */
-import { chownSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { GamedayError } from '../../core/errors';
 import { writeFileDurably } from '../../core/files';
@@ -30,11 +42,17 @@ export function sandboxPlace(target: Target, dir: string): SandboxPlace {
   const sandbox = target.sandbox;
   if (sandbox === null) throw new GamedayError('refused', `target ${target.name} names no sandbox: there is nowhere to restore to`);
   const inside = relative(resolve(sandbox.dir), resolve(dir));
-  if (inside === '' || inside.startsWith('..') || resolve(dir) !== dir) throw new GamedayError('setting_invalid', `${dir} is not inside the sandbox directory ${sandbox.dir}`);
-  if (!/^[A-Za-z0-9/._+-]+$/.test(dir)) throw new GamedayError('setting_invalid', `the sandbox's path ${dir} may hold only letters, digits and /._+-`);
+  if (inside === '' || inside.startsWith('..') || resolve(dir) !== dir)
+    throw new GamedayError('setting_invalid', `${dir} is not inside the sandbox directory ${sandbox.dir}`);
+  if (!/^[A-Za-z0-9/._+-]+$/.test(dir))
+    throw new GamedayError('setting_invalid', `the sandbox's path ${dir} may hold only letters, digits and /._+-`);
   const socket = join(dir, `.s.PGSQL.${SANDBOX_PORT}`);
   if (Buffer.byteLength(socket) > SOCKET_PATH_LIMIT) {
-    throw new GamedayError('setting_invalid', `the unix socket ${socket} has more than ${SOCKET_PATH_LIMIT} bytes`, 'set sandbox.dir in the target file to a shorter path.');
+    throw new GamedayError(
+      'setting_invalid',
+      `the unix socket ${socket} has more than ${SOCKET_PATH_LIMIT} bytes`,
+      'set sandbox.dir in the target file to a shorter path.',
+    );
   }
   const owner = sandbox.osUser === null || process.getuid?.() !== 0 ? null : lookUpUser(sandbox.osUser);
   return { dir, dataDir: join(dir, 'data'), walDir: join(dir, 'wal'), logFile: join(dir, 'log'), binDir: sandbox.binDir, owner };
@@ -63,7 +81,8 @@ export async function removeSandboxDirectory(target: Target, dir: string): Promi
   const server = sandboxPostmaster(place);
   if (server !== null) await terminate(server, 5_000, 'SIGQUIT');
   // The marker goes last: a removal that is cut short can be continued.
-  for (const name of readdirSync(dir)) if (name !== MARKER) rmSync(join(dir, name), { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+  for (const name of readdirSync(dir))
+    if (name !== MARKER) rmSync(join(dir, name), { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
 }
 
@@ -85,21 +104,38 @@ function asOwner(place: SandboxPlace): { uid?: number; gid?: number } {
 }
 
 /** Runs one of PostgreSQL's programs as the sandbox's user, in UTC and English, so that its output can be read. */
-export function runTool(place: SandboxPlace, tool: string, args: readonly string[], options: { readonly timeoutMs: number; readonly signal: AbortSignal }): Promise<{ code: number; stdout: string; stderr: string }> {
-  return run([join(place.binDir, tool), ...args], { ...options, ...asOwner(place), cwd: place.dir, env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' } });
+export function runTool(
+  place: SandboxPlace,
+  tool: string,
+  args: readonly string[],
+  options: { readonly timeoutMs: number; readonly signal: AbortSignal },
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  return run([join(place.binDir, tool), ...args], {
+    ...options,
+    ...asOwner(place),
+    cwd: place.dir,
+    env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' },
+  });
 }
 
 /** What pg_controldata says, label → value. */
 export async function readControl(place: SandboxPlace, signal: AbortSignal): Promise<ReadonlyMap<string, string>> {
   const result = await runTool(place, 'pg_controldata', ['-D', place.dataDir], { timeoutMs: 10_000, signal });
   if (result.code !== 0) throw new GamedayError('restore_failed', `pg_controldata: ${result.stderr.trim()}`);
-  return new Map(result.stdout.split('\n').map((line) => [line.slice(0, line.indexOf(':')).trim(), line.slice(line.indexOf(':') + 1).trim()]));
+  return new Map(
+    result.stdout.split('\n').map((line) => [line.slice(0, line.indexOf(':')).trim(), line.slice(line.indexOf(':') + 1).trim()]),
+  );
 }
 
 const quoted = (value: string): string => `'${value.replace(/'/g, "''")}'`;
 
 /** The whole configuration of the sandbox. The backup's own files are not read: they may name libraries, paths and jobs of the original. Exported for its test. */
-export function sandboxSettings(place: SandboxPlace, target: RecoveryTarget, restoreCommand: string, control: ReadonlyMap<string, string>): string {
+export function sandboxSettings(
+  place: SandboxPlace,
+  target: RecoveryTarget,
+  restoreCommand: string,
+  control: ReadonlyMap<string, string>,
+): string {
   const atLeast = (label: string, floor: number): string => String(Math.max(floor, Number(control.get(label) ?? 0)));
   const settings: readonly (readonly [string, string])[] = [
     ['data_directory', place.dataDir],

@@ -54,7 +54,8 @@ export class TarMember {
     const bytes = sizeOf(header);
     this.skip = Math.ceil(bytes / BLOCK) * BLOCK;
     if (name !== this.name) return;
-    if (bytes > this.limitBytes) throw new GamedayError('restore_failed', `${name} in the backup has ${bytes} bytes, more than ${this.limitBytes}`);
+    if (bytes > this.limitBytes)
+      throw new GamedayError('restore_failed', `${name} in the backup has ${bytes} bytes, more than ${this.limitBytes}`);
     this.wantedLeft = bytes;
   }
 }

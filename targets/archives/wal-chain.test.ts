@@ -13,7 +13,9 @@ test('a history file becomes spans, oldest first', () => {
     { timeline: 3, begin: lsn('0/7000000'), end: null },
   ]);
   expect(ancestry(1, '')).toEqual([{ timeline: 1, begin: 0n, end: null }]);
-  expect([timelineAt(spans, lsn('0/5000100')), timelineAt(spans, lsn('0/5000101')), timelineAt(spans, lsn('0/9000000'))]).toEqual([1, 2, 3]);
+  expect([timelineAt(spans, lsn('0/5000100')), timelineAt(spans, lsn('0/5000101')), timelineAt(spans, lsn('0/9000000'))]).toEqual([
+    1, 2, 3,
+  ]);
 });
 
 test('a backup counts only while its timeline was ours', () => {
@@ -24,7 +26,10 @@ test('a backup counts only while its timeline was ours', () => {
 
 test('the path takes the newer timeline where a segment has two names', () => {
   const have = new Set([seg(1, 3), seg(1, 4), seg(1, 5), seg(2, 5), seg(2, 6), seg(3, 7), seg(3, 8)]);
-  expect(walPath(spans, lsn('0/3000028'), lsn('0/8000010'), (name) => have.has(name))).toEqual({ segments: [seg(1, 3), seg(1, 4), seg(2, 5), seg(2, 6), seg(3, 7), seg(3, 8)], missing: null });
+  expect(walPath(spans, lsn('0/3000028'), lsn('0/8000010'), (name) => have.has(name))).toEqual({
+    segments: [seg(1, 3), seg(1, 4), seg(2, 5), seg(2, 6), seg(3, 7), seg(3, 8)],
+    missing: null,
+  });
 });
 
 test('the older half of a switched segment serves only a target before the switch', () => {
@@ -35,5 +40,8 @@ test('the older half of a switched segment serves only a target before the switc
 
 test('the first hole is named', () => {
   const have = new Set([seg(1, 3), seg(2, 5), seg(2, 6)]);
-  expect(walPath(spans, lsn('0/3000028'), lsn('0/6000010'), (name) => have.has(name))).toEqual({ segments: [seg(1, 3)], missing: seg(1, 4) });
+  expect(walPath(spans, lsn('0/3000028'), lsn('0/6000010'), (name) => have.has(name))).toEqual({
+    segments: [seg(1, 3)],
+    missing: seg(1, 4),
+  });
 });

@@ -57,7 +57,11 @@ export function walPath(spans: readonly TimelineSpan[], from: bigint, upTo: bigi
       .filter((span) => span.end === null || segmentOf(span.end) > at || upTo <= span.end)
       .reverse();
     const found = candidates.map((span) => walSegmentName(span.timeline, start)).find(archived);
-    if (found === undefined) return { segments, missing: walSegmentName(timelineAt(spans, start + WAL_SEGMENT_BYTES < upTo ? start + WAL_SEGMENT_BYTES : upTo), start) };
+    if (found === undefined)
+      return {
+        segments,
+        missing: walSegmentName(timelineAt(spans, start + WAL_SEGMENT_BYTES < upTo ? start + WAL_SEGMENT_BYTES : upTo), start),
+      };
     segments.push(found);
   }
   return { segments, missing: null };

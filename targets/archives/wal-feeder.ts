@@ -67,7 +67,8 @@ export class WalFeeder {
   /** Writes the script and starts to prefetch; returns the value for restore_command. */
   async start(): Promise<string> {
     const { dir, owner } = this.options;
-    if (/['\n%\\]/.test(dir)) throw new GamedayError('setting_invalid', `the sandbox's path ${dir} has a character that restore_command cannot carry`);
+    if (/['\n%\\]/.test(dir))
+      throw new GamedayError('setting_invalid', `the sandbox's path ${dir} has a character that restore_command cannot carry`);
     for (const name of ['', 'want', 'ready', 'absent', 'failed', 'tmp']) {
       await mkdir(join(dir, name), { recursive: true, mode: 0o700 });
       if (owner !== null) await chown(join(dir, name), owner.uid, owner.gid);
@@ -141,7 +142,9 @@ export class WalFeeder {
   }
 
   private async fail(name: string, error: unknown): Promise<void> {
-    this.failure ??= error instanceof GamedayError ? error : new GamedayError('restore_failed', `${name}: ${messageOf(error)}`, null, { cause: error });
-    if (!this.stopped && walFileKind(name) !== null) await this.place('failed', name, Buffer.from(`gameday: ${messageOf(error)}\n`)).catch(() => undefined);
+    this.failure ??=
+      error instanceof GamedayError ? error : new GamedayError('restore_failed', `${name}: ${messageOf(error)}`, null, { cause: error });
+    if (!this.stopped && walFileKind(name) !== null)
+      await this.place('failed', name, Buffer.from(`gameday: ${messageOf(error)}\n`)).catch(() => undefined);
   }
 }

@@ -43,16 +43,36 @@ test('a changed bit never yields other content', async () => {
     bad[at] = (bad[at] ?? 0) ^ 0x20;
     // The padding after the last deflate symbol may change without consequence; everything else is refused.
     const result = await unpackWal(NAME, bad).catch((error: unknown) => error);
-    expect(result instanceof GamedayError ? result.code : Buffer.compare(result as Buffer, plain)).toBe(result instanceof GamedayError ? 'object_corrupt' : 0);
+    expect(result instanceof GamedayError ? result.code : Buffer.compare(result as Buffer, plain)).toBe(
+      result instanceof GamedayError ? 'object_corrupt' : 0,
+    );
     if (at < 48) expect(result).toBeInstanceOf(GamedayError);
   }
 });
 
 test('a segment must be what its name says', () => {
   expect(() => checkSegmentHeader(NAME, segment(), SYSTEM)).not.toThrow();
-  expect(() => checkSegmentHeader(NAME, segment((page) => page.writeUInt32LE(1, 4)), SYSTEM)).not.toThrow();
-  expect(() => checkSegmentHeader(NAME, segment((page) => page.writeUInt32LE(3, 4)), SYSTEM)).toThrow('timeline 3');
-  expect(() => checkSegmentHeader(NAME, segment((page) => page.writeUInt16LE(0, 0)), SYSTEM)).toThrow('no WAL page');
+  expect(() =>
+    checkSegmentHeader(
+      NAME,
+      segment((page) => page.writeUInt32LE(1, 4)),
+      SYSTEM,
+    ),
+  ).not.toThrow();
+  expect(() =>
+    checkSegmentHeader(
+      NAME,
+      segment((page) => page.writeUInt32LE(3, 4)),
+      SYSTEM,
+    ),
+  ).toThrow('timeline 3');
+  expect(() =>
+    checkSegmentHeader(
+      NAME,
+      segment((page) => page.writeUInt16LE(0, 0)),
+      SYSTEM,
+    ),
+  ).toThrow('no WAL page');
   expect(() => checkSegmentHeader('000000020000000000000004', segment(), SYSTEM)).toThrow('its first page is 0/3000000, not 0/4000000');
   expect(() => checkSegmentHeader(NAME, segment(), '1')).toThrow(`belongs to system ${SYSTEM}, not 1`);
   expect(() => checkSegmentHeader(NAME, segment().subarray(1), SYSTEM)).toThrow('bytes');

@@ -72,7 +72,8 @@ export async function unpackWal(name: string, packed: Uint8Array): Promise<Buffe
     throw new GamedayError('object_corrupt', `archived WAL file ${name} does not decompress: ${messageOf(error)}`, null, { cause: error });
   }
   const found = createHash('sha256').update(plain).digest('hex');
-  if (found !== expected) throw new GamedayError('object_corrupt', `archived WAL file ${name} has SHA-256 ${found.slice(0, 12)}…, not ${expected.slice(0, 12)}…`);
+  if (found !== expected)
+    throw new GamedayError('object_corrupt', `archived WAL file ${name} has SHA-256 ${found.slice(0, 12)}…, not ${expected.slice(0, 12)}…`);
   return plain;
 }
 

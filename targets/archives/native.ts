@@ -1,0 +1,352 @@
+/**
+ * The native archive as the rest of gameday sees it: backups, audit, choosing a way to a target, restoring along it.
+ * It reads the store directly, not through a node's link, holds no state, and never follows a timeline that is not an ancestor of the one asked for.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { GamedayError, messageOf } from '../../core/errors';
+import { callRpc } from '../../core/rpc';
+import { formatLsn, parseLsn, parseWalSegmentName, WAL_SEGMENT_BYTES, walSegmentName } from '../../core/lsn';
+import { resolveSecret } from '../../core/secrets';
+import { formatBytes, formatMs } from '../../core/units';
+import type { CheckResult } from '../../model/record';
+import type { Target, TargetNode } from '../../model/target';
+import type { ObjectStore } from '../../objects/store';
+import type { Archive } from '../ports';
+import { withSql } from '../sql';
+import { openArchiveStore } from './archive-store';
+import { listBackups, readManifest, takeBaseBackup, type BackupManifest } from './base-backup';
+import { commitsBetween, type CommitRecord } from './commit-order';
+import type { ArchiverStatus } from './native-archiver';
+import { restoreNative, viewOf } from './native-restore';
+import { removeSandboxDirectory } from './sandbox-server';
+import { ancestry, describeSpans, historyName, liesOn, walPath, type TimelineSpan } from './wal-chain';
+import { unpackWal, walFileKind, walKey, walNameOfKey } from './wal-object';
+
+/** WAL that a server writes by itself while nobody uses it (checkpoints, running-transactions records). */
+const IDLE_BYTES = 64n * 1024n;
+
+/** What the native archive can do besides: settle the order of commits from archived WAL. */
+export interface NativeArchive extends Archive {
+  /** Commits whose records start in [fromLsn, toLsn) on the history of `timeline`, in WAL order. Throws `wal_missing`. */
+  commits(
+    range: { readonly timeline: number; readonly fromLsn: string; readonly toLsn: string; readonly binDir: string },
+    signal: AbortSignal,
+  ): Promise<readonly CommitRecord[]>;
+}
+
+export function openNativeArchive(target: Target): NativeArchive {
+  const store = openArchiveStore(target, null);
+  const fetchWal = async (name: string): Promise<Buffer | null> => {
+    if (walFileKind(name) === null) return null;
+    const object = await store.get(walKey(name));
+    if (object === null) return null;
+    return walFileKind(name) === 'history' ? Buffer.from(object) : unpackWal(name, object);
+  };
+  const historyOf = async (timeline: number): Promise<TimelineSpan[]> => {
+    if (timeline === 1) return ancestry(1, '');
+    const name = historyName(timeline);
+    const data = await fetchWal(name);
+    if (data === null)
+      throw new GamedayError(
+        'wal_missing',
+        `${name} is not in the archive`,
+        'the new primary archives its history file after the promotion; wait for it.',
+      );
+    return ancestry(timeline, data.toString('utf8'));
+  };
+  const pathTo = async (manifest: BackupManifest, timeline: number, upTo: bigint): Promise<readonly string[]> => {
+    const spans = await historyOf(timeline);
+    if (!liesOn(spans, manifest.timeline, parseLsn(manifest.stopLsn))) {
+      throw new GamedayError(
+        'backup_missing',
+        `backup ${manifest.name} (timeline ${manifest.timeline}, until ${manifest.stopLsn}) is not on the history ${describeSpans(spans)}`,
+      );
+    }
+    const archived = await walNames(store, spans);
+    const path = walPath(spans, parseLsn(manifest.startLsn), upTo, (name) => archived.has(name));
+    if (path.missing !== null)
+      throw new GamedayError(
+        'wal_missing',
+        `${path.missing} is not in the archive; the restore needs every segment from ${manifest.startWal} on`,
+      );
+    return path.segments;
+  };
+
+  return {
+    kind: 'native',
+    backups: async () => (await listBackups(store)).map(viewOf),
+    takeBackup: async (node, signal) => viewOf(await takeBaseBackup(target, node, store, signal)),
+    audit: () => auditArchive(target, store, pathTo),
+    holds: async (segment) => (await store.head(walKey(segment))) !== null,
+    locate: async (point) => {
+      const lsn = parseLsn(point.lsn);
+      const spans = await historyOf(point.timeline);
+      const usable = (await listBackups(store)).filter(
+        (one) => parseLsn(one.stopLsn) <= lsn && liesOn(spans, one.timeline, parseLsn(one.stopLsn)),
+      );
+      const manifest = usable.at(-1);
+      if (manifest === undefined)
+        throw new GamedayError('backup_missing', `no backup on timeline ${point.timeline} ends before ${point.lsn}`);
+      const segments = await pathTo(manifest, point.timeline, lastByte(lsn, point.setting));
+      const { setting, value, inclusive, timeline } = point;
+      return { backup: manifest.name, timeline, setting, value, inclusive, lastSegment: segments.at(-1) ?? manifest.startWal };
+    },
+    restore: async (recovery, sandbox, options) => {
+      const late = AbortSignal.timeout(options.timeoutMs);
+      try {
+        return await restoreNative({
+          target,
+          recovery,
+          dir: sandbox.dir,
+          labels: sandbox.labels,
+          store,
+          locate: async () => {
+            const manifest = await readManifest(store, recovery.backup);
+            const last = parseWalSegmentName(recovery.lastSegment);
+            if (last === null) throw new GamedayError('setting_invalid', `"${recovery.lastSegment}" is not a WAL segment`);
+            const upTo = lastPosition(await historyOf(recovery.timeline), last);
+            return { manifest, segments: await pathTo(manifest, recovery.timeline, upTo) };
+          },
+          fetchWal,
+          onProgress: options.onProgress,
+          signal: AbortSignal.any([options.signal, late]),
+        });
+      } catch (error) {
+        if (late.aborted && !options.signal.aborted)
+          throw new GamedayError(
+            'restore_failed',
+            `the restore did not end within ${formatMs(options.timeoutMs)}; its sandbox was removed`,
+            null,
+            { cause: error },
+          );
+        throw error;
+      }
+    },
+    removeSandbox: (dir) => removeSandboxDirectory(target, dir),
+    commits: async (range, signal) => readCommits(await historyOf(range.timeline), range, fetchWal, signal),
+  };
+}
+
+/** Position whose segment must be there: a target position itself is compared with the record that starts at or after it; all else ends before. */
+function lastByte(lsn: bigint, setting: string): bigint {
+  return setting === 'recovery_target_lsn' ? lsn : lsn - 1n;
+}
+
+/** A position inside `segment` that makes walPath ask for exactly it: behind the switch if it was named on the newer timeline. */
+function lastPosition(spans: readonly TimelineSpan[], segment: { readonly timeline: number; readonly start: bigint }): bigint {
+  const span = spans.find((one) => one.timeline === segment.timeline);
+  const end = segment.start + WAL_SEGMENT_BYTES - 1n;
+  return span?.end !== undefined && span.end !== null && span.end < end ? span.end : end;
+}
+
+/** Names of the archived WAL files of an ancestry. */
+async function walNames(store: ObjectStore, spans: readonly TimelineSpan[]): Promise<Set<string>> {
+  const names = new Set<string>();
+  for (const span of spans) {
+    for await (const head of store.list(`wal/${historyName(span.timeline).slice(0, 8)}/`)) {
+      const name = walNameOfKey(head.key);
+      if (name !== null) names.add(name);
+    }
+  }
+  return names;
+}
+
+async function readCommits(
+  spans: readonly TimelineSpan[],
+  range: { readonly fromLsn: string; readonly toLsn: string; readonly binDir: string },
+  fetchWal: (name: string) => Promise<Buffer | null>,
+  signal: AbortSignal,
+): Promise<CommitRecord[]> {
+  const [from, to] = [parseLsn(range.fromLsn), parseLsn(range.toLsn)];
+  const dir = mkdtempSync(join(tmpdir(), 'gameday-wal-'));
+  const commits: CommitRecord[] = [];
+  try {
+    for (const span of spans) {
+      const begin = from > span.begin ? from : span.begin;
+      const end = span.end !== null && span.end < to ? span.end : to;
+      if (begin >= end) continue;
+      const walDir = join(dir, String(span.timeline));
+      mkdirSync(walDir);
+      for (let at = begin - (begin % WAL_SEGMENT_BYTES); at < end; at += WAL_SEGMENT_BYTES) {
+        signal.throwIfAborted();
+        const name = walSegmentName(span.timeline, at);
+        writeFileSync(join(walDir, name), await ownOrCopied(spans, span, at, fetchWal));
+      }
+      commits.push(...(await commitsBetween(range.binDir, walDir, span.timeline, formatLsn(begin), formatLsn(end), signal)));
+    }
+    return commits;
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** A timeline's last segment is seldom archived whole under its own name; its successor's copy begins with the same records. */
+async function ownOrCopied(
+  spans: readonly TimelineSpan[],
+  span: TimelineSpan,
+  at: bigint,
+  fetchWal: (name: string) => Promise<Buffer | null>,
+): Promise<Buffer> {
+  const own = walSegmentName(span.timeline, at);
+  const next = spans[spans.indexOf(span) + 1];
+  const copied = next !== undefined && next.begin < at + WAL_SEGMENT_BYTES ? walSegmentName(next.timeline, at) : null;
+  const data = (await fetchWal(own)) ?? (copied === null ? null : await fetchWal(copied));
+  if (data === null) throw new GamedayError('wal_missing', `${own} is not in the archive`);
+  return data;
+}
+
+const check = (name: string, ok: boolean, found: string, expected: string, hint: string | null): CheckResult => ({
+  name,
+  ok,
+  found,
+  expected,
+  hint: ok ? null : hint,
+});
+
+interface PrimaryView {
+  readonly node: string;
+  readonly lsn: bigint;
+  readonly timeline: number;
+  readonly failing: boolean;
+  readonly lastFailed: string;
+}
+
+async function askPrimary(target: Target): Promise<PrimaryView | null> {
+  const { user, password } = target.roles.observe;
+  const secret = password === null ? null : resolveSecret(password);
+  const ask = (node: TargetNode): Promise<PrimaryView | null> =>
+    withSql({ host: node.host, port: node.port, user, password: secret, database: 'postgres' }, async (sql) => {
+      const role = await sql.query('select pg_is_in_recovery() as r');
+      if (role[0]?.['r'] !== 'f') return null;
+      const rows = await sql.query(
+        `select pg_current_wal_insert_lsn()::text as lsn, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline,
+                coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) as failing, coalesce(last_failed_wal, '') as last_failed from pg_stat_archiver`,
+      );
+      const row = rows[0];
+      return {
+        node: node.name,
+        lsn: parseLsn(row?.['lsn'] ?? ''),
+        timeline: Number.parseInt(row?.['timeline'] ?? '', 16),
+        failing: row?.['failing'] === 't',
+        lastFailed: row?.['last_failed'] ?? '',
+      };
+    }).catch(() => null);
+  return (await Promise.all(target.nodes.map(ask))).find((view) => view !== null) ?? null;
+}
+
+async function newestSegment(store: ObjectStore, timeline: number): Promise<{ readonly name: string; readonly modifiedAt: string } | null> {
+  let newest: { name: string; modifiedAt: string } | null = null;
+  for await (const head of store.list(`wal/${historyName(timeline).slice(0, 8)}/`)) {
+    const name = walNameOfKey(head.key);
+    if (name !== null && walFileKind(name) === 'segment') newest = { name, modifiedAt: head.modifiedAt };
+  }
+  return newest;
+}
+
+async function auditArchive(
+  target: Target,
+  store: ObjectStore,
+  pathTo: (manifest: BackupManifest, timeline: number, upTo: bigint) => Promise<readonly string[]>,
+): Promise<CheckResult[]> {
+  const checks: CheckResult[] = [];
+  let backups: BackupManifest[];
+  try {
+    backups = await listBackups(store);
+    checks.push(check('archive reachable', true, store.description, 'the store answers', null));
+  } catch (error) {
+    return [check('archive reachable', false, messageOf(error), 'the store answers', 'without the archive nothing can be restored.')];
+  }
+  checks.push(await auditArchiver(target));
+  const newestBackup = backups.at(-1);
+  checks.push(await auditBackup(store, newestBackup));
+  const primary = await askPrimary(target);
+  if (primary === null) return [...checks, check('archiving', false, 'no node answers as primary', 'one primary archives', null)];
+  checks.push(
+    check(
+      'archiving',
+      !primary.failing,
+      primary.failing ? `${primary.node} failed last with ${primary.lastFailed}` : `${primary.node} archives`,
+      'the last attempt succeeded',
+      'read the server log of the primary for the reason.',
+    ),
+  );
+  const newest = await newestSegment(store, primary.timeline);
+  checks.push(auditAge(target, primary, newest));
+  if (newestBackup !== undefined) checks.push(await auditContinuity(newestBackup, primary, newest?.name ?? null, pathTo));
+  return checks;
+}
+
+async function auditArchiver(target: Target): Promise<CheckResult> {
+  const hint = 'start the archiver; PostgreSQL keeps its WAL until then.';
+  try {
+    const status = await callRpc<ArchiverStatus>(join(target.runDir, 'archiver.sock'), 'status', null, {
+      timeoutMs: 2_000,
+      unreachable: 'store_unreachable',
+    });
+    const failing = status.nodes.filter((node) => node.lastError !== null).map((node) => `${node.node}: ${node.lastError}`);
+    return check(
+      'archiver',
+      failing.length === 0,
+      failing.length === 0 ? `process ${status.pid} serves ${status.nodes.length} nodes` : failing.join('; '),
+      'runs without errors',
+      hint,
+    );
+  } catch (error) {
+    return check('archiver', false, messageOf(error), 'runs without errors', hint);
+  }
+}
+
+/** Every part is there with its size; sums are checked when it is restored. */
+async function auditBackup(store: ObjectStore, manifest: BackupManifest | undefined): Promise<CheckResult> {
+  const hint = 'take a new base backup.';
+  if (manifest === undefined) return check('base backup', false, 'none', 'one complete base backup', hint);
+  const sizes = new Map<string, number>();
+  for await (const head of store.list(`base/${manifest.name}/`)) sizes.set(head.key, head.bytes);
+  const bad = manifest.parts.filter((part) => sizes.get(part.key) !== part.bytes);
+  const found =
+    bad.length === 0
+      ? `${manifest.name}, ${formatBytes(manifest.bytes)}`
+      : `${bad.length} of ${manifest.parts.length} parts of ${manifest.name} are missing or cut`;
+  return check('base backup', bad.length === 0, found, 'one complete base backup', hint);
+}
+
+/** Age of the newest archived segment: what a loss of everything but the archive would cost now. An idle server has nothing to lose. */
+function auditAge(
+  target: Target,
+  primary: PrimaryView,
+  newest: { readonly name: string; readonly modifiedAt: string } | null,
+): CheckResult {
+  const limit = target.policy.maxArchiveAgeMs;
+  const expected = `at most ${formatMs(limit)} old, or nothing written since`;
+  const hint = 'set archive_timeout on the primary, or find out why archiving is behind.';
+  if (newest === null) return check('newest archived WAL', false, `none on timeline ${primary.timeline}`, expected, hint);
+  const ageMs = Math.max(0, Date.now() - Date.parse(newest.modifiedAt));
+  const end = (parseWalSegmentName(newest.name)?.start ?? 0n) + WAL_SEGMENT_BYTES;
+  const behind = primary.lsn > end ? primary.lsn - end : 0n;
+  return check(
+    'newest archived WAL',
+    ageMs <= limit || behind <= IDLE_BYTES,
+    `${newest.name}, ${formatMs(ageMs)} old, ${formatBytes(Number(behind))} written since`,
+    expected,
+    hint,
+  );
+}
+
+async function auditContinuity(
+  manifest: BackupManifest,
+  primary: PrimaryView,
+  newest: string | null,
+  pathTo: (manifest: BackupManifest, timeline: number, upTo: bigint) => Promise<readonly string[]>,
+): Promise<CheckResult> {
+  const expected = `every segment since backup ${manifest.name}`;
+  const stop = parseLsn(manifest.stopLsn) - 1n;
+  const end = newest === null ? stop : (parseWalSegmentName(newest)?.start ?? 0n) + WAL_SEGMENT_BYTES - 1n;
+  try {
+    const segments = await pathTo(manifest, primary.timeline, end > stop ? end : stop);
+    return check('WAL continuity', true, `${segments.length} segments, ${segments[0]} to ${segments.at(-1)}`, expected, null);
+  } catch (error) {
+    return check('WAL continuity', false, messageOf(error), expected, 'take a new base backup: nothing can be restored across the gap.');
+  }
+}
