@@ -5,14 +5,14 @@
 import { join } from 'node:path';
 import { monotonicNs, until } from '../core/clock';
 import { GamedayError } from '../core/errors';
-import { formatLsn, parseLsn, walSegmentName } from '../core/lsn';
+import { formatLsn, parseLsn, WAL_SEGMENT_BYTES, walSegmentName } from '../core/lsn';
 import type { RestorePoint } from '../model/plan';
 import type { CheckResult, RestoreRecord } from '../model/record';
 import { compareRestore, type RestoreFindings } from '../probe/restore-compare';
 import { readSurvivors } from '../probe/survivors';
 import { commitsBetween } from '../targets/archives/commit-order';
 import { openTarget } from '../targets/open-target';
-import type { Archive, LiveTarget, RestoreOutcome } from '../targets/ports';
+import type { Archive, Host, LiveTarget, RestoreOutcome } from '../targets/ports';
 import type { InjectResult, RestoreInput, UndoActivities } from './contract';
 import { requirePrimary } from './failover-activities';
 import { withHeartbeat } from './open-drill';
@@ -112,16 +112,27 @@ async function compareWithLedger({ plan, probe, damage }: RestoreInput, live: Li
 async function settle(live: LiveTarget, primary: string, point: Resolved): Promise<{ readonly commitsBefore: ReadonlySet<string> | null; readonly commitsAfter: ReadonlySet<string> | null }> {
   const node = live.target.nodes.find(({ name }) => name === primary);
   if (node === undefined || point.setting !== 'recovery_target_xid') return { commitsBefore: null, commitsAfter: null };
-  const at = parseLsn(point.lsn);
   const now = parseLsn((await currentPosition(live, primary)).lsn);
-  const from = at > SETTLE_BYTES ? at - SETTLE_BYTES : 0n;
-  const to = now < at + SETTLE_BYTES ? now : at + SETTLE_BYTES;
-  const commits = await commitsBetween(live.host(primary), node, point.timeline, formatLsn(from), formatLsn(to));
+  const last = parseLsn(point.lsn) + SETTLE_BYTES;
+  const walDir = join(node.dataDir, 'pg_wal');
+  const from = await earliestSegment(live.host(primary), walDir, point);
+  const commits = await commitsBetween(node.binDir, walDir, point.timeline, formatLsn(from), formatLsn(now < last ? now : last));
   // WAL knows the low 32 bits of a transaction id.
   const wanted = String(BigInt(point.value) & 0xffffffffn);
   const place = commits.findIndex(({ xid }) => xid === wanted);
   if (place < 0) return { commitsBefore: null, commitsAfter: null };
   return { commitsBefore: new Set(commits.slice(0, place).map(({ xid }) => xid)), commitsAfter: new Set(commits.slice(place).map(({ xid }) => xid)) };
+}
+
+/** Start of the earliest segment of the target's timeline that the primary still keeps without a gap, at most 64 MB back. */
+async function earliestSegment(host: Host, walDir: string, point: Resolved): Promise<bigint> {
+  let start = ((parseLsn(point.lsn) - 1n) / WAL_SEGMENT_BYTES) * WAL_SEGMENT_BYTES;
+  for (let back = 0n; back < SETTLE_BYTES && start >= WAL_SEGMENT_BYTES; back += WAL_SEGMENT_BYTES) {
+    const before = start - WAL_SEGMENT_BYTES;
+    if (!(await host.exists(join(walDir, walSegmentName(point.timeline, before))))) break;
+    start = before;
+  }
+  return start;
 }
 
 function record({ step }: RestoreInput, outcome: RestoreOutcome, point: Resolved, totalMs: number, landing: RestoreFindings | null): RestoreRecord {
