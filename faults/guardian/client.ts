@@ -55,7 +55,7 @@ export interface GuardianClient {
 }
 
 /** Longer than the guardian's own deadlines for the same call, so that its answer, not the socket's, is what callers see. */
-const TIMEOUTS_MS = { quick: 10_000, arm: 30_000, inject: 90_000, undo: 210_000, halt: 600_000 };
+const TIMEOUTS_MS = { quick: 10_000, arm: 30_000, inject: 150_000, undo: 210_000, halt: 600_000 };
 
 export function openGuardian(socket: string): GuardianClient {
   const call = <T>(name: string, params: unknown, timeoutMs: number): Promise<T> => callRpc<T>(socket, name, params, { timeoutMs, unreachable: 'guardian_unreachable' });

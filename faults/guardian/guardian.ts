@@ -6,7 +6,7 @@ import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bootId, nowUtc } from '../../core/clock';
-import { messageOf } from '../../core/errors';
+import { GamedayError, messageOf } from '../../core/errors';
 import { gamedayHome, homePaths } from '../../core/home';
 import { serveRpc, type RpcServer } from '../../core/rpc';
 import type { LeaseKey } from '../../model/fault';
@@ -28,13 +28,14 @@ export async function startGuardian(home: string): Promise<RpcServer> {
   const journal = openJournal(join(paths.guardian, 'events'));
   let keeper: LeaseKeeper | null = null;
   const ready = (): LeaseKeeper => {
-    if (keeper === null) throw new Error('the guardian is still starting');
+    if (keeper === null) throw new GamedayError('guardian_unreachable', 'the guardian is still starting');
     return keeper;
   };
   const server = await serveRpc(join(paths.run, 'guardian.sock'), {
     arm: async (request: ArmRequest) => {
+      const lease = await ready().arm(request);
       rememberTarget(targetsDir, request.target);
-      return ready().arm(request);
+      return lease;
     },
     inject: (key: LeaseKey) => ready().inject(key),
     undo: (request: { key: LeaseKey; by: string }) => ready().undo(request.key, request.by),
@@ -60,7 +61,7 @@ export async function startGuardian(home: string): Promise<RpcServer> {
   keeper = started;
   started.start();
   log(`serves ${join(paths.run, 'guardian.sock')} (pid ${process.pid}, ${started.live().length} live leases)`);
-  for (const target of knownTargets(targetsDir)) {
+  for (const target of knownTargets(targetsDir, log)) {
     const links = openTarget(target).links;
     if (links === null) continue;
     for (const removed of await removeStrays(links, () => started.live(), log)) log(`removed a toxic that no lease holds: ${removed}`);

@@ -16,13 +16,21 @@ const OURS = /^gd-drill-[0-9]{6}-/;
 /** Remembers a target's links before the first toxic is set there. */
 export function rememberTarget(dir: string, target: Target): void {
   const path = join(dir, `${target.systemIdentifier.replace(/[^0-9]/g, '')}.json`);
-  const text = `${JSON.stringify(target)}\n`;
-  if (JSON.stringify(readJsonFile<Target>(path)) !== text.trim()) writeFileDurably(path, text);
+  writeFileDurably(path, `${JSON.stringify(target)}\n`);
 }
 
-export function knownTargets(dir: string): readonly Target[] {
-  const names = readdirSync(dir, { withFileTypes: true }).filter((entry) => entry.isFile() && entry.name.endsWith('.json'));
-  return names.map((entry) => readJsonFile<Target>(join(dir, entry.name))).filter((target): target is Target => target !== null);
+/** Targets of earlier drills; a file that cannot be read is told to `log` and left out, because nothing else may wait for it. */
+export function knownTargets(dir: string, log: (text: string) => void): readonly Target[] {
+  const targets: Target[] = [];
+  for (const name of readdirSync(dir).filter((each) => each.endsWith('.json'))) {
+    try {
+      const target = readJsonFile<Target>(join(dir, name));
+      if (target !== null) targets.push(target);
+    } catch (error) {
+      log(`reconcile ${join(dir, name)}: ${messageOf(error)}`);
+    }
+  }
+  return targets;
 }
 
 const belongs = (toxic: string, leases: readonly Lease[]): boolean =>

@@ -1,0 +1,51 @@
+/** The allow file: who may own it, who may write it, and refusals that name file and entry. */
+import { chmodSync, chownSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readAllow, requireAllowed } from './allow';
+
+let dir: string;
+let path: string;
+const good = { systemIdentifiers: ['7000000000000000001'], faults: ['noop'], maxFaultMs: 60_000 };
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'gd-allow-'));
+  path = join(dir, 'allow.json');
+  writeFileSync(path, JSON.stringify(good), { mode: 0o644 });
+});
+afterEach(() => rmSync(dir, { recursive: true }));
+
+const wanted = { systemIdentifier: '7000000000000000001', fault: 'noop' };
+
+test('what it lists is allowed', () => {
+  expect(requireAllowed(path, wanted)).toEqual(good);
+});
+
+test('a refusal names the file and the entry that is missing', () => {
+  expect(() => requireAllowed(path, { ...wanted, fault: 'process-kill' })).toThrow(`allow file ${path}: faults does not list process-kill`);
+  expect(() => requireAllowed(path, { ...wanted, systemIdentifier: '5' })).toThrow('systemIdentifiers does not list 5');
+});
+
+test('without a file nothing is allowed', () => {
+  rmSync(path);
+  expect(() => requireAllowed(path, wanted)).toThrow('cannot be read');
+});
+
+test.each([0o664, 0o646, 0o622])('a file that others may write is refused (mode %o)', (mode) => {
+  chmodSync(path, mode);
+  expect(() => readAllow(path)).toThrow('may be written by others');
+});
+
+test('a symbolic link is refused: its owner is not its target’s', () => {
+  symlinkSync(path, join(dir, 'link.json'));
+  expect(() => readAllow(join(dir, 'link.json'))).toThrow('is no regular file');
+});
+
+(process.getuid?.() === 0 ? test : test.skip)('a file of another user is refused', () => {
+  chownSync(path, 65_534, 65_534);
+  expect(() => readAllow(path)).toThrow('belongs to user 65534');
+});
+
+test.each([['{'], ['{"systemIdentifiers":[],"faults":[]}'], [JSON.stringify({ ...good, more: 1 })], [JSON.stringify({ ...good, maxFaultMs: '1h' })]])('%s is not valid', (text) => {
+  writeFileSync(path, text);
+  expect(() => readAllow(path)).toThrow('is not valid');
+});
