@@ -1,0 +1,235 @@
+/** The keeper with faults made for the test: order of undo, hanging verbs, retries, restarts and the standing halt. Real files, real clocks. */
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { until } from '../../core/clock';
+import type { Target } from '../../model/target';
+import type { LiveTarget } from '../../targets/ports';
+import type { AnyFault } from '../registry';
+import { openJournal } from './journal';
+import { LeaseKeeper, type KeeperLimits } from './lease-keeper';
+import { leaseId, openLeaseStore } from './lease-store';
+
+const SYSTEM = '7000000000000000001';
+const target = { name: 't', systemIdentifier: SYSTEM, links: null, policy: { allowFaults: ['trial'], maxFaultMs: 60_000 } } as unknown as Target;
+const limits: KeeperLimits = { injectMs: 300, confirmMs: 300, undoMs: 300, retryFirstMs: 20, retryMostMs: 60, sweepEveryMs: 10, undoTries: 2 };
+const keyOf = (step: string) => ({ workflowId: `drill/${SYSTEM}`, runId: 'r1', step });
+
+let dir: string;
+let said: string[];
+let system: string;
+let verbs: { inject: (step: string) => Promise<void>; undo: (step: string) => Promise<void>; gone: () => boolean };
+const keepers: LeaseKeeper[] = [];
+
+/** The state on disk of the lease at this moment, as a crash would leave it. */
+const onDisk = (step: string): string => (JSON.parse(readFileSync(join(dir, 'leases', `${leaseId(keyOf(step))}.json`), 'utf8')) as { state: string }).state;
+
+const trial: AnyFault = {
+  name: 'trial',
+  summary: 'for this test',
+  schema: z.unknown(),
+  mayLoseWrites: () => false,
+  resolve: async () => ({}),
+  preview: () => 'try',
+  manualUndo: () => [],
+  ready: async () => [],
+  async inject(resolved) {
+    const step = String(resolved['step']);
+    said.push(`inject ${step} (${onDisk(step)})`);
+    await verbs.inject(step);
+    return { step };
+  },
+  confirm: async () => ({ holds: true, by: 'seen', facts: {} }),
+  async undo(resolved) {
+    const step = String(resolved['step']);
+    said.push(`undo ${step} (${onDisk(step)})`);
+    await verbs.undo(step);
+  },
+  confirmGone: async () => ({ holds: verbs.gone(), by: verbs.gone() ? 'clear' : 'still there', facts: {} }),
+};
+
+function openKeeper(): LeaseKeeper {
+  const keeper = new LeaseKeeper({
+    store: openLeaseStore(join(dir, 'leases')),
+    journal: openJournal(join(dir, 'events')),
+    allowFile: join(dir, 'allow.json'),
+    haltFile: join(dir, 'halt.json'),
+    open: () => ({ controller: { status: async () => [{ node: 'n1', systemIdentifier: system }] } }) as unknown as LiveTarget,
+    find: () => trial,
+    log: () => undefined,
+    limits,
+  });
+  keepers.push(keeper);
+  keeper.start();
+  return keeper;
+}
+
+const arm = (keeper: LeaseKeeper, step: string, ttlMs = 60_000, maxMs = 60_000) =>
+  keeper.arm({ key: keyOf(step), handle: { fault: 'trial', drill: 'drill-000001', resolved: { step }, preview: 'try', manualUndo: [] }, target, ttlMs, maxMs });
+const stateOf = (keeper: LeaseKeeper, step: string) => keeper.describe(keyOf(step))?.state;
+const untilGone = (keeper: LeaseKeeper, step: string) =>
+  until(() => (stateOf(keeper, step) === 'gone' ? true : null), { timeoutMs: 5_000, everyMs: 10, onTimeout: () => new Error(`${step} is ${stateOf(keeper, step)}`) });
+
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'gd-keeper-'));
+  mkdirSync(join(dir, 'leases'));
+  writeFileSync(join(dir, 'allow.json'), JSON.stringify({ systemIdentifiers: [SYSTEM], faults: ['trial'], maxFaultMs: 60_000 }), { mode: 0o600 });
+  said = [];
+  system = SYSTEM;
+  verbs = { inject: async () => undefined, undo: async () => undefined, gone: () => true };
+});
+afterEach(() => {
+  for (const keeper of keepers.splice(0)) keeper.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+test('every transition is on disk before its verb is called', async () => {
+  const keeper = openKeeper();
+  await arm(keeper, 'a');
+  await keeper.inject(keyOf('a'));
+  const lease = await keeper.undo(keyOf('a'), 'workflow');
+  expect(said).toEqual(['inject a (injecting)', 'undo a (undoing)']);
+  expect(lease).toMatchObject({ state: 'gone', endedBy: 'undone', gone: { by: 'clear' } });
+  expect(openJournal(join(dir, 'events')).events('drill-000001').map((event) => event.kind)).toEqual(['armed', 'injecting', 'injected', 'confirmed', 'undoing', 'gone']);
+});
+
+test('two injects at once inject once and answer the same', async () => {
+  const keeper = openKeeper();
+  await arm(keeper, 'a');
+  const [one, two] = await Promise.all([keeper.inject(keyOf('a')), keeper.inject(keyOf('a'))]);
+  expect(said).toEqual(['inject a (injecting)']);
+  expect(two.facts).toEqual(one.facts);
+});
+
+test('an undo before the arming leaves a tombstone that refuses the late arm and inject', async () => {
+  const keeper = openKeeper();
+  expect((await keeper.undo(keyOf('a'), 'workflow')).state).toBe('gone');
+  await expect(arm(keeper, 'a')).rejects.toMatchObject({ code: 'lease_gone' });
+  await expect(keeper.inject(keyOf('a'))).rejects.toMatchObject({ code: 'lease_gone' });
+  await expect(arm(openKeeper(), 'a')).rejects.toMatchObject({ code: 'lease_gone' });
+  expect(said).toEqual([]);
+});
+
+test('several that expire are undone newest first, though no one asks', async () => {
+  const keeper = openKeeper();
+  for (const step of ['a', 'b', 'c']) await arm(keeper, step, 400);
+  for (const step of ['a', 'b', 'c']) await keeper.inject(keyOf(step));
+  for (const step of ['a', 'b', 'c']) await untilGone(keeper, step);
+  expect(said.slice(3).map((line) => line.slice(0, 6))).toEqual(['undo c', 'undo b', 'undo a']);
+  expect(keeper.describe(keyOf('a'))?.endedBy).toBe('expired');
+});
+
+test('renewals keep a lease, though never past its hard maximum; what ended by itself is told as gone', async () => {
+  const keeper = openKeeper();
+  await arm(keeper, 'a', 200, 700);
+  await keeper.inject(keyOf('a'));
+  const renew = () => keeper.renew({ workflowId: keyOf('a').workflowId, runId: 'r1', ttlMs: 200 });
+  const start = Date.now();
+  await until(
+    () => {
+      const { gone } = renew();
+      return gone.length === 1 ? true : null;
+    },
+    { timeoutMs: 5_000, everyMs: 20, onTimeout: () => new Error('renewed for ever') },
+  );
+  expect(Date.now() - start).toBeGreaterThan(400);
+  await untilGone(keeper, 'a');
+  expect(renew()).toEqual({ renewed: [], gone: [keyOf('a')] });
+});
+
+test('an inject that hangs is undone, and is not gone before it has ended and was undone again', async () => {
+  let end: () => void = () => undefined;
+  verbs.inject = () => new Promise<void>((resolve) => (end = resolve));
+  const keeper = openKeeper();
+  await arm(keeper, 'a');
+  await expect(keeper.inject(keyOf('a'))).rejects.toThrow('did not end within');
+  expect(stateOf(keeper, 'a')).toBe('undoing');
+  const before = said.length;
+  end();
+  await untilGone(keeper, 'a');
+  expect(said.length).toBeGreaterThan(before);
+});
+
+test('one fault that hangs for ever keeps no other from being undone, and its error is shown', async () => {
+  verbs.undo = (step) => (step === 'b' ? new Promise<void>(() => undefined) : Promise.resolve());
+  const keeper = openKeeper();
+  for (const step of ['a', 'b']) await arm(keeper, step);
+  for (const step of ['a', 'b']) await keeper.inject(keyOf(step));
+  const { leases } = await keeper.haltAll('ann', 'incident');
+  expect(leases.map((lease) => [lease.key.step, lease.state])).toEqual([
+    ['b', 'undoing'],
+    ['a', 'gone'],
+  ]);
+  expect(leases[0]?.lastError).toContain('did not end within 300 ms');
+});
+
+test('an undo whose proof fails is tried again until it holds', async () => {
+  let left = 4;
+  verbs.gone = () => left <= 0;
+  verbs.undo = async () => void (left -= 1);
+  const keeper = openKeeper();
+  await arm(keeper, 'a');
+  await keeper.inject(keyOf('a'));
+  expect(await keeper.undo(keyOf('a'), 'workflow')).toMatchObject({ state: 'undoing', lastError: 'still there', undoAttempts: 2 });
+  await untilGone(keeper, 'a');
+  expect(keeper.describe(keyOf('a'))).toMatchObject({ lastError: null, endedBy: 'undone' });
+});
+
+test('after a crash while injecting, the next guardian undoes; an active lease is kept until its deadline', async () => {
+  const first = openKeeper();
+  await arm(first, 'active', 900);
+  await first.inject(keyOf('active'));
+  await arm(first, 'half');
+  first.stop();
+  const file = join(dir, 'leases', `${leaseId(keyOf('half'))}.json`);
+  writeFileSync(file, readFileSync(file, 'utf8').replace('"state": "armed"', '"state": "injecting"'));
+  const second = openKeeper();
+  await untilGone(second, 'half');
+  expect(second.describe(keyOf('half'))?.endedBy).toBe('reconciled');
+  expect(stateOf(second, 'active')).toBe('active');
+  await untilGone(second, 'active');
+});
+
+test('a lease of another boot is undone at start', async () => {
+  const first = openKeeper();
+  await arm(first, 'a');
+  await first.inject(keyOf('a'));
+  first.stop();
+  const file = join(dir, 'leases', `${leaseId(keyOf('a'))}.json`);
+  writeFileSync(file, readFileSync(file, 'utf8').replace(/"bootId": "[^"]+"/, '"bootId": "another"'));
+  const second = openKeeper();
+  await untilGone(second, 'a');
+  expect(said[1]).toBe('undo a (undoing)');
+});
+
+test('a standing halt outlives a restart and refuses arm and inject until it is released', async () => {
+  const first = openKeeper();
+  await arm(first, 'a');
+  await first.haltAll('ann', 'incident');
+  expect(said).toEqual([]);
+  first.stop();
+  const keeper = openKeeper();
+  await expect(arm(keeper, 'b')).rejects.toMatchObject({ code: 'halt_standing' });
+  keeper.release('ann', 'over');
+  await arm(keeper, 'b');
+  expect(stateOf(keeper, 'a')).toBe('gone');
+});
+
+test('a target that claims another system’s identifier is refused', async () => {
+  system = '7000000000000000002';
+  await expect(arm(openKeeper(), 'a')).rejects.toMatchObject({ code: 'fault_refused' });
+  expect(readdirSync(join(dir, 'leases'))).toEqual([]);
+});
+
+test('another drill’s standing fault on the same system refuses a new one', async () => {
+  const keeper = openKeeper();
+  await arm(keeper, 'a');
+  const other = { key: { ...keyOf('b'), runId: 'r2' }, handle: { fault: 'trial', drill: 'drill-000002', resolved: {}, preview: '', manualUndo: [] }, target, ttlMs: 1, maxMs: 1 };
+  await expect(keeper.arm(other)).rejects.toMatchObject({ code: 'lease_conflict' });
+});
+
+test('a lease file that cannot be read refuses every injection by name', async () => {
+  writeFileSync(join(dir, 'leases', 'torn.json'), '{');
+  await expect(arm(openKeeper(), 'a')).rejects.toThrow('torn.json');
+});
