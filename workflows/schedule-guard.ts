@@ -7,12 +7,12 @@ import {
   CancellationScope,
   ChildWorkflowCancellationType,
   ParentClosePolicy,
-  WorkflowExecutionAlreadyStartedError,
   executeChild,
   isCancellation,
   proxyActivities,
   workflowInfo,
 } from '@temporalio/workflow';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { SiteActivities } from '../activities/contract';
 import { drillWorkflowId, taskQueues } from '../core/ids';
 import type { DrillInput, DrillResult } from '../model/message';

@@ -1,0 +1,74 @@
+/** `gameday lab up|down|status`: the lab that gameday starts itself. */
+import { Command, InvalidArgumentError } from 'commander';
+import { labDown } from '../../infra/lab/down';
+import { labStatus, type LabServerStatus, type LabStatus } from '../../infra/lab/status';
+import { labUp } from '../../infra/lab/up';
+import { EXIT } from '../../model/constants';
+import { defineCommand } from '../command';
+import { exitWith } from '../terminal';
+
+interface UpOptions {
+  readonly net?: string;
+  readonly syncStandbys?: number;
+}
+
+export function labCommand(): Command {
+  const up = new Command('up')
+    .description('start the lab, or what of it does not run')
+    .option('--net <net>', 'first three numbers of its addresses, e.g. 127.0.9')
+    .option('--sync-standbys <n>', 'standbys that must confirm a commit; 0: asynchronous', parseCount);
+  const down = new Command('down').description('stop the lab; its data is kept').option('--purge', 'remove its data too; drills and keys are kept');
+  return new Command('lab')
+    .description('a complete target on this machine')
+    .addCommand(
+      defineCommand(up, async ({ home, terminal }, options: UpOptions) => {
+        const target = await labUp({
+          home,
+          onProgress: (text) => terminal.progress(text),
+          ...(options.net === undefined ? {} : { net: options.net }),
+          ...(options.syncStandbys === undefined ? {} : { syncStandbys: options.syncStandbys }),
+        });
+        terminal.print(`the lab runs: ${target.nodes.map((node) => `${node.name} ${node.host}:${node.port}`).join(' · ')} · clients enter at ${target.entry.host}:${target.entry.port}`);
+        terminal.result({ up: true, target });
+      }),
+    )
+    .addCommand(
+      defineCommand(down, async ({ home, terminal }, options: { readonly purge?: boolean }) => {
+        await labDown({ home, purge: options.purge === true, onProgress: (text) => terminal.progress(text) });
+        terminal.print('the lab is down');
+        terminal.result({ up: false });
+      }),
+    )
+    .addCommand(
+      defineCommand(new Command('status').description('what of the lab runs, where, and its logs'), async ({ home, terminal }) => {
+        const status = await labStatus({ home });
+        terminal.print(labText(status));
+        terminal.result(status);
+        exitWith(status.up ? EXIT.pass : EXIT.unavailable);
+      }),
+    );
+}
+
+/** One line per server and node. */
+export function labText(status: LabStatus): string {
+  if (status.net === null) return `no lab was made in ${status.home}; \`gameday lab up\` makes one`;
+  const server = ({ name, running, pid, address, restarts, lastEnd, logFile }: LabServerStatus): string =>
+    `  ${running ? '●' : '○'} ${name.padEnd(11)} ${(running ? `pid ${pid ?? '?'}` : 'down').padEnd(12)} ${(address ?? '').padEnd(20)}${restarts > 0 ? ` restarted ${restarts} times, last: ${lastEnd ?? '?'}` : ''}${running ? '' : ` log: ${logFile}`}`;
+  return [
+    `lab on ${status.net} in ${status.home}: ${status.up ? 'up' : 'not up'}`,
+    server(status.supervisor),
+    ...status.servers.map(server),
+    ...status.nodes.map(
+      (node) =>
+        `  ${node.running ? '●' : '○'} ${node.name.padEnd(11)} ${(node.running ? `pid ${node.pid ?? '?'}` : 'down').padEnd(12)} ${node.address.padEnd(20)} ${node.role}${node.timeline === null ? '' : `, timeline ${node.timeline}`}${node.streamingFrom === null ? '' : `, streams from ${node.streamingFrom}`}${node.error === null ? '' : ` · ${node.error}`}`,
+    ),
+    `  clients → ${status.entry === null ? '?' : `${status.entry.host}:${status.entry.port}`} → ${status.routed.join(', ') || 'nobody'} · ${status.syncStandbys ?? '?'} synchronous standbys`,
+    ...status.archive.map(({ name, ok, found }) => `  ${ok ? '✓' : '✕'} ${name}: ${found}`),
+    ...(status.temporalUi === null ? [] : [`  Temporal's own pages: ${status.temporalUi}`]),
+  ].join('\n');
+}
+
+function parseCount(value: string): number {
+  if (!/^[0-9]{1,2}$/.test(value)) throw new InvalidArgumentError('must be a number of standbys.');
+  return Number(value);
+}

@@ -1,0 +1,93 @@
+/** A plan in words: what would be done, in order, to what, and what would judge it. Pure. */
+import { formatMs } from '../core/units';
+import type { Objective, Plan, PlanStep } from '../model/plan';
+
+const OBJECTIVE: Readonly<Record<Objective['name'], string>> = {
+  rto: 'time without writes (RTO)',
+  rpo_transactions: 'acknowledged writes lost (RPO)',
+  rpo_time: 'age of the oldest lost write (RPO)',
+  restore_time: 'time to restore',
+  recovery_point_error: 'writes missing or too many after the restore',
+  commit_p99: 'commit latency p99',
+};
+
+/** Several lines; steps inside parallel branches are indented. */
+export function planText(plan: Plan, planSha256: string, notes: readonly string[]): string {
+  const { scenario, target, objectives, steps, probe, steady, limits } = plan;
+  const writesPerSecond = Math.round((probe.writeStreams * 1_000) / probe.periodMs);
+  return [
+    `${scenario.title} (${scenario.name}) on ${target.name}, PostgreSQL system ${target.systemIdentifier} (${target.kind})`,
+    `hypothesis  ${scenario.hypothesis}`,
+    `plan        ${planSha256}`,
+    '',
+    'objectives',
+    ...objectives.map((objective) => `  ${OBJECTIVE[objective.name]} ≤ ${amount(objective)}${objective.step === null ? '' : ` (step ${objective.step})`}${objective.source === null ? '' : ` · ${objective.source}`}`),
+    '',
+    'first       register, check readiness, then a steady baseline of ' + `${formatMs(steady.windowMs)} under ${writesPerSecond} writes/s`,
+    'steps',
+    ...steps.flatMap((step, index) => stepLines(step, `  ${String(index + 1).padStart(2)}. `)),
+    'last        heal what stands, verify, restore redundancy, judge, seal',
+    '',
+    `limits      drill ${formatMs(limits.maxDrillMs)} · one fault ${formatMs(limits.faultMaxMs)} · a fault expires ${formatMs(limits.leaseTtlMs)} after its last renewal`,
+    `worst case  ${worstCase(plan)}`,
+    ...notes.map((note) => `note        ${note}`),
+  ].join('\n');
+}
+
+function amount({ target, unit }: Objective): string {
+  return unit === 'ms' ? formatMs(target) : `${target} ${unit}`;
+}
+
+function stepLines(step: PlanStep, lead: string): string[] {
+  const head = `${lead}${step.id.padEnd(18)} ${words(step)}`;
+  if (step.kind !== 'parallel') return [head];
+  const indent = ' '.repeat(lead.length);
+  return [head, ...step.branches.flatMap((branch, at) => branch.map((inner) => stepLines(inner, `${indent}${at + 1}| `)).flat())];
+}
+
+function words(step: PlanStep): string {
+  switch (step.kind) {
+    case 'fault':
+      return `${step.title} · ${step.fault} ${JSON.stringify(step.settings)} · comes off after at most ${formatMs(step.maxMs)}`;
+    case 'wait':
+      return step.wait.kind === 'for' ? `wait ${formatMs(step.wait.ms)}` : `wait until clients are ${step.wait.kind}, at most ${formatMs(step.wait.timeoutMs)}`;
+    case 'failover':
+      return `${step.title}, at most ${formatMs(step.timeoutMs)}`;
+    case 'restore':
+      return `${step.title} · ${restoreWords(step.to)}, at most ${formatMs(step.timeoutMs)}`;
+    case 'check':
+      return `${step.title} · ${step.check.sql} = ${step.check.expect}`;
+    case 'heal':
+      return step.title;
+    case 'note':
+      return `note: ${step.text}`;
+    case 'manual':
+      return `${step.owner} does: ${step.instruction}`;
+    case 'gate':
+      return `${step.owner} decides: ${step.question}`;
+    case 'parallel':
+      return step.title;
+  }
+}
+
+function restoreWords(to: Extract<PlanStep, { kind: 'restore' }>['to']): string {
+  switch (to.kind) {
+    case 'before-step':
+      return `to the transaction before ${to.step}`;
+    case 'time':
+      return `to ${to.time}`;
+    case 'name':
+      return `to the restore point ${to.name}`;
+    case 'xid':
+    case 'lsn':
+      return `to ${to.kind} ${to.kind === 'xid' ? to.xid : to.lsn}, ${to.inclusive ? 'included' : 'excluded'}`;
+  }
+}
+
+/** What could be lost if everything goes wrong, from the target's own settings. */
+function worstCase({ target }: Plan): string {
+  if (target.kind === 'lab') return 'the lab’s own data; nothing else is reachable from it';
+  const sync = target.controller.syncStandbys;
+  const risk = sync === 0 ? 'asynchronous replication: acknowledged writes may be lost' : `${sync} synchronous standby${sync === 1 ? '' : 's'}: acknowledged writes survive the loss of the primary`;
+  return `${risk}; acceptDataLoss is ${target.policy.acceptDataLoss ? 'true' : 'false, faults that may lose writes are refused'}`;
+}
