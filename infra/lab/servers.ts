@@ -11,7 +11,7 @@ import type { Target } from '../../model/target';
 import type { ChildSpec } from '../supervisor/contract';
 import type { Tools } from '../tools';
 import { makeServerDir, reachableProgram } from './places';
-import { labAddresses, labLinks, NODE_NAMES, ROUTER_PORT, secretFile, TEMPORAL_PORT, TEMPORAL_UI_PORT, TOXIPROXY_PORT, type LabPlan } from './topology';
+import { labAddresses, labLinks, NODE_NAMES, ROUTER_PORT, secretFile, temporalPorts, TOXIPROXY_PORT, type LabPlan } from './topology';
 
 const S3_PORT = 7070;
 
@@ -33,12 +33,13 @@ function temporalServer(plan: LabPlan, program: string): ChildSpec {
   const dir = join(plan.lab, 'temporal');
   makeServerDir(dir, plan.user, 0o700);
   const host = labAddresses(plan.net).temporal;
+  const ports = temporalPorts(plan.net);
   const flags = {
     '--db-filename': join(dir, 'temporal.db'),
     '--ip': host,
-    '--port': String(TEMPORAL_PORT),
+    '--port': String(ports.grpc),
     '--ui-ip': host,
-    '--ui-port': String(TEMPORAL_UI_PORT),
+    '--ui-port': String(ports.ui),
     '--log-level': 'error',
   };
   return {
@@ -55,7 +56,7 @@ function temporalServer(plan: LabPlan, program: string): ChildSpec {
     cwd: dir,
     user: plan.user,
     restart: true,
-    readyWhen: { kind: 'tcp', host, port: TEMPORAL_PORT },
+    readyWhen: { kind: 'tcp', host, port: ports.grpc },
     readyTimeoutMs: 45_000,
     // Its own stop takes 8 s and saves nothing: its database survives a kill (WAL).
     stopGraceMs: 1_000,
@@ -174,5 +175,5 @@ export function ownProcesses(plan: LabPlan, target: Target): { readonly archiver
   };
 }
 
-export const temporalAddress = (net: string): string => `${labAddresses(net).temporal}:${TEMPORAL_PORT}`;
-export const temporalUi = (net: string): string => `http://${labAddresses(net).temporal}:${TEMPORAL_UI_PORT}`;
+export const temporalAddress = (net: string): string => `${labAddresses(net).temporal}:${temporalPorts(net).grpc}`;
+export const temporalUi = (net: string): string => `http://${labAddresses(net).temporal}:${temporalPorts(net).ui}`;

@@ -11,7 +11,7 @@ import { openTarget } from '../../targets/open-target';
 import { openSupervisorClient } from '../supervisor/client';
 import type { SupervisorState } from '../supervisor/contract';
 import { readLabFile, readLabTarget, targetPath } from './lab-file';
-import { labAddresses, ROUTER_PORT, TEMPORAL_PORT, TOXIPROXY_PORT } from './topology';
+import { labAddresses, ROUTER_PORT, temporalPorts, TOXIPROXY_PORT } from './topology';
 
 export interface LabServerStatus {
   readonly name: string;
@@ -58,7 +58,7 @@ const SERVERS = ['temporal', 's3', 'toxiproxy', 'haproxy', 'archiver', 'guardian
 function addressOf(name: string, net: string): string | null {
   const at = labAddresses(net);
   const known: Readonly<Record<string, string>> = {
-    temporal: `${at.temporal}:${TEMPORAL_PORT}`,
+    temporal: `${at.temporal}:${temporalPorts(net).grpc}`,
     s3: `${at.s3}:7070`,
     toxiproxy: `${at.toxiproxy}:${TOXIPROXY_PORT}`,
     haproxy: `${at.router}:${ROUTER_PORT}`,

@@ -53,15 +53,23 @@ export function labAddresses(net: string): LabAddresses {
     router: `${net}.20`,
     toxiproxy: `${net}.30`,
     s3: `${net}.40`,
-    temporal: `${net}.50`,
+    temporal: '127.0.0.1',
     node: (name) => `${net}.${11 + NODE_NAMES.findIndex((each) => each === name)}`,
   };
 }
 
 export const ROUTER_PORT = PG_PORT;
 export const TOXIPROXY_PORT = 8474;
-export const TEMPORAL_PORT = 7233;
-export const TEMPORAL_UI_PORT = 8233;
+/**
+ * Temporal's dev server must listen on 127.0.0.1: its own services call each other there whatever `--ip` says (CLI 1.5.1, devserver/server.go).
+ * So labs are told apart by port: the well-known pair for the default network, a pair of its own for every other.
+ */
+export function temporalPorts(net: string): { readonly grpc: number; readonly ui: number } {
+  if (net === DEFAULT_NET) return { grpc: 7233, ui: 8233 };
+  const [, second = 0, third = 0] = net.split('.').map(Number);
+  const grpc = 20_000 + 2 * ((second * 256 + third) % 6_000);
+  return { grpc, ui: grpc + 1 };
+}
 
 /** The static links: client→router, standby→primary for every ordered pair, node→S3. */
 export function labLinks(net: string): readonly TargetLink[] {
@@ -75,8 +83,8 @@ export function labLinks(net: string): readonly TargetLink[] {
 export function allAddresses(net: string): readonly Address[] {
   const at = labAddresses(net);
   return [
-    { host: at.temporal, port: TEMPORAL_PORT, use: 'Temporal' },
-    { host: at.temporal, port: TEMPORAL_UI_PORT, use: 'Temporal’s UI' },
+    { host: at.temporal, port: temporalPorts(net).grpc, use: 'Temporal' },
+    { host: at.temporal, port: temporalPorts(net).ui, use: 'Temporal’s UI' },
     { host: at.s3, port: S3_PORT, use: 'S3' },
     { host: at.toxiproxy, port: TOXIPROXY_PORT, use: 'Toxiproxy' },
     { host: at.router, port: ROUTER_PORT, use: 'router' },

@@ -17,7 +17,8 @@ import { requireNode, writeConfig } from '../../targets/controllers/standalone-c
 import { openTarget } from '../../targets/open-target';
 import type { LiveTarget } from '../../targets/ports';
 import { ensureSupervisor, type SupervisorClient } from '../supervisor/client';
-import type { ChildSpec } from '../supervisor/contract';
+import { logTail } from '../supervisor/children';
+import type { ChildSpec, ChildView } from '../supervisor/contract';
 import { locateTools, type Tools } from '../tools';
 import { readLabFile, writeAllowFile, writeLabFile, writeTarget, type LabFile } from './lab-file';
 import { holdLock } from './lock';
@@ -33,6 +34,7 @@ const LOCK_WAIT_MS = 120_000;
 const BACKUP_TIMEOUT_MS = 300_000;
 const S3_TIMEOUT_MS = 5_000;
 const TEMPORAL_TIMEOUT_MS = 45_000;
+const STAYS_MS = 1_500;
 
 export interface LabUpOptions {
   readonly home: string;
@@ -124,10 +126,11 @@ async function bringUp(plan: LabPlan & { readonly tools: Tools; readonly before:
 
   const processes = ownProcesses(plan, target);
   await supervisor.start(processes.archiver);
-  await ensureBackup(openTarget(target), say);
   await supervisor.start(processes.guardian);
   await namespace;
-  await supervisor.start(processes.worker);
+  const worker = await supervisor.start(processes.worker);
+  await ensureBackup(openTarget(target), say);
+  await confirmStays(supervisor, worker);
   say(`lab is up on ${plan.net}.x`);
   return target;
 }
@@ -212,6 +215,20 @@ async function startNodes(plan: LabPlan, first: Target, file: LabFile, say: (tex
     if (role === 'fenced') say(`${node} is fenced: it may not write, and waits to be rejoined${salvage === null ? '' : `; what it alone had was saved in ${salvage.directory}`}`);
   }
   return first;
+}
+
+/** A process that answers nowhere counts as started when it has stayed up for a while: one that cannot run ends within its first second. */
+async function confirmStays(supervisor: SupervisorClient, child: ChildView): Promise<void> {
+  const problem = (what: string): GamedayError => new GamedayError('lab_failed', `${child.name} ${what}: ${logTail(child.logFile)}`, `read ${child.logFile}.`);
+  const outcome = await until(
+    async () => {
+      const now = (await supervisor.status()).children.find((each) => each.name === child.name);
+      if (now === undefined || now.pid !== child.pid) return now?.lastEnd ?? 'gone';
+      return now.startedAt !== null && Date.now() - Date.parse(now.startedAt) >= STAYS_MS ? 'stays' : null;
+    },
+    { timeoutMs: STAYS_MS * 5, onTimeout: () => problem(`was not seen to stay up for ${STAYS_MS} ms`) },
+  );
+  if (outcome !== 'stays') throw problem(`ended right after its start (${outcome})`);
 }
 
 async function ensureBackup(live: LiveTarget, say: (text: string) => void): Promise<void> {
