@@ -7,7 +7,9 @@ import { checkout } from '../setup/places.mjs';
 import { explain } from '../setup/progress.mjs';
 
 function demo() {
-  const child = spawn(process.execPath, [join(checkout, 'infra', 'bin', 'gameday.js'), 'demo', ...process.argv.slice(2)], { stdio: 'inherit' });
+  const child = spawn(process.execPath, [join(checkout, 'infra', 'bin', 'gameday.js'), 'demo', ...process.argv.slice(2)], {
+    stdio: 'inherit',
+  });
   // The terminal sends Ctrl-C to the whole group; this process only waits. A signal sent to it alone is passed on.
   process.on('SIGINT', () => undefined);
   for (const name of ['SIGTERM', 'SIGHUP']) process.on(name, () => child.kill(name));

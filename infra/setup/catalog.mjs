@@ -22,13 +22,29 @@ const between = (low, below) => (version) => compareVersions(version, low) >= 0 
 export const CATALOG = [
   {
     name: 'postgres',
-    programs: ['postgres', 'initdb', 'pg_ctl', 'pg_basebackup', 'pg_rewind', 'pg_controldata', 'pg_waldump', 'pg_verifybackup', 'pg_isready', 'psql'],
+    programs: [
+      'postgres',
+      'initdb',
+      'pg_ctl',
+      'pg_basebackup',
+      'pg_rewind',
+      'pg_controldata',
+      'pg_waldump',
+      'pg_verifybackup',
+      'pg_isready',
+      'psql',
+    ],
     places: ['/usr/lib/postgresql/18/bin', '/usr/lib/postgresql/17/bin', '/usr/lib/postgresql/16/bin', '/usr/lib/postgresql/15/bin'],
     versionArguments: ['--version'],
     versionPattern: /PostgreSQL\) (\d+(?:\.\d+)*)/,
     good: between('15', '19'),
     wanted: '15 to 18',
-    debian: { pattern: /^postgresql-(1[5-8])$/, search: '^postgresql-[0-9]+$', bin: (name) => `usr/lib/postgresql/${name.split('-')[1]}/bin`, hint: 'postgresql' },
+    debian: {
+      pattern: /^postgresql-(1[5-8])$/,
+      search: '^postgresql-[0-9]+$',
+      bin: (name) => `usr/lib/postgresql/${name.split('-')[1]}/bin`,
+      hint: 'postgresql',
+    },
     go: null,
   },
   {
@@ -51,7 +67,12 @@ export const CATALOG = [
     good: between('2.5.0', '3'),
     wanted: '2.5',
     debian: null,
-    go: { version: '2.5.0', main: 'github.com/Shopify/toxiproxy/v2/cmd/server', symbol: 'github.com/Shopify/toxiproxy/v2.Version', about: 40 },
+    go: {
+      version: '2.5.0',
+      main: 'github.com/Shopify/toxiproxy/v2/cmd/server',
+      symbol: 'github.com/Shopify/toxiproxy/v2.Version',
+      about: 40,
+    },
   },
   {
     name: 'versitygw',
@@ -73,6 +94,11 @@ export const CATALOG = [
     good: between('1.5.1', '2'),
     wanted: '1.5.1 or newer',
     debian: null,
-    go: { version: '1.5.1', main: 'github.com/temporalio/cli/cmd/temporal', symbol: 'github.com/temporalio/cli/temporalcli.Version', about: 190 },
+    go: {
+      version: '1.5.1',
+      main: 'github.com/temporalio/cli/cmd/temporal',
+      symbol: 'github.com/temporalio/cli/temporalcli.Version',
+      about: 190,
+    },
   },
 ];

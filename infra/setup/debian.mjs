@@ -25,7 +25,14 @@ export function hasApt(env = process.env) {
 function privateLists(cache) {
   const root = join(cache, 'apt');
   for (const name of ['lists/partial', 'archives/partial']) mkdirSync(join(root, name), { recursive: true });
-  return ['-o', `Dir::State::lists=${join(root, 'lists')}`, '-o', `Dir::Cache=${root}`, '-o', `Dir::Cache::archives=${join(root, 'archives')}`];
+  return [
+    '-o',
+    `Dir::State::lists=${join(root, 'lists')}`,
+    '-o',
+    `Dir::Cache=${root}`,
+    '-o',
+    `Dir::Cache::archives=${join(root, 'archives')}`,
+  ];
 }
 
 /** The newest package whose name fits, or null. */
@@ -43,7 +50,9 @@ async function findPackage(tool, cache) {
   const known = await bestPackage(tool, []);
   if (known !== null) return { name: known, options: [] };
   const options = isRoot() ? [] : privateLists(cache);
-  const update = await sayWhile('refreshing the list of Debian packages', () => execute(['apt-get', ...options, 'update'], { timeoutMs: 300_000 }));
+  const update = await sayWhile('refreshing the list of Debian packages', () =>
+    execute(['apt-get', ...options, 'update'], { timeoutMs: 300_000 }),
+  );
   if (update.code !== 0) say(`apt-get update failed: ${lastLines(update, 2)}`);
   const name = await bestPackage(tool, options);
   return name === null ? null : { name, options };
@@ -53,7 +62,9 @@ async function mayUseSudo(name, env) {
   if (isRoot() || env.CI === 'true' || !process.stdin.isTTY || !process.stderr.isTTY || onPath('sudo', env) === null) return false;
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const answer = await prompt.question(`Install ${name} for the whole system with sudo? Otherwise it is unpacked into the cache for you alone. [y/N] `);
+    const answer = await prompt.question(
+      `Install ${name} for the whole system with sudo? Otherwise it is unpacked into the cache for you alone. [y/N] `,
+    );
     return /^y(es)?$/i.test(answer.trim());
   } finally {
     prompt.close();
@@ -70,17 +81,23 @@ async function installWith(prefix, tool, name) {
     await sayWhile('refreshing the list of Debian packages', () => execute(['apt-get', 'update'], { timeoutMs: 300_000 }));
     result = await install();
   }
-  if (result.code !== 0) throw new SetupError(`the Debian package ${name} could not be installed:\n${lastLines(result)}`, `apt-get install ${name}`);
+  if (result.code !== 0)
+    throw new SetupError(`the Debian package ${name} could not be installed:\n${lastLines(result)}`, `apt-get install ${name}`);
   const directory = `/${tool.debian.bin(name)}`;
   const version = await versionOf(tool, directory);
-  if (version === null || !tool.good(version)) throw new SetupError(`the Debian package ${name} holds ${version ?? 'no'} ${tool.name}; ${tool.wanted} is needed`);
+  if (version === null || !tool.good(version))
+    throw new SetupError(`the Debian package ${name} holds ${version ?? 'no'} ${tool.name}; ${tool.wanted} is needed`);
   return { directory, version, source: 'package' };
 }
 
 /** Names of the package and of what it needs and this system lacks. */
 async function missingPackages(names, options) {
   const result = await execute(['apt-get', ...options, '-s', '--no-install-recommends', 'install', ...names], { timeoutMs: 60_000 });
-  if (result.code !== 0) throw new SetupError(`the Debian packages that ${names.join(', ')} needs are not known:\n${lastLines(result)}`, `sudo apt-get install ${names.join(' ')}`);
+  if (result.code !== 0)
+    throw new SetupError(
+      `the Debian packages that ${names.join(', ')} needs are not known:\n${lastLines(result)}`,
+      `sudo apt-get install ${names.join(' ')}`,
+    );
   return result.stdout.split('\n').flatMap((line) => /^Inst (\S+)/.exec(line)?.[1] ?? []);
 }
 
@@ -91,7 +108,8 @@ export async function unpackPackages(names, options, root) {
     // A package that is installed already is not in the list, though its files may be unusable; take it all the same.
     const wanted = [...new Set([...names, ...(await missingPackages(names, options))])];
     const fetch = await execute(['apt-get', ...options, 'download', ...wanted], { cwd: download, timeoutMs: 600_000 });
-    if (fetch.code !== 0) throw new SetupError(`${wanted.join(', ')} could not be downloaded:\n${lastLines(fetch)}`, `sudo apt-get install ${names.join(' ')}`);
+    if (fetch.code !== 0)
+      throw new SetupError(`${wanted.join(', ')} could not be downloaded:\n${lastLines(fetch)}`, `sudo apt-get install ${names.join(' ')}`);
     for (const file of readdirSync(download).filter((entry) => entry.endsWith('.deb'))) {
       const unpack = await execute(['dpkg', '-x', join(download, file), root], { timeoutMs: 120_000 });
       if (unpack.code !== 0) throw new SetupError(`${file} could not be unpacked:\n${lastLines(unpack)}`);
@@ -127,9 +145,12 @@ function writeStarters(root, final, bin, libraries) {
 async function unpackTool(tool, found, cache) {
   const policy = await execute(['apt-cache', ...found.options, 'policy', found.name], { timeoutMs: 60_000 });
   const version = /Candidate: (?:\d+:)?(\d+(?:\.\d+)*)/.exec(policy.stdout)?.[1];
-  if (version === undefined) throw new SetupError(`the version of the Debian package ${found.name} is not known`, `sudo apt-get install ${found.name}`);
+  if (version === undefined)
+    throw new SetupError(`the version of the Debian package ${found.name} is not known`, `sudo apt-get install ${found.name}`);
   const root = await intoCache(cache, `${tool.name}-${version}`, async (temporary, final) => {
-    await sayWhile(`unpacking the Debian package ${found.name} into the cache`, () => unpackPackages([found.name], found.options, temporary));
+    await sayWhile(`unpacking the Debian package ${found.name} into the cache`, () =>
+      unpackPackages([found.name], found.options, temporary),
+    );
     writeStarters(temporary, final, tool.debian.bin(found.name), libraryPath(temporary, final));
   });
   const directory = join(root, 'bin');

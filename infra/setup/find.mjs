@@ -23,8 +23,7 @@ export function onPath(program, env = process.env) {
 /** Directories that hold every program of the tool, best first. A link such as /usr/local/bin/postgres is followed to where its companions are. */
 function candidateDirectories(tool, env) {
   const first = onPath(tool.programs[0], env);
-  const places = env.GAMEDAY_TOOLS_PATH_ONLY === '1' ? [] : tool.places;
-  const named = first === null ? places : [dirname(first), dirname(realpathSync(first)), ...places];
+  const named = first === null ? tool.places : [dirname(first), dirname(realpathSync(first)), ...tool.places];
   return [...new Set(named)].filter((directory) => tool.programs.every((program) => isExecutable(join(directory, program))));
 }
 

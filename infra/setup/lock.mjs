@@ -45,7 +45,8 @@ export async function withLock(cache, work) {
     }
     if (!told) say(`another set-up (process ${holder?.pid ?? '?'}) is at work; waiting for it`);
     told = true;
-    if (Date.now() > deadline) throw new SetupError(`another set-up (process ${holder?.pid ?? '?'}) has held ${path} for 20 minutes`, `rm ${path}`);
+    if (Date.now() > deadline)
+      throw new SetupError(`another set-up (process ${holder?.pid ?? '?'}) has held ${path} for 20 minutes`, `rm ${path}`);
     await delay(250);
   }
   try {

@@ -12,7 +12,12 @@ function stamp(path) {
 /** The manifest's entry for a tool that was found. `path` is the directory of PostgreSQL's programs, and the program itself for the others. */
 export function entryFor(tool, found) {
   const program = join(found.directory, tool.programs[0]);
-  return { path: tool.programs.length > 1 ? found.directory : program, version: found.version, source: found.source, stamp: stamp(program) };
+  return {
+    path: tool.programs.length > 1 ? found.directory : program,
+    version: found.version,
+    source: found.source,
+    stamp: stamp(program),
+  };
 }
 
 export function readManifest(path) {

@@ -23,7 +23,9 @@ function isCurrent() {
 export async function ensureDependencies(env = process.env) {
   if (isCurrent()) return;
   const settings = { ...env, NODE_ENV: 'development' };
-  const result = await sayWhile('installing the npm dependencies (npm ci)', () => execute(['npm', 'ci', '--no-audit', '--no-fund'], { cwd: checkout, env: settings }));
+  const result = await sayWhile('installing the npm dependencies (npm ci)', () =>
+    execute(['npm', 'ci', '--no-audit', '--no-fund'], { cwd: checkout, env: settings }),
+  );
   if (result.code !== 0) throw new SetupError(`npm ci failed:\n${lastLines(result)}`, 'npm ci');
   writeFileSync(digestFile, lockDigest());
 }

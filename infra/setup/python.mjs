@@ -15,7 +15,10 @@ async function works(argv, env) {
 async function unpackedPip(cache, env) {
   const root = join(cache, 'pip-1');
   if (!existsSync(root)) {
-    const make = (temporary) => sayWhile('unpacking the Debian packages python3 and python3-pip into the cache', () => unpackPackages(['python3-minimal', 'python3-pip'], [], temporary));
+    const make = (temporary) =>
+      sayWhile('unpacking the Debian packages python3 and python3-pip into the cache', () =>
+        unpackPackages(['python3-minimal', 'python3-pip'], [], temporary),
+      );
     try {
       await intoCache(cache, 'pip-1', make);
     } catch {

@@ -27,5 +27,8 @@ export async function resolveTool(tool, sources) {
     }
   }
   const why = reasons.length === 0 ? '' : `\n${reasons.join('\n')}`;
-  throw new SetupError(`${tool.name} ${tool.wanted} was not found on PATH, in the cache or in a package, and could not be built${why}`, command ?? commandFor(tool));
+  throw new SetupError(
+    `${tool.name} ${tool.wanted} was not found on PATH, in the cache or in a package, and could not be built${why}`,
+    command ?? commandFor(tool),
+  );
 }

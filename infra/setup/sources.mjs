@@ -4,7 +4,23 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Rooms whose files run from dist. test/ and docs/ do not. */
-const ROOMS = ['activities', 'cli', 'console', 'core', 'evidence', 'faults', 'infra', 'model', 'objects', 'probe', 'report', 'scenarios', 'targets', 'worker', 'workflows'];
+const ROOMS = [
+  'activities',
+  'cli',
+  'console',
+  'core',
+  'evidence',
+  'faults',
+  'infra',
+  'model',
+  'objects',
+  'probe',
+  'report',
+  'scenarios',
+  'targets',
+  'worker',
+  'workflows',
+];
 /** Parts of infra that are not TypeScript of the product: set-up itself and the pinned modules. */
 const NOT_BUILT = new Set(['infra/bin', 'infra/setup', 'infra/tools', 'node_modules']);
 const ASSET = /\.(ya?ml|sh|json|css|html|svg|sql|cfg|txt)$/;
@@ -26,14 +42,19 @@ export function listSources(root) {
   const present = new Set(readdirSync(root));
   for (const room of ROOMS) if (present.has(room)) walk(root, room, found);
   found.sort();
-  const code = found.filter((path) => /\.tsx?$/.test(path) && !/\.(test|d)\.tsx?$/.test(path));
+  const code = found.filter((path) => /\.tsx?$/.test(path) && !/\.(test|test-data|d)\.tsx?$/.test(path));
   return { code, assets: found.filter((path) => ASSET.test(path)) };
 }
 
 /** Content digest of files, by path. */
 export function digestOf(root, paths) {
   const hash = createHash('sha256');
-  for (const path of paths) hash.update(path).update('\0').update(readFileSync(join(root, path))).update('\0');
+  for (const path of paths)
+    hash
+      .update(path)
+      .update('\0')
+      .update(readFileSync(join(root, path)))
+      .update('\0');
   return hash.digest('hex');
 }
 
