@@ -33,15 +33,15 @@ const FAILOVER_TIMEOUT_MS = 60_000;
 const RESTORE_TIMEOUT_MS = 600_000;
 const PEOPLE_TIMEOUT_MS = 30 * 60_000;
 
-/** 4 write streams at 5 ms are 800 writes a second: enough to place an outage's edges within 5 ms, a light load for a lab. */
+/** One write and one read stream at 5 ms: an outage's edges are placed within 5 ms by 200 writes a second, which leaves a 2-core lab at rest. */
 const LAB_PROBE: ProbeSettings = {
   periodMs: DEFAULT_PERIOD_MS,
-  writeStreams: 4,
-  readStreams: 2,
+  writeStreams: 1,
+  readStreams: 1,
   clientDeadlineMs: DEFAULT_CLIENT_DEADLINE_MS,
   connectTimeoutMs: 1_000,
   statementTimeoutMs: 2_000,
-  minWritesDue: 1_000,
+  minWritesDue: 500,
 };
 /** In somebody else's database: 20 writes a second (design). */
 const GUEST_PROBE: ProbeSettings = { ...LAB_PROBE, periodMs: 100, writeStreams: 2, readStreams: 1, minWritesDue: 100 };
