@@ -1,4 +1,4 @@
-/** What a schedule hands to its guard, and what the guard hands back. Types only. */
+/** What a schedule hands to its guard, and what the guard hands back; what is recorded of slots that were missed. */
 import type { DrillResult } from '../model/message';
 import type { Plan } from '../model/plan';
 
@@ -16,3 +16,13 @@ export interface ScheduleInput {
 export type ScheduleOutcome =
   | { readonly kind: 'ran'; readonly dueAt: string; readonly result: DrillResult }
   | { readonly kind: 'skipped'; readonly dueAt: string; readonly reason: string };
+
+/** Slots found to have passed without an action; `slots` are RFC 3339 UTC. */
+export interface MissedSlots {
+  readonly schedule: string;
+  readonly home: string;
+  readonly target: string;
+  readonly scenario: string;
+  readonly site: string;
+  readonly slots: readonly string[];
+}

@@ -1,0 +1,86 @@
+/**
+ * `gameday halt [DRILL]` stops one drill and heals it; `--all` is the safety lever: the guardian undoes everything and blocks new drills until
+ * `gameday release`. The lever needs neither Temporal nor workers.
+ */
+import { Command } from 'commander';
+import { join } from 'node:path';
+import { GamedayError, messageOf } from '../../core/errors';
+import { homePaths } from '../../core/home';
+import { openGuardian } from '../../faults/guardian/client';
+import { EXIT } from '../../model/constants';
+import type { DrillResult } from '../../model/message';
+import { haltUpdate } from '../../workflows/messages';
+import { defineCommand, type CommandContext } from '../command';
+import { findRunningDrill, listRunningDrills, nameOfDrill } from '../drill-handles';
+import { withTemporal } from '../temporal';
+import { exitWith, personId } from '../terminal';
+
+const WAIT_MS = 600_000;
+
+interface Options {
+  readonly all?: boolean;
+  readonly reason?: string;
+  readonly as?: string;
+  readonly wait: boolean;
+}
+
+export function haltCommand(): Command {
+  const command = new Command('halt')
+    .description('stop and heal now; without a name the only drill that runs')
+    .argument('[drill]', 'number, name or workflow id')
+    .option('--all', 'the safety lever: heal everything, block new drills until `gameday release`')
+    .option('-r, --reason <reason>', 'why; needed with --all')
+    .option('--as <person>', 'who halts')
+    .option('--no-wait', 'do not wait until it is healed');
+  return defineCommand(command, async (context, options: Options, drill: string | undefined) => {
+    if (options.all === true) {
+      if (drill !== undefined) throw new GamedayError('usage', '--all halts every drill; do not name one as well');
+      await haltAll(context, options);
+    } else {
+      await haltOne(context, options, drill);
+    }
+  });
+}
+
+async function haltOne({ home, terminal }: CommandContext, options: Options, name: string | undefined): Promise<void> {
+  const by = personId(options.as);
+  await withTemporal(home, async (temporal) => {
+    const drill = await findRunningDrill(temporal, name);
+    await temporal.call(() => drill.handle.executeUpdate(haltUpdate, { args: [{ by, reason: options.reason ?? 'halted from the command line' }] }));
+    const words = nameOfDrill(drill);
+    terminal.progress(`${words} is halted; it heals now`);
+    if (!options.wait) return terminal.result({ drill: words, halted: true });
+    const result = (await temporal.call(() => drill.handle.result(), WAIT_MS)) as DrillResult;
+    const healed = result.unhealed.length === 0;
+    terminal.print(`${result.drill} ended ${result.state}; ${healed ? 'everything is healed' : 'NOT EVERYTHING IS HEALED: see `gameday status`'}\nevidence  ${result.evidence}`);
+    terminal.result({ drill: result.drill, halted: true, state: result.state, healed, evidence: result.evidence });
+    exitWith(result.state === 'unsafe' || !healed ? EXIT.unsafe : EXIT.pass);
+  });
+}
+
+async function haltAll({ home, terminal }: CommandContext, options: Options): Promise<void> {
+  if (options.reason === undefined || options.reason.trim() === '') throw new GamedayError('usage', '--all needs a --reason', 'e.g. `gameday halt --all --reason "real incident"`.');
+  const by = personId(options.as);
+  const { reason } = options;
+  const guardian = openGuardian(join(homePaths(home).run, 'guardian.sock'));
+  // The drills are told at the same time: they would otherwise inject their next fault, be refused, and call that a failure.
+  const telling = tellDrills(home, by, reason).catch((error: unknown) => {
+    terminal.progress(`the drills could not be told (${messageOf(error)}); their faults are healed all the same`);
+    return 0;
+  });
+  const { leases } = await guardian.haltAll({ by, reason });
+  const told = await telling;
+  const standing = leases.filter((lease) => lease.state !== 'gone');
+  terminal.print(`halted: ${leases.length - standing.length} faults are off, ${standing.length} are not; ${told} drills told; no drill runs until \`gameday release --reason …\``);
+  for (const lease of standing) terminal.print([`NOT HEALED: ${lease.handle.preview}`, ...lease.handle.manualUndo.map((line) => `  ${line}`)].join('\n'));
+  terminal.result({ halted: true, by, reason, drillsTold: told, leases });
+  exitWith(standing.length === 0 ? EXIT.pass : EXIT.unsafe);
+}
+
+async function tellDrills(home: string, by: string, reason: string): Promise<number> {
+  return withTemporal(home, async (temporal) => {
+    const drills = await listRunningDrills(temporal);
+    await Promise.all(drills.map((drill) => temporal.call(() => drill.handle.executeUpdate(haltUpdate, { args: [{ by, reason }] }))));
+    return drills.length;
+  });
+}

@@ -1,0 +1,47 @@
+/** `gameday report DRILL`: renders a report again from the bundle's record, at any later time, offline. It never writes into the bundle. */
+import { Command, Option } from 'commander';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { GamedayError } from '../../core/errors';
+import { homePaths } from '../../core/home';
+import { PUBLIC_KEY_FILE } from '../../evidence/layout';
+import { readRecord, type ReadRecord } from '../../evidence/read-bundle';
+import { fingerprintOf } from '../../evidence/signing';
+import { renderHtml } from '../../report/html';
+import { renderMarkdown } from '../../report/markdown';
+import { defineCommand } from '../command';
+
+interface Options {
+  readonly format: 'html' | 'md';
+  readonly output?: string;
+  readonly target?: string;
+}
+
+export function reportCommand(): Command {
+  const command = new Command('report')
+    .description('render the report again from the record')
+    .argument('<drill>', 'number, name, or directory of the bundle')
+    .addOption(new Option('-f, --format <format>', 'of the report').choices(['html', 'md']).default('html'))
+    .option('-o, --output <file>', 'write there instead of stdout')
+    .option('-t, --target <target>', 'where several targets have this number');
+  return defineCommand(command, async ({ home, terminal }, options: Options, name: string) => {
+    const found = readRecord(homePaths(home).drills, name, options.target ?? null);
+    const text = render(found, options.format);
+    if (options.output === undefined) {
+      if (terminal.json) terminal.result({ drill: found.record.drill, format: options.format, text });
+      else process.stdout.write(text);
+      return;
+    }
+    const path = resolve(options.output);
+    if (!relative(found.dir, path).startsWith('..')) throw new GamedayError('usage', `${path} lies inside the sealed bundle`, 'write it somewhere else.');
+    writeFileSync(path, text);
+    terminal.print(path);
+    terminal.result({ drill: found.record.drill, format: options.format, path });
+  });
+}
+
+function render({ record, dir, recordSha256 }: ReadRecord, format: Options['format']): string {
+  const key = join(dir, PUBLIC_KEY_FILE);
+  const options = { digest: recordSha256, keyFingerprint: existsSync(key) ? fingerprintOf(readFileSync(key, 'utf8')) : null };
+  return format === 'html' ? renderHtml(record, options) : renderMarkdown(record, options);
+}

@@ -1,0 +1,53 @@
+/** The command tree of `gameday`. One file per command; this one only lists them. */
+import { Command } from 'commander';
+import { toolVersion } from '../scenarios/build-plan';
+import { answerCommand } from './commands/answer';
+import { checkCommand } from './commands/check';
+import { demoCommand } from './commands/demo';
+import { doctorCommand } from './commands/doctor';
+import { drillsCommand, showCommand } from './commands/drills';
+import { haltCommand } from './commands/halt';
+import { labCommand } from './commands/lab';
+import { planCommand } from './commands/plan';
+import { releaseCommand } from './commands/release';
+import { reportCommand } from './commands/report';
+import { runCommand } from './commands/run';
+import { scenariosCommand } from './commands/scenarios';
+import { scheduleCommand } from './commands/schedule';
+import { statusCommand } from './commands/status';
+import { verifyCommand } from './commands/verify';
+
+export function buildProgram(): Command {
+  const commands = [
+    demoCommand(),
+    labCommand(),
+    checkCommand(),
+    planCommand(),
+    runCommand(),
+    statusCommand(),
+    answerCommand(),
+    haltCommand(),
+    releaseCommand(),
+    scheduleCommand(),
+    drillsCommand(),
+    showCommand(),
+    reportCommand(),
+    verifyCommand(),
+    scenariosCommand(),
+    doctorCommand(),
+  ];
+  const program = new Command('gameday')
+    .description('rehearses PostgreSQL disasters and proves the outcome')
+    .version(toolVersion())
+    .showSuggestionAfterError()
+    .addHelpText('after', '\nbegin with `gameday demo`; `gameday status` always says what is broken on purpose');
+  for (const command of commands) program.addCommand(command);
+  return exitOverridden(program);
+}
+
+/** commander ends with 1 for bad usage; here 1 means a missed objective, so every ending goes through `main`. */
+function exitOverridden(command: Command): Command {
+  command.exitOverride();
+  for (const inner of command.commands) exitOverridden(inner);
+  return command;
+}
