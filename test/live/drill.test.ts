@@ -1,0 +1,231 @@
+/**
+ * Whole drills on the shared lab, started and answered as people do: from the command line. Each proves one promise with figures
+ * that are counted a second time here, past gameday.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { packageRoot, readJsonFile } from '../../core/files';
+import { callRpc } from '../../core/rpc';
+import type { SupervisorStatus } from '../../infra/supervisor/contract';
+import { labUp } from '../../infra/lab/up';
+import type { DrillRecord } from '../../model/record';
+import type { Target } from '../../model/target';
+import { openTarget } from '../../targets/open-target';
+import { withSql } from '../../targets/sql';
+import { cli, lab, makeHome, removeHome, type CliResult } from './lab';
+
+const scenario = (name: string): string => join(packageRoot(), 'test', 'scenarios', `${name}.yaml`);
+
+interface RunLine {
+  readonly drill: string;
+  readonly state: string;
+  readonly verdict: string;
+  readonly objectives: readonly { readonly name: string; readonly measured: number | null; readonly verdict: string }[];
+  readonly faults: readonly { readonly fault: string; readonly confirmed: boolean; readonly healed: boolean }[];
+  readonly evidence: string;
+}
+
+function resultOf(ended: CliResult): { readonly line: RunLine; readonly record: DrillRecord } {
+  const last = ended.stdout.trim().split('\n').at(-1) ?? '';
+  let line: RunLine;
+  try {
+    line = JSON.parse(last) as RunLine;
+  } catch {
+    throw new Error(`no result line; exit ${ended.code}\n${ended.stdout}\n${ended.stderr}`);
+  }
+  const record = readJsonFile<DrillRecord>(join(line.evidence, 'record.json'));
+  if (record === null) throw new Error(`no record in ${line.evidence}`);
+  return { line, record };
+}
+
+async function until(condition: () => Promise<boolean>, what: string, timeoutMs = 60_000): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (!(await condition().catch(() => false))) {
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${timeoutMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+async function status(home: string): Promise<{ readonly faults: readonly { readonly fault: string }[]; readonly text: string }> {
+  const ended = await cli(['status', '--json'], { home });
+  const parsed = JSON.parse(ended.stdout) as { readonly faults: readonly { readonly fault: string }[] };
+  return { faults: parsed.faults, text: ended.stdout };
+}
+
+function runInBackground(home: string, args: readonly string[]): { readonly child: ChildProcess; readonly ended: Promise<CliResult> } {
+  const child = spawn(process.execPath, [join(packageRoot(), 'infra', 'bin', 'gameday.js'), ...args], { env: { ...process.env, GAMEDAY_HOME: home, NO_COLOR: '1' }, stdio: ['ignore', 'pipe', 'pipe'] });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk));
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
+  const ended = new Promise<CliResult>((resolve) => child.once('close', (code) => resolve({ code: code ?? -1, stdout, stderr })));
+  return { child, ended };
+}
+
+async function writableNodes(target: Target): Promise<readonly string[]> {
+  const nodes = await openTarget(target).controller.status();
+  return nodes.filter((node) => node.up && node.inRecovery === false).map((node) => node.node);
+}
+
+async function probeRows(address: { readonly host: string; readonly port: number }, target: Target, drill: string): Promise<number> {
+  const table = `gameday.probe_${drill.replace('-', '_')}`;
+  const secret = readFileSync((target.roles.probe.password ?? '').replace('file:', ''), 'utf8').trim();
+  const count = async (): Promise<number> =>
+    withSql({ ...address, user: target.roles.probe.user, password: secret, database: 'gameday' }, async (sql) =>
+      Number((await sql.query(`SELECT count(DISTINCT (stream, seq))::text AS n FROM ${table} WHERE stream >= 0`))[0]?.['n'] ?? -1),
+    );
+  return count();
+}
+
+describe('a primary lost under load', () => {
+  test('with synchronous replication not one acknowledged write is lost, and the record and report say so', async () => {
+    const { home, target } = lab();
+    const { line, record } = resultOf(await cli(['run', scenario('quick-loss'), '--json'], { home, timeoutMs: 180_000 }));
+    expect(line.faults).toEqual([{ fault: 'process-kill', confirmed: true, healed: true }]);
+    expect(line.state).toBe('completed');
+    if ('notRecorded' in record.rpo || 'notRecorded' in record.rto) throw new Error('not measured');
+    expect(record.rpo.lost).toBe(0);
+    expect(record.rpo.acked).toBeGreaterThan(500);
+    expect(record.rto.outages.length).toBeGreaterThan(0);
+    // Counted a second time, past gameday: every acknowledged write has its row on the new primary.
+    const primary = (await writableNodes(target))[0];
+    const node = target.nodes.find(({ name }) => name === primary);
+    const rows = await probeRows({ host: node?.host ?? '', port: node?.port ?? 0 }, target, line.drill);
+    expect(rows).toBe(record.rpo.kept + record.rpo.indeterminateCommitted);
+    expect(await writableNodes(target)).toHaveLength(1);
+    expect(readFileSync(join(line.evidence, 'report.html'), 'utf8')).toContain(record.scenario.title);
+    const verified = await cli(['verify', line.evidence, '--key', join(home, 'keys', 'signing.pub.pem')], { home });
+    expect(verified.stdout + verified.stderr).toContain('ok');
+    expect(verified.code).toBe(0);
+  }, 240_000);
+
+  test('with asynchronous replication behind a cut link exactly the writes that only the dead primary had are reported lost', async () => {
+    const home = makeHome();
+    try {
+      const target = await labUp({ home, net: '127.0.81', syncStandbys: 0 });
+      const ended = await cli(['run', scenario('cut-and-kill'), '--json'], { home, timeoutMs: 180_000 });
+      const { line, record } = resultOf(ended);
+      if ('notRecorded' in record.rpo) throw new Error('not measured');
+      expect(line.verdict).toBe('fail');
+      expect(ended.code).toBe(1);
+      const { rpo } = record;
+      expect(rpo.lost).toBeGreaterThan(50);
+      expect(rpo.holes).toBe(0);
+      // The dead primary's data directory was moved aside: started alone, its rows are counted against the survivor's.
+      const onFork = await forkOnlyRows(target, line.drill, record);
+      expect(onFork).toBeGreaterThanOrEqual(rpo.lost);
+      expect(onFork).toBeLessThanOrEqual(rpo.lost + rpo.indeterminateVanished);
+    } finally {
+      await removeHome(home);
+    }
+  }, 300_000);
+});
+
+/** Rows of the probe table on the moved-aside data directory of the old primary that the current primary lacks. */
+async function forkOnlyRows(target: Target, drill: string, record: DrillRecord): Promise<number> {
+  const live = openTarget(target);
+  const aside = record.left.map((text) => /^(n[0-9])'s old data directory, moved aside to (.+)$/.exec(text)).find((match) => match !== null);
+  const old = target.nodes.find(({ name }) => name === aside?.[1]);
+  const dir = aside?.[2];
+  if (old === undefined || dir === undefined) throw new Error(`nothing was moved aside: ${record.left.join('; ')}`);
+  const host = live.host(old.name);
+  const port = 5999;
+  const options = `-c listen_addresses=${old.host} -c port=${port} -c unix_socket_directories= -c primary_conninfo= -c archive_mode=off -c synchronous_standby_names= -c restore_command=`;
+  await host.remove(join(dir, 'postmaster.pid'));
+  const started = await host.exec([join(old.binDir, 'pg_ctl'), '-D', dir, '-o', options, '-l', join(dir, 'count.log'), '-w', '-t', '60', 'start'], { asNode: true, timeoutMs: 90_000 });
+  if (started.code !== 0) throw new Error(`${started.stderr}\n${(await host.readFile(join(dir, 'count.log'))) ?? ''}`);
+  try {
+    const primary = (await writableNodes(target))[0];
+    const survivor = target.nodes.find(({ name }) => name === primary);
+    const [before, after] = [await probeRows({ host: old.host, port }, target, drill), await probeRows({ host: survivor?.host ?? '', port: survivor?.port ?? 0 }, target, drill)];
+    const table = `gameday.probe_${drill.replace('-', '_')}`;
+    expect(before).toBeGreaterThan(0);
+    expect(after).toBeGreaterThan(0);
+    const secret = readFileSync((target.roles.probe.password ?? '').replace('file:', ''), 'utf8').trim();
+    const keys = async (address: { readonly host: string; readonly port: number }): Promise<Set<string>> =>
+      withSql({ ...address, user: target.roles.probe.user, password: secret, database: 'gameday' }, async (sql) => {
+        const rows = await sql.query(`SELECT stream || ':' || seq AS key FROM ${table} WHERE stream >= 0`);
+        return new Set(rows.map((row) => row['key'] ?? ''));
+      });
+    const [fork, kept] = [await keys({ host: old.host, port }), await keys({ host: survivor?.host ?? '', port: survivor?.port ?? 0 })];
+    return [...fork].filter((key) => !kept.has(key)).length;
+  } finally {
+    await host.exec([join(old.binDir, 'pg_ctl'), '-D', dir, '-m', 'immediate', 'stop'], { asNode: true, timeoutMs: 30_000 });
+  }
+}
+
+test('a drill with a manual step and a gate is answered from a second terminal, and the answers are recorded', async () => {
+  const { home } = lab();
+  const { ended } = runInBackground(home, ['run', scenario('people'), '--json']);
+  const answer = async (step: string, word: string): Promise<void> => {
+    await until(async () => (await cli(['status', '--json'], { home })).stdout.includes(`"${step}"`), `${step} waits for an answer`);
+    const wrong = await cli(['answer', 'lab', 'no-such-step', 'done', '--as', 'carol'], { home });
+    expect(wrong.code).not.toBe(0);
+    const right = await cli(['answer', 'lab', step, word, '--as', 'carol', '--note', 'as agreed'], { home });
+    expect([right.code, right.stderr]).toEqual([0, expect.any(String)]);
+  };
+  await answer('tell', 'done');
+  await answer('may-we', 'go');
+  const { line, record } = resultOf(await ended);
+  expect(line.state).toBe('completed');
+  expect(record.people.map(({ id, step, answer: word, note }) => [id, step, word, note])).toEqual([
+    ['carol', 'tell', 'done', 'as agreed'],
+    ['carol', 'may-we', 'go', 'as agreed'],
+  ]);
+  expect(record.steps.find((step) => step.id === 'tell')?.actor).toBe('carol');
+}, 180_000);
+
+test('SIGKILL of the worker while a fault stands: the drill goes on after its restart, and heals', async () => {
+  const { home, target } = lab();
+  const { ended } = runInBackground(home, ['run', scenario('long-latency'), '--json']);
+  await until(async () => (await status(home)).faults.length === 1, 'the fault stands');
+  const supervisor = await callRpc<SupervisorStatus>(join(target.runDir, 'supervisor.sock'), 'status', null, { timeoutMs: 5_000, unreachable: 'supervisor_unreachable' });
+  const worker = supervisor.children.find((child) => child.name === 'worker');
+  if (worker?.pid == null) throw new Error('no worker runs');
+  process.kill(worker.pid, 'SIGKILL');
+  const { line, record } = resultOf(await ended);
+  expect(line.state).toBe('completed');
+  expect(line.faults).toEqual([{ fault: 'link-latency', confirmed: true, healed: true }]);
+  expect(record.steps.every((step) => step.outcome === 'done')).toBe(true);
+  expect((await status(home)).faults).toEqual([]);
+  const links = openTarget(target).links;
+  for (const link of links?.list() ?? []) expect((await links?.state(link))?.toxics).toEqual([]);
+}, 180_000);
+
+test('halting a drill heals what stands and says so', async () => {
+  const { home } = lab();
+  const { ended } = runInBackground(home, ['run', scenario('long-latency'), '--json']);
+  await until(async () => (await status(home)).faults.length === 1, 'the fault stands');
+  const halted = await cli(['halt', '--reason', 'seen enough', '--as', 'dave'], { home });
+  expect([halted.code, halted.stderr]).toEqual([0, expect.any(String)]);
+  const outcome = await ended;
+  const { line } = resultOf(outcome);
+  expect(line.state).toBe('aborted');
+  expect(outcome.code).toBe(4);
+  expect(line.faults.every((fault) => fault.healed)).toBe(true);
+  expect((await cli(['status'], { home })).code).toBe(0);
+}, 180_000);
+
+test('the flagship: failover, a dropped table, and a restore that lands on the transaction asked for', async () => {
+  const { home } = lab();
+  const ended = await cli(['run', 'game-day-in-a-box', '--json'], { home, timeoutMs: 280_000 });
+  const { line, record } = resultOf(ended);
+  expect(line.state).toBe('completed');
+  const [restore] = record.restores;
+  expect(restore).toMatchObject({ under: 0, over: 0 });
+  expect(restore?.ledgerBefore).toBeGreaterThan(1_000);
+  expect(restore?.checks.filter((check) => !check.ok)).toEqual([]);
+  expect(restore?.landed.logLine).toMatch(/recovery stopping before commit of transaction/);
+  expect(existsSync(restore?.sandbox.dir ?? '/')).toBe(false);
+  expect(record.faults.map((fault) => [fault.step, fault.confirmed, fault.healed])).toEqual([
+    ['slow-replication', true, true],
+    ['kill-primary', true, true],
+    ['accident', true, true],
+  ]);
+  if ('notRecorded' in record.rpo) throw new Error('not measured');
+  expect(record.rpo.lost).toBe(0);
+  expect('notRecorded' in record.redundancy ? null : record.redundancy.regained).toBe(true);
+  for (const name of ['report.html', 'report.md', 'record.json', 'plan.json', 'events.jsonl', 'seal.dsse.json', 'registration.dsse.json', 'SHA256SUMS']) {
+    expect(existsSync(join(line.evidence, name))).toBe(true);
+  }
+}, 300_000);
