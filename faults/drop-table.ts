@@ -61,7 +61,9 @@ async function createAndFill(sql: Sql, resolved: Resolved, commit: 'as-set' | 'l
   if (commit === 'local') await sql.query('SET LOCAL synchronous_commit = local');
   await sql.query(`CREATE TABLE IF NOT EXISTS gameday.${table} (id bigint PRIMARY KEY, payload text NOT NULL)`);
   await sql.query(`TRUNCATE gameday.${table}`);
-  await sql.query(`INSERT INTO gameday.${table} SELECT id, encode(sha256(convert_to('${table}/' || id, 'UTF8')), 'hex') FROM generate_series(1, ${rows}) AS id`);
+  await sql.query(
+    `INSERT INTO gameday.${table} SELECT id, encode(sha256(convert_to('${table}/' || id, 'UTF8')), 'hex') FROM generate_series(1, ${rows}) AS id`,
+  );
   await sql.query('COMMIT');
 }
 
@@ -71,14 +73,23 @@ async function dropByAccident(sql: Sql, table: string): Promise<JsonObject> {
   const xid = (await sql.query('SELECT pg_current_xact_id()::text AS xid'))[0]?.['xid'] ?? null;
   await sql.query(`DROP TABLE gameday.${table}`);
   await sql.query('COMMIT');
-  const after = (
-    await sql.query(
-      `SELECT pg_current_wal_insert_lsn()::text AS lsn, pg_walfile_name(pg_current_wal_insert_lsn()) AS segment, to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at`,
-    )
-  )[0] ?? {};
+  const after =
+    (
+      await sql.query(
+        `SELECT pg_current_wal_insert_lsn()::text AS lsn, pg_walfile_name(pg_current_wal_insert_lsn()) AS segment, to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at`,
+      )
+    )[0] ?? {};
   const segment = after['segment'] ?? null;
-  if (xid === null || segment === null) throw new GamedayError('step_failed', `dropping gameday.${table}: the server did not say its xid and WAL position`);
-  return { xid, lsn: after['lsn'] ?? null, lsnBefore: before['lsn'] ?? null, lsnAfter: after['lsn'] ?? null, commitTime: after['at'] ?? null, timeline: parseInt(segment.slice(0, 8), 16) };
+  if (xid === null || segment === null)
+    throw new GamedayError('step_failed', `dropping gameday.${table}: the server did not say its xid and WAL position`);
+  return {
+    xid,
+    lsn: after['lsn'] ?? null,
+    lsnBefore: before['lsn'] ?? null,
+    lsnAfter: after['lsn'] ?? null,
+    commitTime: after['at'] ?? null,
+    timeline: parseInt(segment.slice(0, 8), 16),
+  };
 }
 
 async function inject(resolved: Resolved, { live }: FaultContext): Promise<JsonObject> {
@@ -93,13 +104,21 @@ async function inject(resolved: Resolved, { live }: FaultContext): Promise<JsonO
 async function confirm({ table }: Resolved, { live }: FaultContext): Promise<FaultProof> {
   const node = await findPrimary(live);
   const there = await live.sql(node, 'observe', (sql) => exists(sql, table));
-  return { holds: !there, by: `another session on ${node} ${there ? 'still sees' : 'finds no'} table gameday.${table}`, facts: { node, table: `gameday.${table}` } };
+  return {
+    holds: !there,
+    by: `another session on ${node} ${there ? 'still sees' : 'finds no'} table gameday.${table}`,
+    facts: { node, table: `gameday.${table}` },
+  };
 }
 
 async function confirmGone(resolved: Resolved, { live }: FaultContext): Promise<FaultProof> {
   const node = await findPrimary(live);
   const whole = await live.sql(node, 'probe', (sql) => isWhole(sql, resolved));
-  return { holds: whole, by: `gameday.${resolved.table} on ${node} ${whole ? 'holds' : 'does not hold'} its ${resolved.rows} rows, by count and SHA-256`, facts: { node, rows: resolved.rows, sha256: resolved.sha256 } };
+  return {
+    holds: whole,
+    by: `gameday.${resolved.table} on ${node} ${whole ? 'holds' : 'does not hold'} its ${resolved.rows} rows, by count and SHA-256`,
+    facts: { node, rows: resolved.rows, sha256: resolved.sha256 },
+  };
 }
 
 export const dropTable: Fault<Settings, Resolved> = {
@@ -118,9 +137,19 @@ export const dropTable: Fault<Settings, Resolved> = {
   ],
   async ready(_settings, { live }) {
     const node = await findPrimary(live);
-    const rows = await live.sql(node, 'probe', (sql) => sql.query(`SELECT coalesce(has_schema_privilege(to_regnamespace('gameday'), 'CREATE'), false)::text AS allowed`));
+    const rows = await live.sql(node, 'probe', (sql) =>
+      sql.query(`SELECT coalesce(has_schema_privilege(to_regnamespace('gameday'), 'CREATE'), false)::text AS allowed`),
+    );
     const ok = rows[0]?.['allowed'] === 'true';
-    return [{ name: 'the probe role may create tables in schema gameday', ok, found: ok ? 'allowed' : 'not allowed', expected: 'allowed', hint: ok ? null : 'prepare the target’s database `gameday` with its schema and roles.' }];
+    return [
+      {
+        name: 'the probe role may create tables in schema gameday',
+        ok,
+        found: ok ? 'allowed' : 'not allowed',
+        expected: 'allowed',
+        hint: ok ? null : 'prepare the target’s database `gameday` with its schema and roles.',
+      },
+    ];
   },
   inject,
   confirm,
@@ -135,7 +164,10 @@ export const dropTable: Fault<Settings, Resolved> = {
 export async function cleanUpDrillTables(live: LiveTarget, drill: string): Promise<readonly string[]> {
   const node = await findPrimary(live);
   return live.sql(node, 'probe', async (sql) => {
-    const found = await sql.query(`SELECT tablename AS name FROM pg_tables WHERE schemaname = 'gameday' AND starts_with(tablename, $1) ORDER BY tablename`, [tablePrefix(drill)]);
+    const found = await sql.query(
+      `SELECT tablename AS name FROM pg_tables WHERE schemaname = 'gameday' AND starts_with(tablename, $1) ORDER BY tablename`,
+      [tablePrefix(drill)],
+    );
     const names = found.map((row) => row['name']).filter((name): name is string => name !== null && name !== undefined);
     for (const name of names) await sql.query(`DROP TABLE IF EXISTS gameday."${name.replaceAll('"', '""')}"`);
     return names.map((name) => `gameday.${name}`);

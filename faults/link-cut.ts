@@ -30,7 +30,10 @@ const STREAMS = { both: ['upstream', 'downstream'], up: ['upstream'], down: ['do
 
 function place(resolved: Resolved): PlacedToxic[] {
   return resolved.links.flatMap((link) =>
-    STREAMS[resolved.direction].map((stream) => ({ link, toxic: { name: `${resolved.toxic}-${stream}`, type: 'timeout' as const, stream, toxicity: 1, attributes: { timeout: 0 } } })),
+    STREAMS[resolved.direction].map((stream) => ({
+      link,
+      toxic: { name: `${resolved.toxic}-${stream}`, type: 'timeout' as const, stream, toxicity: 1, attributes: { timeout: 0 } },
+    })),
   );
 }
 
@@ -60,7 +63,8 @@ export const linkCut: Fault<Settings, Resolved> = {
     const links = await resolveLinks(context.live, settings.from, settings.to);
     return { links: links.map((link) => ({ ...link })), toxic: context.label, direction: settings.direction };
   },
-  preview: (r) => `cut ${r.links.map((link) => link.name).join(', ')} (${r.direction === 'both' ? 'both directions' : r.direction === 'up' ? 'requests only' : 'answers only'})`,
+  preview: (r) =>
+    `cut ${r.links.map((link) => link.name).join(', ')} (${r.direction === 'both' ? 'both directions' : r.direction === 'up' ? 'requests only' : 'answers only'})`,
   manualUndo: (resolved, target) => manualToxicRemoval(place(resolved), target),
   ready: (settings, context) => checkLinks(settings.from, settings.to, context),
   async inject(resolved, context) {

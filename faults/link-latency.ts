@@ -7,7 +7,7 @@
  * The delay lies on the way back alone, so that a round trip costs exactly `latency` more. It must never be left on: undo climbs up to restarting Toxiproxy.
  */
 import { z } from 'zod';
-import { formatMs } from '../core/units';
+import { formatMs, parseDurationMs } from '../core/units';
 import type { FaultProof } from '../model/fault';
 import type { TargetLink } from '../model/target';
 import type { Fault } from './contract';
@@ -20,26 +20,54 @@ const TRIES = 5;
 /** Below this a machine's own noise is larger than the fault. */
 const NOISE_MS = 2;
 
+/** Below 5 ms nothing could be proven; above a minute nothing is merely slow. What is no duration at all is told by its own schema. */
+const inRange = (latency: string): boolean => {
+  const ms = parseDurationMs(latency) ?? 5;
+  return ms >= 5 && ms <= 60_000;
+};
+
 const schema = z
   .strictObject({ from: endSchema, to: endSchema, latency: durationSchema, jitter: durationSchema.optional() })
-  .refine((s) => durationMs(s.latency) >= 5 && durationMs(s.latency) <= 60_000, { message: 'latency lies between 5ms and 60s', path: ['latency'] })
-  .refine((s) => durationMs(s.jitter ?? '0') <= durationMs(s.latency) / 2, { message: 'jitter is at most half the latency', path: ['jitter'] });
+  .refine((s) => inRange(s.latency), {
+    message: 'latency lies between 5ms and 60s',
+    path: ['latency'],
+  })
+  .refine((s) => (parseDurationMs(s.jitter ?? '0') ?? 0) <= (parseDurationMs(s.latency) ?? Infinity) / 2, {
+    message: 'jitter is at most half the latency',
+    path: ['jitter'],
+  });
 type Settings = z.infer<typeof schema>;
-type Resolved = { readonly links: readonly TargetLinkJson[]; readonly toxic: string; readonly latencyMs: number; readonly jitterMs: number };
+type Resolved = {
+  readonly links: readonly TargetLinkJson[];
+  readonly toxic: string;
+  readonly latencyMs: number;
+  readonly jitterMs: number;
+};
 type TargetLinkJson = { [K in keyof TargetLink]: TargetLink[K] };
 
 function place(resolved: Resolved): PlacedToxic[] {
   const attributes = { latency: resolved.latencyMs, jitter: resolved.jitterMs };
-  return resolved.links.map((link) => ({ link, toxic: { name: resolved.toxic, type: 'latency', stream: 'downstream', toxicity: 1, attributes } }));
+  return resolved.links.map((link) => ({
+    link,
+    toxic: { name: resolved.toxic, type: 'latency', stream: 'downstream', toxicity: 1, attributes },
+  }));
 }
 
 /** How much longer a round trip takes through the proxy than past it; null with the reason when there was no answer. */
-async function measureExtra(link: TargetLink, timeoutMs: number, tries: number): Promise<{ readonly extraMs: number | null; readonly throughMs: number | null; readonly text: string }> {
+async function measureExtra(
+  link: TargetLink,
+  timeoutMs: number,
+  tries: number,
+): Promise<{ readonly extraMs: number | null; readonly throughMs: number | null; readonly text: string }> {
   const past = await quickest(() => askPast(link, timeoutMs), tries);
   const through = await quickest(() => askThrough(link, timeoutMs), tries);
   if (!past.answered) return { extraMs: null, throughMs: null, text: `the far end of ${link.name} does not answer: ${past.reason}` };
   if (!through.answered) return { extraMs: null, throughMs: null, text: `no answer through ${link.name}: ${through.reason}` };
-  return { extraMs: through.ms - past.ms, throughMs: through.ms, text: `round trip through ${link.name} took ${formatMs(through.ms)} (${formatMs(past.ms)} past it)` };
+  return {
+    extraMs: through.ms - past.ms,
+    throughMs: through.ms,
+    text: `round trip through ${link.name} took ${formatMs(through.ms)} (${formatMs(past.ms)} past it)`,
+  };
 }
 
 async function confirm(resolved: Resolved): Promise<FaultProof> {
@@ -63,9 +91,15 @@ export const linkLatency: Fault<Settings, Resolved> = {
   mayLoseWrites: () => false,
   async resolve(settings, context) {
     const links = await resolveLinks(context.live, settings.from, settings.to);
-    return { links: links.map((link) => ({ ...link })), toxic: context.label, latencyMs: durationMs(settings.latency), jitterMs: durationMs(settings.jitter ?? '0') };
+    return {
+      links: links.map((link) => ({ ...link })),
+      toxic: context.label,
+      latencyMs: durationMs(settings.latency),
+      jitterMs: durationMs(settings.jitter ?? '0'),
+    };
   },
-  preview: (r) => `slow ${r.links.map((link) => link.name).join(', ')} by ${formatMs(r.latencyMs)}${r.jitterMs === 0 ? '' : ` ± ${formatMs(r.jitterMs)}`} a round trip`,
+  preview: (r) =>
+    `slow ${r.links.map((link) => link.name).join(', ')} by ${formatMs(r.latencyMs)}${r.jitterMs === 0 ? '' : ` ± ${formatMs(r.jitterMs)}`} a round trip`,
   manualUndo: (resolved, target) => manualToxicRemoval(place(resolved), target),
   ready: (settings, context) => checkLinks(settings.from, settings.to, context),
   async inject(resolved, context) {

@@ -9,7 +9,11 @@ import { requireLinks, resolveLinks } from './resolve-links';
 
 const TRIP_TIMEOUT_MS = 1_500;
 
-export const endSchema = z.string().min(1).max(63).describe('primary, any-standby, each-standby, standbys, a node’s name, client, router or s3');
+export const endSchema = z
+  .string()
+  .min(1)
+  .max(63)
+  .describe('primary, any-standby, each-standby, standbys, a node’s name, client, router or s3');
 export const durationSchema = z.string().refine((text) => parseDurationMs(text) !== null, 'a duration with a unit, e.g. 150ms or 2s');
 
 /** Milliseconds of a setting that its schema has checked. */
@@ -27,7 +31,13 @@ export async function checkLinks(from: string, to: string, context: FaultContext
     const state = await links.state(link);
     const left = state.toxics.map((toxic) => toxic.name);
     const found = !state.exists ? 'missing' : !state.enabled ? 'disabled' : left.length > 0 ? `carries ${left.join(', ')}` : 'clear';
-    checks.push({ name: `link ${link.name} is clear`, ok: found === 'clear', found, expected: 'clear', hint: found === 'clear' ? null : '`gameday lab up` repairs links; `gameday status` shows what stands.' });
+    checks.push({
+      name: `link ${link.name} is clear`,
+      ok: found === 'clear',
+      found,
+      expected: 'clear',
+      hint: found === 'clear' ? null : '`gameday lab up` repairs links; `gameday status` shows what stands.',
+    });
     const trip = await askThrough(link, TRIP_TIMEOUT_MS);
     checks.push({
       name: `link ${link.name} passes bytes`,

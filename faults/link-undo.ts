@@ -20,7 +20,10 @@ export type PlacedToxic = { readonly link: TargetLink; readonly toxic: Toxic };
 async function within(ms: number, what: string, work: Promise<void>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new GamedayError('link_unreachable', `${what}: not done within ${Math.round(ms)} ms`)), Math.max(1, ms));
+    timer = setTimeout(
+      () => reject(new GamedayError('link_unreachable', `${what}: not done within ${Math.round(ms)} ms`)),
+      Math.max(1, ms),
+    );
   });
   try {
     await Promise.race([work, late]);
@@ -35,7 +38,8 @@ async function removeAndReadBack(links: Links, placed: readonly PlacedToxic[]): 
     else await links.ensure(link);
     const state = await links.state(link);
     if (!state.enabled) await links.setEnabled(link, true);
-    if (state.toxics.some((each) => each.name === toxic.name)) throw new GamedayError('link_unreachable', `toxic ${toxic.name} is still on ${link.name} after its removal`);
+    if (state.toxics.some((each) => each.name === toxic.name))
+      throw new GamedayError('link_unreachable', `toxic ${toxic.name} is still on ${link.name} after its removal`);
   }
 }
 
@@ -76,7 +80,11 @@ async function restart(links: Links, placed: readonly PlacedToxic[], context: Fa
   } catch (error) {
     throw new GamedayError('undo_failed', `3 rungs failed: ${[...errors, messageOf(error)].join('; ')}`, null, { cause: error });
   }
-  context.note?.('proxy-restarted', `Toxiproxy was restarted (${errors.join('; ')}); every connection through it was cut, which taints what was measured`, { errors });
+  context.note?.(
+    'proxy-restarted',
+    `Toxiproxy was restarted (${errors.join('; ')}); every connection through it was cut, which taints what was measured`,
+    { errors },
+  );
 }
 
 /** A link whose far end answers must answer through the proxy too; where it does not, disabling and then restarting is tried. */
@@ -98,19 +106,26 @@ async function anyBlocked(links: readonly TargetLink[]): Promise<boolean> {
 }
 
 /** The toxics are off, the links are enabled, and bytes pass wherever the far end answers. `limitMs`: what a round trip may cost more than past the proxy. */
-export async function proveLinksClear(placed: readonly PlacedToxic[], context: FaultContext, slower: (link: TargetLink) => Promise<string | null>): Promise<FaultProof> {
+export async function proveLinksClear(
+  placed: readonly PlacedToxic[],
+  context: FaultContext,
+  slower: (link: TargetLink) => Promise<string | null>,
+): Promise<FaultProof> {
   const links = requireLinks(context.live);
   const said: string[] = [];
   for (const { link, toxic } of placed) {
     const state = await links.state(link);
-    if (!state.exists || !state.enabled) return { holds: false, by: `link ${link.name} ${state.exists ? 'is disabled' : 'does not exist'}`, facts: { link: link.name } };
-    if (state.toxics.some((each) => each.name === toxic.name)) return { holds: false, by: `toxic ${toxic.name} is still on ${link.name}`, facts: { link: link.name } };
+    if (!state.exists || !state.enabled)
+      return { holds: false, by: `link ${link.name} ${state.exists ? 'is disabled' : 'does not exist'}`, facts: { link: link.name } };
+    if (state.toxics.some((each) => each.name === toxic.name))
+      return { holds: false, by: `toxic ${toxic.name} is still on ${link.name}`, facts: { link: link.name } };
     if (!(await askPast(link, TRIP_TIMEOUT_MS)).answered) {
       said.push(`${link.name}: the toxic is off; its far end is down, so no bytes could be sent`);
       continue;
     }
     const through = await askThrough(link, TRIP_TIMEOUT_MS);
-    if (!through.answered) return { holds: false, by: `link ${link.name}: ${through.reason}, though its far end answers`, facts: { link: link.name } };
+    if (!through.answered)
+      return { holds: false, by: `link ${link.name}: ${through.reason}, though its far end answers`, facts: { link: link.name } };
     const why = await slower(link);
     if (why !== null) return { holds: false, by: why, facts: { link: link.name } };
     said.push(`${link.name}: round trip ${through.ms.toFixed(1)} ms`);

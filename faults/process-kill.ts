@@ -38,11 +38,18 @@ function describeNode(target: Target, name: string): TargetNode {
 
 async function isRunning(live: LiveTarget, resolved: Resolved): Promise<boolean> {
   const now = await live.host(resolved.node).postmaster();
-  return now !== null && now.pid === resolved.postmaster.pid && now.startTicks === resolved.postmaster.startTicks && now.bootId === resolved.postmaster.bootId;
+  return (
+    now !== null &&
+    now.pid === resolved.postmaster.pid &&
+    now.startTicks === resolved.postmaster.startTicks &&
+    now.bootId === resolved.postmaster.bootId
+  );
 }
 
 async function checkpointerSince(live: LiveTarget, node: string): Promise<string | null> {
-  const rows = await live.sql(node, 'observe', (sql) => sql.query(`SELECT backend_start::text AS since FROM pg_stat_activity WHERE backend_type = 'checkpointer'`));
+  const rows = await live.sql(node, 'observe', (sql) =>
+    sql.query(`SELECT backend_start::text AS since FROM pg_stat_activity WHERE backend_type = 'checkpointer'`),
+  );
   return rows[0]?.['since'] ?? null;
 }
 
@@ -61,7 +68,12 @@ async function killBackend(live: LiveTarget, resolved: Resolved): Promise<JsonOb
     ),
   );
   const pid = rows[0]?.['pid'] ?? null;
-  if (pid === null) throw new GamedayError('step_failed', `${resolved.node} has no client session to kill`, 'the prober’s writers must run; or choose scope: postmaster.');
+  if (pid === null)
+    throw new GamedayError(
+      'step_failed',
+      `${resolved.node} has no client session to kill`,
+      'the prober’s writers must run; or choose scope: postmaster.',
+    );
   await kill(live, resolved.node, pid);
   return { killed: 1, backend: Number(pid) };
 }
@@ -74,7 +86,11 @@ async function inject(resolved: Resolved, { live }: FaultContext): Promise<JsonO
     return { node: resolved.node, killed: killed.length };
   }
   await kill(live, resolved.node, String(resolved.postmaster.pid));
-  await until(async () => ((await isRunning(live, resolved)) ? null : true), { timeoutMs: DIES_WITHIN_MS, everyMs: 20, onTimeout: () => new GamedayError('step_failed', `postmaster ${resolved.postmaster.pid} outlived SIGKILL`) });
+  await until(async () => ((await isRunning(live, resolved)) ? null : true), {
+    timeoutMs: DIES_WITHIN_MS,
+    everyMs: 20,
+    onTimeout: () => new GamedayError('step_failed', `postmaster ${resolved.postmaster.pid} outlived SIGKILL`),
+  });
   return { node: resolved.node, killed: 1 };
 }
 
@@ -100,9 +116,16 @@ async function confirm(resolved: Resolved, { live }: FaultContext): Promise<Faul
         const now = await checkpointerSince(live, resolved.node).catch(() => null);
         return now === null || now === resolved.checkpointerSince ? null : now;
       },
-      { timeoutMs: DIES_WITHIN_MS, onTimeout: () => new GamedayError('fault_unconfirmed', `${resolved.node} has not restarted its processes`) },
+      {
+        timeoutMs: DIES_WITHIN_MS,
+        onTimeout: () => new GamedayError('fault_unconfirmed', `${resolved.node} has not restarted its processes`),
+      },
     );
-    return { holds: true, by: `${resolved.node} restarted all its processes: its checkpointer runs since ${since}, before that since ${resolved.checkpointerSince ?? 'unknown'}`, facts: { since } };
+    return {
+      holds: true,
+      by: `${resolved.node} restarted all its processes: its checkpointer runs since ${since}, before that since ${resolved.checkpointerSince ?? 'unknown'}`,
+      facts: { since },
+    };
   }
   const running = await isRunning(live, resolved);
   const answer = await tryConnect(node.host, node.port);
@@ -134,17 +157,41 @@ export const processKill: Fault<Settings, Resolved> = {
   async resolve(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const postmaster = await live.host(node).postmaster();
-    if (postmaster === null) throw new GamedayError('fault_refused', `node ${node} runs no postmaster, so there is nothing to kill`, 'bring the node up first; `gameday check` shows the topology.');
+    if (postmaster === null)
+      throw new GamedayError(
+        'fault_refused',
+        `node ${node} runs no postmaster, so there is nothing to kill`,
+        'bring the node up first; `gameday check` shows the topology.',
+      );
     const since = settings.scope === 'backend' ? await checkpointerSince(live, node) : null;
-    return { node, scope: settings.scope, postmaster: { pid: postmaster.pid, startTicks: postmaster.startTicks, bootId: postmaster.bootId }, checkpointerSince: since };
+    return {
+      node,
+      scope: settings.scope,
+      postmaster: { pid: postmaster.pid, startTicks: postmaster.startTicks, bootId: postmaster.bootId },
+      checkpointerSince: since,
+    };
   },
-  preview: (r) => `SIGKILL ${r.scope === 'tree' ? 'the whole PostgreSQL process tree' : r.scope === 'postmaster' ? 'the postmaster' : 'one backend'} of ${r.node} (postmaster ${r.postmaster.pid})`,
+  preview: (r) =>
+    `SIGKILL ${r.scope === 'tree' ? 'the whole PostgreSQL process tree' : r.scope === 'postmaster' ? 'the postmaster' : 'one backend'} of ${r.node} (postmaster ${r.postmaster.pid})`,
   manualUndo: (r, target) =>
-    r.scope === 'backend' ? ['true  # PostgreSQL restarts by itself'] : [`# starts ${r.node} in recovery, never writable: the epoch file in ${target.controller.stateDir} says who may write`, 'gameday lab up'],
+    r.scope === 'backend'
+      ? ['true  # PostgreSQL restarts by itself']
+      : [
+          `# starts ${r.node} in recovery, never writable: the epoch file in ${target.controller.stateDir} says who may write`,
+          'gameday lab up',
+        ],
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const postmaster = await live.host(node).postmaster();
-    return [{ name: `${node} can be killed`, ok: postmaster !== null, found: postmaster === null ? 'no postmaster' : `postmaster ${postmaster.pid}`, expected: 'a running postmaster', hint: postmaster === null ? 'start the node first.' : null }];
+    return [
+      {
+        name: `${node} can be killed`,
+        ok: postmaster !== null,
+        found: postmaster === null ? 'no postmaster' : `postmaster ${postmaster.pid}`,
+        expected: 'a running postmaster',
+        hint: postmaster === null ? 'start the node first.' : null,
+      },
+    ];
   },
   inject,
   confirm,

@@ -13,12 +13,19 @@ import { processKill } from './process-kill';
 export type AnyFault = Fault<unknown, JsonObject>;
 
 // Method parameters are bivariant, so each entry fits AnyFault; what reaches them was made by their own schema and resolve.
-export const FAULTS: readonly AnyFault[] = [noop, linkLatency, linkCut, processKill, dropTable] as readonly unknown[] as readonly AnyFault[];
+export const FAULTS: readonly AnyFault[] = [
+  noop,
+  linkLatency,
+  linkCut,
+  processKill,
+  dropTable,
+] as readonly unknown[] as readonly AnyFault[];
 
 /** The fault of this name; throws `fault_unknown`. */
 export function findFault(name: string): AnyFault {
   const fault = FAULTS.find((each) => each.name === name);
-  if (fault === undefined) throw new GamedayError('fault_unknown', `there is no fault "${name}"`, `faults are ${FAULTS.map((each) => each.name).join(', ')}.`);
+  if (fault === undefined)
+    throw new GamedayError('fault_unknown', `there is no fault "${name}"`, `faults are ${FAULTS.map((each) => each.name).join(', ')}.`);
   return fault;
 }
 

@@ -12,7 +12,12 @@ const FEWEST_LINKS_HINT = 'links are declared in the target under `links.list`.'
 
 /** The target's links, or `fault_refused` when it has none. */
 export function requireLinks(live: LiveTarget): Links {
-  if (live.links === null) throw new GamedayError('fault_refused', `target ${live.target.name} has no links through Toxiproxy`, 'link faults need Toxiproxy in the path; see `links` in the target file.');
+  if (live.links === null)
+    throw new GamedayError(
+      'fault_refused',
+      `target ${live.target.name} has no links through Toxiproxy`,
+      'link faults need Toxiproxy in the path; see `links` in the target file.',
+    );
   return live.links;
 }
 
@@ -23,7 +28,11 @@ async function ends(live: LiveTarget, word: string): Promise<readonly string[]> 
 async function refuseBackwards(live: LiveTarget, link: TargetLink): Promise<void> {
   const upstream = (await live.controller.status()).find((node) => node.node === link.to);
   if (upstream?.streamingFrom === link.from) {
-    throw new GamedayError('fault_refused', `link ${link.name} carries nothing: ${link.to} streams from ${link.from}, so the connection goes ${link.to} → ${link.from}`, `write from: ${link.to}, to: ${link.from} (the standby connects to the primary).`);
+    throw new GamedayError(
+      'fault_refused',
+      `link ${link.name} carries nothing: ${link.to} streams from ${link.from}, so the connection goes ${link.to} → ${link.from}`,
+      `write from: ${link.to}, to: ${link.from} (the standby connects to the primary).`,
+    );
   }
 }
 
@@ -40,6 +49,11 @@ export async function resolveLinks(live: LiveTarget, from: string, to: string): 
       found.push(link);
     }
   }
-  if (found.length === 0) throw new GamedayError('fault_refused', `target ${live.target.name} has no link from ${from} (${froms.join(', ')}) to ${to} (${tos.join(', ')})`, FEWEST_LINKS_HINT);
+  if (found.length === 0)
+    throw new GamedayError(
+      'fault_refused',
+      `target ${live.target.name} has no link from ${from} (${froms.join(', ')}) to ${to} (${tos.join(', ')})`,
+      FEWEST_LINKS_HINT,
+    );
   return found;
 }

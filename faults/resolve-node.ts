@@ -14,7 +14,11 @@ function primaryOf(nodes: readonly NodeStatus[]): string {
   const writable = nodes.filter((node) => node.up && node.inRecovery === false).map((node) => node.node);
   const [first] = writable;
   if (first === undefined || writable.length !== 1) {
-    throw new GamedayError('fault_refused', `"primary" names ${writable.length} nodes (${writable.join(', ') || 'no node is up and writable'})`, 'exactly one node must be up and writable; `gameday check` shows the topology.');
+    throw new GamedayError(
+      'fault_refused',
+      `"primary" names ${writable.length} nodes (${writable.join(', ') || 'no node is up and writable'})`,
+      'exactly one node must be up and writable; `gameday check` shows the topology.',
+    );
   }
   return first;
 }
@@ -25,14 +29,23 @@ export async function resolveNodes(live: LiveTarget, word: string): Promise<read
   if (known.includes(word)) return [word];
   if (word === 'primary') return [await findPrimary(live)];
   if (word !== 'any-standby' && word !== 'each-standby' && word !== 'standbys') {
-    throw new GamedayError('fault_refused', `target ${live.target.name} has no node "${word}"`, `use primary, any-standby, each-standby or one of ${known.join(', ')}.`);
+    throw new GamedayError(
+      'fault_refused',
+      `target ${live.target.name} has no node "${word}"`,
+      `use primary, any-standby, each-standby or one of ${known.join(', ')}.`,
+    );
   }
   const nodes = await live.controller.status();
   const standbys = nodes.filter((node) => node.up && node.inRecovery === true);
   const streaming = standbys.filter((node) => node.streamingFrom !== null);
   // A standby that streams is the one whose loss or slowness anybody would notice.
   const chosen = word === 'any-standby' ? (streaming.length > 0 ? streaming : standbys).slice(0, 1) : standbys;
-  if (chosen.length === 0) throw new GamedayError('fault_refused', `"${word}" names no node: no standby is up`, 'bring a standby up first; `gameday check` shows the topology.');
+  if (chosen.length === 0)
+    throw new GamedayError(
+      'fault_refused',
+      `"${word}" names no node: no standby is up`,
+      'bring a standby up first; `gameday check` shows the topology.',
+    );
   return chosen.map((node) => node.node);
 }
 
@@ -40,6 +53,11 @@ export async function resolveNodes(live: LiveTarget, word: string): Promise<read
 export async function resolveNode(live: LiveTarget, word: string): Promise<string> {
   const names = await resolveNodes(live, word);
   const [name] = names;
-  if (name === undefined || names.length !== 1) throw new GamedayError('fault_refused', `"${word}" names ${names.length} nodes where one is needed`, 'use primary, any-standby or a node’s name.');
+  if (name === undefined || names.length !== 1)
+    throw new GamedayError(
+      'fault_refused',
+      `"${word}" names ${names.length} nodes where one is needed`,
+      'use primary, any-standby or a node’s name.',
+    );
   return name;
 }

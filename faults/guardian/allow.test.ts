@@ -45,7 +45,12 @@ test('a symbolic link is refused: its owner is not its target’s', () => {
   expect(() => readAllow(path)).toThrow('belongs to user 65534');
 });
 
-test.each([['{'], ['{"systemIdentifiers":[],"faults":[]}'], [JSON.stringify({ ...good, more: 1 })], [JSON.stringify({ ...good, maxFaultMs: '1h' })]])('%s is not valid', (text) => {
+test.each([
+  ['{'],
+  ['{"systemIdentifiers":[],"faults":[]}'],
+  [JSON.stringify({ ...good, more: 1 })],
+  [JSON.stringify({ ...good, maxFaultMs: '1h' })],
+])('%s is not valid', (text) => {
   writeFileSync(path, text);
   expect(() => readAllow(path)).toThrow('is not valid');
 });

@@ -26,17 +26,26 @@ export function readAllow(path: string): Allow {
     const stats = lstatSync(path);
     const me = process.getuid?.() ?? 0;
     if (!stats.isFile()) refuse(path, 'is no regular file');
-    if (stats.uid !== 0 && stats.uid !== me) refuse(path, `belongs to user ${stats.uid}`, `chown it to root or to the guardian’s user (${me}).`);
-    if ((stats.mode & 0o022) !== 0) refuse(path, `may be written by others (mode ${(stats.mode & 0o777).toString(8)})`, `chmod go-w ${path}`);
+    if (stats.uid !== 0 && stats.uid !== me)
+      refuse(path, `belongs to user ${stats.uid}`, `chown it to root or to the guardian’s user (${me}).`);
+    if ((stats.mode & 0o022) !== 0)
+      refuse(path, `may be written by others (mode ${(stats.mode & 0o777).toString(8)})`, `chmod go-w ${path}`);
     text = readFileSync(path, 'utf8');
   } catch (error) {
     if (error instanceof GamedayError) throw error;
-    return refuse(path, `cannot be read: ${messageOf(error)}`, 'without this file the guardian injects nothing; `gameday lab up` makes it for a lab.');
+    return refuse(
+      path,
+      `cannot be read: ${messageOf(error)}`,
+      'without this file the guardian injects nothing; `gameday lab up` makes it for a lab.',
+    );
   }
   try {
     return schema.parse(JSON.parse(text));
   } catch (error) {
-    const why = error instanceof z.ZodError ? error.issues.map((issue) => `${issue.path.join('.') || 'top level'}: ${issue.message}`).join('; ') : messageOf(error);
+    const why =
+      error instanceof z.ZodError
+        ? error.issues.map((issue) => `${issue.path.join('.') || 'top level'}: ${issue.message}`).join('; ')
+        : messageOf(error);
     return refuse(path, `is not valid: ${why}`);
   }
 }
@@ -44,7 +53,9 @@ export function readAllow(path: string): Allow {
 /** Throws `fault_refused` naming the file and the entry that is missing. */
 export function requireAllowed(path: string, wanted: { readonly systemIdentifier: string; readonly fault: string }): Allow {
   const allow = readAllow(path);
-  if (!allow.systemIdentifiers.includes(wanted.systemIdentifier)) refuse(path, `systemIdentifiers does not list ${wanted.systemIdentifier}`, 'add it, if the owner of that PostgreSQL system agrees.');
-  if (!allow.faults.includes(wanted.fault)) refuse(path, `faults does not list ${wanted.fault}`, 'add it, if the owner of this machine agrees.');
+  if (!allow.systemIdentifiers.includes(wanted.systemIdentifier))
+    refuse(path, `systemIdentifiers does not list ${wanted.systemIdentifier}`, 'add it, if the owner of that PostgreSQL system agrees.');
+  if (!allow.faults.includes(wanted.fault))
+    refuse(path, `faults does not list ${wanted.fault}`, 'add it, if the owner of this machine agrees.');
   return allow;
 }

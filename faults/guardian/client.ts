@@ -47,7 +47,10 @@ export interface GuardianClient {
   list(): Promise<readonly LeaseView[]>;
   describe(key: LeaseKey): Promise<LeaseView | null>;
   /** Sets the standing halt, then undoes everything, newest first. */
-  haltAll(request: { readonly by: string; readonly reason: string }): Promise<{ readonly halt: StandingHalt; readonly leases: readonly LeaseView[] }>;
+  haltAll(request: {
+    readonly by: string;
+    readonly reason: string;
+  }): Promise<{ readonly halt: StandingHalt; readonly leases: readonly LeaseView[] }>;
   release(request: { readonly by: string; readonly reason: string }): Promise<void>;
   standingHalt(): Promise<StandingHalt | null>;
   events(request: { readonly drill: string }): Promise<readonly ChainedEvent[]>;
@@ -58,7 +61,8 @@ export interface GuardianClient {
 const TIMEOUTS_MS = { quick: 10_000, arm: 30_000, inject: 150_000, undo: 210_000, halt: 600_000 };
 
 export function openGuardian(socket: string): GuardianClient {
-  const call = <T>(name: string, params: unknown, timeoutMs: number): Promise<T> => callRpc<T>(socket, name, params, { timeoutMs, unreachable: 'guardian_unreachable' });
+  const call = <T>(name: string, params: unknown, timeoutMs: number): Promise<T> =>
+    callRpc<T>(socket, name, params, { timeoutMs, unreachable: 'guardian_unreachable' });
   return {
     arm: (request) => call('arm', request, TIMEOUTS_MS.arm),
     inject: (key) => call('inject', key, TIMEOUTS_MS.inject),

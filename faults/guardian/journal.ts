@@ -42,7 +42,10 @@ export function openJournal(dir: string): Journal {
     const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
     const whole = text.slice(0, text.lastIndexOf('\n') + 1);
     if (whole.length < text.length) truncate(path, Buffer.byteLength(whole));
-    const events = whole.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as ChainedEvent);
+    const events = whole
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as ChainedEvent);
     chains.set(drill, events);
     return events;
   }
@@ -52,7 +55,17 @@ export function openJournal(dir: string): Journal {
       const chain = load(entry.drill);
       if (chain.length >= MAX_EVENTS) return null;
       const attempt = 1 + chain.filter((event) => event.step === entry.step && event.kind === entry.kind).length;
-      const body = { drill: entry.drill, writer: 'guardian' as const, step: entry.step, kind: entry.kind, attempt, at: nowUtc(), actor: entry.actor, text: entry.text, facts: entry.facts };
+      const body = {
+        drill: entry.drill,
+        writer: 'guardian' as const,
+        step: entry.step,
+        kind: entry.kind,
+        attempt,
+        at: nowUtc(),
+        actor: entry.actor,
+        text: entry.text,
+        facts: entry.facts,
+      };
       const event = chainEvent(body, chain[chain.length - 1] ?? null);
       appendDurably(dir, fileName(entry.drill), `${JSON.stringify(event)}\n`);
       chain.push(event);

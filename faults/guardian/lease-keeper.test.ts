@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { until } from '../../core/clock';
+import { GamedayError } from '../../core/errors';
 import type { Target } from '../../model/target';
 import type { LiveTarget } from '../../targets/ports';
 import type { AnyFault } from '../registry';
@@ -12,8 +13,21 @@ import { LeaseKeeper, type KeeperLimits } from './lease-keeper';
 import { leaseId, openLeaseStore } from './lease-store';
 
 const SYSTEM = '7000000000000000001';
-const target = { name: 't', systemIdentifier: SYSTEM, links: null, policy: { allowFaults: ['trial'], maxFaultMs: 60_000 } } as unknown as Target;
-const limits: KeeperLimits = { injectMs: 300, confirmMs: 300, undoMs: 300, retryFirstMs: 20, retryMostMs: 60, sweepEveryMs: 10, undoTries: 2 };
+const target = {
+  name: 't',
+  systemIdentifier: SYSTEM,
+  links: null,
+  policy: { allowFaults: ['trial'], maxFaultMs: 60_000 },
+} as unknown as Target;
+const limits: KeeperLimits = {
+  injectMs: 300,
+  confirmMs: 300,
+  undoMs: 300,
+  retryFirstMs: 20,
+  retryMostMs: 60,
+  sweepEveryMs: 10,
+  undoTries: 2,
+};
 const keyOf = (step: string) => ({ workflowId: `drill/${SYSTEM}`, runId: 'r1', step });
 
 let dir: string;
@@ -23,7 +37,8 @@ let verbs: { inject: (step: string) => Promise<void>; undo: (step: string) => Pr
 const keepers: LeaseKeeper[] = [];
 
 /** The state on disk of the lease at this moment, as a crash would leave it. */
-const onDisk = (step: string): string => (JSON.parse(readFileSync(join(dir, 'leases', `${leaseId(keyOf(step))}.json`), 'utf8')) as { state: string }).state;
+const onDisk = (step: string): string =>
+  (JSON.parse(readFileSync(join(dir, 'leases', `${leaseId(keyOf(step))}.json`), 'utf8')) as { state: string }).state;
 
 const trial: AnyFault = {
   name: 'trial',
@@ -35,14 +50,14 @@ const trial: AnyFault = {
   manualUndo: () => [],
   ready: async () => [],
   async inject(resolved) {
-    const step = String(resolved['step']);
+    const step = resolved['step'] as string;
     said.push(`inject ${step} (${onDisk(step)})`);
     await verbs.inject(step);
     return { step };
   },
   confirm: async () => ({ holds: true, by: 'seen', facts: {} }),
   async undo(resolved) {
-    const step = String(resolved['step']);
+    const step = resolved['step'] as string;
     said.push(`undo ${step} (${onDisk(step)})`);
     await verbs.undo(step);
   },
@@ -56,7 +71,10 @@ function openKeeper(): LeaseKeeper {
     allowFile: join(dir, 'allow.json'),
     haltFile: join(dir, 'halt.json'),
     open: () => ({ controller: { status: async () => [{ node: 'n1', systemIdentifier: system }] } }) as unknown as LiveTarget,
-    find: () => trial,
+    find: (name) => {
+      if (name !== 'trial') throw new GamedayError('fault_unknown', name);
+      return trial;
+    },
     log: () => undefined,
     limits,
   });
@@ -66,15 +84,27 @@ function openKeeper(): LeaseKeeper {
 }
 
 const arm = (keeper: LeaseKeeper, step: string, ttlMs = 60_000, maxMs = 60_000) =>
-  keeper.arm({ key: keyOf(step), handle: { fault: 'trial', drill: 'drill-000001', resolved: { step }, preview: 'try', manualUndo: [] }, target, ttlMs, maxMs });
+  keeper.arm({
+    key: keyOf(step),
+    handle: { fault: 'trial', drill: 'drill-000001', resolved: { step }, preview: 'try', manualUndo: [] },
+    target,
+    ttlMs,
+    maxMs,
+  });
 const stateOf = (keeper: LeaseKeeper, step: string) => keeper.describe(keyOf(step))?.state;
 const untilGone = (keeper: LeaseKeeper, step: string) =>
-  until(() => (stateOf(keeper, step) === 'gone' ? true : null), { timeoutMs: 5_000, everyMs: 10, onTimeout: () => new Error(`${step} is ${stateOf(keeper, step)}`) });
+  until(() => (stateOf(keeper, step) === 'gone' ? true : null), {
+    timeoutMs: 5_000,
+    everyMs: 10,
+    onTimeout: () => new Error(`${step} is ${stateOf(keeper, step)}`),
+  });
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'gd-keeper-'));
   mkdirSync(join(dir, 'leases'));
-  writeFileSync(join(dir, 'allow.json'), JSON.stringify({ systemIdentifiers: [SYSTEM], faults: ['trial'], maxFaultMs: 60_000 }), { mode: 0o600 });
+  writeFileSync(join(dir, 'allow.json'), JSON.stringify({ systemIdentifiers: [SYSTEM], faults: ['trial'], maxFaultMs: 60_000 }), {
+    mode: 0o600,
+  });
   said = [];
   system = SYSTEM;
   verbs = { inject: async () => undefined, undo: async () => undefined, gone: () => true };
@@ -91,7 +121,11 @@ test('every transition is on disk before its verb is called', async () => {
   const lease = await keeper.undo(keyOf('a'), 'workflow');
   expect(said).toEqual(['inject a (injecting)', 'undo a (undoing)']);
   expect(lease).toMatchObject({ state: 'gone', endedBy: 'undone', gone: { by: 'clear' } });
-  expect(openJournal(join(dir, 'events')).events('drill-000001').map((event) => event.kind)).toEqual(['armed', 'injecting', 'injected', 'confirmed', 'undoing', 'gone']);
+  expect(
+    openJournal(join(dir, 'events'))
+      .events('drill-000001')
+      .map((event) => event.kind),
+  ).toEqual(['armed', 'injecting', 'injected', 'confirmed', 'undoing', 'gone']);
 });
 
 test('two injects at once inject once and answer the same', async () => {
@@ -111,10 +145,11 @@ test('an undo before the arming leaves a tombstone that refuses the late arm and
   expect(said).toEqual([]);
 });
 
-test('several that expire are undone newest first, though no one asks', async () => {
+test('several that were renewed together and then forgotten are undone newest first, though no one asks', async () => {
   const keeper = openKeeper();
-  for (const step of ['a', 'b', 'c']) await arm(keeper, step, 400);
+  for (const step of ['a', 'b', 'c']) await arm(keeper, step, 2_000);
   for (const step of ['a', 'b', 'c']) await keeper.inject(keyOf(step));
+  keeper.renew({ workflowId: keyOf('a').workflowId, runId: 'r1', ttlMs: 2_400 });
   for (const step of ['a', 'b', 'c']) await untilGone(keeper, step);
   expect(said.slice(3).map((line) => line.slice(0, 6))).toEqual(['undo c', 'undo b', 'undo a']);
   expect(keeper.describe(keyOf('a'))?.endedBy).toBe('expired');
@@ -225,7 +260,13 @@ test('a target that claims another system’s identifier is refused', async () =
 test('another drill’s standing fault on the same system refuses a new one', async () => {
   const keeper = openKeeper();
   await arm(keeper, 'a');
-  const other = { key: { ...keyOf('b'), runId: 'r2' }, handle: { fault: 'trial', drill: 'drill-000002', resolved: {}, preview: '', manualUndo: [] }, target, ttlMs: 1, maxMs: 1 };
+  const other = {
+    key: { ...keyOf('b'), runId: 'r2' },
+    handle: { fault: 'trial', drill: 'drill-000002', resolved: {}, preview: '', manualUndo: [] },
+    target,
+    ttlMs: 1,
+    maxMs: 1,
+  };
   await expect(keeper.arm(other)).rejects.toMatchObject({ code: 'lease_conflict' });
 });
 

@@ -29,7 +29,15 @@ export interface KeeperLimits {
   readonly undoTries: number;
 }
 
-export const KEEPER_LIMITS: KeeperLimits = { injectMs: 30_000, confirmMs: 30_000, undoMs: 60_000, retryFirstMs: 500, retryMostMs: 30_000, sweepEveryMs: 200, undoTries: 3 };
+export const KEEPER_LIMITS: KeeperLimits = {
+  injectMs: 30_000,
+  confirmMs: 30_000,
+  undoMs: 60_000,
+  retryFirstMs: 500,
+  retryMostMs: 30_000,
+  sweepEveryMs: 200,
+  undoTries: 3,
+};
 
 export interface KeeperParts {
   readonly store: LeaseStore;
@@ -66,7 +74,9 @@ export class LeaseKeeper {
 
   /** Takes up what a dead guardian left, then watches deadlines. What was injecting or undoing, or is of another boot, is undone. */
   start(): void {
-    const left = this.newestFirst().filter((lease) => lease.state === 'injecting' || lease.state === 'undoing' || (lease.state !== 'gone' && isExpired(lease, now())));
+    const left = this.newestFirst().filter(
+      (lease) => lease.state === 'injecting' || lease.state === 'undoing' || (lease.state !== 'gone' && isExpired(lease, now())),
+    );
     void this.undoSeveral(left, (lease) => (lease.state === 'injecting' ? 'reconciled' : 'expired'));
     this.timer = setInterval(() => this.sweep(), this.parts.limits.sweepEveryMs);
   }
@@ -89,7 +99,12 @@ export class LeaseKeeper {
     return this.newestFirst().filter((lease) => lease.state !== 'gone');
   }
 
-  status(): { readonly live: number; readonly tombstones: number; readonly standingHalt: StandingHalt | null; readonly unreadable: readonly string[] } {
+  status(): {
+    readonly live: number;
+    readonly tombstones: number;
+    readonly standingHalt: StandingHalt | null;
+    readonly unreadable: readonly string[];
+  } {
     const live = this.live().length;
     return { live, tombstones: this.leases.size - live, standingHalt: this.standingHalt(), unreadable: this.unreadable };
   }
@@ -103,15 +118,25 @@ export class LeaseKeeper {
     this.refuseWhenHalted();
     this.parts.find(handle.fault);
     const allow = requireAllowed(this.parts.allowFile, { systemIdentifier: target.systemIdentifier, fault: handle.fault });
-    if (!target.policy.allowFaults.includes(handle.fault)) throw new GamedayError('fault_refused', `policy.allowFaults of target ${target.name} does not list ${handle.fault}`);
+    if (!target.policy.allowFaults.includes(handle.fault))
+      throw new GamedayError('fault_refused', `policy.allowFaults of target ${target.name} does not list ${handle.fault}`);
     await this.requireIdentity(target);
     return this.locked(leaseId(key), async () => {
       const known = this.leases.get(leaseId(key));
       if (known?.state === 'armed' || known?.state === 'active') return viewLease(known);
-      if (known !== undefined) throw new GamedayError('lease_gone', `cannot arm ${handle.fault} of step ${key.step} again: its lease is ${known.state} (${known.endedBy ?? 'in between'})`);
+      if (known !== undefined)
+        throw new GamedayError(
+          'lease_gone',
+          `cannot arm ${handle.fault} of step ${key.step} again: its lease is ${known.state} (${known.endedBy ?? 'in between'})`,
+        );
       this.refuseWhenHalted();
       this.refuseConflict(key, target);
-      if (this.leases.size >= MAX_LEASES) throw new GamedayError('fault_refused', `the guardian holds ${MAX_LEASES} leases, its limit`, 'remove old tombstones (state "gone") from its leases directory and restart it.');
+      if (this.leases.size >= MAX_LEASES)
+        throw new GamedayError(
+          'fault_refused',
+          `the guardian holds ${MAX_LEASES} leases, its limit`,
+          'remove old tombstones (state "gone") from its leases directory and restart it.',
+        );
       const maxMs = Math.max(1, Math.min(request.maxMs, allow.maxFaultMs, target.policy.maxFaultMs));
       this.order += 1;
       const lease = armLease({ key, handle, target, ttlMs: request.ttlMs, maxMs, order: this.order }, now());
@@ -128,7 +153,8 @@ export class LeaseKeeper {
       const lease = this.leases.get(id);
       if (lease === undefined) throw new GamedayError('lease_gone', `step ${key.step} was never armed, so it cannot be injected`);
       // The first call's answer was lost on its way: tell it again.
-      if (lease.state === 'active' && lease.confirmed !== null) return { facts: lease.facts ?? {}, confirmed: lease.confirmed, lease: viewLease(lease) };
+      if (lease.state === 'active' && lease.confirmed !== null)
+        return { facts: lease.facts ?? {}, confirmed: lease.confirmed, lease: viewLease(lease) };
       if (lease.state !== 'active') await this.injectOnce(lease);
       const confirmed = await this.confirmOnce(this.require(id));
       const after = this.require(id);
@@ -145,17 +171,20 @@ export class LeaseKeeper {
       this.parts.store.save(tombstone);
       this.leases.set(id, tombstone);
     });
-    for (let tries = 0; tries < this.parts.limits.undoTries && this.require(id).state !== 'gone'; tries += 1) await this.undoOnce(id, endOf(by), by);
+    for (let tries = 0; tries < this.parts.limits.undoTries && this.require(id).state !== 'gone'; tries += 1)
+      await this.undoOnce(id, endOf(by), by);
     return viewLease(this.require(id));
   }
 
   renew(request: { readonly workflowId: string; readonly runId: string; readonly ttlMs: number }): Renewal {
     const renewed: LeaseKey[] = [];
     const gone: LeaseKey[] = [];
+    // One moment for all: what is renewed together expires together, and is then undone newest first.
+    const moment = now();
     for (const lease of this.newestFirst()) {
       if (lease.key.workflowId !== request.workflowId || lease.key.runId !== request.runId) continue;
       try {
-        this.advance(leaseId(lease.key), { kind: 'renew', ttlMs: request.ttlMs });
+        this.advance(leaseId(lease.key), { kind: 'renew', ttlMs: request.ttlMs }, moment);
         renewed.push(lease.key);
       } catch (error) {
         if (!(error instanceof GamedayError && error.code === 'lease_gone')) throw error;
@@ -193,20 +222,39 @@ export class LeaseKeeper {
   private refuseWhenHalted(): void {
     const halt = this.standingHalt();
     if (halt !== null) throw new GamedayError('halt_standing', `all drills are halted by ${halt.by} since ${halt.at}: ${halt.reason}`);
-    if (this.unreadable.length > 0) throw new GamedayError('fault_refused', `lease files cannot be read: ${this.unreadable.join('; ')}`, 'check by hand whether those faults are gone, remove the files, and restart the guardian.');
+    if (this.unreadable.length > 0)
+      throw new GamedayError(
+        'fault_refused',
+        `lease files cannot be read: ${this.unreadable.join('; ')}`,
+        'check by hand whether those faults are gone, remove the files, and restart the guardian.',
+      );
   }
 
   private refuseConflict(key: LeaseKey, target: Target): void {
-    const other = this.live().find((lease) => lease.target?.systemIdentifier === target.systemIdentifier && (lease.key.workflowId !== key.workflowId || lease.key.runId !== key.runId));
-    if (other !== undefined) throw new GamedayError('lease_conflict', `${other.handle.fault} of ${other.handle.drill} still stands on ${target.name} (${other.state}${other.lastError === null ? '' : `: ${other.lastError}`})`);
+    const other = this.live().find(
+      (lease) =>
+        lease.target?.systemIdentifier === target.systemIdentifier &&
+        (lease.key.workflowId !== key.workflowId || lease.key.runId !== key.runId),
+    );
+    if (other !== undefined)
+      throw new GamedayError(
+        'lease_conflict',
+        `${other.handle.fault} of ${other.handle.drill} still stands on ${target.name} (${other.state}${other.lastError === null ? '' : `: ${other.lastError}`})`,
+      );
   }
 
   /** A target file may claim any identifier: what answers at its addresses must be that very system. */
   private async requireIdentity(target: Target): Promise<void> {
-    const nodes = await withDeadline(this.parts.limits.confirmMs / 2, 'asking the nodes who they are', async () => this.parts.open(target).controller.status());
+    const nodes = await withDeadline(this.parts.limits.confirmMs / 2, 'asking the nodes who they are', async () =>
+      this.parts.open(target).controller.status(),
+    );
     const found = [...new Set(nodes.map((node) => node.systemIdentifier).filter((each) => each !== null))];
     if (found.length === 1 && found[0] === target.systemIdentifier) return;
-    throw new GamedayError('fault_refused', `the nodes of target ${target.name} say system identifier ${found.join(', ') || 'nothing'}, not ${target.systemIdentifier}`, 'the target file describes another cluster, or no node is up.');
+    throw new GamedayError(
+      'fault_refused',
+      `the nodes of target ${target.name} say system identifier ${found.join(', ') || 'nothing'}, not ${target.systemIdentifier}`,
+      'the target file describes another cluster, or no node is up.',
+    );
   }
 
   private contextOf(lease: Lease): FaultContext {
@@ -224,20 +272,35 @@ export class LeaseKeeper {
 
   /** A restarted Toxiproxy has lost every other lease's toxics: those faults ended early, which their objectives must learn. */
   private endLostWithProxy(cause: Lease): void {
-    const lost = this.live().filter((lease) => lease.order !== cause.order && lease.state === 'active' && lease.handle.fault.startsWith('link-') && lease.target?.links?.api === cause.target?.links?.api);
+    const lost = this.live().filter(
+      (lease) =>
+        lease.order !== cause.order &&
+        lease.state === 'active' &&
+        lease.handle.fault.startsWith('link-') &&
+        lease.target?.links?.api === cause.target?.links?.api,
+    );
     void this.undoSeveral(lost, () => 'reconciled');
   }
 
   private async injectOnce(lease: Lease): Promise<void> {
     const id = leaseId(lease.key);
+    // Refused before anything is looked up: a tombstone's fault may be none that exists.
+    advance(lease, { kind: 'inject' }, now());
     this.refuseWhenHalted();
     const fault = this.parts.find(lease.handle.fault);
     this.advance(id, { kind: 'inject' });
     this.note(lease, 'injecting', lease.handle.preview, {});
     const work = fault.inject(lease.handle.resolved, this.contextOf(lease));
-    this.running.set(id, work.catch(() => undefined).finally(() => this.running.delete(id)));
+    this.running.set(
+      id,
+      work.catch(() => undefined).finally(() => this.running.delete(id)),
+    );
     try {
-      const facts = await withDeadline(Math.max(1, Math.min(this.parts.limits.injectMs, remainingMs(lease, now()))), `injecting ${lease.handle.fault}`, () => work);
+      const facts = await withDeadline(
+        Math.max(1, Math.min(this.parts.limits.injectMs, remainingMs(lease, now()))),
+        `injecting ${lease.handle.fault}`,
+        () => work,
+      );
       this.advance(id, { kind: 'injected', facts });
       this.note(lease, 'injected', `injected: ${lease.handle.preview}`, facts);
     } catch (error) {
@@ -255,7 +318,9 @@ export class LeaseKeeper {
     const limitMs = Math.max(1, Math.min(this.parts.limits.confirmMs, remainingMs(lease, now())));
     let proof: FaultProof;
     try {
-      proof = await withDeadline(limitMs, `confirming ${lease.handle.fault}`, () => this.parts.find(lease.handle.fault).confirm(lease.handle.resolved, this.contextOf(lease)));
+      proof = await withDeadline(limitMs, `confirming ${lease.handle.fault}`, () =>
+        this.parts.find(lease.handle.fault).confirm(lease.handle.resolved, this.contextOf(lease)),
+      );
     } catch (error) {
       proof = { holds: false, by: `could not be checked: ${messageOf(error)}`, facts: {} };
     }
@@ -305,7 +370,14 @@ export class LeaseKeeper {
       const pause = Math.min(this.parts.limits.retryMostMs, this.parts.limits.retryFirstMs * 2 ** Math.min(attempts - 1, 16));
       this.retryAt.set(id, bootTimeMs() + pause);
       // For ever, but not one event each time for ever.
-      if (attempts <= 10 || attempts % 100 === 0) this.note(lease, 'undo-failed', `attempt ${attempts}: ${messageOf(error)}`, { attempts, manualUndo: [...lease.handle.manualUndo] }, actor);
+      if (attempts <= 10 || attempts % 100 === 0)
+        this.note(
+          lease,
+          'undo-failed',
+          `attempt ${attempts}: ${messageOf(error)}`,
+          { attempts, manualUndo: [...lease.handle.manualUndo] },
+          actor,
+        );
     }
   }
 
@@ -336,9 +408,9 @@ export class LeaseKeeper {
   }
 
   /** Saves, then holds. Undoing goes on from memory when the disk refuses; everything else is refused with it. */
-  private advance(id: string, event: LeaseEvent): void {
+  private advance(id: string, event: LeaseEvent, moment: Moment = now()): void {
     const before = this.require(id);
-    const after = advance(before, event, now());
+    const after = advance(before, event, moment);
     if (after === before) return;
     const heals = event.kind === 'undo' || event.kind === 'attempt-failed' || event.kind === 'proven-gone';
     if (heals) this.orLog(`saving lease ${id}`, () => this.parts.store.save(after));
@@ -348,7 +420,16 @@ export class LeaseKeeper {
 
   private note(lease: Lease, kind: string, text: string, facts: JsonObject, actor = 'guardian'): void {
     this.parts.log(`${lease.handle.drill} ${lease.key.step} ${lease.handle.fault}: ${kind}: ${text}`);
-    this.orLog('journal', () => this.parts.journal.append({ drill: lease.handle.drill, step: lease.key.step, kind, actor, text, facts: { fault: lease.handle.fault, ...facts } }));
+    this.orLog('journal', () =>
+      this.parts.journal.append({
+        drill: lease.handle.drill,
+        step: lease.key.step,
+        kind,
+        actor,
+        text,
+        facts: { fault: lease.handle.fault, ...facts },
+      }),
+    );
   }
 
   private orLog(what: string, work: () => void): void {
@@ -362,9 +443,11 @@ export class LeaseKeeper {
   private locked<T>(id: string, work: () => Promise<T>): Promise<T> {
     const before = this.queues.get(id) ?? Promise.resolve();
     const mine = before.then(work, work);
-    const settled = mine.catch(() => undefined).then(() => {
-      if (this.queues.get(id) === settled) this.queues.delete(id);
-    });
+    const settled = mine
+      .catch(() => undefined)
+      .then(() => {
+        if (this.queues.get(id) === settled) this.queues.delete(id);
+      });
     this.queues.set(id, settled);
     return mine;
   }

@@ -23,7 +23,11 @@ const event: fc.Arbitrary<LeaseEvent> = fc.oneof(
 const history = fc.array(fc.record({ event, afterMs: fc.integer({ min: 0, max: 400 }) }), { maxLength: 60 });
 
 /** Applies the events; refused ones change nothing. Returns every state passed. */
-function play(steps: readonly { readonly event: LeaseEvent; readonly afterMs: number }[]): { readonly lease: Lease; readonly trail: readonly Lease[]; readonly ms: number } {
+function play(steps: readonly { readonly event: LeaseEvent; readonly afterMs: number }[]): {
+  readonly lease: Lease;
+  readonly trail: readonly Lease[];
+  readonly ms: number;
+} {
   let lease = armed();
   let ms = 0;
   const trail = [lease];
@@ -48,7 +52,8 @@ test('in any order of events a lease is injected at most once, and gone is for e
       const buried = trail.findIndex((lease) => lease.state === 'gone');
       if (buried >= 0) for (const lease of trail.slice(buried)) expect(lease.state).toBe('gone');
       const order = ['armed', 'injecting', 'active', 'undoing', 'gone'];
-      for (const [n, lease] of trail.entries()) if (n > 0) expect(order.indexOf(lease.state)).toBeGreaterThanOrEqual(order.indexOf(trail[n - 1]?.state ?? 'armed'));
+      for (const [n, lease] of trail.entries())
+        if (n > 0) expect(order.indexOf(lease.state)).toBeGreaterThanOrEqual(order.indexOf(trail[n - 1]?.state ?? 'armed'));
     }),
     { numRuns: 500 },
   );
@@ -94,7 +99,8 @@ test('an armed lease that is undone is gone without an undo, and a late inject i
 
 test('the tombstone of a key that was never armed refuses everything', () => {
   const tombstone = buryLease(key, 7, 'undone', at(3));
-  for (const kind of ['inject', 'renew'] as const) expect(() => advance(tombstone, kind === 'inject' ? { kind } : { kind, ttlMs: 1 }, at(4))).toThrow(GamedayError);
+  for (const kind of ['inject', 'renew'] as const)
+    expect(() => advance(tombstone, kind === 'inject' ? { kind } : { kind, ttlMs: 1 }, at(4))).toThrow(GamedayError);
   expect(advance(tombstone, { kind: 'undo', by: 'halted' }, at(5))).toBe(tombstone);
 });
 

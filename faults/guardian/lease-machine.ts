@@ -56,7 +56,17 @@ const plus = (utc: string, ms: number): string => new Date(Date.parse(utc) + ms)
 const nameOf = (lease: Lease): string => `${lease.handle.fault} (${lease.handle.drill}, step ${lease.key.step})`;
 
 /** A new lease. `ttlMs` is what renewals give again; `maxMs` is what nothing extends. */
-export function armLease(input: { readonly key: LeaseKey; readonly handle: FaultHandle; readonly target: Target; readonly ttlMs: number; readonly maxMs: number; readonly order: number }, now: Moment): Lease {
+export function armLease(
+  input: {
+    readonly key: LeaseKey;
+    readonly handle: FaultHandle;
+    readonly target: Target;
+    readonly ttlMs: number;
+    readonly maxMs: number;
+    readonly order: number;
+  },
+  now: Moment,
+): Lease {
   const ttlMs = Math.min(input.ttlMs, input.maxMs);
   return {
     formatVersion: 1,
@@ -84,9 +94,38 @@ export function armLease(input: { readonly key: LeaseKey; readonly handle: Fault
 
 /** The tombstone of a key that was undone before it was ever armed: a late arm or inject finds it and is refused. */
 export function buryLease(key: LeaseKey, order: number, by: LeaseEnd, now: Moment): Lease {
-  const handle: FaultHandle = { fault: 'never-armed', drill: 'unknown', resolved: {}, preview: 'nothing: it was never armed', manualUndo: [] };
-  const base = { formatVersion: 1, key, handle, target: null, order, bootId: now.bootId, expiresBootMs: now.bootMs, hardMaximumBootMs: now.bootMs } as const;
-  return { ...base, armedAt: now.utc, expiresAt: now.utc, hardMaximumAt: now.utc, injectedAt: null, goneAt: now.utc, state: 'gone', facts: null, confirmed: null, gone: { holds: true, by: 'it was never armed', facts: {} }, endedBy: by, lastError: null, undoAttempts: 0 };
+  const handle: FaultHandle = {
+    fault: 'never-armed',
+    drill: 'unknown',
+    resolved: {},
+    preview: 'nothing: it was never armed',
+    manualUndo: [],
+  };
+  const base = {
+    formatVersion: 1,
+    key,
+    handle,
+    target: null,
+    order,
+    bootId: now.bootId,
+    expiresBootMs: now.bootMs,
+    hardMaximumBootMs: now.bootMs,
+  } as const;
+  return {
+    ...base,
+    armedAt: now.utc,
+    expiresAt: now.utc,
+    hardMaximumAt: now.utc,
+    injectedAt: null,
+    goneAt: now.utc,
+    state: 'gone',
+    facts: null,
+    confirmed: null,
+    gone: { holds: true, by: 'it was never armed', facts: {} },
+    endedBy: by,
+    lastError: null,
+    undoAttempts: 0,
+  };
 }
 
 export function isExpired(lease: Lease, now: Moment): boolean {
@@ -99,12 +138,16 @@ export function remainingMs(lease: Lease, now: Moment): number {
 }
 
 function refuse(lease: Lease, what: string): never {
-  throw new GamedayError('lease_gone', `${what} ${nameOf(lease)}: its lease is ${lease.state}${lease.endedBy === null ? '' : ` (${lease.endedBy})`}`);
+  throw new GamedayError(
+    'lease_gone',
+    `${what} ${nameOf(lease)}: its lease is ${lease.state}${lease.endedBy === null ? '' : ` (${lease.endedBy})`}`,
+  );
 }
 
 function inject(lease: Lease, now: Moment): Lease {
   if (lease.state !== 'armed') refuse(lease, 'cannot inject');
-  if (isExpired(lease, now)) throw new GamedayError('lease_gone', `cannot inject ${nameOf(lease)}: its lease expired at ${lease.expiresAt}`);
+  if (isExpired(lease, now))
+    throw new GamedayError('lease_gone', `cannot inject ${nameOf(lease)}: its lease expired at ${lease.expiresAt}`);
   return { ...lease, state: 'injecting' };
 }
 
@@ -148,6 +191,7 @@ export function advance(lease: Lease, event: LeaseEvent, now: Moment): Lease {
 }
 
 export function viewLease(lease: Lease): LeaseView {
-  const { key, handle, state, armedAt, expiresAt, hardMaximumAt, injectedAt, goneAt, endedBy, confirmed, gone, lastError, undoAttempts } = lease;
+  const { key, handle, state, armedAt, expiresAt, hardMaximumAt, injectedAt, goneAt, endedBy, confirmed, gone, lastError, undoAttempts } =
+    lease;
   return { key, handle, state, armedAt, expiresAt, hardMaximumAt, injectedAt, goneAt, endedBy, confirmed, gone, lastError, undoAttempts };
 }

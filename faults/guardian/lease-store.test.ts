@@ -14,7 +14,8 @@ afterEach(() => rmSync(dir, { recursive: true }));
 
 const now: Moment = { bootId: 'b', bootMs: 10, utc: new Date().toISOString() };
 const handle = { fault: 'noop', drill: 'drill-000001', resolved: {}, preview: '', manualUndo: [] };
-const lease = (step: string, order: number) => armLease({ key: { workflowId: 'w', runId: 'r', step }, handle, target: {} as Target, ttlMs: 1, maxMs: 1, order }, now);
+const lease = (step: string, order: number) =>
+  armLease({ key: { workflowId: 'w', runId: 'r', step }, handle, target: {} as Target, ttlMs: 1, maxMs: 1, order }, now);
 
 test('leases come back as saved, newest armed first', () => {
   const store = openLeaseStore(dir);

@@ -25,7 +25,8 @@ export interface LeaseStore {
 
 function readLease(path: string): Lease {
   const lease = JSON.parse(readFileSync(path, 'utf8')) as Lease;
-  if (lease.formatVersion !== 1 || typeof lease.key?.step !== 'string' || typeof lease.state !== 'string') throw new GamedayError('file_unreadable', `${path} is no lease of format 1`);
+  if (lease.formatVersion !== 1 || typeof lease.key?.step !== 'string' || typeof lease.state !== 'string')
+    throw new GamedayError('file_unreadable', `${path} is no lease of format 1`);
   return lease;
 }
 

@@ -41,7 +41,10 @@ function findToxiproxy(net: string): ProcessId {
 function writeRestartScript(dir: string, net: string): string {
   const script = join(dir, 'restart-toxiproxy');
   const server = `setsid ${findTool('toxiproxy-server')} -host ${net}.30 -port 8474 >>${join(dir, 'toxiproxy.log')} 2>&1 </dev/null &`;
-  writeFileSync(script, `#!/bin/sh\nkill -KILL "$(cat ${join(dir, 'toxiproxy.pid')})"\n${server}\necho $! >${join(dir, 'toxiproxy.pid')}\n`);
+  writeFileSync(
+    script,
+    `#!/bin/sh\nkill -KILL "$(cat ${join(dir, 'toxiproxy.pid')})"\n${server}\necho $! >${join(dir, 'toxiproxy.pid')}\n`,
+  );
   chmodSync(script, 0o755);
   return script;
 }
@@ -58,8 +61,20 @@ export async function startFaultGround(net: string): Promise<FaultGround> {
   const faults = FAULTS.map((fault) => fault.name);
   const target: Target = { ...ground.target, systemIdentifier, links, policy: { ...ground.target.policy, allowFaults: faults } };
   mkdirSync(join(dir, 'guardian'), { mode: 0o700 });
-  writeFileSync(join(dir, 'guardian', 'allow.json'), JSON.stringify({ systemIdentifiers: [systemIdentifier], faults, maxFaultMs: 60_000 }), { mode: 0o600 });
-  buildSync({ entryPoints: [join(packageRoot(), 'faults/guardian/guardian.ts')], outfile: join(dir, 'guardian.js'), bundle: true, platform: 'node', format: 'cjs', packages: 'external', logLevel: 'error' });
+  writeFileSync(
+    join(dir, 'guardian', 'allow.json'),
+    JSON.stringify({ systemIdentifiers: [systemIdentifier], faults, maxFaultMs: 60_000 }),
+    { mode: 0o600 },
+  );
+  buildSync({
+    entryPoints: [join(packageRoot(), 'faults/guardian/guardian.ts')],
+    outfile: join(dir, 'guardian.js'),
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    packages: 'external',
+    logLevel: 'error',
+  });
   const socket = join(dir, 'run', 'guardian.sock');
   let child: ChildProcess | null = null;
 
@@ -70,8 +85,14 @@ export async function startFaultGround(net: string): Promise<FaultGround> {
   };
   const startGuardian = async (): Promise<void> => {
     const log = openSync(join(dir, 'guardian.log'), 'a');
-    child = spawn(process.execPath, [join(dir, 'guardian.js'), '--home', dir], { stdio: ['ignore', log, log], env: { ...process.env, NODE_PATH: join(packageRoot(), 'node_modules') } });
-    await until(async () => ((await answers(socket)) ? true : null), { timeoutMs: 15_000, onTimeout: () => new Error(`the guardian did not start: ${readFileSync(join(dir, 'guardian.log'), 'utf8')}`) });
+    child = spawn(process.execPath, [join(dir, 'guardian.js'), '--home', dir], {
+      stdio: ['ignore', log, log],
+      env: { ...process.env, NODE_PATH: join(packageRoot(), 'node_modules') },
+    });
+    await until(async () => ((await answers(socket)) ? true : null), {
+      timeoutMs: 15_000,
+      onTimeout: () => new Error(`the guardian did not start: ${readFileSync(join(dir, 'guardian.log'), 'utf8')}`),
+    });
   };
   const killGuardian = async (): Promise<void> => {
     const id = child?.pid === undefined ? null : identify(child.pid);

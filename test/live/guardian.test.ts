@@ -29,7 +29,11 @@ const throughMs = async (): Promise<number> => {
   return trip.answered ? trip.ms : Infinity;
 };
 
-async function armed(name: string, settings: JsonObject, options: { readonly step: string; readonly ttlMs?: number }): Promise<ReturnType<typeof keyOf>> {
+async function armed(
+  name: string,
+  settings: JsonObject,
+  options: { readonly step: string; readonly ttlMs?: number },
+): Promise<ReturnType<typeof keyOf>> {
   const fault = findFault(name);
   const drill = 'drill-000001';
   const resolved = await fault.resolve(fault.schema.parse(settings), { live: ground.live, drill, label: faultLabel(drill, options.step) });
@@ -40,7 +44,10 @@ async function armed(name: string, settings: JsonObject, options: { readonly ste
 }
 
 const untilGone = (key: ReturnType<typeof keyOf>) =>
-  until(async () => ((await ground.guardian.describe(key))?.state === 'gone' ? true : null), { timeoutMs: 15_000, onTimeout: () => new Error(`${key.step} is not gone`) });
+  until(async () => ((await ground.guardian.describe(key))?.state === 'gone' ? true : null), {
+    timeoutMs: 15_000,
+    onTimeout: () => new Error(`${key.step} is not gone`),
+  });
 
 const SLOW = { from: 'any-standby', to: 'primary', latency: '150ms' };
 
@@ -66,7 +73,10 @@ test('SIGKILL of the guardian in mid-fault: the next one lets the lease run out 
   await untilGone(key);
   expect(await ground.guardian.describe(key)).toMatchObject({ endedBy: 'expired', gone: { holds: true } });
   expect(await throughMs()).toBeLessThan(100);
-  expect(await ground.guardian.renew({ workflowId: key.workflowId, runId: key.runId, ttlMs: 60_000 })).toEqual({ renewed: [], gone: [key] });
+  expect(await ground.guardian.renew({ workflowId: key.workflowId, runId: key.runId, ttlMs: 60_000 })).toEqual({
+    renewed: [],
+    gone: [key],
+  });
 }, 30_000);
 
 test('an inject that comes after its undo is refused and touches nothing', async () => {
@@ -81,13 +91,22 @@ test('an inject that comes after its undo is refused and touches nothing', async
 
 test('a toxic that no lease holds is removed when the guardian starts; a stranger’s stays', async () => {
   const links = requireLinks(ground.live);
-  const toxic = (name: string) => ({ name, type: 'latency' as const, stream: 'downstream' as const, toxicity: 1, attributes: { latency: 1, jitter: 0 } });
+  const toxic = (name: string) => ({
+    name,
+    type: 'latency' as const,
+    stream: 'downstream' as const,
+    toxicity: 1,
+    attributes: { latency: 1, jitter: 0 },
+  });
   await links.addToxic(link(), toxic('gd-drill-000099-forgotten'));
   await links.addToxic(link(), toxic('somebody-elses'));
   await ground.killGuardian();
   await ground.startGuardian();
   const names = () => links.state(link()).then((state) => state.toxics.map((each) => each.name));
-  await until(async () => ((await names()).includes('gd-drill-000099-forgotten') ? null : true), { timeoutMs: 5_000, onTimeout: () => new Error('the stray toxic is still there') });
+  await until(async () => ((await names()).includes('gd-drill-000099-forgotten') ? null : true), {
+    timeoutMs: 5_000,
+    onTimeout: () => new Error('the stray toxic is still there'),
+  });
   expect(await names()).toEqual(['somebody-elses']);
   await links.removeToxic(link(), 'somebody-elses');
 }, 20_000);

@@ -1,0 +1,45 @@
+/** A target on paper for unit tests of faults: three nodes, n1 primary, links without a proxy behind them. Nothing here can be broken. */
+import type { Target, TargetLink } from '../model/target';
+import type { LiveTarget, NodeStatus } from '../targets/ports';
+import { faultLabel, type FaultContext } from './contract';
+
+const link = (from: string, to: string, port: number): TargetLink => ({
+  name: `${from}-${to}`,
+  from,
+  to,
+  listenHost: '127.0.66.99',
+  listenPort: port,
+  upstreamHost: '127.0.66.98',
+  upstreamPort: port,
+});
+const LINKS = [link('client', 'router', 1), link('n2', 'n1', 2), link('n3', 'n1', 3), link('n1', 'n2', 4), link('n1', 's3', 5)];
+
+const node = (name: string, inRecovery: boolean): NodeStatus => ({
+  node: name,
+  up: true,
+  inRecovery,
+  timeline: 1,
+  lsn: '0/1',
+  streamingFrom: inRecovery ? 'n1' : null,
+  systemIdentifier: '1',
+  error: null,
+});
+export const HEALTHY: readonly NodeStatus[] = [node('n1', false), node('n2', true), node('n3', true)];
+
+export function paperContext(step: string, nodes: readonly NodeStatus[] = HEALTHY): FaultContext {
+  const target = {
+    name: 'paper',
+    nodes: HEALTHY.map((each) => ({ name: each.node, host: '127.0.66.97', port: 1 })),
+    links: { api: 'http://127.0.66.30:8474', restart: ['false'], list: LINKS },
+    controller: { stateDir: '/state' },
+    entry: { host: '127.0.66.10', port: 5432, database: 'gameday' },
+    roles: { probe: { user: 'gameday_probe', password: null } },
+  } as unknown as Target;
+  const live = {
+    target,
+    controller: { status: async () => nodes },
+    links: { list: () => LINKS, find: (from: string, to: string) => LINKS.find((each) => each.from === from && each.to === to) ?? null },
+    host: () => ({ postmaster: async () => ({ pid: 4242, startTicks: '1', bootId: 'b' }) }),
+  } as unknown as LiveTarget;
+  return { live, drill: 'drill-000042', label: faultLabel('drill-000042', step) };
+}
