@@ -151,7 +151,8 @@ export function openSupervisor(home: string, ended: () => void): Supervisor {
         change(own, { spec });
       }
       if (live(own) === null) {
-        change(own, { lastEnd: null });
+        // Asked for anew: what happened in its life before is history.
+        change(own, own.record.wanted ? { lastEnd: null } : { lastEnd: null, restarts: 0, startedAt: null });
         await launch(own);
       }
       await awaitReady(own);
