@@ -52,6 +52,7 @@ export interface LabUpOptions {
 export async function labUp(options: LabUpOptions): Promise<Target> {
   const home = resolve(options.home);
   const say = options.onProgress ?? ((): void => undefined);
+  if (options.net !== undefined) checkNet(options.net);
   try {
     const user = serverUser();
     const lab = prepareLabDir(home, user);
