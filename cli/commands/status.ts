@@ -3,6 +3,7 @@
  * It asks the guardian directly, so it works when Temporal, the workers and the database are all down.
  */
 import { Command } from 'commander';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../../core/errors';
 import { homePaths } from '../../core/home';
@@ -17,11 +18,14 @@ import { withTemporal } from '../temporal';
 import { exitWith } from '../terminal';
 
 interface GuardianView {
+  /** False when nobody can say what stands. */
   readonly reachable: boolean;
   readonly problem: string | null;
   readonly leases: readonly LeaseView[];
   readonly halt: StandingHalt | null;
   readonly unreadable: readonly string[];
+  /** True where no guardian ever held a lease: then nothing can stand, guardian or not. */
+  readonly untouched?: boolean;
 }
 interface DrillView {
   readonly workflowId: string;
@@ -49,13 +53,16 @@ export function statusCommand(): Command {
 /** 0 nothing is broken on purpose · 5 something is · 75 nobody can say. */
 export function statusExit({ guardian }: StatusView): typeof EXIT.pass | typeof EXIT.unsafe | typeof EXIT.unavailable {
   if (guardian.leases.length > 0 || guardian.unreadable.length > 0) return EXIT.unsafe;
-  return guardian.reachable ? EXIT.pass : EXIT.unavailable;
+  return guardian.reachable || guardian.untouched === true ? EXIT.pass : EXIT.unavailable;
 }
 
 async function askGuardian(home: string): Promise<GuardianView> {
   const socket = join(homePaths(home).run, 'guardian.sock');
   const nobody = { reachable: false, leases: [], halt: null, unreadable: [] };
-  if (!(await answers(socket))) return { ...nobody, problem: `no guardian answers on ${socket}` };
+  if (!(await answers(socket))) {
+    const leases = join(homePaths(home).guardian, 'leases');
+    return { ...nobody, problem: `no guardian answers on ${socket}`, untouched: !existsSync(leases) || readdirSync(leases).length === 0 };
+  }
   try {
     const guardian = openGuardian(socket);
     const [leases, status] = await Promise.all([guardian.list(), guardian.status()]);
@@ -77,7 +84,8 @@ async function askTemporal(home: string): Promise<Pick<StatusView, 'drills' | 't
 /** `nowMs`: for "in 42 s". */
 export function statusText({ guardian, drills, temporalProblem }: StatusView, nowMs: number): string {
   const lines: string[] = [];
-  if (!guardian.reachable) lines.push(`? not known what is broken on purpose: ${guardian.problem ?? 'no answer'}`, '    `gameday lab up` starts the guardian, which heals what stands');
+  if (guardian.untouched === true) lines.push('✓ nothing was ever broken on purpose from here; no guardian runs');
+  else if (!guardian.reachable) lines.push(`? not known what is broken on purpose: ${guardian.problem ?? 'no answer'}`, '    `gameday lab up` starts the guardian, which heals what stands');
   else if (guardian.leases.length === 0) lines.push('✓ nothing is broken on purpose');
   for (const lease of guardian.leases) lines.push(...leaseLines(lease, nowMs));
   for (const file of guardian.unreadable) lines.push(`✕ a lease cannot be read: ${file}; nothing is injected until it is dealt with`);
