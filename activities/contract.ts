@@ -71,6 +71,8 @@ export interface ReconcileResult {
   /** File with the RPO measurement, written beside the ledger. */
   readonly rpoFile: string;
   readonly statement: string;
+  /** The drill's own tables that could not be dropped afterwards. */
+  readonly left: readonly string[];
 }
 
 export interface RedundancyResult {
@@ -162,7 +164,7 @@ export interface SiteActivities {
   check(input: { readonly plan: Plan; readonly check: CheckSpec; readonly sandbox: string | null }): Promise<CheckResult>;
   verify(input: { readonly plan: Plan; readonly probe: ProbeRef }): Promise<readonly CheckResult[]>;
   /** Joins the ledger with the surviving rows. Only after `stopProbe`. `redundant`: false when standbys are known to be missing. */
-  reconcileLedger(input: { readonly plan: Plan; readonly probe: ProbeRef; readonly lostBytes: string | null; readonly redundant: boolean }): Promise<ReconcileResult>;
+  reconcileLedger(input: { readonly plan: Plan; readonly drill: DrillRef; readonly probe: ProbeRef; readonly lostBytes: string | null; readonly redundant: boolean }): Promise<ReconcileResult>;
   restoreRedundancy(input: { readonly plan: Plan; readonly drill: DrillRef; readonly probe: ProbeRef | null; readonly before: Topology }): Promise<RedundancyResult>;
   recordSkip(input: {
     readonly schedule: string;

@@ -3,6 +3,7 @@ import { ApplicationFailure } from '@temporalio/activity';
 import { GamedayError } from '../core/errors';
 import type { FaultHandle, LeaseKey, LeaseView } from '../model/fault';
 import type { Plan } from '../model/plan';
+import { faultLabel } from '../faults/contract';
 import { findFault } from '../faults/registry';
 import { openTarget } from '../targets/open-target';
 import type { InjectResult, ProbeRef, SiteActivities, UndoActivities } from './contract';
@@ -15,7 +16,7 @@ export async function resolveFault({ plan, drill, step }: Parameters<SiteActivit
   if (plan.target.kind !== 'lab' && fault.mayLoseWrites(settings) && !plan.target.policy.acceptDataLoss) {
     throw new GamedayError('fault_refused', `fault ${step.fault} may lose acknowledged writes, and target "${plan.target.name}" does not say acceptDataLoss`);
   }
-  const resolved = await fault.resolve(settings, { live, drill: drill.drill, label: `gd-${drill.drill}-${step.id}` });
+  const resolved = await fault.resolve(settings, { live, drill: drill.drill, label: faultLabel(drill.drill, step.id) });
   return { fault: step.fault, drill: drill.drill, resolved, preview: fault.preview(resolved), manualUndo: fault.manualUndo(resolved, plan.target) };
 }
 

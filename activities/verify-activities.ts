@@ -3,12 +3,13 @@
  * what survived — first the primary behind a write barrier, then every replica at or past that barrier.
  */
 import { join } from 'node:path';
-import { GamedayError } from '../core/errors';
+import { GamedayError, messageOf } from '../core/errors';
 import { writeFileDurably } from '../core/files';
 import { resolveSecret } from '../core/secrets';
 import type { RpoMeasurement } from '../model/measurement';
 import type { Plan } from '../model/plan';
 import type { CheckResult } from '../model/record';
+import { cleanUpDrillTables } from '../faults/drop-table';
 import { judgeLedger } from '../probe/judge';
 import { joinLedger } from '../probe/join';
 import { awaitReplay, compareReplica, readSurvivors, writeBarrier } from '../probe/survivors';
@@ -56,7 +57,22 @@ export async function reconcileLedger(input: Parameters<SiteActivities['reconcil
     return { name: `${node} holds the same rows as the primary`, ok: missing === 0 && extra === 0, found: `${missing} missing, ${extra} extra`, expected: '0 missing, 0 extra', hint: null };
   });
   if (absent > 0) checks.push({ name: 'every replica was compared', ok: input.redundant === false, found: `${absent} not streaming`, expected: 'all', hint: null });
-  return { checks, rpoFile, statement: rpo.statement };
+  return { checks, rpoFile, statement: rpo.statement, left: await cleanUp(input) };
+}
+
+/** What the drill made in the database goes: its victims always, its probe table where it is a guest. In a lab that table stays for whoever wants to count again. */
+async function cleanUp({ plan, drill, probe }: Parameters<SiteActivities['reconcileLedger']>[0]): Promise<readonly string[]> {
+  const live = openTarget(plan.target);
+  try {
+    await cleanUpDrillTables(live, drill.drill);
+    if (plan.target.kind !== 'lab') {
+      const primary = requirePrimary(await live.controller.topology());
+      await live.sql(primary, 'probe', (sql) => sql.query(`DROP TABLE IF EXISTS gameday.${probe.table}`));
+    }
+    return [];
+  } catch (error) {
+    return [`tables of ${drill.drill} in schema gameday: ${messageOf(error)}`];
+  }
 }
 
 async function joinWithSurvivors({ plan, probe, lostBytes }: Parameters<SiteActivities['reconcileLedger']>[0]): Promise<RpoMeasurement> {

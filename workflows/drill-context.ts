@@ -31,6 +31,8 @@ export class DrillContext {
   /** Reasons why nothing may pass, and reasons why the drill fails. */
   readonly blocked: string[] = [];
   readonly failed: string[] = [];
+  /** What stays behind on the target, in words. */
+  readonly left: string[] = [];
   phase: Phase = 'register';
   step: string | null = null;
   halted: HaltInput | null = null;

@@ -210,8 +210,9 @@ async function reconcileLedger(context: DrillContext, redundancy: RedundancyResu
   try {
     await context.hands.site.stopProbe({ probe });
     const lostBytes = redundancy?.salvages.reduce((sum, salvage) => sum + salvage.divergedBytes, 0).toString() ?? null;
-    const result = await context.hands.long(10 * 60_000).reconcileLedger({ plan, probe, lostBytes, redundant: redundancy?.regained === true });
+    const result = await context.hands.long(10 * 60_000).reconcileLedger({ plan, drill: context.ref, probe, lostBytes, redundant: redundancy?.regained === true });
     context.say('judge', 'reconciled', result.statement);
+    context.left.push(...result.left);
     return result;
   } catch (error) {
     context.blocked.push(`the ledger could not be reconciled with the surviving rows: ${failureText(error)}`);
@@ -339,7 +340,8 @@ function notExecuted(context: DrillContext): StepRecord[] {
 }
 
 function leftBehind(context: DrillContext, unhealed: readonly LeaseView[], redundancy: RedundancyResult | null): string[] {
-  const left = unhealed.map((lease) => `${lease.handle.fault} (${lease.key.step}) is not proven gone; by hand: ${lease.handle.manualUndo.join(' && ')}`);
+  const left = [...context.left];
+  for (const lease of unhealed) left.push(`${lease.handle.fault} (${lease.key.step}) is not proven gone; by hand: ${lease.handle.manualUndo.join(' && ')}`);
   if (redundancy !== null) {
     left.push(...redundancy.differences);
     for (const { node, movedAside } of redundancy.rejoined) if (movedAside !== null) left.push(`${node}'s old data directory, moved aside to ${movedAside}`);

@@ -10,5 +10,6 @@ export async function recordMissed({ site, slots, ...base }: MissedSlots): Promi
     startToCloseTimeout: '30s',
     retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '60s' },
   });
-  for (const dueAt of slots) await recordSkip({ ...base, dueAt, outcome: 'missed', reason: 'Temporal did not run, or not in time, when the slot came' });
+  for (const dueAt of slots)
+    await recordSkip({ ...base, dueAt, outcome: 'missed', reason: 'Temporal did not run, or not in time, when the slot came' });
 }

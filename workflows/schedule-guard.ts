@@ -37,7 +37,11 @@ export async function scheduleGuard(input: ScheduleInput): Promise<ScheduleOutco
     return skip(input, dueAt, `another drill runs on ${input.plan.target.name}`);
   }
   if (result.state === 'unsafe' || result.state === 'failed' || result.state === 'lost') {
-    throw ApplicationFailure.nonRetryable(`${result.drill} ended ${result.state}: ${result.reasons.join('; ')}`, result.state === 'unsafe' ? 'undo_failed' : 'step_failed', result);
+    throw ApplicationFailure.nonRetryable(
+      `${result.drill} ended ${result.state}: ${result.reasons.join('; ')}`,
+      result.state === 'unsafe' ? 'undo_failed' : 'step_failed',
+      result,
+    );
   }
   return { kind: 'ran', dueAt, result };
 }

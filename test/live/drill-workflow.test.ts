@@ -103,7 +103,7 @@ class Script {
     },
     reconcileLedger: async () => {
       this.calls.push('reconcile');
-      return { checks: [], rpoFile: '/nowhere', statement: 'scripted' };
+      return { checks: [], rpoFile: '/nowhere', statement: 'scripted', left: [] };
     },
     restoreRedundancy: async () => {
       this.calls.push('redundancy');
