@@ -1,5 +1,5 @@
 /** What every command is given, and how it is run: with its terminal and home at hand, and its errors turned into an exit code. */
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { gamedayHome } from '../core/home';
 import { openTerminal, type Terminal } from './terminal';
 

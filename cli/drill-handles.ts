@@ -44,15 +44,27 @@ export async function findRunningDrill(temporal: TemporalAccess, name: string | 
   const words = running.map(nameOfDrill).join(', ');
   if (name === undefined) {
     const [only, second] = running;
-    if (only === undefined) throw new GamedayError('drill_unknown', 'no drill runs', '`gameday status` shows what is broken on purpose, drill or not.');
+    if (only === undefined)
+      throw new GamedayError('drill_unknown', 'no drill runs', '`gameday status` shows what is broken on purpose, drill or not.');
     if (second !== undefined) throw new GamedayError('drill_unknown', `several drills run: ${words}`, 'name the one that is meant.');
     return only;
   }
   const sequence = drillSequence(name);
-  const matches = running.filter(({ workflowId, progress }) => workflowId === name || (sequence !== null && progress?.sequence === sequence));
+  const matches = running.filter(
+    ({ workflowId, progress }) => workflowId === name || (sequence !== null && progress?.sequence === sequence),
+  );
   const [match, other] = matches;
-  if (match === undefined) throw new GamedayError('drill_unknown', `${sequence === null ? name : drillName(sequence)} does not run${words === '' ? '' : `; running: ${words}`}`);
-  if (other !== undefined) throw new GamedayError('drill_unknown', `${name} runs on several targets`, `name the workflow: ${matches.map(({ workflowId }) => workflowId).join(', ')}`);
+  if (match === undefined)
+    throw new GamedayError(
+      'drill_unknown',
+      `${sequence === null ? name : drillName(sequence)} does not run${words === '' ? '' : `; running: ${words}`}`,
+    );
+  if (other !== undefined)
+    throw new GamedayError(
+      'drill_unknown',
+      `${name} runs on several targets`,
+      `name the workflow: ${matches.map(({ workflowId }) => workflowId).join(', ')}`,
+    );
   return match;
 }
 

@@ -27,7 +27,14 @@ test('the line of `run --json` has exactly the keys that scripts rely on', () =>
     state: 'completed',
     verdict: 'pass',
     objectives: [
-      { objective: { name: 'rto', target: 30_000, unit: 'ms', step: null, source: 'BIA', approver: null }, verdict: 'pass', measured: 2_410, low: 2_400, high: 2_420, reason: 'within' },
+      {
+        objective: { name: 'rto', target: 30_000, unit: 'ms', step: null, source: 'BIA', approver: null },
+        verdict: 'pass',
+        measured: 2_410,
+        low: 2_400,
+        high: 2_420,
+        reason: 'within',
+      },
     ],
     faults: [{ fault: 'process-kill', confirmed: true, healed: true }],
     evidence: '/home/drills/lab/drill-000007',

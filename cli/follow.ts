@@ -39,7 +39,9 @@ export async function followDrill(options: FollowOptions): Promise<Followed> {
   const stop = new AbortController();
   const interrupts = listenForInterrupts(options, stop);
   const printer = new ProgressPrinter(terminal);
-  const prompt = terminal.interactive ? openPrompt({ terminal, temporal, handle, person: personId(options.person), onInterrupt: interrupts.interrupt }) : null;
+  const prompt = terminal.interactive
+    ? openPrompt({ terminal, temporal, handle, person: personId(options.person), onInterrupt: interrupts.interrupt })
+    : null;
   try {
     const ended = awaitResult(temporal, handle).then((result) => ({ kind: 'ended', result }) as const);
     ended.catch(() => undefined);
@@ -69,7 +71,12 @@ async function awaitResult(temporal: TemporalAccess, handle: WorkflowHandle): Pr
   }
 }
 
-async function poll(options: FollowOptions, printer: ProgressPrinter, signal: AbortSignal, onProgress: (progress: DrillProgress) => void): Promise<void> {
+async function poll(
+  options: FollowOptions,
+  printer: ProgressPrinter,
+  signal: AbortSignal,
+  onProgress: (progress: DrillProgress) => void,
+): Promise<void> {
   const { terminal, temporal, handle } = options;
   let lastAnswerNs = monotonicNs();
   let told = false;
@@ -85,7 +92,9 @@ async function poll(options: FollowOptions, printer: ProgressPrinter, signal: Ab
     } catch (error) {
       if (!told && !signal.aborted && Number(monotonicNs() - lastAnswerNs) / 1e6 > SILENCE_MS) {
         told = true;
-        terminal.progress(`… no answer for ${SILENCE_MS / 1_000} s (${messageOf(error)}); the drill goes on by itself. \`gameday status\` shows what is broken on purpose`);
+        terminal.progress(
+          `… no answer for ${SILENCE_MS / 1_000} s (${messageOf(error)}); the drill goes on by itself. \`gameday status\` shows what is broken on purpose`,
+        );
       }
     }
     await sleep(POLL_MS, signal).catch(() => undefined);
@@ -93,7 +102,12 @@ async function poll(options: FollowOptions, printer: ProgressPrinter, signal: Ab
 }
 
 async function lastLines({ temporal, handle }: FollowOptions, printer: ProgressPrinter): Promise<void> {
-  await temporal.call(() => handle.query(progressQuery), QUERY_MS).then((progress) => printer.show(progress), () => undefined);
+  await temporal
+    .call(() => handle.query(progressQuery), QUERY_MS)
+    .then(
+      (progress) => printer.show(progress),
+      () => undefined,
+    );
 }
 
 class ProgressPrinter {
@@ -170,9 +184,14 @@ function listenForInterrupts(options: FollowOptions, stop: AbortController): Int
 async function halt({ terminal, temporal, handle, person }: FollowOptions): Promise<void> {
   terminal.progress('halting: everything is healed first; Ctrl-C once more leaves it to itself');
   try {
-    await temporal.call(() => handle.executeUpdate(haltUpdate, { args: [{ by: personId(person), reason: 'interrupted at the terminal' }] }), HALT_MS);
+    await temporal.call(
+      () => handle.executeUpdate(haltUpdate, { args: [{ by: personId(person), reason: 'interrupted at the terminal' }] }),
+      HALT_MS,
+    );
   } catch (error) {
-    terminal.progress(`the halt was not taken: ${messageOf(error)}. Faults end by themselves when their leases expire; \`gameday halt --all --reason …\` heals without Temporal`);
+    terminal.progress(
+      `the halt was not taken: ${messageOf(error)}. Faults end by themselves when their leases expire; \`gameday halt --all --reason …\` heals without Temporal`,
+    );
   }
 }
 

@@ -12,7 +12,15 @@ beforeAll(() => {
   home = mkdtempSync(join(tmpdir(), 'gameday-cli-'));
   // Beside package.json, so that the program finds its library of scenarios.
   program = join(packageRoot(), 'node_modules', '.cache', `gameday-cli-test-${process.pid}.js`);
-  buildSync({ entryPoints: [join(packageRoot(), 'cli', 'main.ts')], outfile: program, bundle: true, packages: 'external', platform: 'node', format: 'cjs', logLevel: 'error' });
+  buildSync({
+    entryPoints: [join(packageRoot(), 'cli', 'main.ts')],
+    outfile: program,
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'cjs',
+    logLevel: 'error',
+  });
 }, 60_000);
 afterAll(() => {
   rmSync(home, { recursive: true, force: true });

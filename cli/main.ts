@@ -31,7 +31,10 @@ function endOf(error: unknown, json: boolean): number {
   if (error.exitCode === 0 || error.code === 'commander.help') return error.exitCode === 0 ? EXIT.pass : EXIT.badInput;
   // commander has said on stderr what is wrong.
   process.stderr.write(`HINT: ${new GamedayError('usage', error.message).hint}\n`);
-  if (json) process.stdout.write(`${JSON.stringify({ error: { code: 'usage', message: error.message.replace(/^error: /, ''), exit: EXIT.badInput } })}\n`);
+  if (json)
+    process.stdout.write(
+      `${JSON.stringify({ error: { code: 'usage', message: error.message.replace(/^error: /, ''), exit: EXIT.badInput } })}\n`,
+    );
   return EXIT.badInput;
 }
 

@@ -14,7 +14,13 @@ import type { TemporalAccess } from './temporal';
 const LOOK_BACK_MS = 92 * 86_400_000;
 const MAX_SLOTS = 1_000;
 
-const line = z.object({ schedule: z.string(), scenario: z.string(), dueAt: z.string(), outcome: z.enum(['skipped', 'missed']), reason: z.string() });
+const line = z.object({
+  schedule: z.string(),
+  scenario: z.string(),
+  dueAt: z.string(),
+  outcome: z.enum(['skipped', 'missed']),
+  reason: z.string(),
+});
 export type SkippedSlot = z.output<typeof line>;
 
 /** What workers have recorded of this target's schedules: `drills/<target>/schedule.jsonl`. Lines that are damaged are left out. */
@@ -41,10 +47,19 @@ export async function findMissedSlots(temporal: TemporalAccess, schedule: Schedu
   const toMs = nowMs - policies.catchupWindow;
   if (toMs <= fromMs) return [];
   const { startTime } = await temporal.call(() =>
-    temporal.client.workflowService.listScheduleMatchingTimes({ namespace: temporal.namespace, scheduleId, startTime: msNumberToTs(fromMs), endTime: msNumberToTs(toMs) }),
+    temporal.client.workflowService.listScheduleMatchingTimes({
+      namespace: temporal.namespace,
+      scheduleId,
+      startTime: msNumberToTs(fromMs),
+      endTime: msNumberToTs(toMs),
+    }),
   );
   const due = (startTime ?? []).map((at) => tsToMs(at)).slice(-MAX_SLOTS);
-  return withoutActions(due, info.recentActions.map(({ scheduledAt }) => scheduledAt.getTime()), info.numActionsMissedCatchupWindow).map((ms) => new Date(ms).toISOString());
+  return withoutActions(
+    due,
+    info.recentActions.map(({ scheduledAt }) => scheduledAt.getTime()),
+    info.numActionsMissedCatchupWindow,
+  ).map((ms) => new Date(ms).toISOString());
 }
 
 /** Due times that none of the actions was taken for (jitter delays an action by less than the time to the next), the newest `missed` of them. Pure. */

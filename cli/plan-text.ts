@@ -21,7 +21,10 @@ export function planText(plan: Plan, planSha256: string, notes: readonly string[
     `plan        ${planSha256}`,
     '',
     'objectives',
-    ...objectives.map((objective) => `  ${OBJECTIVE[objective.name]} ≤ ${amount(objective)}${objective.step === null ? '' : ` (step ${objective.step})`}${objective.source === null ? '' : ` · ${objective.source}`}`),
+    ...objectives.map(
+      (objective) =>
+        `  ${OBJECTIVE[objective.name]} ≤ ${amount(objective)}${objective.step === null ? '' : ` (step ${objective.step})`}${objective.source === null ? '' : ` · ${objective.source}`}`,
+    ),
     '',
     'first       register, check readiness, then a steady baseline of ' + `${formatMs(steady.windowMs)} under ${writesPerSecond} writes/s`,
     'steps',
@@ -50,7 +53,9 @@ function words(step: PlanStep): string {
     case 'fault':
       return `${step.title} · ${step.fault} ${JSON.stringify(step.settings)} · comes off after at most ${formatMs(step.maxMs)}`;
     case 'wait':
-      return step.wait.kind === 'for' ? `wait ${formatMs(step.wait.ms)}` : `wait until clients are ${step.wait.kind}, at most ${formatMs(step.wait.timeoutMs)}`;
+      return step.wait.kind === 'for'
+        ? `wait ${formatMs(step.wait.ms)}`
+        : `wait until clients are ${step.wait.kind}, at most ${formatMs(step.wait.timeoutMs)}`;
     case 'failover':
       return `${step.title}, at most ${formatMs(step.timeoutMs)}`;
     case 'restore':
@@ -88,6 +93,9 @@ function restoreWords(to: Extract<PlanStep, { kind: 'restore' }>['to']): string 
 function worstCase({ target }: Plan): string {
   if (target.kind === 'lab') return 'the lab’s own data; nothing else is reachable from it';
   const sync = target.controller.syncStandbys;
-  const risk = sync === 0 ? 'asynchronous replication: acknowledged writes may be lost' : `${sync} synchronous standby${sync === 1 ? '' : 's'}: acknowledged writes survive the loss of the primary`;
+  const risk =
+    sync === 0
+      ? 'asynchronous replication: acknowledged writes may be lost'
+      : `${sync} synchronous standby${sync === 1 ? '' : 's'}: acknowledged writes survive the loss of the primary`;
   return `${risk}; acceptDataLoss is ${target.policy.acceptDataLoss ? 'true' : 'false, faults that may lose writes are refused'}`;
 }

@@ -76,17 +76,25 @@ export function openPrompt(options: PromptOptions): Prompt {
 }
 
 /** `go because it is quiet` → the answer and its note; text for the person if it is none. `y` and `n` stand for yes and no. */
-export function parseAnswer(question: Pick<OpenQuestion, 'answers' | 'kind'>, line: string): { readonly answer: AnswerInput['answer']; readonly note: string | null } | string {
+export function parseAnswer(
+  question: Pick<OpenQuestion, 'answers' | 'kind'>,
+  line: string,
+): { readonly answer: AnswerInput['answer']; readonly note: string | null } | string {
   const [first = '', ...rest] = line.trim().split(/\s+/);
   const word = first.toLowerCase();
-  const short: Readonly<Record<string, AnswerInput['answer']>> = question.kind === 'manual' ? { d: 'done', y: 'done', yes: 'done' } : { y: 'go', yes: 'go', n: 'no-go', no: 'no-go', nogo: 'no-go' };
+  const short: Readonly<Record<string, AnswerInput['answer']>> =
+    question.kind === 'manual' ? { d: 'done', y: 'done', yes: 'done' } : { y: 'go', yes: 'go', n: 'no-go', no: 'no-go', nogo: 'no-go' };
   const answer = question.answers.find((each) => each === word) ?? short[word];
   if (answer === undefined) return `answer with ${question.answers.join(' or ')}`;
   return { answer, note: rest.length === 0 ? null : rest.join(' ') };
 }
 
 /** Null when it was taken, else why not. */
-async function send({ temporal, handle, person }: PromptOptions, question: OpenQuestion, given: { readonly answer: AnswerInput['answer']; readonly note: string | null }): Promise<string | null> {
+async function send(
+  { temporal, handle, person }: PromptOptions,
+  question: OpenQuestion,
+  given: { readonly answer: AnswerInput['answer']; readonly note: string | null },
+): Promise<string | null> {
   const input: AnswerInput = { step: question.step, answer: given.answer, by: person, note: given.note };
   try {
     await temporal.call(() => handle.executeUpdate(answerUpdate, { args: [input] }), ANSWER_MS);

@@ -63,7 +63,8 @@ async function start(temporal: TemporalAccess, input: DrillInput) {
       }),
     );
   } catch (error) {
-    if (error instanceof WorkflowExecutionAlreadyStartedError) throw new GamedayError('drill_running', `a drill runs on ${target.name} already`, null, { cause: error });
+    if (error instanceof WorkflowExecutionAlreadyStartedError)
+      throw new GamedayError('drill_running', `a drill runs on ${target.name} already`, null, { cause: error });
     throw error;
   }
 }
@@ -77,7 +78,14 @@ function showVerdict(terminal: Terminal, result: DrillResult): void {
     terminal.progress(`the record could not be shown here: ${messageOf(error)}`);
     terminal.print([`${result.drill}: ${result.verdict} (${result.state})`, ...result.reasons.map((reason) => `  – ${reason}`)].join('\n'));
   }
-  if (result.unhealed.length > 0) terminal.print(['', 'NOT HEALED. By hand:', ...result.unhealed.flatMap((lease) => [`  ${lease.handle.preview}`, ...lease.handle.manualUndo.map((command) => `    ${command}`)])].join('\n'));
+  if (result.unhealed.length > 0)
+    terminal.print(
+      [
+        '',
+        'NOT HEALED. By hand:',
+        ...result.unhealed.flatMap((lease) => [`  ${lease.handle.preview}`, ...lease.handle.manualUndo.map((command) => `    ${command}`)]),
+      ].join('\n'),
+    );
   terminal.print(`evidence  ${result.evidence}${isAbsolute(result.evidence) ? `\nreport    ${result.evidence}/report.html` : ''}`);
   terminal.result(resultLine(result));
 }

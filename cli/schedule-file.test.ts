@@ -14,7 +14,9 @@ const failure = (text: string): GamedayError => {
 };
 
 test('the second Tuesday of two months at 03:30 in a time zone', () => {
-  const [entry] = read('schedules:\n  - name: a\n    scenario: primary-loss\n    calendar: { weekday: tue, week: 2, month: [march, sep], at: "03:30" }\n    timeZone: Europe/Vienna\n    jitter: 10m\n');
+  const [entry] = read(
+    'schedules:\n  - name: a\n    scenario: primary-loss\n    calendar: { weekday: tue, week: 2, month: [march, sep], at: "03:30" }\n    timeZone: Europe/Vienna\n    jitter: 10m\n',
+  );
   expect(specOf(entry!)).toEqual({
     timezone: 'Europe/Vienna',
     jitter: 600_000,

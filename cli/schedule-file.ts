@@ -7,15 +7,31 @@ import { checkYaml, readYaml, type YamlSource } from '../scenarios/yaml-source';
 const MAX_SCHEDULES = 100;
 
 const WEEKDAYS = ['sunday', 'monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday'] as const;
-const MONTHS = ['january', 'february', 'march', 'april', 'may', 'june', 'july', 'august', 'september', 'october', 'november', 'december'] as const;
+const MONTHS = [
+  'january',
+  'february',
+  'march',
+  'april',
+  'may',
+  'june',
+  'july',
+  'august',
+  'september',
+  'october',
+  'november',
+  'december',
+] as const;
 
 const name = z.string().regex(/^[a-z][a-z0-9-]{0,59}$/, 'names start with a lower-case letter and hold at most 60 of a-z, 0-9 and -');
-const timeZone = z.string().refine((zone) => zone === 'UTC' || Intl.supportedValuesOf('timeZone').includes(zone), 'is no time zone such as Europe/Vienna or UTC');
+const timeZone = z
+  .string()
+  .refine((zone) => zone === 'UTC' || Intl.supportedValuesOf('timeZone').includes(zone), 'is no time zone such as Europe/Vienna or UTC');
 /** Five fields; Temporal's own extensions (@every, seconds) are left out, because people cannot read them at a glance. */
 const cron = z.string().refine(isCron, 'is no cron expression of five fields: minute hour day month weekday');
 const dayName = z.string().transform((text, context) => pick(WEEKDAYS, text, 'a weekday', context));
 const monthName = z.string().transform((text, context) => pick(MONTHS, text, 'a month', context));
-const list = <S extends z.ZodType>(one: S) => z.union([one, z.array(one).min(1).max(31)]).transform((value) => (Array.isArray(value) ? value : [value]) as z.output<S>[]);
+const list = <S extends z.ZodType>(one: S) =>
+  z.union([one, z.array(one).min(1).max(31)]).transform((value) => (Array.isArray(value) ? value : [value]) as z.output<S>[]);
 
 const calendar = z
   .strictObject({
@@ -26,7 +42,10 @@ const calendar = z
     week: z.int().min(1).max(4).optional(),
     month: list(monthName).optional(),
   })
-  .refine((value) => value.week === undefined || (value.weekday !== undefined && value.day === undefined), { path: ['week'], message: 'goes with weekday, and without day' });
+  .refine((value) => value.week === undefined || (value.weekday !== undefined && value.day === undefined), {
+    path: ['week'],
+    message: 'goes with weekday, and without day',
+  });
 
 const schedule = z
   .strictObject({
@@ -45,7 +64,8 @@ const schedule = z
 
 const file = z.strictObject({ schedules: z.array(schedule).min(1).max(MAX_SCHEDULES) }).superRefine(({ schedules }, context) => {
   schedules.forEach((one, index) => {
-    if (schedules.findIndex((other) => other.name === one.name) !== index) context.addIssue({ code: 'custom', path: ['schedules', index, 'name'], message: `name "${one.name}" is used twice` });
+    if (schedules.findIndex((other) => other.name === one.name) !== index)
+      context.addIssue({ code: 'custom', path: ['schedules', index, 'name'], message: `name "${one.name}" is used twice` });
   });
 });
 export type ScheduleEntry = z.output<typeof schedule>;
@@ -77,7 +97,11 @@ export function specOf(entry: ScheduleEntry): ScheduleSpec {
         hour,
         minute,
         // The second Tuesday is the Tuesday among the days 8 to 14.
-        ...(week !== undefined ? { dayOfMonth: { start: (week - 1) * 7 + 1, end: week * 7 } } : day !== undefined ? { dayOfMonth: day } : {}),
+        ...(week !== undefined
+          ? { dayOfMonth: { start: (week - 1) * 7 + 1, end: week * 7 } }
+          : day !== undefined
+            ? { dayOfMonth: day }
+            : {}),
         ...(weekday === undefined ? {} : { dayOfWeek: weekday.map((index) => WEEKDAY_WORDS[index] ?? 'SUNDAY') }),
         ...(month === undefined ? {} : { month: month.map((index) => MONTH_WORDS[index] ?? 'JANUARY') }),
       },
@@ -89,12 +113,30 @@ export function specOf(entry: ScheduleEntry): ScheduleSpec {
 export function whenText(entry: ScheduleEntry): string {
   if (entry.cron !== undefined) return `${entry.cron} ${entry.timeZone}`;
   const { at, day, weekday, week, month } = entry.calendar ?? { at: '' };
-  const days = weekday !== undefined ? `${week === undefined ? 'every' : ['first', 'second', 'third', 'fourth'][week - 1]} ${weekday.map((index) => WEEKDAYS[index]).join(', ')}` : day !== undefined ? `day ${day.join(', ')}` : 'every day';
+  const days =
+    weekday !== undefined
+      ? `${week === undefined ? 'every' : ['first', 'second', 'third', 'fourth'][week - 1]} ${weekday.map((index) => WEEKDAYS[index]).join(', ')}`
+      : day !== undefined
+        ? `day ${day.join(', ')}`
+        : 'every day';
   return `${days}${month === undefined ? '' : ` of ${month.map((index) => MONTHS[index]).join(', ')}`} at ${at} ${entry.timeZone}`;
 }
 
 const WEEKDAY_WORDS = ['SUNDAY', 'MONDAY', 'TUESDAY', 'WEDNESDAY', 'THURSDAY', 'FRIDAY', 'SATURDAY'] as const;
-const MONTH_WORDS = ['JANUARY', 'FEBRUARY', 'MARCH', 'APRIL', 'MAY', 'JUNE', 'JULY', 'AUGUST', 'SEPTEMBER', 'OCTOBER', 'NOVEMBER', 'DECEMBER'] as const;
+const MONTH_WORDS = [
+  'JANUARY',
+  'FEBRUARY',
+  'MARCH',
+  'APRIL',
+  'MAY',
+  'JUNE',
+  'JULY',
+  'AUGUST',
+  'SEPTEMBER',
+  'OCTOBER',
+  'NOVEMBER',
+  'DECEMBER',
+] as const;
 
 /** Index of the name or its first three letters. */
 function pick(names: readonly string[], text: string, what: string, context: z.RefinementCtx): number {
@@ -114,7 +156,10 @@ function isCron(text: string): boolean {
     [0, 7],
   ] as const;
   const fields = text.trim().split(/\s+/);
-  return fields.length === limits.length && fields.every((field, index) => field.split(',').every((part) => isCronPart(part, limits[index] ?? [0, 0], index)));
+  return (
+    fields.length === limits.length &&
+    fields.every((field, index) => field.split(',').every((part) => isCronPart(part, limits[index] ?? [0, 0], index)))
+  );
 }
 
 function isCronPart(part: string, [low, high]: readonly [number, number], index: number): boolean {
@@ -129,4 +174,3 @@ function isCronPart(part: string, [low, high]: readonly [number, number], index:
   if (match[1] === '*' && match[2] !== undefined) return false;
   return inside(match[1]) && inside(match[2]) && (match[3] === undefined || Number(match[3]) > 0);
 }
-

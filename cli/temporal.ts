@@ -33,9 +33,18 @@ export async function withTemporal<T>(home: string, work: (temporal: TemporalAcc
   const { address, namespace } = config;
   let connection: Connection;
   try {
-    connection = await Connection.connect({ address, connectTimeout: CONNECT_MS, ...(config.apiKey === null ? {} : { apiKey: config.apiKey, tls: true }) });
+    connection = await Connection.connect({
+      address,
+      connectTimeout: CONNECT_MS,
+      ...(config.apiKey === null ? {} : { apiKey: config.apiKey, tls: true }),
+    });
   } catch (error) {
-    throw new GamedayError('temporal_unreachable', `temporal at ${address} did not answer within ${CONNECT_MS / 1_000} s: ${firstLine(messageOf(error))}`, null, { cause: error });
+    throw new GamedayError(
+      'temporal_unreachable',
+      `temporal at ${address} did not answer within ${CONNECT_MS / 1_000} s: ${firstLine(messageOf(error))}`,
+      null,
+      { cause: error },
+    );
   }
   try {
     const client = new Client({ connection, namespace });
@@ -61,15 +70,24 @@ export function inOurWords(error: unknown, address: string): unknown {
     const hint = typeof detail === 'object' && detail !== null && 'hint' in detail && typeof detail.hint === 'string' ? detail.hint : null;
     return new GamedayError(failure.type, failure.message, hint, { cause: error });
   }
-  if (error instanceof WorkflowNotFoundError) return new GamedayError('drill_unknown', 'no such drill runs', '`gameday status` shows what runs.', { cause: error });
-  if (error instanceof ScheduleNotFoundError) return new GamedayError('schedule_unknown', `no schedule "${error.scheduleId.replace(/^gameday\//, '')}"`, null, { cause: error });
+  if (error instanceof WorkflowNotFoundError)
+    return new GamedayError('drill_unknown', 'no such drill runs', '`gameday status` shows what runs.', { cause: error });
+  if (error instanceof ScheduleNotFoundError)
+    return new GamedayError('schedule_unknown', `no schedule "${error.scheduleId.replace(/^gameday\//, '')}"`, null, { cause: error });
   if (isGrpcDeadlineError(error)) {
-    return new GamedayError('temporal_unreachable', `temporal at ${address} did not answer in time`, 'is a worker running? `gameday lab status` shows the lab’s own.', { cause: error });
+    return new GamedayError(
+      'temporal_unreachable',
+      `temporal at ${address} did not answer in time`,
+      'is a worker running? `gameday lab status` shows the lab’s own.',
+      { cause: error },
+    );
   }
-  if (error instanceof ServiceError) return new GamedayError('temporal_unreachable', `temporal at ${address}: ${serviceMessage(error)}`, null, { cause: error });
+  if (error instanceof ServiceError)
+    return new GamedayError('temporal_unreachable', `temporal at ${address}: ${serviceMessage(error)}`, null, { cause: error });
   if (error instanceof WorkflowFailedError || error instanceof WorkflowUpdateFailedError) {
     const cause = rootCause(error) ?? messageOf(error);
-    if (error.cause instanceof TimeoutFailure) return new GamedayError('temporal_unreachable', `the workflow ran out of time: ${cause}`, null, { cause: error });
+    if (error.cause instanceof TimeoutFailure)
+      return new GamedayError('temporal_unreachable', `the workflow ran out of time: ${cause}`, null, { cause: error });
     return new GamedayError('internal', cause, null, { cause: error });
   }
   return error;

@@ -45,15 +45,26 @@ export function printable(text: string): string {
 export function reportError(error: unknown, json: boolean): ExitCode {
   const known = error instanceof GamedayError ? error : asGamedayError(error);
   process.stderr.write(`gameday: ${printable(known.message)}\nHINT: ${printable(known.hint)}\n`);
-  if (known.code === 'internal' && process.env['GAMEDAY_DEBUG'] !== undefined && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
-  if (json) process.stdout.write(`${JSON.stringify({ error: { code: known.code, message: known.message, hint: known.hint, exit: known.exit } })}\n`);
+  if (known.code === 'internal' && process.env['GAMEDAY_DEBUG'] !== undefined && error instanceof Error)
+    process.stderr.write(`${error.stack ?? ''}\n`);
+  if (json)
+    process.stdout.write(
+      `${JSON.stringify({ error: { code: known.code, message: known.message, hint: known.hint, exit: known.exit } })}\n`,
+    );
   return known.exit;
 }
 
 /** What Node throws for files and disks, as errors of ours; everything else is a defect: 70, never 1. */
 function asGamedayError(error: unknown): GamedayError {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  const known: Readonly<Record<string, ErrorCode>> = { ENOSPC: 'disk_full', EDQUOT: 'disk_full', ENOENT: 'file_unreadable', EACCES: 'file_unreadable', EISDIR: 'file_unreadable', EROFS: 'file_unreadable' };
+  const known: Readonly<Record<string, ErrorCode>> = {
+    ENOSPC: 'disk_full',
+    EDQUOT: 'disk_full',
+    ENOENT: 'file_unreadable',
+    EACCES: 'file_unreadable',
+    EISDIR: 'file_unreadable',
+    EROFS: 'file_unreadable',
+  };
   return new GamedayError(known[code] ?? 'internal', messageOf(error), null, { cause: error });
 }
 

@@ -7,7 +7,13 @@ import { printable } from './terminal';
 
 const lease: LeaseView = {
   key: { workflowId: 'drill/1', runId: 'r', step: 'slow' },
-  handle: { fault: 'link-latency', drill: 'drill-000003', resolved: {}, preview: 'slow n2-n1 by 150 ms', manualUndo: ['curl -X DELETE http://…'] },
+  handle: {
+    fault: 'link-latency',
+    drill: 'drill-000003',
+    resolved: {},
+    preview: 'slow n2-n1 by 150 ms',
+    manualUndo: ['curl -X DELETE http://…'],
+  },
   state: 'active',
   armedAt: '2026-11-23T03:00:00.000Z',
   expiresAt: '2026-11-23T03:02:00.000Z',

@@ -13,7 +13,16 @@ import type { LoadedTarget } from './load-target';
 
 const LAB: Target = {
   ...sampleTarget(),
-  archive: { kind: 'native', endpoint: 'http://127.0.0.2:1', region: 'r', bucket: 'bucket', prefix: 'p', accessKey: 'env:A', secretKey: 'env:B', spoolDir: '/nowhere/spool' },
+  archive: {
+    kind: 'native',
+    endpoint: 'http://127.0.0.2:1',
+    region: 'r',
+    bucket: 'bucket',
+    prefix: 'p',
+    accessKey: 'env:A',
+    secretKey: 'env:B',
+    spoolDir: '/nowhere/spool',
+  },
   sandbox: { dir: '/nowhere/sandbox', osUser: null, binDir: '/nowhere/bin' },
   policy: { ...sampleTarget().policy, allowFaults: ['noop', 'link-latency', 'process-kill'], maxFaultMs: 900_000, maxDrillMs: 3_600_000 },
 };
@@ -43,13 +52,27 @@ describe('the library', () => {
   test('every scenario becomes a plan for the lab', () => {
     const outline = listScenarios().map(({ name, path }) => {
       const { plan } = buildPlan({ scenario: loadScenario(path), target: target() });
-      const words = (step: (typeof plan.steps)[number]): string => (step.kind === 'fault' ? `${step.id}=${step.fault} ≤ ${step.maxMs}` : step.kind === 'wait' ? `${step.id}=${JSON.stringify(step.wait)}` : `${step.id}=${step.kind}`);
-      return { name, objectives: plan.objectives.map(({ name: n, target: t, unit, step }) => `${n} ≤ ${t} ${unit}${step === null ? '' : ` (${step})`}`), steps: flattenSteps(plan.steps).map(words) };
+      const words = (step: (typeof plan.steps)[number]): string =>
+        step.kind === 'fault'
+          ? `${step.id}=${step.fault} ≤ ${step.maxMs}`
+          : step.kind === 'wait'
+            ? `${step.id}=${JSON.stringify(step.wait)}`
+            : `${step.id}=${step.kind}`;
+      return {
+        name,
+        objectives: plan.objectives.map(({ name: n, target: t, unit, step }) => `${n} ≤ ${t} ${unit}${step === null ? '' : ` (${step})`}`),
+        steps: flattenSteps(plan.steps).map(words),
+      };
     });
     expect(outline).toEqual([
       {
         name: 'game-day-in-a-box',
-        objectives: ['rto ≤ 30000 ms', 'rpo_transactions ≤ 0 tx', 'restore_time ≤ 60000 ms (restore)', 'recovery_point_error ≤ 0 tx (restore)'],
+        objectives: [
+          'rto ≤ 30000 ms',
+          'rpo_transactions ≤ 0 tx',
+          'restore_time ≤ 60000 ms (restore)',
+          'recovery_point_error ≤ 0 tx (restore)',
+        ],
         steps: [
           'slow-replication=link-latency ≤ 300000',
           'under-latency={"kind":"for","ms":5000}',
@@ -71,12 +94,24 @@ describe('the library', () => {
       {
         name: 'replication-latency',
         objectives: ['rpo_transactions ≤ 0 tx', 'commit_p99 ≤ 1000 ms'],
-        steps: ['slow=link-latency ≤ 300000', 'wait-1={"kind":"for","ms":15000}', 'heal-1=heal', 'wait-2={"kind":"recovered","timeoutMs":120000}'],
+        steps: [
+          'slow=link-latency ≤ 300000',
+          'wait-1={"kind":"for","ms":15000}',
+          'heal-1=heal',
+          'wait-2={"kind":"recovered","timeoutMs":120000}',
+        ],
       },
       {
         name: 'runbook-rehearsal',
         objectives: ['rto ≤ 5000 ms'],
-        steps: ['announce=manual', 'go-ahead=gate', 'slow=link-latency ≤ 120000', 'wait-1={"kind":"for","ms":5000}', 'heal-1=heal', 'wait-2={"kind":"recovered","timeoutMs":120000}'],
+        steps: [
+          'announce=manual',
+          'go-ahead=gate',
+          'slow=link-latency ≤ 120000',
+          'wait-1={"kind":"for","ms":5000}',
+          'heal-1=heal',
+          'wait-2={"kind":"recovered","timeoutMs":120000}',
+        ],
       },
     ]);
   });
@@ -110,8 +145,13 @@ describe('a plan', () => {
 
   test('branches run side by side and are validated like the rest', () => {
     const { plan } = build(`${HEAD}steps: [{ parallel: [[{ wait: 1s }], [{ note: hello }]] }]\n`);
-    expect(plan.steps[0]).toMatchObject({ kind: 'parallel', branches: [[{ kind: 'wait', id: 'wait-1' }], [{ kind: 'note', text: 'hello' }]] });
-    expect(failure(() => build(`${HEAD}steps: [{ parallel: [[{ wait: 1s }], [{ nte: hello }]] }]\n`)).message).toMatch(/^s\.yaml:5:\d+: steps\[0\]\.parallel\[1\]\[0\]\.nte: unknown verb \(did you mean "note"\?\)/);
+    expect(plan.steps[0]).toMatchObject({
+      kind: 'parallel',
+      branches: [[{ kind: 'wait', id: 'wait-1' }], [{ kind: 'note', text: 'hello' }]],
+    });
+    expect(failure(() => build(`${HEAD}steps: [{ parallel: [[{ wait: 1s }], [{ nte: hello }]] }]\n`)).message).toMatch(
+      /^s\.yaml:5:\d+: steps\[0\]\.parallel\[1\]\[0\]\.nte: unknown verb \(did you mean "note"\?\)/,
+    );
   });
 
   test.each([
@@ -146,25 +186,64 @@ describe('a plan', () => {
   });
 
   test('objectives speak in units and may name source and approver', () => {
-    const text = 'name: x\ntitle: X\nhypothesis: h\nobjectives:\n  rto: { target: 1m, source: BIA 2026, approver: cto }\n  rpo: 0 tx\nsteps: [{ wait: 1s }]\n';
+    const text =
+      'name: x\ntitle: X\nhypothesis: h\nobjectives:\n  rto: { target: 1m, source: BIA 2026, approver: cto }\n  rpo: 0 tx\nsteps: [{ wait: 1s }]\n';
     expect(build(text).plan.objectives).toEqual([
       { name: 'rto', target: 60_000, unit: 'ms', step: null, source: 'BIA 2026', approver: 'cto' },
       { name: 'rpo_transactions', target: 0, unit: 'tx', step: null, source: null, approver: null },
     ]);
-    expect(failure(() => build(text.replace('0 tx', '30s'))).message).toMatch(/^s\.yaml:6:8: objectives\.rpo: "30s" is no number of transactions/);
+    expect(failure(() => build(text.replace('0 tx', '30s'))).message).toMatch(
+      /^s\.yaml:6:8: objectives\.rpo: "30s" is no number of transactions/,
+    );
   });
 
   test('an objective about a restore needs a restore', () => {
-    expect(failure(() => build(`${HEAD.replace('{ rto: 30s }', '{ restore_time: 60s }')}steps: [{ wait: 1s }]\n`)).message).toContain('no step restores');
+    expect(failure(() => build(`${HEAD.replace('{ rto: 30s }', '{ restore_time: 60s }')}steps: [{ wait: 1s }]\n`)).message).toContain(
+      'no step restores',
+    );
   });
 });
 
 describe('whatever stands in a file', () => {
   const library = listScenarios().map(({ path }) => readFileSync(path, 'utf8'));
-  const pieces = ['"', "'", '{', '}', '[', ']', ':', '- ', '\n', '\t', '#', '&a', '*a', '!!binary x', '${', '}', '9e999', '.nan', 'null', '~', '\u0000', '\uD800', '__proto__: 1', '<<: *a', '? ', '|\n', '---\n', '%YAML 3.0\n', '💥'];
+  const pieces = [
+    '"',
+    "'",
+    '{',
+    '}',
+    '[',
+    ']',
+    ':',
+    '- ',
+    '\n',
+    '\t',
+    '#',
+    '&a',
+    '*a',
+    '!!binary x',
+    '${',
+    '}',
+    '9e999',
+    '.nan',
+    'null',
+    '~',
+    '\u0000',
+    '\uD800',
+    '__proto__: 1',
+    '<<: *a',
+    '? ',
+    '|\n',
+    '---\n',
+    '%YAML 3.0\n',
+    '💥',
+  ];
 
   test('the result is a plan or a GamedayError, never another exception', () => {
-    const mutation = fc.record({ at: fc.double({ min: 0, max: 1, noNaN: true }), remove: fc.nat(30), insert: fc.oneof(fc.constantFrom(...pieces), fc.string({ maxLength: 6 })) });
+    const mutation = fc.record({
+      at: fc.double({ min: 0, max: 1, noNaN: true }),
+      remove: fc.nat(30),
+      insert: fc.oneof(fc.constantFrom(...pieces), fc.string({ maxLength: 6 })),
+    });
     fc.assert(
       fc.property(fc.constantFrom(...library), fc.array(mutation, { minLength: 1, maxLength: 6 }), (text, mutations) => {
         const mutated = mutations.reduce((now, { at, remove, insert }) => {
@@ -193,5 +272,6 @@ describe('whatever stands in a file', () => {
 
 test('the JSON Schema for editors knows every verb', () => {
   const text = JSON.stringify(scenarioJsonSchema());
-  for (const verb of ['fault', 'wait', 'failover', 'restore', 'check', 'heal', 'note', 'manual', 'gate', 'parallel']) expect(text).toContain(`"${verb}":{`);
+  for (const verb of ['fault', 'wait', 'failover', 'restore', 'check', 'heal', 'note', 'manual', 'gate', 'parallel'])
+    expect(text).toContain(`"${verb}":{`);
 });

@@ -64,7 +64,11 @@ export interface BuiltPlan {
 }
 
 /** Throws `scenario_invalid` and `plan_invalid` with positions, `setting_invalid`. */
-export function buildPlan(request: { readonly scenario: LoadedScenario; readonly target: LoadedTarget; readonly overrides?: Readonly<Record<string, string>> }): BuiltPlan {
+export function buildPlan(request: {
+  readonly scenario: LoadedScenario;
+  readonly target: LoadedTarget;
+  readonly overrides?: Readonly<Record<string, string>>;
+}): BuiltPlan {
   const { yaml } = request.scenario;
   const { target } = request.target;
   const { written, variables } = interpretScenario(yaml, request.overrides ?? {});
@@ -125,20 +129,45 @@ class StepResolver {
     const base = (title: string): { id: string; title: string } => ({ id, title: step.title ?? title });
     switch (step.verb) {
       case 'fault':
-        return { kind: 'fault', ...base(this.faultTitle(step.fault)), fault: step.fault, settings: this.settings(step), maxMs: step.max ?? this.faultMaxMs };
+        return {
+          kind: 'fault',
+          ...base(this.faultTitle(step.fault)),
+          fault: step.fault,
+          settings: this.settings(step),
+          maxMs: step.max ?? this.faultMaxMs,
+        };
       case 'wait':
-        if (typeof step.wait === 'number') return { kind: 'wait', ...base(`wait ${step.wait / 1_000} s`), wait: { kind: 'for', ms: step.wait } };
-        return { kind: 'wait', ...base(`wait until clients are ${step.wait}`), wait: { kind: step.wait, timeoutMs: step.timeout ?? WAIT_TIMEOUT_MS } };
+        if (typeof step.wait === 'number')
+          return { kind: 'wait', ...base(`wait ${step.wait / 1_000} s`), wait: { kind: 'for', ms: step.wait } };
+        return {
+          kind: 'wait',
+          ...base(`wait until clients are ${step.wait}`),
+          wait: { kind: step.wait, timeoutMs: step.timeout ?? WAIT_TIMEOUT_MS },
+        };
       case 'failover': {
         const candidate = step.failover === 'most-advanced' ? null : step.failover.candidate;
-        return { kind: 'failover', ...base(`fail over to ${candidate ?? 'the most advanced standby'}`), candidate, timeoutMs: step.timeout ?? FAILOVER_TIMEOUT_MS };
+        return {
+          kind: 'failover',
+          ...base(`fail over to ${candidate ?? 'the most advanced standby'}`),
+          candidate,
+          timeoutMs: step.timeout ?? FAILOVER_TIMEOUT_MS,
+        };
       }
       case 'restore':
-        return { kind: 'restore', ...base('restore to a point in time'), to: restorePoint(step), timeoutMs: step.timeout ?? RESTORE_TIMEOUT_MS };
+        return {
+          kind: 'restore',
+          ...base('restore to a point in time'),
+          to: restorePoint(step),
+          timeoutMs: step.timeout ?? RESTORE_TIMEOUT_MS,
+        };
       case 'check':
         return { kind: 'check', ...base(`check ${step.check.on}`), check: checkSpec(step.check) };
       case 'heal':
-        return { kind: 'heal', ...base(step.heal === 'all' ? 'heal everything' : `heal ${step.heal.join(', ')}`), steps: step.heal === 'all' ? null : step.heal };
+        return {
+          kind: 'heal',
+          ...base(step.heal === 'all' ? 'heal everything' : `heal ${step.heal.join(', ')}`),
+          steps: step.heal === 'all' ? null : step.heal,
+        };
       case 'note':
         return { kind: 'note', ...base('note'), text: step.note };
       case 'manual':
@@ -151,9 +180,19 @@ class StepResolver {
           timeoutMs: step.timeout ?? PEOPLE_TIMEOUT_MS,
         };
       case 'gate':
-        return { kind: 'gate', ...base(firstLine(step.gate)), question: step.gate, owner: step.owner, timeoutMs: step.timeout ?? PEOPLE_TIMEOUT_MS };
+        return {
+          kind: 'gate',
+          ...base(firstLine(step.gate)),
+          question: step.gate,
+          owner: step.owner,
+          timeoutMs: step.timeout ?? PEOPLE_TIMEOUT_MS,
+        };
       case 'parallel':
-        return { kind: 'parallel', ...base('at the same time'), branches: step.branches.map((branch) => branch.map((inner) => this.step(inner))) };
+        return {
+          kind: 'parallel',
+          ...base('at the same time'),
+          branches: step.branches.map((branch) => branch.map((inner) => this.step(inner))),
+        };
     }
   }
 
@@ -169,7 +208,8 @@ class StepResolver {
       const result = schema.safeParse(written);
       if (!result.success) {
         const at = step.with === undefined ? [] : ['with'];
-        for (const problem of problemsOf(result.error, schema)) this.problems.push({ ...problem, path: [...step.path, ...at, ...problem.path] });
+        for (const problem of problemsOf(result.error, schema))
+          this.problems.push({ ...problem, path: [...step.path, ...at, ...problem.path] });
         return written;
       }
       return frozenSettings(written, result.data, (value) => schema.safeParse(value));
@@ -207,13 +247,29 @@ function restorePoint({ restore }: Extract<StepWritten, { verb: 'restore' }>): E
 /** Objectives about a restore belong to the step named, else to the only restore. */
 function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): Objective[] {
   const restores = flattenSteps(steps).filter((step) => step.kind === 'restore');
-  const units = { rto: 'ms', rpo: 'tx', rpo_time: 'ms', restore_time: 'ms', recovery_point_error: 'tx', commit_p99: 'ms' } as const satisfies Record<string, Unit>;
+  const units = {
+    rto: 'ms',
+    rpo: 'tx',
+    rpo_time: 'ms',
+    restore_time: 'ms',
+    recovery_point_error: 'tx',
+    commit_p99: 'ms',
+  } as const satisfies Record<string, Unit>;
   return (Object.keys(OBJECTIVE_NAMES) as (keyof typeof OBJECTIVE_NAMES)[]).flatMap((name) => {
     const objective = written.objectives[name];
     if (objective === undefined) return [];
     const aboutRestore = name === 'restore_time' || name === 'recovery_point_error';
     const step = aboutRestore ? (objective.step ?? restores[0]?.id ?? null) : null;
-    return [{ name: OBJECTIVE_NAMES[name], target: objective.target, unit: units[name], step, source: objective.source, approver: objective.approver }];
+    return [
+      {
+        name: OBJECTIVE_NAMES[name],
+        target: objective.target,
+        unit: units[name],
+        step,
+        source: objective.source,
+        approver: objective.approver,
+      },
+    ];
   });
 }
 
@@ -250,11 +306,19 @@ function findTargetProblems(steps: readonly StepWritten[], target: Target): Yaml
       const nodes = target.nodes.map((node) => node.name);
       const { candidate } = step.failover;
       if (nodes.includes(candidate)) return [];
-      return [{ path: [...step.path, 'failover', 'candidate'], message: `target ${target.name} has no node "${candidate}"${suggest(candidate, nodes)}; it has ${nodes.join(', ')}` }];
+      return [
+        {
+          path: [...step.path, 'failover', 'candidate'],
+          message: `target ${target.name} has no node "${candidate}"${suggest(candidate, nodes)}; it has ${nodes.join(', ')}`,
+        },
+      ];
     }
-    if (step.verb === 'failover' && target.nodes.length < 2) return [{ path: step.path, message: `target ${target.name} has one node only; nothing can take over` }];
-    if (step.verb === 'restore' && target.archive === null) return [{ path: step.path, message: `target ${target.name} has no archive to restore from` }];
-    if (step.verb === 'restore' && target.sandbox === null) return [{ path: step.path, message: `target ${target.name} names no sandbox to restore into` }];
+    if (step.verb === 'failover' && target.nodes.length < 2)
+      return [{ path: step.path, message: `target ${target.name} has one node only; nothing can take over` }];
+    if (step.verb === 'restore' && target.archive === null)
+      return [{ path: step.path, message: `target ${target.name} has no archive to restore from` }];
+    if (step.verb === 'restore' && target.sandbox === null)
+      return [{ path: step.path, message: `target ${target.name} names no sandbox to restore into` }];
     return [];
   });
 }
@@ -262,7 +326,8 @@ function findTargetProblems(steps: readonly StepWritten[], target: Target): Yaml
 function findLimitProblems(written: ScenarioWritten, steps: readonly PlanStep[], maxDrillMs: number, target: Target): YamlProblem[] {
   const problems: YamlProblem[] = [];
   const over = (path: YamlProblem['path'], ms: number | undefined, allowed: number, what: string): void => {
-    if (ms !== undefined && ms > allowed) problems.push({ path, message: `${ms / 1_000} s is more than ${what} of target ${target.name} allows (${allowed / 1_000} s)` });
+    if (ms !== undefined && ms > allowed)
+      problems.push({ path, message: `${ms / 1_000} s is more than ${what} of target ${target.name} allows (${allowed / 1_000} s)` });
   };
   over(['limits', 'maxDrill'], written.limits.maxDrill, target.policy.maxDrillMs, 'policy.maxDrillMs');
   over(['limits', 'maxFault'], written.limits.maxFault, target.policy.maxFaultMs, 'policy.maxFaultMs');
@@ -275,10 +340,17 @@ function findLimitProblems(written: ScenarioWritten, steps: readonly PlanStep[],
   walk(written.steps);
   const waits = flattenSteps(steps).reduce((sum, step) => sum + (step.kind === 'wait' && step.wait.kind === 'for' ? step.wait.ms : 0), 0);
   if (waits > maxDrillMs && steps.every((step) => step.kind !== 'parallel')) {
-    problems.push({ path: ['steps'], message: `the waits alone take ${waits / 1_000} s, more than the drill may last (${maxDrillMs / 1_000} s)` });
+    problems.push({
+      path: ['steps'],
+      message: `the waits alone take ${waits / 1_000} s, more than the drill may last (${maxDrillMs / 1_000} s)`,
+    });
   }
   const { window, timeout } = planWindow(written);
-  if (window > timeout) problems.push({ path: ['steady'], message: `a window of ${window / 1_000} s cannot be good within the timeout of ${timeout / 1_000} s` });
+  if (window > timeout)
+    problems.push({
+      path: ['steady'],
+      message: `a window of ${window / 1_000} s cannot be good within the timeout of ${timeout / 1_000} s`,
+    });
   return problems;
 }
 

@@ -7,7 +7,11 @@ import type { YamlPath, YamlProblem } from './yaml-source';
 /** Every reference that leads nowhere, and every id that is used twice. */
 export function findReferenceProblems(written: ScenarioWritten, names: ReadonlyMap<StepWritten, string>): YamlProblem[] {
   const all = flattenWritten(written.steps);
-  return [...repeatedIds(all, names), ...all.flatMap((step, index) => stepProblems(step, index, all, names)), ...objectiveProblems(written, all, names)];
+  return [
+    ...repeatedIds(all, names),
+    ...all.flatMap((step, index) => stepProblems(step, index, all, names)),
+    ...objectiveProblems(written, all, names),
+  ];
 }
 
 function repeatedIds(all: readonly StepWritten[], names: ReadonlyMap<StepWritten, string>): YamlProblem[] {
@@ -22,16 +26,23 @@ function repeatedIds(all: readonly StepWritten[], names: ReadonlyMap<StepWritten
   });
 }
 
-function stepProblems(step: StepWritten, index: number, all: readonly StepWritten[], names: ReadonlyMap<StepWritten, string>): YamlProblem[] {
+function stepProblems(
+  step: StepWritten,
+  index: number,
+  all: readonly StepWritten[],
+  names: ReadonlyMap<StepWritten, string>,
+): YamlProblem[] {
   const earlierFault = (name: string, path: YamlPath): YamlProblem[] => {
     const at = all.findIndex((other) => names.get(other) === name);
     const faults = all.slice(0, index).flatMap((other) => (other.verb === 'fault' ? [names.get(other) ?? ''] : []));
-    if (at < 0) return [{ path, message: `no step "${name}"${suggest(name, faults)}; fault steps before this one: ${faults.join(', ') || 'none'}` }];
+    if (at < 0)
+      return [{ path, message: `no step "${name}"${suggest(name, faults)}; fault steps before this one: ${faults.join(', ') || 'none'}` }];
     if (all[at]?.verb !== 'fault') return [{ path, message: `step "${name}" is a ${all[at]?.verb ?? ''} step, not a fault` }];
     if (at > index) return [{ path, message: `step "${name}" comes later; nothing is broken yet` }];
     return [];
   };
-  if (step.verb === 'restore' && step.restore.before !== undefined) return earlierFault(step.restore.before, [...step.path, 'restore', 'before']);
+  if (step.verb === 'restore' && step.restore.before !== undefined)
+    return earlierFault(step.restore.before, [...step.path, 'restore', 'before']);
   if (step.verb === 'heal' && step.heal !== 'all') return step.heal.flatMap((name, i) => earlierFault(name, [...step.path, 'heal', i]));
   const check = step.verb === 'check' || step.verb === 'manual' ? step.check : undefined;
   if (check?.on === 'sandbox' && !all.slice(0, index).some((other) => other.verb === 'restore')) {
@@ -40,16 +51,27 @@ function stepProblems(step: StepWritten, index: number, all: readonly StepWritte
   return [];
 }
 
-function objectiveProblems({ objectives }: ScenarioWritten, all: readonly StepWritten[], names: ReadonlyMap<StepWritten, string>): YamlProblem[] {
+function objectiveProblems(
+  { objectives }: ScenarioWritten,
+  all: readonly StepWritten[],
+  names: ReadonlyMap<StepWritten, string>,
+): YamlProblem[] {
   const restores = all.flatMap((step) => (step.verb === 'restore' ? [names.get(step) ?? ''] : []));
   return (['restore_time', 'recovery_point_error'] as const).flatMap((name): YamlProblem[] => {
     const objective = objectives[name];
     if (objective === undefined) return [];
     if (restores.length === 0) return [{ path: ['objectives', name], at: 'key', message: 'is about a restore, and no step restores' }];
     if (objective.step === null) {
-      return restores.length === 1 ? [] : [{ path: ['objectives', name], message: `must name its \`step\`, one of ${restores.join(', ')}` }];
+      return restores.length === 1
+        ? []
+        : [{ path: ['objectives', name], message: `must name its \`step\`, one of ${restores.join(', ')}` }];
     }
     if (restores.includes(objective.step)) return [];
-    return [{ path: ['objectives', name, 'step'], message: `no restore step "${objective.step}"${suggest(objective.step, restores)}; there is ${restores.join(', ')}` }];
+    return [
+      {
+        path: ['objectives', name, 'step'],
+        message: `no restore step "${objective.step}"${suggest(objective.step, restores)}; there is ${restores.join(', ')}`,
+      },
+    ];
   });
 }

@@ -18,7 +18,9 @@ const DAY = 86_400_000;
 
 const text = (max: number): z.ZodString => z.string().trim().min(1, 'must not be empty').max(max, `must be at most ${max} characters long`);
 const person = text(80);
-export const stepId = z.string().regex(/^[a-z][a-z0-9-]{0,59}$/, 'ids start with a lower-case letter and hold at most 60 of a-z, 0-9 and -');
+export const stepId = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,59}$/, 'ids start with a lower-case letter and hold at most 60 of a-z, 0-9 and -');
 const limit = durationBetween(SECOND, DAY, '1s and 1d');
 const lsn = z.string().regex(/^[0-9A-Fa-f]{1,8}\/[0-9A-Fa-f]{1,8}$/, 'is no LSN such as 0/3000148');
 
@@ -27,7 +29,9 @@ const common = { id: stepId.optional(), title: text(200).optional() };
 const check = z.strictObject({
   sql: text(10_000),
   on: z.enum(['primary', 'every-node', 'sandbox']).default('primary'),
-  expect: z.union([z.string(), z.number(), z.boolean()], { error: 'must be the text that the first column of the first row holds' }).transform(String),
+  expect: z
+    .union([z.string(), z.number(), z.boolean()], { error: 'must be the text that the first column of the first row holds' })
+    .transform(String),
   within: durationBetween(0, DAY, '0 and 1d').default(0),
 });
 
@@ -63,10 +67,15 @@ const VERBS = {
       timeout: limit.optional(),
       ...common,
     })
-    .refine((step) => typeof step.wait === 'string' || step.timeout === undefined, { path: ['timeout'], message: 'goes with recovered and steady only' })
+    .refine((step) => typeof step.wait === 'string' || step.timeout === undefined, {
+      path: ['timeout'],
+      message: 'goes with recovered and steady only',
+    })
     .refine((step) => typeof step.wait === 'string' || step.wait <= DAY, { path: ['wait'], message: 'must be at most 1d' }),
   failover: z.strictObject({
-    failover: z.union([z.literal('most-advanced'), z.strictObject({ candidate: text(40) })], { error: 'must be most-advanced, or { candidate: NODE }' }),
+    failover: z.union([z.literal('most-advanced'), z.strictObject({ candidate: text(40) })], {
+      error: 'must be most-advanced, or { candidate: NODE }',
+    }),
     timeout: limit.optional(),
     ...common,
   }),
@@ -88,7 +97,13 @@ const VERB_NAMES = [...Object.keys(VERBS), 'parallel'];
 
 export type Verb = keyof typeof VERBS;
 type Written<V extends Verb> = z.output<(typeof VERBS)[V]> & { readonly verb: V; readonly path: YamlPath };
-export type ParallelWritten = { readonly verb: 'parallel'; readonly path: YamlPath; readonly id?: string | undefined; readonly title?: string | undefined; readonly branches: readonly (readonly StepWritten[])[] };
+export type ParallelWritten = {
+  readonly verb: 'parallel';
+  readonly path: YamlPath;
+  readonly id?: string | undefined;
+  readonly title?: string | undefined;
+  readonly branches: readonly (readonly StepWritten[])[];
+};
 /** One step as written, with its place in the file. */
 export type StepWritten = { [V in Verb]: Written<V> }[Verb] | ParallelWritten;
 
@@ -98,7 +113,12 @@ const SAME_VERBS: Same<StepWritten['verb'], PlanStep['kind']> = true;
 const SAME_CHECK: Same<z.output<typeof check>['on'], CheckSpec['on']> = true;
 
 function objective(quantity: z.ZodType<number, string | number>, step: boolean) {
-  const long = { target: quantity, source: text(200).optional(), approver: person.optional(), ...(step ? { step: stepId.optional() } : {}) };
+  const long = {
+    target: quantity,
+    source: text(200).optional(),
+    approver: person.optional(),
+    ...(step ? { step: stepId.optional() } : {}),
+  };
   return z.union([quantity, z.strictObject(long)], { error: 'must be a target, or { target, source, approver }' }).transform((value) => {
     const full: { target: number; source?: string | undefined; approver?: string | undefined; step?: string | undefined } =
       typeof value === 'number' ? { target: value } : (value as { target: number });
@@ -154,7 +174,9 @@ const limits = z.strictObject({
   leaseTtl: durationBetween(10_000, 3_600_000, '10s and 1h').optional(),
 });
 
-export const variableName = z.string().regex(/^[a-z][A-Za-z0-9_]{0,39}$/, 'names of variables start with a lower-case letter and hold at most 40 letters, digits and _');
+export const variableName = z
+  .string()
+  .regex(/^[a-z][A-Za-z0-9_]{0,39}$/, 'names of variables start with a lower-case letter and hold at most 40 letters, digits and _');
 export const VARIABLE_UNITS = ['duration', 'size', 'tx', 'number', 'text'] as const;
 /** What a variable holds; `default` is judged by its unit in `variables.ts`. */
 export const variablesSchema = z.record(
@@ -184,12 +206,16 @@ const shape = z.strictObject({ ...head, steps: stepList(z.unknown()) });
 export type ScenarioWritten = Omit<z.output<typeof shape>, 'steps'> & { readonly steps: readonly StepWritten[] };
 
 /** The scenario as written, or everything that is wrong with it. The value's `variables` must have been substituted before. */
-export function checkScenario(value: unknown): { readonly ok: true; readonly scenario: ScenarioWritten } | { readonly ok: false; readonly problems: readonly YamlProblem[] } {
+export function checkScenario(
+  value: unknown,
+): { readonly ok: true; readonly scenario: ScenarioWritten } | { readonly ok: false; readonly problems: readonly YamlProblem[] } {
   const problems: YamlProblem[] = [];
   const result = shape.safeParse(value);
   if (!result.success) problems.push(...problemsOf(result.error, shape));
   const raw = typeof value === 'object' && value !== null && 'steps' in value ? value.steps : null;
-  const steps = Array.isArray(raw) ? raw.slice(0, MAX_STEPS).flatMap((step: unknown, index) => checkStep(step, ['steps', index], problems)) : [];
+  const steps = Array.isArray(raw)
+    ? raw.slice(0, MAX_STEPS).flatMap((step: unknown, index) => checkStep(step, ['steps', index], problems))
+    : [];
   if (result.success && problems.length === 0) return { ok: true, scenario: { ...result.data, steps } };
   return { ok: false, problems };
 }
@@ -212,7 +238,9 @@ function checkStep(value: unknown, path: YamlPath, problems: YamlProblem[]): Ste
       problems.push({ path, message: `parallel steps nest at most ${MAX_NESTING} deep` });
       return [];
     }
-    const branches = result.data.parallel.map((branch, b) => branch.flatMap((step, s) => checkStep(step, [...path, 'parallel', b, s], problems)));
+    const branches = result.data.parallel.map((branch, b) =>
+      branch.flatMap((step, s) => checkStep(step, [...path, 'parallel', b, s], problems)),
+    );
     return problems.length === before ? [{ verb, path, id: result.data.id, title: result.data.title, branches }] : [];
   }
   const schema = VERBS[verb];
@@ -233,11 +261,17 @@ function findVerb(value: unknown, path: YamlPath, problems: YamlProblem[]): Verb
   const verbs = found.includes('manual') ? found.filter((key) => key !== 'check') : found;
   const [only, second] = verbs;
   if (only !== undefined && second === undefined) return only;
-  if (second !== undefined) problems.push({ path: [...path, second], at: 'key', message: `a step has one verb, this one has ${verbs.join(' and ')}` });
+  if (second !== undefined)
+    problems.push({ path: [...path, second], at: 'key', message: `a step has one verb, this one has ${verbs.join(' and ')}` });
   else {
     const odd = keys.find((key) => suggest(key, VERB_NAMES) !== '') ?? keys.find((key) => !['id', 'title'].includes(key));
     if (odd === undefined) problems.push({ path, message: `a step needs a verb: ${VERB_NAMES.join(', ')}` });
-    else problems.push({ path: [...path, odd], at: 'key', message: `unknown verb${suggest(odd, VERB_NAMES)}; the verbs are ${VERB_NAMES.join(', ')}` });
+    else
+      problems.push({
+        path: [...path, odd],
+        at: 'key',
+        message: `unknown verb${suggest(odd, VERB_NAMES)}; the verbs are ${VERB_NAMES.join(', ')}`,
+      });
   }
   return null;
 }

@@ -37,7 +37,9 @@ describe('variables', () => {
   });
 
   test('an unused one is an error at its declaration', () => {
-    expect(failure(() => substituteVariables(source(`${declared}a: \${delay}\n`), {})).message).toMatch(/^s\.yaml:3:3: variables\.count: is never used/);
+    expect(failure(() => substituteVariables(source(`${declared}a: \${delay}\n`), {})).message).toMatch(
+      /^s\.yaml:3:3: variables\.count: is never used/,
+    );
   });
 
   test('a default that is not of its unit is an error', () => {

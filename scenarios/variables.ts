@@ -40,7 +40,8 @@ export function substituteVariables(source: YamlSource, overrides: Readonly<Reco
   const problems: YamlProblem[] = [];
   const value = replaceIn(source.value, [], { values, used, problems });
   for (const name of Object.keys(declared)) {
-    if (!used.has(name)) problems.push({ path: ['variables', name], at: 'key', message: `is never used; write \${${name}} where it belongs, or remove it` });
+    if (!used.has(name))
+      problems.push({ path: ['variables', name], at: 'key', message: `is never used; write \${${name}} where it belongs, or remove it` });
   }
   if (problems.length > 0) throw source.error('scenario_invalid', problems);
   return { value, variables: Object.fromEntries(values) };
@@ -66,7 +67,8 @@ function readDeclarations(source: YamlSource): Variables {
 
 function chooseValues(source: YamlSource, declared: Variables, overrides: Readonly<Record<string, string>>): Map<string, string | number> {
   const values = new Map<string, string | number>();
-  for (const [name, { unit, default: value }] of Object.entries(declared)) values.set(name, unit === 'number' ? Number(value) : String(value));
+  for (const [name, { unit, default: value }] of Object.entries(declared))
+    values.set(name, unit === 'number' ? Number(value) : String(value));
   for (const [name, text] of Object.entries(overrides)) {
     const variable = Object.hasOwn(declared, name) ? declared[name] : undefined;
     if (variable === undefined) {
@@ -107,7 +109,10 @@ function replaceIn(value: unknown, path: YamlPath, state: Replacing): unknown {
   if (Array.isArray(value)) return value.map((item, index) => replaceIn(item, [...path, index], state));
   if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([key, item]) => [key, path.length === 0 && key === 'variables' ? item : replaceIn(item, [...path, key], state)]),
+    Object.entries(value).map(([key, item]) => [
+      key,
+      path.length === 0 && key === 'variables' ? item : replaceIn(item, [...path, key], state),
+    ]),
   );
 }
 

@@ -33,17 +33,27 @@ describe('errors in YAML files', () => {
   });
 
   test('a missing key is placed at the object that lacks it', () => {
-    expect(failure(() => checkYaml(parseYaml('a.yaml', 'name: x\n'), schema, 'target_invalid')).message).toMatch(/^a\.yaml:1:1: list: is missing/);
+    expect(failure(() => checkYaml(parseYaml('a.yaml', 'name: x\n'), schema, 'target_invalid')).message).toMatch(
+      /^a\.yaml:1:1: list: is missing/,
+    );
   });
 
   test('several problems come in the order of the file', () => {
     const { message } = failure(() => checkYaml(parseYaml('a.yaml', 'list: 3\nname: 4\n'), schema, 'target_invalid'));
-    expect(message.split('\n').filter((line) => line.startsWith('a.yaml')).map((line) => line.split(' ')[0])).toEqual(['a.yaml:1:7:', 'a.yaml:2:7:']);
+    expect(
+      message
+        .split('\n')
+        .filter((line) => line.startsWith('a.yaml'))
+        .map((line) => line.split(' ')[0]),
+    ).toEqual(['a.yaml:1:7:', 'a.yaml:2:7:']);
   });
 
   test('a key that stands twice, an alias bomb and an unreadable file are errors of their own', () => {
     expect(failure(() => parseYaml('a.yaml', 'name: x\nname: y\n')).message).toMatch(/^a\.yaml:2:1: map keys must be unique/);
-    const bomb = ['a: &a [x,x,x,x,x,x,x,x,x]', ...'bcdefgh'.split('').map((k, i) => `${k}: &${k} [${Array(9).fill(`*${'abcdefgh'[i]}`).join(',')}]`)].join('\n');
+    const bomb = [
+      'a: &a [x,x,x,x,x,x,x,x,x]',
+      ...'bcdefgh'.split('').map((k, i) => `${k}: &${k} [${Array(9).fill(`*${'abcdefgh'[i]}`).join(',')}]`),
+    ].join('\n');
     expect(failure(() => parseYaml('a.yaml', bomb)).code).toBe('yaml_invalid');
     expect(failure(() => readYaml('/nowhere/a.yaml')).code).toBe('file_unreadable');
   });

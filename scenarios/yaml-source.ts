@@ -55,7 +55,14 @@ export function parseYaml(file: string, text: string): YamlSource {
   if (Buffer.byteLength(text) > MAX_BYTES) throw new GamedayError('yaml_invalid', `${file}: larger than ${MAX_BYTES} bytes`);
   const lines = new LineCounter();
   try {
-    const document = parseDocument(text, { lineCounter: lines, version: '1.2', schema: 'core', prettyErrors: false, uniqueKeys: true, stringKeys: true });
+    const document = parseDocument(text, {
+      lineCounter: lines,
+      version: '1.2',
+      schema: 'core',
+      prettyErrors: false,
+      uniqueKeys: true,
+      stringKeys: true,
+    });
     const wrong = [...document.errors, ...document.warnings];
     if (wrong.length > 0) {
       const shown = wrong.slice(0, MAX_SHOWN).map((problem) => {

@@ -21,14 +21,17 @@ function problemsOfIssue(issue: Issue, base: YamlPath, schema: z.ZodType): YamlP
   if (issue.code === 'invalid_key') return [{ path, at: 'key', message: issue.issues.map((inner) => words(inner)).join('; ') }];
   if (issue.code === 'invalid_union') {
     // The branch that got furthest is the one that was meant.
-    const meant = issue.errors.find((branch) => branch.length > 0 && branch.every((inner) => inner.path.length > 0 || !OTHER_BRANCH.includes(inner.code)));
+    const meant = issue.errors.find(
+      (branch) => branch.length > 0 && branch.every((inner) => inner.path.length > 0 || !OTHER_BRANCH.includes(inner.code)),
+    );
     if (meant !== undefined) return meant.flatMap((inner) => problemsOfIssue(inner, path, schema));
   }
   return [{ path, message: words(issue) }];
 }
 
 function words(issue: Issue): string {
-  if (issue.code === 'invalid_type' && issue.input === undefined && / received undefined$/.test(issue.message)) return `is missing (${issue.expected})`;
+  if (issue.code === 'invalid_type' && issue.input === undefined && / received undefined$/.test(issue.message))
+    return `is missing (${issue.expected})`;
   const message = issue.message.replace(/^Invalid input: /, '');
   return message.charAt(0).toLowerCase() + message.slice(1);
 }
@@ -51,7 +54,8 @@ function keysAt(schema: z.core.$ZodType, path: YamlPath): string[] {
 function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
   let at = schema;
   for (let depth = 0; depth < 20; depth += 1) {
-    if (at instanceof z.ZodOptional || at instanceof z.ZodNullable || at instanceof z.ZodDefault || at instanceof z.ZodPrefault) at = at.unwrap();
+    if (at instanceof z.ZodOptional || at instanceof z.ZodNullable || at instanceof z.ZodDefault || at instanceof z.ZodPrefault)
+      at = at.unwrap();
     else if (at instanceof z.ZodPipe) at = at.in;
     else return at;
   }

@@ -15,14 +15,23 @@ export function answerCommand(): Command {
     .addArgument(new Argument('<answer>', 'done for a manual step; go or no-go for a gate').choices(['done', 'go', 'no-go']))
     .option('--as <person>', 'who answers')
     .option('--note <text>', 'kept in the record');
-  return defineCommand(command, async ({ home, terminal }, options: { readonly as?: string; readonly note?: string }, name: string, step: string, answer: AnswerInput['answer']) => {
-    const input: AnswerInput = { step, answer, by: personId(options.as), note: options.note ?? null };
-    const drill = await withTemporal(home, async (temporal) => {
-      const found = await findRunningDrill(temporal, name);
-      await temporal.call(() => found.handle.executeUpdate(answerUpdate, { args: [input] }));
-      return nameOfDrill(found);
-    });
-    terminal.print(`${drill}: ${step} answered ${answer} by ${input.by}`);
-    terminal.result({ drill, ...input });
-  });
+  return defineCommand(
+    command,
+    async (
+      { home, terminal },
+      options: { readonly as?: string; readonly note?: string },
+      name: string,
+      step: string,
+      answer: AnswerInput['answer'],
+    ) => {
+      const input: AnswerInput = { step, answer, by: personId(options.as), note: options.note ?? null };
+      const drill = await withTemporal(home, async (temporal) => {
+        const found = await findRunningDrill(temporal, name);
+        await temporal.call(() => found.handle.executeUpdate(answerUpdate, { args: [input] }));
+        return nameOfDrill(found);
+      });
+      terminal.print(`${drill}: ${step} answered ${answer} by ${input.by}`);
+      terminal.result({ drill, ...input });
+    },
+  );
 }

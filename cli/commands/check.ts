@@ -40,7 +40,11 @@ export function checkCommand(): Command {
     );
     const ok = checks.every((check) => check.ok);
     terminal.print(checksText(checks));
-    terminal.print(ok ? `\nready: ${plan.scenario.name} may run on ${plan.target.name}` : `\nnot ready: ${checks.filter((check) => !check.ok).length} of ${checks.length} checks fail; nothing was touched`);
+    terminal.print(
+      ok
+        ? `\nready: ${plan.scenario.name} may run on ${plan.target.name}`
+        : `\nnot ready: ${checks.filter((check) => !check.ok).length} of ${checks.length} checks fail; nothing was touched`,
+    );
     terminal.result({ ready: ok, target: plan.target.name, scenario: plan.scenario.name, checks });
     exitWith(ok ? EXIT.pass : EXIT.refused);
   });

@@ -27,7 +27,9 @@ export function demoCommand(): Command {
         ...(status.temporalUi === null ? [] : [`               Temporal's pages: ${status.temporalUi}`]),
         '',
         'try next',
-        result === null ? '  npm run gameday -- status                    what is broken on purpose, and what waits for an answer' : `  npm run gameday -- verify ${result.evidence}    check the evidence`,
+        result === null
+          ? '  npm run gameday -- status                    what is broken on purpose, and what waits for an answer'
+          : `  npm run gameday -- verify ${result.evidence}    check the evidence`,
         '  npm run gameday -- run runbook-rehearsal     a drill that asks you',
         '  npm run gameday -- scenarios list            what else can be rehearsed',
       ].join('\n'),

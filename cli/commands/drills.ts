@@ -16,18 +16,31 @@ export function drillsCommand(): Command {
   return defineCommand(command, async ({ home, terminal }, options: { readonly target?: string; readonly last: number }) => {
     const all = listDrills(homePaths(home).drills).filter(({ target }) => options.target === undefined || target === options.target);
     const shown = [...all].sort((a, b) => (a.registeredAt ?? '').localeCompare(b.registeredAt ?? '')).slice(-options.last);
-    terminal.print(shown.length === 0 ? 'no drill has a record here; `gameday run game-day-in-a-box` makes one' : shown.map(drillLine).join('\n'));
-    terminal.result(shown.map(({ record, ...entry }) => ({ ...entry, state: record?.state ?? null, verdict: record?.verdict ?? null, scenario: record?.scenario.name ?? null })));
+    terminal.print(
+      shown.length === 0 ? 'no drill has a record here; `gameday run game-day-in-a-box` makes one' : shown.map(drillLine).join('\n'),
+    );
+    terminal.result(
+      shown.map(({ record, ...entry }) => ({
+        ...entry,
+        state: record?.state ?? null,
+        verdict: record?.verdict ?? null,
+        scenario: record?.scenario.name ?? null,
+      })),
+    );
   });
 }
 
 function drillLine({ target, drill, registeredAt, record, sealed, problem }: DrillEntry): string {
-  const outcome = record === null ? (problem ?? 'no record') : `${record.verdict.padEnd(12)} ${record.state.padEnd(9)} ${record.scenario.title}`;
+  const outcome =
+    record === null ? (problem ?? 'no record') : `${record.verdict.padEnd(12)} ${record.state.padEnd(9)} ${record.scenario.title}`;
   return `${drill}  ${printable(target).padEnd(12)} ${(registeredAt ?? 'not registered').slice(0, 19).padEnd(19)}  ${outcome}${record !== null && !sealed ? ' (not sealed)' : ''}`;
 }
 
 export function showCommand(): Command {
-  const command = new Command('show').description('the verdict of one drill').argument('<drill>', 'number, name, or directory of the bundle').option('-t, --target <target>', 'where several targets have this number');
+  const command = new Command('show')
+    .description('the verdict of one drill')
+    .argument('<drill>', 'number, name, or directory of the bundle')
+    .option('-t, --target <target>', 'where several targets have this number');
   return defineCommand(command, async ({ home, terminal }, options: { readonly target?: string }, name: string) => {
     const { record, dir, recordSha256, sealSha256 } = readRecord(homePaths(home).drills, name, options.target ?? null);
     terminal.print(renderTerminal(record, { color: terminal.color }));

@@ -46,20 +46,25 @@ async function haltOne({ home, terminal }: CommandContext, options: Options, nam
   const by = personId(options.as);
   await withTemporal(home, async (temporal) => {
     const drill = await findRunningDrill(temporal, name);
-    await temporal.call(() => drill.handle.executeUpdate(haltUpdate, { args: [{ by, reason: options.reason ?? 'halted from the command line' }] }));
+    await temporal.call(() =>
+      drill.handle.executeUpdate(haltUpdate, { args: [{ by, reason: options.reason ?? 'halted from the command line' }] }),
+    );
     const words = nameOfDrill(drill);
     terminal.progress(`${words} is halted; it heals now`);
     if (!options.wait) return terminal.result({ drill: words, halted: true });
     const result = (await temporal.call(() => drill.handle.result(), WAIT_MS)) as DrillResult;
     const healed = result.unhealed.length === 0;
-    terminal.print(`${result.drill} ended ${result.state}; ${healed ? 'everything is healed' : 'NOT EVERYTHING IS HEALED: see `gameday status`'}\nevidence  ${result.evidence}`);
+    terminal.print(
+      `${result.drill} ended ${result.state}; ${healed ? 'everything is healed' : 'NOT EVERYTHING IS HEALED: see `gameday status`'}\nevidence  ${result.evidence}`,
+    );
     terminal.result({ drill: result.drill, halted: true, state: result.state, healed, evidence: result.evidence });
     exitWith(result.state === 'unsafe' || !healed ? EXIT.unsafe : EXIT.pass);
   });
 }
 
 async function haltAll({ home, terminal }: CommandContext, options: Options): Promise<void> {
-  if (options.reason === undefined || options.reason.trim() === '') throw new GamedayError('usage', '--all needs a --reason', 'e.g. `gameday halt --all --reason "real incident"`.');
+  if (options.reason === undefined || options.reason.trim() === '')
+    throw new GamedayError('usage', '--all needs a --reason', 'e.g. `gameday halt --all --reason "real incident"`.');
   const by = personId(options.as);
   const { reason } = options;
   const guardian = openGuardian(join(homePaths(home).run, 'guardian.sock'));
@@ -71,8 +76,11 @@ async function haltAll({ home, terminal }: CommandContext, options: Options): Pr
   const { leases } = await guardian.haltAll({ by, reason });
   const told = await telling;
   const standing = leases.filter((lease) => lease.state !== 'gone');
-  terminal.print(`halted: ${leases.length - standing.length} faults are off, ${standing.length} are not; ${told} drills told; no drill runs until \`gameday release --reason …\``);
-  for (const lease of standing) terminal.print([`NOT HEALED: ${lease.handle.preview}`, ...lease.handle.manualUndo.map((line) => `  ${line}`)].join('\n'));
+  terminal.print(
+    `halted: ${leases.length - standing.length} faults are off, ${standing.length} are not; ${told} drills told; no drill runs until \`gameday release --reason …\``,
+  );
+  for (const lease of standing)
+    terminal.print([`NOT HEALED: ${lease.handle.preview}`, ...lease.handle.manualUndo.map((line) => `  ${line}`)].join('\n'));
   terminal.result({ halted: true, by, reason, drillsTold: told, leases });
   exitWith(standing.length === 0 ? EXIT.pass : EXIT.unsafe);
 }

@@ -17,7 +17,9 @@ export function labCommand(): Command {
     .description('start the lab, or what of it does not run')
     .option('--net <net>', 'first three numbers of its addresses, e.g. 127.0.9')
     .option('--sync-standbys <n>', 'standbys that must confirm a commit; 0: asynchronous', parseCount);
-  const down = new Command('down').description('stop the lab; its data is kept').option('--purge', 'remove its data too; drills and keys are kept');
+  const down = new Command('down')
+    .description('stop the lab; its data is kept')
+    .option('--purge', 'remove its data too; drills and keys are kept');
   return new Command('lab')
     .description('a complete target on this machine')
     .addCommand(
@@ -28,7 +30,9 @@ export function labCommand(): Command {
           ...(options.net === undefined ? {} : { net: options.net }),
           ...(options.syncStandbys === undefined ? {} : { syncStandbys: options.syncStandbys }),
         });
-        terminal.print(`the lab runs: ${target.nodes.map((node) => `${node.name} ${node.host}:${node.port}`).join(' · ')} · clients enter at ${target.entry.host}:${target.entry.port}`);
+        terminal.print(
+          `the lab runs: ${target.nodes.map((node) => `${node.name} ${node.host}:${node.port}`).join(' · ')} · clients enter at ${target.entry.host}:${target.entry.port}`,
+        );
         terminal.result({ up: true, target });
       }),
     )

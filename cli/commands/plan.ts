@@ -10,9 +10,12 @@ export function planCommand(): Command {
     .argument('<scenario>', 'name in the library, or path of a YAML file')
     .option('-t, --target <target>', 'name or path of the target file', 'lab')
     .option('--set <name=value>', 'override a variable (repeatable)', collect, []);
-  return defineCommand(command, async ({ home, terminal }, options: { readonly target: string; readonly set: readonly string[] }, scenario: string) => {
-    const { plan, planSha256, notes } = planFor(home, { scenario, target: options.target, set: options.set });
-    terminal.print(planText(plan, planSha256, notes));
-    terminal.result({ planSha256, notes, plan });
-  });
+  return defineCommand(
+    command,
+    async ({ home, terminal }, options: { readonly target: string; readonly set: readonly string[] }, scenario: string) => {
+      const { plan, planSha256, notes } = planFor(home, { scenario, target: options.target, set: options.set });
+      terminal.print(planText(plan, planSha256, notes));
+      terminal.result({ planSha256, notes, plan });
+    },
+  );
 }

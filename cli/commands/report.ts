@@ -33,7 +33,8 @@ export function reportCommand(): Command {
       return;
     }
     const path = resolve(options.output);
-    if (!relative(found.dir, path).startsWith('..')) throw new GamedayError('usage', `${path} lies inside the sealed bundle`, 'write it somewhere else.');
+    if (!relative(found.dir, path).startsWith('..'))
+      throw new GamedayError('usage', `${path} lies inside the sealed bundle`, 'write it somewhere else.');
     writeFileSync(path, text);
     terminal.print(path);
     terminal.result({ drill: found.record.drill, format: options.format, path });

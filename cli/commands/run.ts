@@ -20,7 +20,10 @@ export function runCommand(): Command {
     .option('--set <name=value>', 'override a variable (repeatable)', collect, [])
     .option('--as <person>', 'who starts, answers and halts from here')
     .option('--detach', 'start it and do not follow')
-    .addHelpText('after', '\nexit codes: 0 pass · 1 objective missed · 2 bad input · 3 inconclusive · 4 aborted · 5 unsafe · 6 refused · 75 service unreachable · 130 detached');
+    .addHelpText(
+      'after',
+      '\nexit codes: 0 pass · 1 objective missed · 2 bad input · 3 inconclusive · 4 aborted · 5 unsafe · 6 refused · 75 service unreachable · 130 detached',
+    );
   return defineCommand(command, async ({ home, terminal }, options: Options, scenario: string) => {
     const built = planFor(home, { scenario, target: options.target, set: options.set });
     exitWith((await runDrill({ home, terminal, built, person: options.as, detach: options.detach === true })).exit);

@@ -16,7 +16,14 @@ export function scenariosCommand(): Command {
     .addCommand(
       defineCommand(new Command('list').description('the library'), async ({ terminal }) => {
         const all = listScenarios();
-        terminal.print(all.map(({ name, title, description, problem }) => `${name.padEnd(22)} ${title}\n${' '.repeat(23)}${problem ?? firstSentence(description)}`).join('\n'));
+        terminal.print(
+          all
+            .map(
+              ({ name, title, description, problem }) =>
+                `${name.padEnd(22)} ${title}\n${' '.repeat(23)}${problem ?? firstSentence(description)}`,
+            )
+            .join('\n'),
+        );
         terminal.result(all);
       }),
     )
@@ -25,7 +32,9 @@ export function scenariosCommand(): Command {
         const path = findScenario(scenario);
         const { written } = loadScenario(path);
         const built = options.target === undefined ? null : planFor(home, { scenario, target: options.target, set: [] });
-        terminal.print(`${path}: ${written.title}, ${written.steps.length} steps: valid${built === null ? '' : ` for ${built.plan.target.name}, plan ${built.planSha256.slice(0, 12)}`}`);
+        terminal.print(
+          `${path}: ${written.title}, ${written.steps.length} steps: valid${built === null ? '' : ` for ${built.plan.target.name}, plan ${built.planSha256.slice(0, 12)}`}`,
+        );
         for (const note of built?.notes ?? []) terminal.print(`note: ${note}`);
         terminal.result({ valid: true, path, name: written.name, notes: built?.notes ?? [] });
       }),

@@ -34,22 +34,41 @@ interface Memo {
 }
 
 export function scheduleCommand(): Command {
-  const named = (name: string, description: string): Command => new Command(name).description(description).argument('<name>', 'name of the schedule');
-  const noted = (name: string, description: string): Command => named(name, description).option('-r, --reason <reason>', 'kept with the schedule');
+  const named = (name: string, description: string): Command =>
+    new Command(name).description(description).argument('<name>', 'name of the schedule');
+  const noted = (name: string, description: string): Command =>
+    named(name, description).option('-r, --reason <reason>', 'kept with the schedule');
   return new Command('schedule')
     .description('drills at their times')
     .addCommand(
-      defineCommand(new Command('apply').description('create or update the schedules of a file').argument('<file>').option('--as <person>', 'who answers for them'), applyFile),
+      defineCommand(
+        new Command('apply')
+          .description('create or update the schedules of a file')
+          .argument('<file>')
+          .option('--as <person>', 'who answers for them'),
+        applyFile,
+      ),
     )
-    .addCommand(defineCommand(new Command('list').description('what is scheduled, what ran, what was skipped or missed'), async (context) => listAll(context)))
     .addCommand(
-      defineCommand(noted('pause', 'start no drill until `resume`'), async (context, options: { readonly reason?: string }, name: string) => {
-        await onSchedule(context, name, 'paused', (temporal, id) => temporal.client.schedule.getHandle(id).pause(options.reason ?? `paused by ${personId(undefined)}`));
-      }),
+      defineCommand(new Command('list').description('what is scheduled, what ran, what was skipped or missed'), async (context) =>
+        listAll(context),
+      ),
+    )
+    .addCommand(
+      defineCommand(
+        noted('pause', 'start no drill until `resume`'),
+        async (context, options: { readonly reason?: string }, name: string) => {
+          await onSchedule(context, name, 'paused', (temporal, id) =>
+            temporal.client.schedule.getHandle(id).pause(options.reason ?? `paused by ${personId(undefined)}`),
+          );
+        },
+      ),
     )
     .addCommand(
       defineCommand(noted('resume', 'take up a paused schedule'), async (context, options: { readonly reason?: string }, name: string) => {
-        await onSchedule(context, name, 'resumed', (temporal, id) => temporal.client.schedule.getHandle(id).unpause(options.reason ?? `resumed by ${personId(undefined)}`));
+        await onSchedule(context, name, 'resumed', (temporal, id) =>
+          temporal.client.schedule.getHandle(id).unpause(options.reason ?? `resumed by ${personId(undefined)}`),
+        );
       }),
     )
     .addCommand(
@@ -59,12 +78,19 @@ export function scheduleCommand(): Command {
     )
     .addCommand(
       defineCommand(named('run-now', 'start its drill now, by the same guard'), async (context, _options: object, name: string) => {
-        await onSchedule(context, name, 'triggered; `gameday status` shows the drill', (temporal, id) => temporal.client.schedule.getHandle(id).trigger('SKIP'));
+        await onSchedule(context, name, 'triggered; `gameday status` shows the drill', (temporal, id) =>
+          temporal.client.schedule.getHandle(id).trigger('SKIP'),
+        );
       }),
     );
 }
 
-async function onSchedule({ home, terminal }: CommandContext, name: string, done: string, work: (temporal: TemporalAccess, id: string) => Promise<void>): Promise<void> {
+async function onSchedule(
+  { home, terminal }: CommandContext,
+  name: string,
+  done: string,
+  work: (temporal: TemporalAccess, id: string) => Promise<void>,
+): Promise<void> {
   await withTemporal(home, async (temporal) => {
     try {
       await temporal.call(() => work(temporal, PREFIX + name));
@@ -87,14 +113,18 @@ async function applyFile({ home, terminal }: CommandContext, options: { readonly
     } catch (error) {
       if (!(error instanceof GamedayError)) throw error;
       const { line, column } = yaml.locate(['schedules', index, 'scenario']);
-      throw new GamedayError(error.code, `${yaml.file}:${line}:${column}: schedule ${entry.name}: ${error.message}`, error.hint, { cause: error });
+      throw new GamedayError(error.code, `${yaml.file}:${line}:${column}: schedule ${entry.name}: ${error.message}`, error.hint, {
+        cause: error,
+      });
     }
   });
   await withTemporal(home, async (temporal) => {
     for (const { entry, plan, planSha256, notes } of built) {
       const input: ScheduleInput = { plan, planSha256, name: entry.name, home, startedBy: personId(options.as) };
       const outcome = await applyOne(temporal, entry, input);
-      terminal.print(`${entry.name}: ${outcome} · ${plan.scenario.name} on ${plan.target.name} · ${whenText(entry)} · plan ${planSha256.slice(0, 12)}`);
+      terminal.print(
+        `${entry.name}: ${outcome} · ${plan.scenario.name} on ${plan.target.name} · ${whenText(entry)} · plan ${planSha256.slice(0, 12)}`,
+      );
       for (const note of notes) terminal.print(`  note: ${note}`);
       terminal.result({ schedule: entry.name, outcome, planSha256, when: whenText(entry), notes });
     }
@@ -109,7 +139,11 @@ function planOf(home: string, entry: ScheduleEntry, base: string): BuiltPlan {
   return buildPlan({ scenario, target, overrides: entry.variables });
 }
 
-async function applyOne(temporal: TemporalAccess, entry: ScheduleEntry, input: ScheduleInput): Promise<'created' | 'updated' | 'unchanged'> {
+async function applyOne(
+  temporal: TemporalAccess,
+  entry: ScheduleEntry,
+  input: ScheduleInput,
+): Promise<'created' | 'updated' | 'unchanged'> {
   const { plan, planSha256 } = input;
   const memo: Memo = { planSha256, scenario: plan.scenario.name, target: plan.target.name, site: plan.target.site, when: whenText(entry) };
   const options = {
@@ -127,7 +161,12 @@ async function applyOne(temporal: TemporalAccess, entry: ScheduleEntry, input: S
   const scheduleId = PREFIX + entry.name;
   try {
     await temporal.call(async () => {
-      await temporal.client.schedule.create({ ...options, scheduleId, memo: { ...memo }, ...(entry.note === undefined ? {} : { state: { note: entry.note } }) });
+      await temporal.client.schedule.create({
+        ...options,
+        scheduleId,
+        memo: { ...memo },
+        ...(entry.note === undefined ? {} : { state: { note: entry.note } }),
+      });
     });
     return 'created';
   } catch (error) {
@@ -190,14 +229,18 @@ async function describe(temporal: TemporalAccess, home: string, schedule: Schedu
   const missed = await findMissedSlots(temporal, schedule, Date.now());
   const known = slots.filter((slot) => slot.outcome === 'missed').map((slot) => slot.dueAt);
   const fresh = missed.filter((dueAt) => !known.includes(dueAt));
-  if (memo !== null && fresh.length > 0) await recordFresh(temporal, { home, schedule: name, target: memo.target, scenario: memo.scenario, site: memo.site, slots: fresh });
+  if (memo !== null && fresh.length > 0)
+    await recordFresh(temporal, { home, schedule: name, target: memo.target, scenario: memo.scenario, site: memo.site, slots: fresh });
   return {
     name,
     memo,
     paused: schedule.state.paused,
     note: schedule.state.note ?? null,
     next: schedule.info.nextActionTimes.slice(0, 3).map((at) => at.toISOString()),
-    recent: schedule.info.recentActions.map(({ scheduledAt, action }) => ({ dueAt: scheduledAt.toISOString(), workflowId: action.workflow.workflowId })),
+    recent: schedule.info.recentActions.map(({ scheduledAt, action }) => ({
+      dueAt: scheduledAt.toISOString(),
+      workflowId: action.workflow.workflowId,
+    })),
     skipped: slots.filter((slot) => slot.outcome === 'skipped'),
     missed: [...new Set([...known, ...missed])].sort(),
   };
@@ -206,7 +249,9 @@ async function describe(temporal: TemporalAccess, home: string, schedule: Schedu
 /** The guard's memo is renewed by every apply; the schedule's own stays as it was when created. */
 function memoOf({ action, memo }: ScheduleDescription): Memo | null {
   const candidate: unknown = action.type === 'startWorkflow' && action.memo !== undefined ? action.memo : memo;
-  return typeof candidate === 'object' && candidate !== null && 'planSha256' in candidate && 'target' in candidate ? (candidate as Memo) : null;
+  return typeof candidate === 'object' && candidate !== null && 'planSha256' in candidate && 'target' in candidate
+    ? (candidate as Memo)
+    : null;
 }
 
 /** Started, not waited for: the workers write it down when they can. */

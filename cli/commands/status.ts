@@ -66,7 +66,13 @@ async function askGuardian(home: string): Promise<GuardianView> {
   try {
     const guardian = openGuardian(socket);
     const [leases, status] = await Promise.all([guardian.list(), guardian.status()]);
-    return { reachable: true, problem: null, leases: leases.filter((lease) => lease.state !== 'gone'), halt: status.standingHalt, unreadable: status.unreadable };
+    return {
+      reachable: true,
+      problem: null,
+      leases: leases.filter((lease) => lease.state !== 'gone'),
+      halt: status.standingHalt,
+      unreadable: status.unreadable,
+    };
   } catch (error) {
     return { ...nobody, problem: messageOf(error) };
   }
@@ -85,11 +91,19 @@ async function askTemporal(home: string): Promise<Pick<StatusView, 'drills' | 't
 export function statusText({ guardian, drills, temporalProblem }: StatusView, nowMs: number): string {
   const lines: string[] = [];
   if (guardian.untouched === true) lines.push('✓ nothing was ever broken on purpose from here; no guardian runs');
-  else if (!guardian.reachable) lines.push(`? not known what is broken on purpose: ${guardian.problem ?? 'no answer'}`, '    `gameday lab up` starts the guardian, which heals what stands');
+  else if (!guardian.reachable)
+    lines.push(
+      `? not known what is broken on purpose: ${guardian.problem ?? 'no answer'}`,
+      '    `gameday lab up` starts the guardian, which heals what stands',
+    );
   else if (guardian.leases.length === 0) lines.push('✓ nothing is broken on purpose');
   for (const lease of guardian.leases) lines.push(...leaseLines(lease, nowMs));
   for (const file of guardian.unreadable) lines.push(`✕ a lease cannot be read: ${file}; nothing is injected until it is dealt with`);
-  if (guardian.halt !== null) lines.push(`✕ halted by ${guardian.halt.by} at ${guardian.halt.at}: ${guardian.halt.reason}`, '    no drill runs until `gameday release --reason …`');
+  if (guardian.halt !== null)
+    lines.push(
+      `✕ halted by ${guardian.halt.by} at ${guardian.halt.at}: ${guardian.halt.reason}`,
+      '    no drill runs until `gameday release --reason …`',
+    );
   if (drills === null) lines.push(`? not known which drills run: ${temporalProblem ?? 'no answer'}`);
   else if (drills.length === 0) lines.push('  no drill runs');
   for (const drill of drills ?? []) lines.push(...drillLines(drill));
@@ -99,7 +113,10 @@ export function statusText({ guardian, drills, temporalProblem }: StatusView, no
 function leaseLines({ handle, state, expiresAt, hardMaximumAt, lastError, undoAttempts }: LeaseView, nowMs: number): string[] {
   const until = Date.parse(expiresAt) < Date.parse(hardMaximumAt) ? expiresAt : hardMaximumAt;
   const seconds = Math.round((Date.parse(until) - nowMs) / 1_000);
-  const when = state === 'undoing' ? `is being undone, attempt ${undoAttempts}` : `${state}, comes off by itself at ${until} (${seconds >= 0 ? `in ${seconds} s` : 'due'}) unless its drill renews it, at the latest at ${hardMaximumAt}`;
+  const when =
+    state === 'undoing'
+      ? `is being undone, attempt ${undoAttempts}`
+      : `${state}, comes off by itself at ${until} (${seconds >= 0 ? `in ${seconds} s` : 'due'}) unless its drill renews it, at the latest at ${hardMaximumAt}`;
   return [
     `✕ ${handle.preview}`,
     `    ${handle.fault} of ${handle.drill}: ${when}`,
@@ -114,6 +131,9 @@ function drillLines({ workflowId, startedAt, progress }: DrillView): string[] {
   const name = progress.drill ?? workflowId;
   return [
     `  ${name} runs since ${startedAt}: ${progress.phase}${progress.step === null ? '' : `, step ${progress.step}`}${progress.halted === null ? '' : `, halted by ${progress.halted.by}`}`,
-    ...progress.open.flatMap(({ step, owner, text, answers: allowed }) => [`  ? ${owner}: ${text}`, `    answer: gameday answer ${name} ${step} ${allowed.join('|')}`]),
+    ...progress.open.flatMap(({ step, owner, text, answers: allowed }) => [
+      `  ? ${owner}: ${text}`,
+      `    answer: gameday answer ${name} ${step} ${allowed.join('|')}`,
+    ]),
   ];
 }

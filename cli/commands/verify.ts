@@ -15,14 +15,23 @@ export function verifyCommand(): Command {
     .argument('<bundle>', 'directory of the bundle, or number of a drill run here')
     .option('-k, --key <file>', 'public key (PEM) of the signer, obtained out of band')
     .option('-t, --target <target>', 'where several targets have this number');
-  return defineCommand(command, async ({ home, terminal }, options: { readonly key?: string; readonly target?: string }, bundle: string) => {
-    const dir = existsSync(bundle) ? bundle : readRecord(homePaths(home).drills, bundle, options.target ?? null).dir;
-    const { ok, checks, keyFingerprint } = await verifyBundle(dir, { publicKeyPem: options.key === undefined ? null : readKey(options.key) });
-    terminal.print(checks.map((check) => `${check.ok ? '✓' : '✕'} ${check.name}: ${check.detail}`).join('\n'));
-    terminal.print(ok ? `\nverified: ${dir} is what was sealed with key ${keyFingerprint ?? '?'}` : `\nnot verified: ${dir}${options.key === undefined ? '; name the signer’s public key with --key' : ''}`);
-    terminal.result({ ok, dir, keyFingerprint, checks });
-    exitWith(ok ? EXIT.pass : EXIT.objectiveMissed);
-  });
+  return defineCommand(
+    command,
+    async ({ home, terminal }, options: { readonly key?: string; readonly target?: string }, bundle: string) => {
+      const dir = existsSync(bundle) ? bundle : readRecord(homePaths(home).drills, bundle, options.target ?? null).dir;
+      const { ok, checks, keyFingerprint } = await verifyBundle(dir, {
+        publicKeyPem: options.key === undefined ? null : readKey(options.key),
+      });
+      terminal.print(checks.map((check) => `${check.ok ? '✓' : '✕'} ${check.name}: ${check.detail}`).join('\n'));
+      terminal.print(
+        ok
+          ? `\nverified: ${dir} is what was sealed with key ${keyFingerprint ?? '?'}`
+          : `\nnot verified: ${dir}${options.key === undefined ? '; name the signer’s public key with --key' : ''}`,
+      );
+      terminal.result({ ok, dir, keyFingerprint, checks });
+      exitWith(ok ? EXIT.pass : EXIT.objectiveMissed);
+    },
+  );
 }
 
 function readKey(path: string): string {
