@@ -19,7 +19,7 @@ let settings: S3Settings;
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'gd-objects-'));
-  gateway = await startGateway({ dir: join(dir, 's3'), host: HOST, port: 7070 });
+  gateway = await startGateway({ dir: join(dir, 's3'), host: HOST });
   settings = { ...gateway.settings, bucket: 'objects', prefix: 'some/prefix', timeoutMs: 5_000 };
   await ensureBucket({ ...settings, versioning: true });
 }, 30_000);
@@ -101,7 +101,7 @@ test('lists more than one page of S3', async () => {
 }, 60_000);
 
 test('names every attempt when S3 does not answer', async () => {
-  const store = openS3Store({ ...settings, endpoint: `http://${HOST}:7999` });
+  const store = openS3Store({ ...settings, endpoint: `http://${HOST}:1` });
   await expect(store.get('a')).rejects.toThrow(/4 attempts: 4 connection refused/);
 });
 
