@@ -10,7 +10,7 @@ import { personId } from '../terminal';
 export function answerCommand(): Command {
   const command = new Command('answer')
     .description('answer a manual step or a gate')
-    .argument('<drill>', 'number, name or workflow id')
+    .argument('<drill>', 'number or name of the drill, name of its target, or workflow id')
     .argument('<step>', 'the step that waits')
     .addArgument(new Argument('<answer>', 'done for a manual step; go or no-go for a gate').choices(['done', 'go', 'no-go']))
     .option('--as <person>', 'who answers')
@@ -26,7 +26,7 @@ export function answerCommand(): Command {
     ) => {
       const input: AnswerInput = { step, answer, by: personId(options.as), note: options.note ?? null };
       const drill = await withTemporal(home, async (temporal) => {
-        const found = await findRunningDrill(temporal, name);
+        const found = await findRunningDrill(temporal, home, name);
         await temporal.call(() => found.handle.executeUpdate(answerUpdate, { args: [input] }));
         return nameOfDrill(found);
       });

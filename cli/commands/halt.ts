@@ -27,7 +27,7 @@ interface Options {
 export function haltCommand(): Command {
   const command = new Command('halt')
     .description('stop and heal now; without a name the only drill that runs')
-    .argument('[drill]', 'number, name or workflow id')
+    .argument('[drill]', 'number or name of the drill, name of its target, or workflow id')
     .option('--all', 'the safety lever: heal everything, block new drills until `gameday release`')
     .option('-r, --reason <reason>', 'why; needed with --all')
     .option('--as <person>', 'who halts')
@@ -45,7 +45,7 @@ export function haltCommand(): Command {
 async function haltOne({ home, terminal }: CommandContext, options: Options, name: string | undefined): Promise<void> {
   const by = personId(options.as);
   await withTemporal(home, async (temporal) => {
-    const drill = await findRunningDrill(temporal, name);
+    const drill = await findRunningDrill(temporal, home, name);
     await temporal.call(() =>
       drill.handle.executeUpdate(haltUpdate, { args: [{ by, reason: options.reason ?? 'halted from the command line' }] }),
     );

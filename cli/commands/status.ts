@@ -45,9 +45,23 @@ export function statusCommand(): Command {
     const [guardian, temporal] = await Promise.all([askGuardian(home), askTemporal(home)]);
     const view: StatusView = { guardian, ...temporal };
     terminal.print(statusText(view, Date.now()));
-    terminal.result(view);
+    terminal.result({ ...view, faults: view.guardian.leases.map(faultLine) });
     exitWith(statusExit(view));
   });
+}
+
+/** What scripts ask for: each fault that stands. */
+function faultLine({ key, handle, state, expiresAt, hardMaximumAt }: LeaseView): Record<string, unknown> {
+  return {
+    fault: handle.fault,
+    drill: handle.drill,
+    step: key.step,
+    state,
+    preview: handle.preview,
+    expiresAt,
+    hardMaximumAt,
+    manualUndo: handle.manualUndo,
+  };
 }
 
 /** 0 nothing is broken on purpose · 5 something is · 75 nobody can say. */

@@ -22,7 +22,7 @@ export function verifyCommand(): Command {
       const { ok, checks, keyFingerprint } = await verifyBundle(dir, {
         publicKeyPem: options.key === undefined ? null : readKey(options.key),
       });
-      terminal.print(checks.map((check) => `${check.ok ? '✓' : '✕'} ${check.name}: ${check.detail}`).join('\n'));
+      terminal.print(checks.map((check) => `${check.ok ? 'ok      ' : 'FAILED  '}${check.name}: ${check.detail}`).join('\n'));
       terminal.print(
         ok
           ? `\nverified: ${dir} is what was sealed with key ${keyFingerprint ?? '?'}`
