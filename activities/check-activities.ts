@@ -39,7 +39,12 @@ export async function check({ plan, check: spec, sandbox }: Parameters<SiteActiv
     return last.every((value) => value === spec.expect) ? true : null;
   };
   const ok = await withHeartbeat((signal) =>
-    until(holds, { timeoutMs: spec.withinMs, everyMs: 250, signal, onTimeout: (error) => (error instanceof Error ? error : new GamedayError('step_failed', 'not as expected')) }),
+    until(holds, {
+      timeoutMs: spec.withinMs,
+      everyMs: 250,
+      signal,
+      onTimeout: (error) => (error instanceof Error ? error : new GamedayError('step_failed', 'not as expected')),
+    }),
   ).catch((error: unknown) => {
     if (!(error instanceof GamedayError && error.message === 'not as expected')) last = [messageOf(error)];
     return false;

@@ -144,28 +144,63 @@ export interface ControlActivities {
     readonly owner: { readonly workflowId: string; readonly runId: string };
     readonly startedBy: string;
   }): Promise<RegistrationRef>;
-  recordEvents(input: { readonly plan: Pick<Plan, 'target'>; readonly drill: string; readonly events: readonly EventBody[] }): Promise<void>;
+  recordEvents(input: {
+    readonly plan: Pick<Plan, 'target'>;
+    readonly drill: string;
+    readonly events: readonly EventBody[];
+  }): Promise<void>;
   judge(input: JudgeInput): Promise<JudgeResult>;
   seal(input: SealInput): Promise<SealResult>;
-  notify(input: { readonly drill: string; readonly state: DrillState; readonly verdict: Verdict; readonly evidence: string; readonly reasons: readonly string[] }): Promise<void>;
+  notify(input: {
+    readonly drill: string;
+    readonly state: DrillState;
+    readonly verdict: Verdict;
+    readonly evidence: string;
+    readonly reasons: readonly string[];
+  }): Promise<void>;
 }
 
 export interface SiteActivities {
-  checkReadiness(input: { readonly plan: Plan; readonly drill: DrillRef | null }): Promise<{ readonly checks: readonly CheckResult[]; readonly topology: Topology | null }>;
+  checkReadiness(input: {
+    readonly plan: Plan;
+    readonly drill: DrillRef | null;
+  }): Promise<{ readonly checks: readonly CheckResult[]; readonly topology: Topology | null }>;
   startProbe(input: { readonly plan: Plan; readonly drill: DrillRef }): Promise<ProbeRef>;
   awaitWindow(input: AwaitWindowInput): Promise<WindowResult>;
   /** Renews the drill's leases and the prober's until it is cancelled. */
   hold(input: { readonly plan: Plan; readonly drill: DrillRef; readonly probe: ProbeRef | null }): Promise<void>;
   stopProbe(input: { readonly probe: ProbeRef }): Promise<void>;
   resolveFault(input: { readonly plan: Plan; readonly drill: DrillRef; readonly step: FaultStep }): Promise<FaultHandle>;
-  injectFault(input: { readonly plan: Plan; readonly key: LeaseKey; readonly handle: FaultHandle; readonly maxMs: number; readonly probe: ProbeRef }): Promise<InjectResult>;
-  failover(input: { readonly plan: Plan; readonly drill: DrillRef; readonly step: FailoverStep; readonly probe: ProbeRef }): Promise<FailoverResult>;
+  injectFault(input: {
+    readonly plan: Plan;
+    readonly key: LeaseKey;
+    readonly handle: FaultHandle;
+    readonly maxMs: number;
+    readonly probe: ProbeRef;
+  }): Promise<InjectResult>;
+  failover(input: {
+    readonly plan: Plan;
+    readonly drill: DrillRef;
+    readonly step: FailoverStep;
+    readonly probe: ProbeRef;
+  }): Promise<FailoverResult>;
   restore(input: RestoreInput): Promise<RestoreRecord>;
   check(input: { readonly plan: Plan; readonly check: CheckSpec; readonly sandbox: string | null }): Promise<CheckResult>;
   verify(input: { readonly plan: Plan; readonly probe: ProbeRef }): Promise<readonly CheckResult[]>;
   /** Joins the ledger with the surviving rows. Only after `stopProbe`. `redundant`: false when standbys are known to be missing. */
-  reconcileLedger(input: { readonly plan: Plan; readonly drill: DrillRef; readonly probe: ProbeRef; readonly lostBytes: string | null; readonly redundant: boolean }): Promise<ReconcileResult>;
-  restoreRedundancy(input: { readonly plan: Plan; readonly drill: DrillRef; readonly probe: ProbeRef | null; readonly before: Topology }): Promise<RedundancyResult>;
+  reconcileLedger(input: {
+    readonly plan: Plan;
+    readonly drill: DrillRef;
+    readonly probe: ProbeRef;
+    readonly lostBytes: string | null;
+    readonly redundant: boolean;
+  }): Promise<ReconcileResult>;
+  restoreRedundancy(input: {
+    readonly plan: Plan;
+    readonly drill: DrillRef;
+    readonly probe: ProbeRef | null;
+    readonly before: Topology;
+  }): Promise<RedundancyResult>;
   recordSkip(input: {
     readonly schedule: string;
     readonly home: string;
@@ -179,7 +214,13 @@ export interface SiteActivities {
 
 export interface UndoActivities {
   /** Throws `undo_failed` while it is not proven gone; retried by the workflow, and by the guardian by itself. */
-  undoFault(input: { readonly plan: Pick<Plan, 'target'>; readonly key: LeaseKey; readonly handle: FaultHandle; readonly by: string; readonly probe: ProbeRef | null }): Promise<LeaseView>;
+  undoFault(input: {
+    readonly plan: Pick<Plan, 'target'>;
+    readonly key: LeaseKey;
+    readonly handle: FaultHandle;
+    readonly by: string;
+    readonly probe: ProbeRef | null;
+  }): Promise<LeaseView>;
   /** The lease as the guardian knows it now; null if it never heard of it. */
   describeLease(input: { readonly plan: Pick<Plan, 'target'>; readonly key: LeaseKey }): Promise<LeaseView | null>;
   removeSandbox(input: { readonly plan: Pick<Plan, 'target'>; readonly dir: string }): Promise<void>;

@@ -22,7 +22,11 @@ export async function failover({ plan, step, probe }: Parameters<SiteActivities[
 }
 
 /** Rejoins or rebuilds what does not stream, then compares the topology with the one at the start. */
-export async function restoreRedundancy({ plan, probe, before }: Parameters<SiteActivities['restoreRedundancy']>[0]): Promise<RedundancyResult> {
+export async function restoreRedundancy({
+  plan,
+  probe,
+  before,
+}: Parameters<SiteActivities['restoreRedundancy']>[0]): Promise<RedundancyResult> {
   const { controller } = openTarget(plan.target);
   return withHeartbeat(async (signal) => {
     await stamp(probe, 'redundant', 'about-to', 'target');
@@ -70,14 +74,16 @@ export function topologyDifferences(before: Topology, after: Topology): string[]
   if (after.primary === null) found.push('no primary');
   if (count(after) < count(before)) found.push(`${count(after)} standbys stream, ${count(before)} did at the start`);
   for (const node of after.nodes) if (!node.up) found.push(`${node.node} is down: ${node.error ?? 'no reason given'}`);
-  if (after.routed.length !== 1 || after.routed[0] !== after.primary) found.push(`the router leads to ${after.routed.join(', ') || 'nobody'}, the primary is ${after.primary ?? 'nobody'}`);
+  if (after.routed.length !== 1 || after.routed[0] !== after.primary)
+    found.push(`the router leads to ${after.routed.join(', ') || 'nobody'}, the primary is ${after.primary ?? 'nobody'}`);
   for (const [node, settings] of Object.entries(before.settings)) {
     for (const [name, value] of Object.entries(settings)) {
       const now = after.settings[node]?.[name];
       if (now !== value) found.push(`${node}: ${name} is ${now ?? 'unknown'}, was ${value}`);
     }
   }
-  if (canonicalJson(before.slots) !== canonicalJson(after.slots)) found.push(`replication slots are ${canonicalJson(after.slots)}, were ${canonicalJson(before.slots)}`);
+  if (canonicalJson(before.slots) !== canonicalJson(after.slots))
+    found.push(`replication slots are ${canonicalJson(after.slots)}, were ${canonicalJson(before.slots)}`);
   return found;
 }
 

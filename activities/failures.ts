@@ -4,7 +4,13 @@ import { GamedayError } from '../core/errors';
 
 function toFailure(error: unknown): unknown {
   if (!(error instanceof GamedayError)) return error;
-  return ApplicationFailure.create({ message: error.message, type: error.code, nonRetryable: !error.retryable, details: [{ hint: error.hint }], cause: error });
+  return ApplicationFailure.create({
+    message: error.message,
+    type: error.code,
+    nonRetryable: !error.retryable,
+    details: [{ hint: error.hint }],
+    cause: error,
+  });
 }
 
 /** The same functions, failing in Temporal's terms. */

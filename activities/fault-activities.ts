@@ -14,13 +14,28 @@ export async function resolveFault({ plan, drill, step }: Parameters<SiteActivit
   const live = openTarget(plan.target);
   const settings = fault.schema.parse(step.settings);
   if (plan.target.kind !== 'lab' && fault.mayLoseWrites(settings) && !plan.target.policy.acceptDataLoss) {
-    throw new GamedayError('fault_refused', `fault ${step.fault} may lose acknowledged writes, and target "${plan.target.name}" does not say acceptDataLoss`);
+    throw new GamedayError(
+      'fault_refused',
+      `fault ${step.fault} may lose acknowledged writes, and target "${plan.target.name}" does not say acceptDataLoss`,
+    );
   }
   const resolved = await fault.resolve(settings, { live, drill: drill.drill, label: faultLabel(drill.drill, step.id) });
-  return { fault: step.fault, drill: drill.drill, resolved, preview: fault.preview(resolved), manualUndo: fault.manualUndo(resolved, plan.target) };
+  return {
+    fault: step.fault,
+    drill: drill.drill,
+    resolved,
+    preview: fault.preview(resolved),
+    manualUndo: fault.manualUndo(resolved, plan.target),
+  };
 }
 
-export async function injectFault({ plan, key, handle, maxMs, probe }: Parameters<SiteActivities['injectFault']>[0]): Promise<InjectResult> {
+export async function injectFault({
+  plan,
+  key,
+  handle,
+  maxMs,
+  probe,
+}: Parameters<SiteActivities['injectFault']>[0]): Promise<InjectResult> {
   const guardian = guardianOf(plan.target);
   return withHeartbeat(async () => {
     await guardian.arm({ key, handle, target: plan.target, ttlMs: plan.limits.leaseTtlMs, maxMs });
@@ -31,13 +46,22 @@ export async function injectFault({ plan, key, handle, maxMs, probe }: Parameter
   });
 }
 
-export async function undoFault(input: { readonly plan: Pick<Plan, 'target'>; readonly key: LeaseKey; readonly handle: FaultHandle; readonly by: string; readonly probe: ProbeRef | null }): Promise<LeaseView> {
+export async function undoFault(input: {
+  readonly plan: Pick<Plan, 'target'>;
+  readonly key: LeaseKey;
+  readonly handle: FaultHandle;
+  readonly by: string;
+  readonly probe: ProbeRef | null;
+}): Promise<LeaseView> {
   const { plan, key, handle, by, probe } = input;
   await stamp(probe, 'heal', 'about-to', key.step, { fault: handle.fault });
   const lease = await guardianOf(plan.target).undo({ key, by });
   await stamp(probe, 'heal', 'done', key.step, { fault: handle.fault });
   if (lease.state !== 'gone' || lease.gone?.holds === false) {
-    throw ApplicationFailure.retryable(`${handle.fault} (${key.step}) is not proven gone: ${lease.lastError ?? lease.gone?.by ?? lease.state}`, 'undo_failed');
+    throw ApplicationFailure.retryable(
+      `${handle.fault} (${key.step}) is not proven gone: ${lease.lastError ?? lease.gone?.by ?? lease.state}`,
+      'undo_failed',
+    );
   }
   return lease;
 }
@@ -46,4 +70,3 @@ export async function describeLease({ plan, key }: Parameters<UndoActivities['de
   const leases = await guardianOf(plan.target).list();
   return leases.find(({ key: k }) => k.workflowId === key.workflowId && k.runId === key.runId && k.step === key.step) ?? null;
 }
-

@@ -26,7 +26,10 @@ export async function judge(input: JudgeInput): Promise<JudgeResult> {
 async function judgeFacts(input: JudgeInput): Promise<JudgeResult> {
   const { plan, probe } = input;
   const doubts = [...input.doubts];
-  const ledger = probe === null ? null : await measure(input).catch((error: unknown) => void doubts.push(`the ledger could not be judged: ${messageOf(error)}`));
+  const ledger =
+    probe === null
+      ? null
+      : await measure(input).catch((error: unknown) => void doubts.push(`the ledger could not be judged: ${messageOf(error)}`));
   const measured: Measured | null = ledger === null || ledger === undefined ? null : { ledger, band: await predicted(input) };
   const rpo = input.rpoFile === null ? null : readJsonFile<RpoMeasurement>(input.rpoFile);
   const judgement = judgeDrill({

@@ -33,7 +33,13 @@ export function drillsDir(hand: Hand): string {
  * Asks the prober to stamp an instant; null when it is gone. That costs the boundary, not the drill: the judge then merges two segments
  * or says inconclusive, so the failure is swallowed here and nowhere else.
  */
-export async function stamp(probe: ProbeRef | null, name: ReceiptName, phase: 'about-to' | 'done', subject: string, facts: JsonObject = {}): Promise<string | null> {
+export async function stamp(
+  probe: ProbeRef | null,
+  name: ReceiptName,
+  phase: 'about-to' | 'done',
+  subject: string,
+  facts: JsonObject = {},
+): Promise<string | null> {
   if (probe === null) return null;
   try {
     return (await proberOf(probe).receipt({ name, phase, subject, facts })).atNs;

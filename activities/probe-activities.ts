@@ -43,7 +43,11 @@ export async function startProbe(hand: Hand, { plan, drill }: Parameters<SiteAct
   await until(async () => ((await prober.status()).acked > 0 ? true : null), {
     timeoutMs: 30_000,
     everyMs: 100,
-    onTimeout: (last) => new GamedayError('prober_unreachable', `the prober did not get one write acknowledged within 30 s${last === null ? '' : `: ${messageOf(last)}`}`),
+    onTimeout: (last) =>
+      new GamedayError(
+        'prober_unreachable',
+        `the prober did not get one write acknowledged within 30 s${last === null ? '' : `: ${messageOf(last)}`}`,
+      ),
   });
   return probe;
 }
@@ -53,7 +57,10 @@ export async function awaitWindow(input: AwaitWindowInput): Promise<WindowResult
 }
 
 /** Asks the prober until a window is good or time is over; `good: false` then, with what the last window lacked. */
-export async function waitForWindow({ probe, windowMs, maxP99Ms, timeoutMs, mark, plan }: AwaitWindowInput, signal: AbortSignal): Promise<WindowResult> {
+export async function waitForWindow(
+  { probe, windowMs, maxP99Ms, timeoutMs, mark, plan }: AwaitWindowInput,
+  signal: AbortSignal,
+): Promise<WindowResult> {
   const prober = proberOf(probe);
   if (mark !== null) await stamp(probe, mark, 'about-to', mark);
   let last: WindowAnswer | null = null;
@@ -62,7 +69,12 @@ export async function waitForWindow({ probe, windowMs, maxP99Ms, timeoutMs, mark
     return last.good ? last : null;
   };
   try {
-    const answer = await until(ask, { timeoutMs, everyMs: 100, signal, onTimeout: (error) => new GamedayError('step_failed', error === null ? 'no good window' : messageOf(error)) });
+    const answer = await until(ask, {
+      timeoutMs,
+      everyMs: 100,
+      signal,
+      onTimeout: (error) => new GamedayError('step_failed', error === null ? 'no good window' : messageOf(error)),
+    });
     if (mark !== null) await stamp(probe, mark, 'done', mark, { p99Ms: answer.p99Ms });
     return { good: true, reason: answer.reason, p99Ms: answer.p99Ms };
   } catch (error) {
@@ -83,7 +95,10 @@ export async function hold(hand: Hand, { plan, drill, probe }: Parameters<SiteAc
       const running = await hand.isRunning(drill.workflowId, drill.runId).catch(() => false);
       if (running) {
         await guardian.renew({ workflowId: drill.workflowId, runId: drill.runId, ttlMs: plan.limits.leaseTtlMs }).catch(() => undefined);
-        if (probe !== null) await proberOf(probe).renew().catch(() => undefined);
+        if (probe !== null)
+          await proberOf(probe)
+            .renew()
+            .catch(() => undefined);
       }
       Context.current().heartbeat(running);
       await sleep(RENEW_EVERY_MS, signal);

@@ -10,18 +10,42 @@ import type { LiveTarget, Topology } from '../targets/ports';
 import type { SiteActivities } from './contract';
 import { guardianOf } from './open-drill';
 
-type Check = (facts: { readonly plan: Plan; readonly live: LiveTarget; readonly topology: Topology | null }) => Promise<readonly CheckResult[]> | readonly CheckResult[];
+type Check = (facts: {
+  readonly plan: Plan;
+  readonly live: LiveTarget;
+  readonly topology: Topology | null;
+}) => Promise<readonly CheckResult[]> | readonly CheckResult[];
 
-const result = (name: string, ok: boolean, found: string, expected: string, hint: string | null = null): CheckResult => ({ name, ok, found, expected, hint: ok ? null : hint });
+const result = (name: string, ok: boolean, found: string, expected: string, hint: string | null = null): CheckResult => ({
+  name,
+  ok,
+  found,
+  expected,
+  hint: ok ? null : hint,
+});
 
-export async function checkReadiness({ plan, drill }: Parameters<SiteActivities['checkReadiness']>[0]): Promise<{ readonly checks: readonly CheckResult[]; readonly topology: Topology | null }> {
+export async function checkReadiness({
+  plan,
+  drill,
+}: Parameters<SiteActivities['checkReadiness']>[0]): Promise<{
+  readonly checks: readonly CheckResult[];
+  readonly topology: Topology | null;
+}> {
   const live = openTarget(plan.target);
   let topology: Topology | null = null;
   const checks: CheckResult[] = [];
   try {
     topology = await live.controller.topology();
   } catch (error) {
-    checks.push(result('topology can be read', false, messageOf(error), 'every node answers', 'is the target up? `gameday lab status` shows the lab.'));
+    checks.push(
+      result(
+        'topology can be read',
+        false,
+        messageOf(error),
+        'every node answers',
+        'is the target up? `gameday lab status` shows the lab.',
+      ),
+    );
   }
   const named: readonly (readonly [string, Check])[] = [
     ['target opted in', policyChecks],
@@ -51,8 +75,20 @@ const policyChecks: Check = ({ plan }) => {
   const wanted = [...new Set(faultSteps(plan.steps).map((step) => step.fault))];
   const forbidden = wanted.filter((fault) => !policy.allowFaults.includes(fault));
   return [
-    result('target opted in to these faults', forbidden.length === 0, forbidden.length === 0 ? wanted.join(', ') || 'no faults' : `not allowed: ${forbidden.join(', ')}`, `policy.allowFaults of target ${name}`, `add them to policy.allowFaults in the target file if its owner agrees`),
-    result('drill fits the policy’s limit', plan.limits.maxDrillMs <= policy.maxDrillMs, formatMs(plan.limits.maxDrillMs), `≤ ${formatMs(policy.maxDrillMs)}`, 'shorten the drill, or raise policy.maxDrill'),
+    result(
+      'target opted in to these faults',
+      forbidden.length === 0,
+      forbidden.length === 0 ? wanted.join(', ') || 'no faults' : `not allowed: ${forbidden.join(', ')}`,
+      `policy.allowFaults of target ${name}`,
+      `add them to policy.allowFaults in the target file if its owner agrees`,
+    ),
+    result(
+      'drill fits the policy’s limit',
+      plan.limits.maxDrillMs <= policy.maxDrillMs,
+      formatMs(plan.limits.maxDrillMs),
+      `≤ ${formatMs(policy.maxDrillMs)}`,
+      'shorten the drill, or raise policy.maxDrill',
+    ),
   ];
 };
 
@@ -61,8 +97,20 @@ const guardianChecks: Check = async ({ plan }) => {
   const [leases, halt] = await Promise.all([guardian.list(), guardian.standingHalt()]);
   const live = leases.filter((lease) => lease.state !== 'gone');
   return [
-    result('no fault stands', live.length === 0, live.length === 0 ? 'no live lease' : live.map((lease) => `${lease.handle.fault} of ${lease.handle.drill}`).join(', '), 'no live lease', '`gameday status` shows them; `gameday halt` heals'),
-    result('drills are not halted', halt === null, halt === null ? 'no standing halt' : `halted by ${halt.by}: ${halt.reason}`, 'no standing halt', '`gameday release --reason …` lets drills run again'),
+    result(
+      'no fault stands',
+      live.length === 0,
+      live.length === 0 ? 'no live lease' : live.map((lease) => `${lease.handle.fault} of ${lease.handle.drill}`).join(', '),
+      'no live lease',
+      '`gameday status` shows them; `gameday halt` heals',
+    ),
+    result(
+      'drills are not halted',
+      halt === null,
+      halt === null ? 'no standing halt' : `halted by ${halt.by}: ${halt.reason}`,
+      'no standing halt',
+      '`gameday release --reason …` lets drills run again',
+    ),
   ];
 };
 
@@ -76,9 +124,27 @@ const topologyChecks: Check = ({ plan, topology }) => {
   return [
     result('exactly one primary', writable.length === 1, writable.map((node) => node.node).join(', ') || 'none', 'one', hint),
     result('every node is up', up.length === plan.target.nodes.length, `${up.length} of ${plan.target.nodes.length}`, 'all', hint),
-    result('standbys stream', streaming.length === plan.target.nodes.length - 1, streaming.join(', ') || 'none', `${plan.target.nodes.length - 1} standbys`, hint),
-    result('it is the system the plan names', identifiers.length === 1 && identifiers[0] === plan.target.systemIdentifier, identifiers.join(', '), plan.target.systemIdentifier, 'the target file describes another cluster'),
-    result('router leads to the primary', topology.routed.length === 1 && topology.routed[0] === topology.primary, topology.routed.join(', ') || 'nobody', topology.primary ?? 'the primary', hint),
+    result(
+      'standbys stream',
+      streaming.length === plan.target.nodes.length - 1,
+      streaming.join(', ') || 'none',
+      `${plan.target.nodes.length - 1} standbys`,
+      hint,
+    ),
+    result(
+      'it is the system the plan names',
+      identifiers.length === 1 && identifiers[0] === plan.target.systemIdentifier,
+      identifiers.join(', '),
+      plan.target.systemIdentifier,
+      'the target file describes another cluster',
+    ),
+    result(
+      'router leads to the primary',
+      topology.routed.length === 1 && topology.routed[0] === topology.primary,
+      topology.routed.join(', ') || 'nobody',
+      topology.primary ?? 'the primary',
+      hint,
+    ),
   ];
 };
 
@@ -86,8 +152,18 @@ const archiveChecks: Check = async ({ live }) => (live.archive === null ? [] : l
 
 const diskChecks: Check = async ({ plan, live }) => {
   const wanted = plan.target.policy.minFreeDiskBytes;
-  const found = await Promise.all(plan.target.nodes.map(async (node) => ({ node: node.name, free: await live.host(node.name).freeBytes(node.dataDir) })));
-  return found.map(({ node, free }) => result(`disk headroom on ${node}`, free >= wanted, formatBytes(free), `≥ ${formatBytes(wanted)}`, 'free space first: WAL of a dead standby is kept'));
+  const found = await Promise.all(
+    plan.target.nodes.map(async (node) => ({ node: node.name, free: await live.host(node.name).freeBytes(node.dataDir) })),
+  );
+  return found.map(({ node, free }) =>
+    result(
+      `disk headroom on ${node}`,
+      free >= wanted,
+      formatBytes(free),
+      `≥ ${formatBytes(wanted)}`,
+      'free space first: WAL of a dead standby is kept',
+    ),
+  );
 };
 
 async function faultChecks({ plan, live }: Parameters<Check>[0], drill: string): Promise<readonly CheckResult[]> {
@@ -105,5 +181,13 @@ const objectiveChecks: Check = async ({ plan, live }) => {
   const rto = plan.objectives.find((objective) => objective.name === 'rto');
   if (rto === undefined || !plan.steps.some((step) => step.kind === 'failover')) return [];
   const band = await live.controller.predictedFailover();
-  return [result('RTO target is possible with these settings', band.lowMs <= rto.target, `predicted ${formatMs(band.lowMs)} to ${formatMs(band.highMs)} (${band.formula})`, `≤ ${formatMs(rto.target)}`, 'change the target’s settings, or the objective')];
+  return [
+    result(
+      'RTO target is possible with these settings',
+      band.lowMs <= rto.target,
+      `predicted ${formatMs(band.lowMs)} to ${formatMs(band.highMs)} (${band.formula})`,
+      `≤ ${formatMs(rto.target)}`,
+      'change the target’s settings, or the objective',
+    ),
+  ];
 };

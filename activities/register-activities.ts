@@ -8,7 +8,10 @@ import { openEvidenceStore } from '../evidence/store';
 import type { ControlActivities, RegistrationRef } from './contract';
 import { drillsDir, type Hand } from './open-drill';
 
-export async function register(hand: Hand, { plan, planSha256, owner, startedBy }: Parameters<ControlActivities['register']>[0]): Promise<RegistrationRef> {
+export async function register(
+  hand: Hand,
+  { plan, planSha256, owner, startedBy }: Parameters<ControlActivities['register']>[0],
+): Promise<RegistrationRef> {
   const { drill, sequence, registrationSha256, previousRegistrationSha256, registeredAt } = await registerDrill({
     store: openEvidenceStore(drillsDir(hand)),
     targetName: plan.target.name,

@@ -45,7 +45,8 @@ async function restoreStep(input: RestoreInput, signal: AbortSignal): Promise<Re
   const live = openTarget(plan.target);
   const { archive } = live;
   const { sandbox } = plan.target;
-  if (archive === null || sandbox === null) throw new GamedayError('step_failed', `target "${plan.target.name}" declares no ${archive === null ? 'archive' : 'sandbox'}`);
+  if (archive === null || sandbox === null)
+    throw new GamedayError('step_failed', `target "${plan.target.name}" declares no ${archive === null ? 'archive' : 'sandbox'}`);
   const primary = requirePrimary(await live.controller.topology());
   const point = resolvePoint(step.to, input.damage, await currentPosition(live, primary));
   const dir = join(sandbox.dir, `${drill.drill}-${step.id}`);
@@ -54,7 +55,11 @@ async function restoreStep(input: RestoreInput, signal: AbortSignal): Promise<Re
   const started = monotonicNs();
   await awaitArchived(live, archive, primary, point, signal);
   const target = await archive.locate(point);
-  const outcome = await archive.restore(target, { dir, labels: { drill: drill.drill, step: step.id } }, { timeoutMs: step.timeoutMs, signal, onProgress: () => undefined });
+  const outcome = await archive.restore(
+    target,
+    { dir, labels: { drill: drill.drill, step: step.id } },
+    { timeoutMs: step.timeoutMs, signal, onProgress: () => undefined },
+  );
   const totalMs = Number(monotonicNs() - started) / 1e6;
   const landing = await compareWithLedger(input, live, primary, outcome, point);
   return record(input, outcome, point, totalMs, landing);
@@ -65,14 +70,38 @@ function resolvePoint(to: RestorePoint, damage: InjectResult | null, now: Positi
     case 'before-step': {
       const { xid, lsnAfter, timeline } = damage?.facts ?? {};
       if (typeof xid !== 'string' || typeof lsnAfter !== 'string' || typeof timeline !== 'number') {
-        throw new GamedayError('step_failed', `step "${to.step}" recorded no transaction to restore before`, 'restore before a step that does damage, such as drop-table.');
+        throw new GamedayError(
+          'step_failed',
+          `step "${to.step}" recorded no transaction to restore before`,
+          'restore before a step that does damage, such as drop-table.',
+        );
       }
-      return { setting: 'recovery_target_xid', value: xid, inclusive: false, lsn: lsnAfter, timeline, words: `just before transaction ${xid} of step ${to.step}` };
+      return {
+        setting: 'recovery_target_xid',
+        value: xid,
+        inclusive: false,
+        lsn: lsnAfter,
+        timeline,
+        words: `just before transaction ${xid} of step ${to.step}`,
+      };
     }
     case 'xid':
-      return { setting: 'recovery_target_xid', value: to.xid, inclusive: to.inclusive, ...now, words: `transaction ${to.xid}${to.inclusive ? '' : ', exclusive'}` };
+      return {
+        setting: 'recovery_target_xid',
+        value: to.xid,
+        inclusive: to.inclusive,
+        ...now,
+        words: `transaction ${to.xid}${to.inclusive ? '' : ', exclusive'}`,
+      };
     case 'lsn':
-      return { setting: 'recovery_target_lsn', value: to.lsn, inclusive: to.inclusive, timeline: now.timeline, lsn: to.lsn, words: `position ${to.lsn}` };
+      return {
+        setting: 'recovery_target_lsn',
+        value: to.lsn,
+        inclusive: to.inclusive,
+        timeline: now.timeline,
+        lsn: to.lsn,
+        words: `position ${to.lsn}`,
+      };
     case 'time':
       return { setting: 'recovery_target_time', value: to.time, inclusive: true, ...now, words: `time ${to.time}` };
     case 'name':
@@ -81,9 +110,12 @@ function resolvePoint(to: RestorePoint, damage: InjectResult | null, now: Positi
 }
 
 async function currentPosition(live: LiveTarget, primary: string): Promise<Position> {
-  const rows = await live.sql(primary, 'operate', (sql) => sql.query('SELECT lsn::text AS lsn, pg_walfile_name(lsn) AS segment FROM pg_current_wal_insert_lsn() AS lsn'));
+  const rows = await live.sql(primary, 'operate', (sql) =>
+    sql.query('SELECT lsn::text AS lsn, pg_walfile_name(lsn) AS segment FROM pg_current_wal_insert_lsn() AS lsn'),
+  );
   const { lsn, segment } = rows[0] ?? {};
-  if (typeof lsn !== 'string' || typeof segment !== 'string') throw new GamedayError('step_failed', `${primary} does not say its WAL position`);
+  if (typeof lsn !== 'string' || typeof segment !== 'string')
+    throw new GamedayError('step_failed', `${primary} does not say its WAL position`);
   return { lsn, timeline: parseInt(segment.slice(0, 8), 16) };
 }
 
@@ -96,20 +128,37 @@ async function awaitArchived(live: LiveTarget, archive: Archive, primary: string
     timeoutMs: ARCHIVE_WAIT_MS,
     everyMs: 100,
     signal,
-    onTimeout: () => new GamedayError('wal_missing', `segment ${segment}, which holds the target, did not reach the archive within ${ARCHIVE_WAIT_MS / 1000} s`),
+    onTimeout: () =>
+      new GamedayError(
+        'wal_missing',
+        `segment ${segment}, which holds the target, did not reach the archive within ${ARCHIVE_WAIT_MS / 1000} s`,
+      ),
   });
 }
 
-async function compareWithLedger({ plan, probe, damage }: RestoreInput, live: LiveTarget, primary: string, outcome: RestoreOutcome, point: Resolved): Promise<RestoreFindings | null> {
+async function compareWithLedger(
+  { plan, probe, damage }: RestoreInput,
+  live: LiveTarget,
+  primary: string,
+  outcome: RestoreOutcome,
+  point: Resolved,
+): Promise<RestoreFindings | null> {
   if (damage?.aboutToNs == null || damage.doneNs == null) return null;
   const sides = await settle(live, primary, point);
   const user = plan.target.roles.probe.user;
-  const rows = readSurvivors({ host: outcome.socketDir, port: outcome.port, user, password: null, database: plan.target.entry.database }, probe.table);
+  const rows = readSurvivors(
+    { host: outcome.socketDir, port: outcome.port, user, password: null, database: plan.target.entry.database },
+    probe.table,
+  );
   return compareRestore({ ledger: probe.dir, rows, damage: { aboutToNs: damage.aboutToNs, doneNs: damage.doneNs }, ...sides });
 }
 
 /** Which transactions committed before the target and which after, by the order of their commit records in the primary's WAL. */
-async function settle(live: LiveTarget, primary: string, point: Resolved): Promise<{ readonly commitsBefore: ReadonlySet<string> | null; readonly commitsAfter: ReadonlySet<string> | null }> {
+async function settle(
+  live: LiveTarget,
+  primary: string,
+  point: Resolved,
+): Promise<{ readonly commitsBefore: ReadonlySet<string> | null; readonly commitsAfter: ReadonlySet<string> | null }> {
   const node = live.target.nodes.find(({ name }) => name === primary);
   if (node === undefined || point.setting !== 'recovery_target_xid') return { commitsBefore: null, commitsAfter: null };
   const now = parseLsn((await currentPosition(live, primary)).lsn);
@@ -121,7 +170,10 @@ async function settle(live: LiveTarget, primary: string, point: Resolved): Promi
   const wanted = String(BigInt(point.value) & 0xffffffffn);
   const place = commits.findIndex(({ xid }) => xid === wanted);
   if (place < 0) return { commitsBefore: null, commitsAfter: null };
-  return { commitsBefore: new Set(commits.slice(0, place).map(({ xid }) => xid)), commitsAfter: new Set(commits.slice(place).map(({ xid }) => xid)) };
+  return {
+    commitsBefore: new Set(commits.slice(0, place).map(({ xid }) => xid)),
+    commitsAfter: new Set(commits.slice(place).map(({ xid }) => xid)),
+  };
 }
 
 /** Start of the earliest segment of the target's timeline that the primary still keeps without a gap, at most 64 MB back. */
@@ -135,15 +187,45 @@ async function earliestSegment(host: Host, walDir: string, point: Resolved): Pro
   return start;
 }
 
-function record({ step }: RestoreInput, outcome: RestoreOutcome, point: Resolved, totalMs: number, landing: RestoreFindings | null): RestoreRecord {
+function record(
+  { step }: RestoreInput,
+  outcome: RestoreOutcome,
+  point: Resolved,
+  totalMs: number,
+  landing: RestoreFindings | null,
+): RestoreRecord {
   const checks: CheckResult[] = [...outcome.checks];
   if (landing === null) {
-    checks.push({ name: 'ledger compared', ok: false, found: 'the damage has no instants in the prober’s clock', expected: 'every ledger write before the target, none after', hint: null });
+    checks.push({
+      name: 'ledger compared',
+      ok: false,
+      found: 'the damage has no instants in the prober’s clock',
+      expected: 'every ledger write before the target, none after',
+      hint: null,
+    });
   } else {
     const settled = landing.unsettled === 0;
-    checks.push({ name: 'nothing missing before the target', ok: landing.under === 0, found: `${landing.under} of ${landing.ledgerBefore} missing`, expected: '0 missing', hint: null });
-    checks.push({ name: 'nothing beyond the target', ok: landing.over === 0, found: `${landing.over} too many`, expected: '0 too many', hint: null });
-    checks.push({ name: 'writes concurrent with the target settled by WAL', ok: settled, found: `${landing.unsettled} unsettled`, expected: '0 unsettled', hint: null });
+    checks.push({
+      name: 'nothing missing before the target',
+      ok: landing.under === 0,
+      found: `${landing.under} of ${landing.ledgerBefore} missing`,
+      expected: '0 missing',
+      hint: null,
+    });
+    checks.push({
+      name: 'nothing beyond the target',
+      ok: landing.over === 0,
+      found: `${landing.over} too many`,
+      expected: '0 too many',
+      hint: null,
+    });
+    checks.push({
+      name: 'writes concurrent with the target settled by WAL',
+      ok: settled,
+      found: `${landing.unsettled} unsettled`,
+      expected: '0 unsettled',
+      hint: null,
+    });
   }
   return {
     step: step.id,

@@ -39,7 +39,9 @@ async function sealDrill(hand: Hand, input: SealInput): Promise<SealResult> {
     band: measured?.band ?? null,
   });
   // The guardian keeps its own chain; when it does not answer, its events are missing and the merged chain says nothing of it.
-  const guardianEvents = await guardianOf(plan.target).events({ drill: drill.drill }).catch(() => []);
+  const guardianEvents = await guardianOf(plan.target)
+    .events({ drill: drill.drill })
+    .catch(() => []);
   const signer = openSigner(homePaths(hand.home).keys);
   const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: signer.fingerprint };
   const sealed = await sealBundle({

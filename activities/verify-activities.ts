@@ -26,14 +26,33 @@ export async function verify({ plan, probe }: Parameters<SiteActivities['verify'
   const { steady } = plan;
   return withHeartbeat(async (signal) => {
     const window = await waitForWindow(
-      { plan, probe, windowMs: steady.windowMs, maxP99Ms: Math.max(steady.maxP99Ms, steady.recoveryFloorMs), timeoutMs: steady.timeoutMs, mark: null },
+      {
+        plan,
+        probe,
+        windowMs: steady.windowMs,
+        maxP99Ms: Math.max(steady.maxP99Ms, steady.recoveryFloorMs),
+        timeoutMs: steady.timeoutMs,
+        mark: null,
+      },
       signal,
     );
     const { nodes } = await openTarget(plan.target).controller.topology();
     const writable = nodes.filter((node) => node.up && node.inRecovery === false).map((node) => node.node);
     return [
-      { name: 'clients are steady again', ok: window.good, found: window.reason, expected: `a good window of ${steady.windowMs} ms`, hint: null },
-      { name: 'exactly one node takes writes', ok: writable.length === 1, found: writable.join(', ') || 'none', expected: 'one', hint: null },
+      {
+        name: 'clients are steady again',
+        ok: window.good,
+        found: window.reason,
+        expected: `a good window of ${steady.windowMs} ms`,
+        hint: null,
+      },
+      {
+        name: 'exactly one node takes writes',
+        ok: writable.length === 1,
+        found: writable.join(', ') || 'none',
+        expected: 'one',
+        hint: null,
+      },
     ];
   });
 }
@@ -43,7 +62,13 @@ function probeAddress({ target }: Pick<Plan, 'target'>, node: string): SqlAddres
   const found = target.nodes.find(({ name }) => name === node);
   if (found === undefined) throw new GamedayError('internal', `target ${target.name} has no node "${node}"`);
   const { user, password } = target.roles.probe;
-  return { host: found.host, port: found.port, user, password: password === null ? null : resolveSecret(password), database: target.entry.database };
+  return {
+    host: found.host,
+    port: found.port,
+    user,
+    password: password === null ? null : resolveSecret(password),
+    database: target.entry.database,
+  };
 }
 
 /** The prober must have stopped: a write under way while rows are read would count as lost. */
@@ -54,9 +79,22 @@ export async function reconcileLedger(input: Parameters<SiteActivities['reconcil
   writeFileDurably(rpoFile, JSON.stringify(rpo));
   const absent = plan.target.nodes.length - 1 - rpo.replicas.length;
   const checks = rpo.replicas.map(({ node, missing, extra }): CheckResult => {
-    return { name: `${node} holds the same rows as the primary`, ok: missing === 0 && extra === 0, found: `${missing} missing, ${extra} extra`, expected: '0 missing, 0 extra', hint: null };
+    return {
+      name: `${node} holds the same rows as the primary`,
+      ok: missing === 0 && extra === 0,
+      found: `${missing} missing, ${extra} extra`,
+      expected: '0 missing, 0 extra',
+      hint: null,
+    };
   });
-  if (absent > 0) checks.push({ name: 'every replica was compared', ok: input.redundant === false, found: `${absent} not streaming`, expected: 'all', hint: null });
+  if (absent > 0)
+    checks.push({
+      name: 'every replica was compared',
+      ok: input.redundant === false,
+      found: `${absent} not streaming`,
+      expected: 'all',
+      hint: null,
+    });
   return { checks, rpoFile, statement: rpo.statement, left: await cleanUp(input) };
 }
 
@@ -88,6 +126,16 @@ async function joinWithSurvivors({ plan, probe, lostBytes }: Parameters<SiteActi
     replicas.push(await compareReplica(node, readSurvivors(address, probe.table), readSurvivors(replica, probe.table)));
   }
   const { rto } = await judgeLedger(probe.dir, { settings: plan.probe, steady: plan.steady, faults: [], fromMs: null, toMs: null });
-  const synchronousCommit = await live.sql(primary, 'observe', async (sql) => (await sql.query('SHOW synchronous_commit'))[0]?.['synchronous_commit'] ?? 'unknown');
-  return joinLedger(probe.dir, readSurvivors(address, probe.table), { t0: rto.outages[0]?.t0 ?? null, synchronousCommit, joinedOn: primary, replicas, rpoBytes: lostBytes });
+  const synchronousCommit = await live.sql(
+    primary,
+    'observe',
+    async (sql) => (await sql.query('SHOW synchronous_commit'))[0]?.['synchronous_commit'] ?? 'unknown',
+  );
+  return joinLedger(probe.dir, readSurvivors(address, probe.table), {
+    t0: rto.outages[0]?.t0 ?? null,
+    synchronousCommit,
+    joinedOn: primary,
+    replicas,
+    rpoBytes: lostBytes,
+  });
 }

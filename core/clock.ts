@@ -43,7 +43,12 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
  */
 export async function until<T>(
   probe: () => Promise<T | null> | T | null,
-  options: { readonly timeoutMs: number; readonly everyMs?: number; readonly signal?: AbortSignal; readonly onTimeout: (last: unknown) => Error },
+  options: {
+    readonly timeoutMs: number;
+    readonly everyMs?: number;
+    readonly signal?: AbortSignal;
+    readonly onTimeout: (last: unknown) => Error;
+  },
 ): Promise<T> {
   const deadline = monotonicNs() + BigInt(Math.round(options.timeoutMs * 1e6));
   let last: unknown = null;

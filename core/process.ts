@@ -136,7 +136,10 @@ export function run(argv: readonly string[], options: RunOptions): Promise<RunRe
       child.stdout?.destroy();
       child.stderr?.destroy();
     };
-    const timer = setTimeout(() => stop(new GamedayError('step_failed', `${command} did not end within ${options.timeoutMs} ms`)), options.timeoutMs);
+    const timer = setTimeout(
+      () => stop(new GamedayError('step_failed', `${command} did not end within ${options.timeoutMs} ms`)),
+      options.timeoutMs,
+    );
     const onAbort = (): void => stop(options.signal?.reason instanceof Error ? options.signal.reason : new Error('aborted'));
     options.signal?.addEventListener('abort', onAbort, { once: true });
     child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {

@@ -43,7 +43,10 @@ export async function serveRpc(socketPath: string, handlers: RpcHandlers): Promi
         } catch (error) {
           status = 500;
           body = JSON.stringify({
-            error: error instanceof GamedayError ? { code: error.code, message: error.message, hint: error.hint } : { code: 'internal', message: messageOf(error), hint: null },
+            error:
+              error instanceof GamedayError
+                ? { code: error.code, message: error.message, hint: error.hint }
+                : { code: 'internal', message: messageOf(error), hint: null },
           });
         }
         res.writeHead(status, { 'content-type': 'application/json' }).end(body);
@@ -65,25 +68,41 @@ export async function serveRpc(socketPath: string, handlers: RpcHandlers): Promi
 }
 
 /** Calls and returns the result. `unreachable` is the error code used when nobody answers in time. */
-export function callRpc<T>(socketPath: string, name: string, params: unknown, options: { readonly timeoutMs: number; readonly unreachable: ErrorCode }): Promise<T> {
+export function callRpc<T>(
+  socketPath: string,
+  name: string,
+  params: unknown,
+  options: { readonly timeoutMs: number; readonly unreachable: ErrorCode },
+): Promise<T> {
   return new Promise((resolve, reject) => {
     const body = JSON.stringify(params ?? null);
-    const req = request({ socketPath, path: `/${name}`, method: 'POST', headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) } }, (res) => {
-      const chunks: Buffer[] = [];
-      res.on('data', (chunk: Buffer) => chunks.push(chunk));
-      res.on('error', fail);
-      res.on('end', () => {
-        clearTimeout(timer);
-        try {
-          const answer = JSON.parse(Buffer.concat(chunks).toString('utf8')) as { result?: T; error?: { code: string; message: string; hint: string | null } };
-          if (answer.error === undefined) return resolve(answer.result as T);
-          const code = isErrorCode(answer.error.code) ? answer.error.code : 'internal';
-          reject(new GamedayError(code, answer.error.message, answer.error.hint));
-        } catch (error) {
-          fail(error);
-        }
-      });
-    });
+    const req = request(
+      {
+        socketPath,
+        path: `/${name}`,
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+      },
+      (res) => {
+        const chunks: Buffer[] = [];
+        res.on('data', (chunk: Buffer) => chunks.push(chunk));
+        res.on('error', fail);
+        res.on('end', () => {
+          clearTimeout(timer);
+          try {
+            const answer = JSON.parse(Buffer.concat(chunks).toString('utf8')) as {
+              result?: T;
+              error?: { code: string; message: string; hint: string | null };
+            };
+            if (answer.error === undefined) return resolve(answer.result as T);
+            const code = isErrorCode(answer.error.code) ? answer.error.code : 'internal';
+            reject(new GamedayError(code, answer.error.message, answer.error.hint));
+          } catch (error) {
+            fail(error);
+          }
+        });
+      },
+    );
     const timer = setTimeout(() => req.destroy(new Error(`no answer within ${options.timeoutMs} ms`)), options.timeoutMs);
     function fail(error: unknown): void {
       clearTimeout(timer);

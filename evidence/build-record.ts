@@ -122,10 +122,17 @@ export function faultRecord(lease: LeaseView): FaultRecord {
 }
 
 /** Redundancy as the record tells it; what was skipped is said to be skipped, and why. */
-export function redundancyRecord(facts: Pick<RecordFacts, 'redundancy' | 'redundancySkipped'>, measured: LedgerJudgement | null): DrillRecord['redundancy'] {
+export function redundancyRecord(
+  facts: Pick<RecordFacts, 'redundancy' | 'redundancySkipped'>,
+  measured: LedgerJudgement | null,
+): DrillRecord['redundancy'] {
   const { redundancy, redundancySkipped } = facts;
   if (redundancy === null) return { notRecorded: redundancySkipped ?? 'the drill did not come so far' };
-  return { regained: redundancy.regained, regainedAfterMs: redundancy.regained ? redundantAfter(measured) : null, differences: redundancy.differences };
+  return {
+    regained: redundancy.regained,
+    regainedAfterMs: redundancy.regained ? redundantAfter(measured) : null,
+    differences: redundancy.differences,
+  };
 }
 
 /** From the first t0 to the prober's receipt that the starting topology stood again; null where there was no outage. */

@@ -119,16 +119,7 @@ export interface ParallelStep extends StepBase {
   readonly branches: readonly (readonly PlanStep[])[];
 }
 export type PlanStep =
-  | FaultStep
-  | WaitStep
-  | FailoverStep
-  | RestoreStep
-  | CheckStep
-  | HealStep
-  | NoteStep
-  | ManualStep
-  | GateStep
-  | ParallelStep;
+  FaultStep | WaitStep | FailoverStep | RestoreStep | CheckStep | HealStep | NoteStep | ManualStep | GateStep | ParallelStep;
 
 export interface Plan {
   readonly formatVersion: number;

@@ -10,17 +10,7 @@ export type DrillState = 'completed' | 'aborted' | 'refused' | 'failed' | 'unsaf
 export type NotRecorded = { readonly notRecorded: string };
 export type Maybe<T> = T | NotRecorded;
 
-export type Phase =
-  | 'register'
-  | 'ready'
-  | 'baseline'
-  | 'method'
-  | 'heal'
-  | 'verify'
-  | 'restore redundancy'
-  | 'judge'
-  | 'seal'
-  | 'notify';
+export type Phase = 'register' | 'ready' | 'baseline' | 'method' | 'heal' | 'verify' | 'restore redundancy' | 'judge' | 'seal' | 'notify';
 
 export interface PhaseRecord {
   readonly phase: Phase;
@@ -155,7 +145,11 @@ export interface DrillRecord {
   readonly steps: readonly StepRecord[];
   readonly readiness: readonly CheckResult[];
   readonly verification: readonly CheckResult[];
-  readonly redundancy: Maybe<{ readonly regained: boolean; readonly regainedAfterMs: Interval | null; readonly differences: readonly string[] }>;
+  readonly redundancy: Maybe<{
+    readonly regained: boolean;
+    readonly regainedAfterMs: Interval | null;
+    readonly differences: readonly string[];
+  }>;
   /** Why nothing may pass, and why the drill fails, beyond its measurements: baseline not steady, step not executed, … */
   readonly doubts: readonly string[];
   readonly failures: readonly string[];
@@ -164,7 +158,13 @@ export interface DrillRecord {
   readonly nodeSpans: readonly NodeSpan[];
   /** Wall-clock time of the prober's monotonic zero, RFC 3339 UTC. */
   readonly probeEpoch: Maybe<string>;
-  readonly people: readonly { readonly id: string; readonly step: string; readonly answer: string; readonly at: string; readonly note: string | null }[];
+  readonly people: readonly {
+    readonly id: string;
+    readonly step: string;
+    readonly answer: string;
+    readonly at: string;
+    readonly note: string | null;
+  }[];
   readonly findings: readonly RecordFinding[];
   readonly left: readonly string[];
   readonly notExercised: readonly string[];

@@ -6,5 +6,10 @@ import { callRpc } from '../core/rpc';
 /** Idempotent by name: the supervisor starts what does not run. Throws `supervisor_unreachable`. */
 export async function launchProber(runDir: string, name: string, configFile: string): Promise<void> {
   const argv = [process.execPath, join(packageRoot(), 'dist', 'probe', 'prober.js'), configFile];
-  await callRpc(join(runDir, 'supervisor.sock'), 'start', { name, argv, restart: false }, { timeoutMs: 10_000, unreachable: 'supervisor_unreachable' });
+  await callRpc(
+    join(runDir, 'supervisor.sock'),
+    'start',
+    { name, argv, restart: false },
+    { timeoutMs: 10_000, unreachable: 'supervisor_unreachable' },
+  );
 }

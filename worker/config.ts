@@ -28,7 +28,11 @@ export function loadTemporalConfig(home: string): TemporalConfig {
   const found = lab === null ? null : labFile.safeParse(lab);
   const address = env.TEMPORAL_ADDRESS ?? (found?.success === true ? found.data.temporalAddress : null);
   if (address === null) {
-    throw new GamedayError('temporal_unreachable', 'no Temporal address is known', 'start the lab with `gameday lab up`, or set TEMPORAL_ADDRESS.');
+    throw new GamedayError(
+      'temporal_unreachable',
+      'no Temporal address is known',
+      'start the lab with `gameday lab up`, or set TEMPORAL_ADDRESS.',
+    );
   }
   return {
     address,

@@ -56,7 +56,9 @@ function isRunning(client: Client): Hand['isRunning'] {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { home: { type: 'string' }, site: { type: 'string', default: 'lab' }, roles: { type: 'string', default: ROLES.join(',') } } });
+  const { values } = parseArgs({
+    options: { home: { type: 'string' }, site: { type: 'string', default: 'lab' }, roles: { type: 'string', default: ROLES.join(',') } },
+  });
   const home = resolve(values.home ?? '.gameday');
   const roles = parseRoles(values.roles);
   const bundle = join(packageRoot(), 'dist', 'workflow-bundle.js');
@@ -81,7 +83,13 @@ async function main(): Promise<void> {
     roles.map((role) => {
       switch (role) {
         case 'control':
-          return Worker.create({ ...base, taskQueue: queues.control, workflowBundle: { codePath: bundle }, activities: activities.control, maxCachedWorkflows: 50 });
+          return Worker.create({
+            ...base,
+            taskQueue: queues.control,
+            workflowBundle: { codePath: bundle },
+            activities: activities.control,
+            maxCachedWorkflows: 50,
+          });
         case 'site':
           return Worker.create({ ...base, taskQueue: queues.site, activities: activities.site, maxConcurrentActivityTaskExecutions: 50 });
         case 'undo':

@@ -111,7 +111,12 @@ async function register(context: DrillContext): Promise<void> {
   const { plan, planSha256, startedBy } = context.input;
   const info = workflowInfo();
   const startedAt = new Date().toISOString();
-  context.registration = await context.hands.registrar.register({ plan, planSha256, owner: { workflowId: info.workflowId, runId: info.runId }, startedBy });
+  context.registration = await context.hands.registrar.register({
+    plan,
+    planSha256,
+    owner: { workflowId: info.workflowId, runId: info.runId },
+    startedBy,
+  });
   context.phases.push({ phase: 'register', startedAt, endedAt: new Date().toISOString(), outcome: 'done', reason: null });
   context.say('register', 'registered', `${context.registration.drill} registered: ${plan.scenario.title} on ${plan.target.name}`, {
     planSha256,
@@ -210,7 +215,9 @@ async function reconcileLedger(context: DrillContext, redundancy: RedundancyResu
   try {
     await context.hands.site.stopProbe({ probe });
     const lostBytes = redundancy?.salvages.reduce((sum, salvage) => sum + salvage.divergedBytes, 0).toString() ?? null;
-    const result = await context.hands.long(10 * 60_000).reconcileLedger({ plan, drill: context.ref, probe, lostBytes, redundant: redundancy?.regained === true });
+    const result = await context.hands
+      .long(10 * 60_000)
+      .reconcileLedger({ plan, drill: context.ref, probe, lostBytes, redundant: redundancy?.regained === true });
     context.say('judge', 'reconciled', result.statement);
     context.left.push(...result.left);
     return result;
@@ -223,7 +230,14 @@ async function reconcileLedger(context: DrillContext, redundancy: RedundancyResu
 /** After a halt nothing more is done to the target than healing it; what is not redundant then is said in the record. */
 async function restoreRedundancy(context: DrillContext, state: DrillState): Promise<RedundancyResult | null> {
   const before = context.startTopology;
-  const why = context.injected.size === 0 ? 'nothing was injected' : state === 'aborted' ? 'halted: healed, then stopped' : state === 'unsafe' ? 'a fault is not healed' : null;
+  const why =
+    context.injected.size === 0
+      ? 'nothing was injected'
+      : state === 'aborted'
+        ? 'halted: healed, then stopped'
+        : state === 'unsafe'
+          ? 'a fault is not healed'
+          : null;
   if (before === null || why !== null) {
     skip(context, 'restore redundancy', why ?? 'the starting topology is not known');
     return null;
@@ -232,7 +246,11 @@ async function restoreRedundancy(context: DrillContext, state: DrillState): Prom
     const result = await phase(context, 'restore redundancy', () =>
       context.hands.long(10 * 60_000).restoreRedundancy({ plan: context.input.plan, drill: context.ref, probe: context.probe, before }),
     );
-    context.say('restore redundancy', 'redundant', result.regained ? 'the starting topology stands again' : `not as before: ${result.differences.join('; ')}`);
+    context.say(
+      'restore redundancy',
+      'redundant',
+      result.regained ? 'the starting topology stands again' : `not as before: ${result.differences.join('; ')}`,
+    );
     return result;
   } catch (error) {
     context.failed.push(`redundancy was not regained: ${failureText(error)}`);
@@ -316,14 +334,24 @@ async function seal(context: DrillContext, outcome: Outcome): Promise<DrillResul
   });
   const reasonsShown = judged.judgement.reasons;
   context.phase = 'notify';
-  await context.hands.control.notify({ drill: context.ref.drill, state, verdict: sealed.verdict, evidence: sealed.evidence, reasons: reasonsShown });
+  await context.hands.control.notify({
+    drill: context.ref.drill,
+    state,
+    verdict: sealed.verdict,
+    evidence: sealed.evidence,
+    reasons: reasonsShown,
+  });
   return {
     drill: context.ref.drill,
     sequence: context.ref.sequence,
     state,
     verdict: sealed.verdict,
     objectives: sealed.objectives,
-    faults: leases.map((lease) => ({ fault: lease.handle.fault, confirmed: lease.confirmed?.holds ?? false, healed: !unhealed.includes(lease) })),
+    faults: leases.map((lease) => ({
+      fault: lease.handle.fault,
+      confirmed: lease.confirmed?.holds ?? false,
+      healed: !unhealed.includes(lease),
+    })),
     evidence: sealed.evidence,
     reasons: reasonsShown,
     unhealed,
@@ -332,20 +360,34 @@ async function seal(context: DrillContext, outcome: Outcome): Promise<DrillResul
 
 /** Steps of the plan that were never started, nested ones included. */
 function notExecuted(context: DrillContext): StepRecord[] {
-  const flat = (steps: readonly PlanStep[]): PlanStep[] => steps.flatMap((step) => (step.kind === 'parallel' ? [step, ...step.branches.flatMap(flat)] : [step]));
+  const flat = (steps: readonly PlanStep[]): PlanStep[] =>
+    steps.flatMap((step) => (step.kind === 'parallel' ? [step, ...step.branches.flatMap(flat)] : [step]));
   const reason = context.methodEnded ?? 'the drill ended before';
   return flat(context.input.plan.steps)
     .filter((step) => !context.steps.has(step.id))
-    .map((step) => ({ id: step.id, kind: step.kind, title: step.title, outcome: 'not executed', reason, actor: 'nobody', startedAt: null, endedAt: null, output: null }));
+    .map((step) => ({
+      id: step.id,
+      kind: step.kind,
+      title: step.title,
+      outcome: 'not executed',
+      reason,
+      actor: 'nobody',
+      startedAt: null,
+      endedAt: null,
+      output: null,
+    }));
 }
 
 function leftBehind(context: DrillContext, unhealed: readonly LeaseView[], redundancy: RedundancyResult | null): string[] {
   const left = [...context.left];
-  for (const lease of unhealed) left.push(`${lease.handle.fault} (${lease.key.step}) is not proven gone; by hand: ${lease.handle.manualUndo.join(' && ')}`);
+  for (const lease of unhealed)
+    left.push(`${lease.handle.fault} (${lease.key.step}) is not proven gone; by hand: ${lease.handle.manualUndo.join(' && ')}`);
   if (redundancy !== null) {
     left.push(...redundancy.differences);
-    for (const { node, movedAside } of redundancy.rejoined) if (movedAside !== null) left.push(`${node}'s old data directory, moved aside to ${movedAside}`);
-    for (const salvage of redundancy.salvages) left.push(`${salvage.node}'s diverged WAL (${salvage.divergedBytes} bytes) in ${salvage.directory}`);
+    for (const { node, movedAside } of redundancy.rejoined)
+      if (movedAside !== null) left.push(`${node}'s old data directory, moved aside to ${movedAside}`);
+    for (const salvage of redundancy.salvages)
+      left.push(`${salvage.node}'s diverged WAL (${salvage.divergedBytes} bytes) in ${salvage.directory}`);
   } else if (context.injected.size > 0) {
     left.push('redundancy was not restored by this drill');
   }

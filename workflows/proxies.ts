@@ -35,10 +35,16 @@ export function openHands(site: string): Hands {
       at(queues.control, { startToCloseTimeout: '10s', scheduleToCloseTimeout: '30s', retry: QUICK_RETRY }),
     ),
     site: proxyActivities<SiteActivities>(at(queues.site, { startToCloseTimeout: '45s', retry: QUICK_RETRY })),
-    long: (limitMs) => proxyActivities<SiteActivities>(at(queues.site, { startToCloseTimeout: limitMs, heartbeatTimeout: HEARTBEAT, retry: RESUMED })),
-    careful: proxyActivities<SiteActivities>(at(queues.site, { startToCloseTimeout: '60s', heartbeatTimeout: HEARTBEAT, retry: ONCE_MORE })),
+    long: (limitMs) =>
+      proxyActivities<SiteActivities>(at(queues.site, { startToCloseTimeout: limitMs, heartbeatTimeout: HEARTBEAT, retry: RESUMED })),
+    careful: proxyActivities<SiteActivities>(
+      at(queues.site, { startToCloseTimeout: '60s', heartbeatTimeout: HEARTBEAT, retry: ONCE_MORE }),
+    ),
     undo: proxyActivities<UndoActivities>(
-      at(queues.undo, { startToCloseTimeout: '90s', retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 6 } }),
+      at(queues.undo, {
+        startToCloseTimeout: '90s',
+        retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 6 },
+      }),
     ),
   };
 }

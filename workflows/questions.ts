@@ -15,7 +15,10 @@ export function validateAnswer(context: DrillContext, answer: AnswerInput): void
     );
   }
   if (!question.answers.includes(answer.answer)) {
-    throw ApplicationFailure.nonRetryable(`step "${answer.step}" takes ${question.answers.join(' or ')}, not "${answer.answer}"`, 'answer_invalid');
+    throw ApplicationFailure.nonRetryable(
+      `step "${answer.step}" takes ${question.answers.join(' or ')}, not "${answer.answer}"`,
+      'answer_invalid',
+    );
   }
   if (answer.by === '') throw ApplicationFailure.nonRetryable('an answer needs the name of who gives it', 'answer_invalid');
 }

@@ -25,7 +25,14 @@ export async function runSteps(context: DrillContext, steps: readonly PlanStep[]
     context.say(step.id, 'started', `${step.id}: ${step.title}`);
     try {
       const result = await runStep(context, step);
-      context.steps.set(step.id, { ...base, outcome: 'done', reason: null, actor: result.actor, endedAt: new Date().toISOString(), output: result.output });
+      context.steps.set(step.id, {
+        ...base,
+        outcome: 'done',
+        reason: null,
+        actor: result.actor,
+        endedAt: new Date().toISOString(),
+        output: result.output,
+      });
     } catch (error) {
       const reason = context.halted === null ? failureText(error) : `halted by ${context.halted.by}: ${context.halted.reason}`;
       context.steps.set(step.id, { ...base, outcome: 'failed', reason, actor: 'gameday', endedAt: new Date().toISOString(), output: null });
@@ -101,7 +108,11 @@ async function waitStep(context: DrillContext, step: WaitStep): Promise<StepOutp
     timeoutMs: step.wait.timeoutMs,
     mark: recovering ? null : 'baseline',
   });
-  if (!result.good) throw ApplicationFailure.nonRetryable(`clients were not ${step.wait.kind} within ${formatMs(step.wait.timeoutMs)}: ${result.reason}`, 'step_failed');
+  if (!result.good)
+    throw ApplicationFailure.nonRetryable(
+      `clients were not ${step.wait.kind} within ${formatMs(step.wait.timeoutMs)}: ${result.reason}`,
+      'step_failed',
+    );
   if (!recovering) context.baselineP99Ms = result.p99Ms;
   context.say(step.id, 'window', `${step.wait.kind}: ${result.reason}`);
   return done({ p99Ms: result.p99Ms, reason: result.reason });
@@ -117,7 +128,10 @@ async function failoverStep(context: DrillContext, step: FailoverStep): Promise<
   const result = await context.hands
     .long(step.timeoutMs + 15_000)
     .failover({ plan: context.input.plan, drill: context.ref, step, probe: requireProbe(context) });
-  context.say(step.id, 'failed over', `${result.to} is the primary, timeline ${result.timeline}, epoch ${result.epoch}`, { to: result.to, timeline: result.timeline });
+  context.say(step.id, 'failed over', `${result.to} is the primary, timeline ${result.timeline}, epoch ${result.epoch}`, {
+    to: result.to,
+    timeline: result.timeline,
+  });
   return done({ ...result, candidates: result.candidates.map((candidate) => ({ ...candidate })) });
 }
 
@@ -127,7 +141,11 @@ async function restoreStep(context: DrillContext, step: RestoreStep): Promise<St
     .long(step.timeoutMs + 30_000)
     .restore({ plan: context.input.plan, drill: context.ref, step, probe: requireProbe(context), damage });
   context.restores.push(record);
-  context.say(step.id, 'restored', `landed at ${record.landed.lsn}: ${record.ledgerBefore} ledger writes before the target, ${record.under} missing, ${record.over} too many`);
+  context.say(
+    step.id,
+    'restored',
+    `landed at ${record.landed.lsn}: ${record.ledgerBefore} ledger writes before the target, ${record.under} missing, ${record.over} too many`,
+  );
   const wrong = record.checks.filter((check) => !check.ok);
   for (const check of wrong) context.failed.push(`restore ${step.id}: ${check.name}: ${check.found}`);
   return done({ landed: record.landed.lsn, under: record.under, over: record.over, segments: record.segments });
@@ -143,14 +161,17 @@ async function checkStep(context: DrillContext, step: CheckStep): Promise<StepOu
 
 async function healStep(context: DrillContext, step: HealStep): Promise<StepOutput> {
   // A halt while healing must not interrupt it: the fault would stand half undone.
-  const healed = await CancellationScope.nonCancellable(() => healEntries(context, context.undo.newestFirst(step.steps), `step ${step.id}`));
+  const healed = await CancellationScope.nonCancellable(() =>
+    healEntries(context, context.undo.newestFirst(step.steps), `step ${step.id}`),
+  );
   if (!healed) throw ApplicationFailure.nonRetryable('a fault could not be undone', 'undo_failed');
   return done(null);
 }
 
 async function manualStep(context: DrillContext, step: ManualStep): Promise<StepOutput> {
   const answer = await ask(context, step);
-  if (answer === null) throw ApplicationFailure.nonRetryable(`${step.owner} did not report the step done within ${formatMs(step.timeoutMs)}`, 'step_failed');
+  if (answer === null)
+    throw ApplicationFailure.nonRetryable(`${step.owner} did not report the step done within ${formatMs(step.timeoutMs)}`, 'step_failed');
   const actor = answer === 'noticed' ? 'noticed by its check' : answer.by;
   context.say(step.id, 'answered', `${step.id} done (${actor})`);
   return done({ answer: 'done', by: actor }, actor);
@@ -158,7 +179,8 @@ async function manualStep(context: DrillContext, step: ManualStep): Promise<Step
 
 async function gateStep(context: DrillContext, step: GateStep): Promise<StepOutput> {
   const answer = await ask(context, step);
-  if (answer === null || answer === 'noticed') throw ApplicationFailure.nonRetryable(`${step.owner} did not decide within ${formatMs(step.timeoutMs)}`, 'step_failed');
+  if (answer === null || answer === 'noticed')
+    throw ApplicationFailure.nonRetryable(`${step.owner} did not decide within ${formatMs(step.timeoutMs)}`, 'step_failed');
   context.say(step.id, 'answered', `${answer.by} says ${answer.answer}`);
   if (answer.answer === 'no-go') {
     context.halted = { by: answer.by, reason: `no-go at ${step.id}${answer.note === null ? '' : `: ${answer.note}`}` };

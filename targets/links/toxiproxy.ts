@@ -2,78 +2,76 @@
  * Links through Toxiproxy's HTTP API. Every request has a deadline, because removing a toxic, reading back and disabling can all block on one lock
  * inside Toxiproxy; the last rung restarts its process. Never uses `/reset` or `/populate`: they would clear what others hold.
  */
+import { Proxy, Toxic as ToxicHandle, Toxiproxy } from 'toxiproxy-node-client';
+import type { IGetProxyResponse } from 'toxiproxy-node-client/dist/interfaces';
 import { until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
 import { run } from '../../core/process';
 import type { TargetLink, TargetLinks } from '../../model/target';
 import type { Links, Toxic } from '../ports';
+import { BoundedHttp, Refused } from './bounded-http';
 
-/** Two seconds in all, then the caller climbs the ladder (design: "after 2 s in all restarts the Toxiproxy process"). */
-const REQUEST_TIMEOUT_MS = 2_000;
 const RESTART_TIMEOUT_MS = 15_000;
+const NOT_FOUND = 404;
+const CONFLICT = 409;
 
-interface ProxyView {
-  readonly name: string;
-  readonly listen: string;
-  readonly upstream: string;
-  readonly enabled: boolean;
-  readonly toxics: readonly Toxic[];
-}
-
-type Answer = { readonly status: number; readonly body: string };
-type Method = 'GET' | 'POST' | 'DELETE';
-
-function openApi(base: string): (method: Method, path: string, body?: object) => Promise<Answer> {
-  return async (method, path, body) => {
-    const url = new URL(path, base);
-    try {
-      const response = await fetch(url, {
-        method,
-        signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-        headers: { 'user-agent': 'gameday', connection: 'close' },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
-      return { status: response.status, body: await response.text() };
-    } catch (error) {
-      const cause = error instanceof Error && error.cause !== undefined ? `: ${messageOf(error.cause)}` : '';
-      throw new GamedayError('link_unreachable', `${method} ${url.href}: ${messageOf(error)}${cause}`, null, { cause: error });
-    }
-  };
-}
-
-function expectStatus(answer: Answer, allowed: readonly number[], what: string): Answer {
-  if (allowed.includes(answer.status)) return answer;
-  throw new GamedayError(
-    'link_unreachable',
-    `${what}: Toxiproxy answered ${answer.status} ${answer.body.trim().slice(0, 300)}`,
-    'check the link’s addresses in the target, and Toxiproxy’s log.',
-  );
-}
+type ProxyView = Omit<IGetProxyResponse, 'toxics'> & { readonly toxics: readonly Toxic[] };
 
 const listenOf = (link: TargetLink): string => `${link.listenHost}:${link.listenPort}`;
 const upstreamOf = (link: TargetLink): string => `${link.upstreamHost}:${link.upstreamPort}`;
-const pathOf = (link: TargetLink, rest = ''): string => `/proxies/${encodeURIComponent(link.name)}${rest}`;
+
+/** The work's result, or `null` where Toxiproxy answered `status`; any other refusal becomes `link_unreachable` that says what was tried. */
+async function except<T>(status: number, what: string, work: () => Promise<T>): Promise<T | null> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    if (error.status === status) return null;
+    throw new GamedayError(
+      'link_unreachable',
+      `${what}: ${error.message}`,
+      'check the link’s addresses in the target, and Toxiproxy’s log.',
+      { cause: error },
+    );
+  }
+}
 
 /** Links of one target over one Toxiproxy. Opening touches nothing. Every method throws `link_unreachable` within 2 s a request. */
 export function openToxiproxyLinks(links: TargetLinks): Links {
-  const call = openApi(links.api);
+  const client = new Toxiproxy(links.api.replace(/\/+$/, ''));
+  client.api = new BoundedHttp();
+  const proxyOf = (link: TargetLink): Proxy =>
+    new Proxy(client, {
+      name: encodeURIComponent(link.name),
+      listen: listenOf(link),
+      upstream: upstreamOf(link),
+      enabled: true,
+      toxics: [],
+    });
 
-  async function view(link: TargetLink): Promise<ProxyView | null> {
-    const answer = expectStatus(await call('GET', pathOf(link)), [200, 404], `link ${link.name}`);
-    return answer.status === 404 ? null : (JSON.parse(answer.body) as ProxyView);
+  const view = (link: TargetLink): Promise<ProxyView | null> =>
+    except(NOT_FOUND, `link ${link.name}`, async () => (await client.api.get<ProxyView>(proxyOf(link).getPath())).data);
+
+  async function update(
+    link: TargetLink,
+    change: { readonly enabled: boolean } | { readonly listen: string; readonly upstream: string },
+  ): Promise<void> {
+    // The server takes partial updates; the client's type asks for all three.
+    await except(0, `link ${link.name}`, () => client.api.post(proxyOf(link).getPath(), change));
   }
 
   async function ensure(link: TargetLink): Promise<void> {
     const wanted = { name: link.name, listen: listenOf(link), upstream: upstreamOf(link) };
-    if ((await view(link)) === null) {
-      // 409: another process created it since we looked; its addresses are then checked like any other's.
-      const created = expectStatus(await call('POST', '/proxies', { ...wanted, enabled: true }), [201, 409], `link ${link.name}`);
-      if (created.status === 201) return;
-    }
+    // A conflict: another process created it since we looked; its addresses are then checked like any other's.
+    if (
+      (await view(link)) === null &&
+      (await except(CONFLICT, `link ${link.name}`, () => client.createProxy({ ...wanted, enabled: true }))) !== null
+    )
+      return;
     const found = await view(link);
     if (found === null) throw new GamedayError('link_unreachable', `link ${link.name} vanished while it was being created`);
     if (found.listen === wanted.listen && found.upstream === wanted.upstream) return;
-    expectStatus(await call('POST', pathOf(link), wanted), [200], `link ${link.name}`);
+    await update(link, { listen: wanted.listen, upstream: wanted.upstream });
   }
 
   return {
@@ -87,21 +85,15 @@ export function openToxiproxyLinks(links: TargetLinks): Links {
         : { exists: true, enabled: found.enabled, toxics: found.toxics };
     },
     async addToxic(link, toxic) {
-      const answer = expectStatus(await call('POST', pathOf(link, '/toxics'), toxic), [200, 409], `toxic ${toxic.name} on ${link.name}`);
-      if (answer.status === 200) return;
-      const change = { toxicity: toxic.toxicity, attributes: toxic.attributes };
-      expectStatus(
-        await call('POST', pathOf(link, `/toxics/${encodeURIComponent(toxic.name)}`), change),
-        [200],
-        `toxic ${toxic.name} on ${link.name}`,
-      );
+      const what = `toxic ${toxic.name} on ${link.name}`;
+      if ((await except(CONFLICT, what, () => proxyOf(link).addToxic({ ...toxic }))) !== null) return;
+      await except(0, what, () => handleOf(link, toxic).update({ ...toxic }));
     },
     async removeToxic(link, name) {
-      expectStatus(await call('DELETE', pathOf(link, `/toxics/${encodeURIComponent(name)}`)), [204, 404], `toxic ${name} on ${link.name}`);
+      const named: Toxic = { name, type: 'latency', stream: 'downstream', toxicity: 1, attributes: {} };
+      await except(NOT_FOUND, `toxic ${name} on ${link.name}`, () => handleOf(link, named).remove());
     },
-    async setEnabled(link, enabled) {
-      expectStatus(await call('POST', pathOf(link), { enabled }), [200], `link ${link.name}`);
-    },
+    setEnabled: (link, enabled) => update(link, { enabled }),
     async restartProxy() {
       const restarted = await run(links.restart, { timeoutMs: RESTART_TIMEOUT_MS });
       if (restarted.code !== 0) {
@@ -111,7 +103,7 @@ export function openToxiproxyLinks(links: TargetLinks): Links {
           'restart Toxiproxy by hand, then `gameday lab up`.',
         );
       }
-      await until(async () => ((await call('GET', '/version')).status === 200 ? true : null), {
+      await until(async () => ((await client.getVersion()) === '' ? null : true), {
         timeoutMs: RESTART_TIMEOUT_MS,
         onTimeout: (last) =>
           new GamedayError('link_unreachable', `Toxiproxy does not answer ${RESTART_TIMEOUT_MS} ms after its restart: ${messageOf(last)}`),
@@ -119,4 +111,8 @@ export function openToxiproxyLinks(links: TargetLinks): Links {
       for (const link of links.list) await ensure(link);
     },
   };
+
+  function handleOf(link: TargetLink, toxic: Toxic): ToxicHandle<Toxic['attributes']> {
+    return new ToxicHandle(client.api, proxyOf(link).getPath(), { ...toxic, name: encodeURIComponent(toxic.name) });
+  }
 }

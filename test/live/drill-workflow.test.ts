@@ -55,7 +55,13 @@ class Script {
   readonly control: ControlActivities = {
     register: async () => {
       this.calls.push('register');
-      return { drill: 'drill-000001', sequence: 1, registrationSha256: '1'.repeat(64), previousRegistrationSha256: null, registeredAt: new Date().toISOString() };
+      return {
+        drill: 'drill-000001',
+        sequence: 1,
+        registrationSha256: '1'.repeat(64),
+        previousRegistrationSha256: null,
+        registeredAt: new Date().toISOString(),
+      };
     },
     recordEvents: async () => undefined,
     judge: async (input) => {
@@ -72,7 +78,10 @@ class Script {
     notify: async () => void this.calls.push('notify'),
   };
   readonly site: SiteActivities = {
-    checkReadiness: async () => ({ checks: [{ name: 'ready', ok: this.readyOk, found: 'scripted', expected: 'ready', hint: null }], topology }),
+    checkReadiness: async () => ({
+      checks: [{ name: 'ready', ok: this.readyOk, found: 'scripted', expected: 'ready', hint: null }],
+      topology,
+    }),
     startProbe: async () => ({ socket: '/nowhere', dir: '/nowhere', table: 't' }),
     awaitWindow: async () => ({ good: this.baselineGood, reason: 'scripted', p99Ms: 3 }),
     hold: async () => {
@@ -127,7 +136,14 @@ let env: TestWorkflowEnvironment;
 let bundle: WorkflowBundleWithSourceMap;
 
 beforeAll(async () => {
-  const logger = { log: () => undefined, trace: () => undefined, debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+  const logger = {
+    log: () => undefined,
+    trace: () => undefined,
+    debug: () => undefined,
+    info: () => undefined,
+    warn: () => undefined,
+    error: () => undefined,
+  };
   env = await TestWorkflowEnvironment.createLocal({ server: { executable: { type: 'existing-path', path: locateTools().temporal } } });
   bundle = await bundleWorkflowCode({ workflowsPath: join(packageRoot(), 'workflows', 'index.ts'), logger });
 }, 120_000);
@@ -139,7 +155,12 @@ interface Running {
   readonly script: Script;
   readonly handle: Awaited<ReturnType<typeof start>>;
 }
-const start = (input: DrillInput) => env.client.workflow.start('drill', { args: [input], taskQueue: 'control', workflowId: drillWorkflowId(`${Date.now()}-${Math.random()}`) });
+const start = (input: DrillInput) =>
+  env.client.workflow.start('drill', {
+    args: [input],
+    taskQueue: 'control',
+    workflowId: drillWorkflowId(`${Date.now()}-${Math.random()}`),
+  });
 
 async function withDrill<T>(steps: readonly PlanStep[], script: Script, work: (running: Running) => Promise<T>): Promise<T> {
   const plan = samplePlan(steps);
@@ -152,7 +173,13 @@ async function withDrill<T>(steps: readonly PlanStep[], script: Script, work: (r
   ];
   const runs = workers.map((worker) => worker.run());
   try {
-    const handle = await start({ plan, planSha256: '0'.repeat(64), startedBy: 'test', trigger: { kind: 'command', name: null }, home: '/nowhere' });
+    const handle = await start({
+      plan,
+      planSha256: '0'.repeat(64),
+      startedBy: 'test',
+      trigger: { kind: 'command', name: null },
+      home: '/nowhere',
+    });
     return await work({ script, handle });
   } finally {
     for (const worker of workers) worker.shutdown();
@@ -266,7 +293,15 @@ describe('drill workflow', () => {
   }, 60_000);
 
   test('gates and manual steps take only the answers they wait for; no-go halts', async () => {
-    const manual: PlanStep = { kind: 'manual', id: 'page', title: 'page', instruction: 'page the owner', owner: 'sre', check: null, timeoutMs: 60_000 };
+    const manual: PlanStep = {
+      kind: 'manual',
+      id: 'page',
+      title: 'page',
+      instruction: 'page the owner',
+      owner: 'sre',
+      check: null,
+      timeoutMs: 60_000,
+    };
     const gate: PlanStep = { kind: 'gate', id: 'go', title: 'go', question: 'go on?', owner: 'lead', timeoutMs: 60_000 };
     await withDrill([manual, gate, fault('one')], new Script(), async (running) => {
       const open = async (step: string): Promise<void> => {
@@ -278,7 +313,8 @@ describe('drill workflow', () => {
           await new Promise((resolve) => setTimeout(resolve, 50));
         }
       };
-      const answer = (step: string, word: 'done' | 'go' | 'no-go') => running.handle.executeUpdate(answerUpdate, { args: [{ step, answer: word, by: 'bob', note: null }] });
+      const answer = (step: string, word: 'done' | 'go' | 'no-go') =>
+        running.handle.executeUpdate(answerUpdate, { args: [{ step, answer: word, by: 'bob', note: null }] });
       await open('page');
       await expect(answer('go', 'go')).rejects.toThrow();
       await expect(answer('page', 'go')).rejects.toThrow();
@@ -298,7 +334,17 @@ describe('drill workflow', () => {
   test('parallel branches: a failing branch ends the other, and both faults are undone', async () => {
     const script = new Script();
     const failing: PlanStep = { kind: 'failover', id: 'fo', title: 'fo', candidate: null, timeoutMs: 1_000 };
-    const steps: PlanStep[] = [{ kind: 'parallel', id: 'both', title: 'both', branches: [[fault('a'), waitFor('long', 600_000)], [fault('b'), failing]] }];
+    const steps: PlanStep[] = [
+      {
+        kind: 'parallel',
+        id: 'both',
+        title: 'both',
+        branches: [
+          [fault('a'), waitFor('long', 600_000)],
+          [fault('b'), failing],
+        ],
+      },
+    ];
     await withDrill(steps, script, async (running) => {
       const outcome = await result(running);
       expect(outcome.state).toBe('failed');

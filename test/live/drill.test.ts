@@ -54,7 +54,10 @@ async function status(home: string): Promise<{ readonly faults: readonly { reado
 }
 
 function runInBackground(home: string, args: readonly string[]): { readonly child: ChildProcess; readonly ended: Promise<CliResult> } {
-  const child = spawn(process.execPath, [join(packageRoot(), 'infra', 'bin', 'gameday.js'), ...args], { env: { ...process.env, GAMEDAY_HOME: home, NO_COLOR: '1' }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [join(packageRoot(), 'infra', 'bin', 'gameday.js'), ...args], {
+    env: { ...process.env, GAMEDAY_HOME: home, NO_COLOR: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk));
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
@@ -124,7 +127,9 @@ describe('a primary lost under load', () => {
 /** Rows of the probe table on the moved-aside data directory of the old primary that the current primary lacks. */
 async function forkOnlyRows(target: Target, drill: string, record: DrillRecord): Promise<number> {
   const live = openTarget(target);
-  const aside = record.left.map((text) => /^(n[0-9])'s old data directory, moved aside to (.+)$/.exec(text)).find((match) => match !== null);
+  const aside = record.left
+    .map((text) => /^(n[0-9])'s old data directory, moved aside to (.+)$/.exec(text))
+    .find((match) => match !== null);
   const old = target.nodes.find(({ name }) => name === aside?.[1]);
   const dir = aside?.[2];
   if (old === undefined || dir === undefined) throw new Error(`nothing was moved aside: ${record.left.join('; ')}`);
@@ -132,12 +137,18 @@ async function forkOnlyRows(target: Target, drill: string, record: DrillRecord):
   const port = 5999;
   const options = `-c listen_addresses=${old.host} -c port=${port} -c unix_socket_directories= -c primary_conninfo= -c archive_mode=off -c synchronous_standby_names= -c restore_command=`;
   await host.remove(join(dir, 'postmaster.pid'));
-  const started = await host.exec([join(old.binDir, 'pg_ctl'), '-D', dir, '-o', options, '-l', join(dir, 'count.log'), '-w', '-t', '60', 'start'], { asNode: true, timeoutMs: 90_000 });
+  const started = await host.exec(
+    [join(old.binDir, 'pg_ctl'), '-D', dir, '-o', options, '-l', join(dir, 'count.log'), '-w', '-t', '60', 'start'],
+    { asNode: true, timeoutMs: 90_000 },
+  );
   if (started.code !== 0) throw new Error(`${started.stderr}\n${(await host.readFile(join(dir, 'count.log'))) ?? ''}`);
   try {
     const primary = (await writableNodes(target))[0];
     const survivor = target.nodes.find(({ name }) => name === primary);
-    const [before, after] = [await probeRows({ host: old.host, port }, target, drill), await probeRows({ host: survivor?.host ?? '', port: survivor?.port ?? 0 }, target, drill)];
+    const [before, after] = [
+      await probeRows({ host: old.host, port }, target, drill),
+      await probeRows({ host: survivor?.host ?? '', port: survivor?.port ?? 0 }, target, drill),
+    ];
     const table = `gameday.probe_${drill.replace('-', '_')}`;
     expect(before).toBeGreaterThan(0);
     expect(after).toBeGreaterThan(0);
@@ -179,7 +190,10 @@ test('SIGKILL of the worker while a fault stands: the drill goes on after its re
   const { home, target } = lab();
   const { ended } = runInBackground(home, ['run', scenario('long-latency'), '--json']);
   await until(async () => (await status(home)).faults.length === 1, 'the fault stands');
-  const supervisor = await callRpc<SupervisorStatus>(join(target.runDir, 'supervisor.sock'), 'status', null, { timeoutMs: 5_000, unreachable: 'supervisor_unreachable' });
+  const supervisor = await callRpc<SupervisorStatus>(join(target.runDir, 'supervisor.sock'), 'status', null, {
+    timeoutMs: 5_000,
+    unreachable: 'supervisor_unreachable',
+  });
   const worker = supervisor.children.find((child) => child.name === 'worker');
   if (worker?.pid == null) throw new Error('no worker runs');
   process.kill(worker.pid, 'SIGKILL');
@@ -225,7 +239,16 @@ test('the flagship: failover, a dropped table, and a restore that lands on the t
   if ('notRecorded' in record.rpo) throw new Error('not measured');
   expect(record.rpo.lost).toBe(0);
   expect('notRecorded' in record.redundancy ? null : record.redundancy.regained).toBe(true);
-  for (const name of ['report.html', 'report.md', 'record.json', 'plan.json', 'events.jsonl', 'seal.dsse.json', 'registration.dsse.json', 'SHA256SUMS']) {
+  for (const name of [
+    'report.html',
+    'report.md',
+    'record.json',
+    'plan.json',
+    'events.jsonl',
+    'seal.dsse.json',
+    'registration.dsse.json',
+    'SHA256SUMS',
+  ]) {
     expect(existsSync(join(line.evidence, name))).toBe(true);
   }
 }, 300_000);
