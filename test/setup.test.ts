@@ -200,6 +200,21 @@ test('each pinned module names the version that the catalog builds, and go.sum v
   }
 });
 
+test('package-lock.json names every binding, also of other platforms, so that npm ci accepts it', () => {
+  const result = runModule(`
+    import { readFileSync } from 'node:fs';
+    import { missingBindings } from ${setup('lock-file.mjs')};
+    const lock = JSON.parse(readFileSync(${JSON.stringify(join(packageRoot(), 'package-lock.json'))}, 'utf8'));
+    const parent = { dev: true, optionalDependencies: { '@a/b-darwin-x64': '1.2.3' } };
+    const planted = missingBindings({ packages: { 'node_modules/@a/b': parent } });
+    console.log(JSON.stringify({ missing: Object.keys(missingBindings(lock)), planted }));
+  `);
+  expect(JSON.parse(result.stdout)).toEqual({
+    missing: [],
+    planted: { 'node_modules/@a/b-darwin-x64': { version: '1.2.3', cpu: ['x64'], os: ['darwin'], dev: true, optional: true } },
+  });
+});
+
 describe('locateTools', () => {
   test('says which tool is missing and how to get it', () => {
     expect(() => locateTools(scratch)).toThrow(expect.objectContaining({ code: 'tool_missing', message: 'postgres is not set up' }));
