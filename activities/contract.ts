@@ -10,6 +10,8 @@ import type { CheckSpec, FailoverStep, FaultStep, Plan, RestoreStep } from '../m
 import type { CheckResult, DrillRecord, DrillState, PhaseRecord, RestoreRecord, StepRecord } from '../model/record';
 import type { FailoverResult, SalvageResult, Topology } from '../targets/ports';
 
+export type { Topology };
+
 export interface DrillRef {
   readonly drill: string;
   readonly sequence: number;

@@ -24,10 +24,7 @@ const result = (name: string, ok: boolean, found: string, expected: string, hint
   hint: ok ? null : hint,
 });
 
-export async function checkReadiness({
-  plan,
-  drill,
-}: Parameters<SiteActivities['checkReadiness']>[0]): Promise<{
+export async function checkReadiness({ plan, drill }: Parameters<SiteActivities['checkReadiness']>[0]): Promise<{
   readonly checks: readonly CheckResult[];
   readonly topology: Topology | null;
 }> {

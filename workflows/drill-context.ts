@@ -3,14 +3,13 @@
  * nothing is measured here, because a duration taken from workflow time is not a measurement.
  */
 import { log, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
-import type { DrillRef, InjectResult, ProbeRef, RegistrationRef } from '../activities/contract';
+import type { DrillRef, InjectResult, ProbeRef, RegistrationRef, Topology } from '../activities/contract';
 import { present } from '../core/assert';
 import type { EventBody } from '../model/event';
 import type { LeaseKey, LeaseView } from '../model/fault';
 import type { Json } from '../model/json';
 import type { AnswerInput, DrillInput, HaltInput, OpenQuestion } from '../model/message';
 import type { CheckResult, DrillRecord, Phase, PhaseRecord, RestoreRecord, StepRecord } from '../model/record';
-import type { Topology } from '../targets/ports';
 import type { Hands } from './proxies';
 import { UndoStack } from './undo-stack';
 

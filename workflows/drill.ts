@@ -6,7 +6,7 @@ import { ApplicationFailure, CancellationScope, isCancellation, setHandler, work
 import type { JudgeResult, ReconcileResult, RedundancyResult } from '../activities/contract';
 import { present } from '../core/assert';
 import type { LeaseView } from '../model/fault';
-import type { DrillInput, DrillResult } from '../model/message';
+import type { AnswerInput, DrillInput, DrillResult, HaltInput } from '../model/message';
 import type { PlanStep } from '../model/plan';
 import type { CheckResult, DrillState, Phase, StepRecord } from '../model/record';
 import { DrillContext } from './drill-context';
@@ -67,19 +67,21 @@ function listen(context: DrillContext, method: CancellationScope): void {
   }));
   setHandler(
     haltUpdate,
-    (halt) => {
+    (halt: HaltInput) => {
       if (context.halted !== null) return;
       context.halted = halt;
       context.say(context.phase, 'halt', `halted by ${halt.by}: ${halt.reason}`);
       method.cancel();
     },
     {
-      validator: (halt) => {
+      validator: (halt: HaltInput) => {
         if (halt.by === '' || halt.reason === '') throw ApplicationFailure.nonRetryable('a halt needs a name and a reason', 'usage');
       },
     },
   );
-  setHandler(answerUpdate, (answer) => acceptAnswer(context, answer), { validator: (answer) => validateAnswer(context, answer) });
+  setHandler(answerUpdate, (answer: AnswerInput) => acceptAnswer(context, answer), {
+    validator: (answer: AnswerInput) => validateAnswer(context, answer),
+  });
 }
 
 /** Runs one phase and keeps its record, whichever way it ends. Events are written at its end. */
@@ -180,12 +182,14 @@ async function heal(context: DrillContext): Promise<boolean> {
   return phase(context, 'heal', async () => {
     const { plan } = context.input;
     const healed = await healEntries(context, context.undo.newestFirst(null), 'heal');
-    for (const restore of context.restores) {
+    for (const [at, restore] of context.restores.entries()) {
+      const { dir } = restore.sandbox;
       try {
-        await context.hands.undo.removeSandbox({ plan: { target: plan.target }, dir: restore.sandbox.dir });
+        await context.hands.undo.removeSandbox({ plan: { target: plan.target }, dir });
+        context.restores[at] = { ...restore, sandbox: { dir, removed: true } };
       } catch (error) {
-        context.say(restore.step, 'sandbox left', `sandbox ${restore.sandbox.dir} could not be removed: ${failureText(error)}`);
-        context.failed.push(`left behind: sandbox ${restore.sandbox.dir}`);
+        context.say(restore.step, 'sandbox left', `sandbox ${dir} could not be removed: ${failureText(error)}`);
+        context.left.push(`sandbox ${dir}: ${failureText(error)}`);
       }
     }
     return healed;

@@ -39,11 +39,12 @@ export async function ask(context: DrillContext, step: ManualStep | GateStep): P
   await context.flushEvents();
   let noticed = false;
   const watcher = new CancellationScope();
+  const spec = step.kind === 'manual' ? step.check : null;
   const watching =
-    step.kind === 'manual' && step.check !== null
+    spec !== null
       ? watcher
           .run(async () => {
-            const check = { ...step.check!, withinMs: step.timeoutMs };
+            const check = { ...spec, withinMs: step.timeoutMs };
             const result = await context.hands.long(step.timeoutMs + 30_000).check({ plan: context.input.plan, check, sandbox: null });
             if (result.ok) noticed = true;
           })
