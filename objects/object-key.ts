@@ -6,10 +6,13 @@ import { GamedayError } from '../core/errors';
 
 const KEY_LIMIT_BYTES = 1024;
 
-/** The key unchanged. Throws `setting_invalid` for an empty key, an empty part, `.`, `..`, a control character, or more than 1024 bytes. */
+const hasControl = (part: string): boolean =>
+  [...part].some((character) => character < ' ' || character === '\u007f' || character === '\\');
+
+/** The key unchanged. Throws `setting_invalid` for an empty key, an empty part, `.`, `..`, a control character, a backslash, or more than 1024 bytes. */
 export function validKey(key: string): string {
   const parts = key.split('/');
-  const bad = parts.some((part) => part === '' || part === '.' || part === '..' || /[\u0000-\u001f\u007f\\]/.test(part));
+  const bad = parts.some((part) => part === '' || part === '.' || part === '..' || hasControl(part));
   if (bad || Buffer.byteLength(key) > KEY_LIMIT_BYTES)
     throw new GamedayError('setting_invalid', `object key ${JSON.stringify(key)} is not valid`);
   return key;

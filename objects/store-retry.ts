@@ -50,7 +50,7 @@ export function classifyFailure(error: unknown): Failure {
 
 /** The system's code of a network failure, from the error, what it wraps, or its text: the SDK wraps errors that it does not recognize. */
 function networkCode(error: unknown): string | null {
-  const seen = error instanceof AggregateError ? [...error.errors, error] : [error];
+  const seen: readonly unknown[] = error instanceof AggregateError ? [...(error.errors as unknown[]), error] : [error];
   for (const one of seen) {
     const code = (one as NodeJS.ErrnoException | null)?.code;
     if (code !== undefined && Object.hasOwn(NETWORK, code)) return code;

@@ -59,7 +59,7 @@ request="$name.$$"
 say() { echo "gameday archive: $name: $1" >&2; }
 clean() { rm -f "$spool/ready/$request" "$spool/tmp/$request" "$spool/done/$request" "$spool/failed/$request"; }
 trap 'clean; exit 1' HUP INT TERM
-alive() { read -r pid < "$spool/archiver.pid" 2>/dev/null && [ -d "/proc/$pid" ]; }
+alive() { [ -r "$spool/archiver.pid" ] && read -r pid < "$spool/archiver.pid" && [ -d "/proc/$pid" ]; }
 
 if ! alive; then say 'the archiver is not running'; exit 1; fi
 clean

@@ -360,7 +360,8 @@ async function checkRestored(
 export function reached(recovery: RecoveryTarget, stop: RecoveryStop): boolean {
   switch (recovery.setting) {
     case 'recovery_target_xid':
-      return stop.xid === recovery.value && stop.side === (recovery.inclusive ? 'after' : 'before');
+      // The log, like WAL, knows the low 32 bits.
+      return stop.xid === String(BigInt(recovery.value) & 0xffffffffn) && stop.side === (recovery.inclusive ? 'after' : 'before');
     case 'recovery_target_lsn':
       return stop.lsn !== null && parseLsn(stop.lsn) === parseLsn(recovery.value);
     case 'recovery_target_name':

@@ -18,7 +18,7 @@ import { withSql } from '../sql';
 import { openArchiveStore } from './archive-store';
 import { listBackups, readManifest, takeBaseBackup, type BackupManifest } from './base-backup';
 import { commitsBetween, type CommitRecord } from './commit-order';
-import type { ArchiverStatus } from './native-archiver';
+import type { ArchiverNodeStatus, ArchiverStatus } from './native-archiver';
 import { restoreNative, viewOf } from './native-restore';
 import { removeSandboxDirectory } from './sandbox-server';
 import { ancestry, describeSpans, historyName, liesOn, walPath, type TimelineSpan } from './wal-chain';
@@ -26,6 +26,9 @@ import { unpackWal, walFileKind, walKey, walNameOfKey } from './wal-object';
 
 /** WAL that a server writes by itself while nobody uses it (checkpoints, running-transactions records). */
 const IDLE_BYTES = 64n * 1024n;
+
+/** PostgreSQL itself tries again within a minute. */
+const RECENT_ERROR_MS = 60_000;
 
 /** What the native archive can do besides: settle the order of commits from archived WAL. */
 export interface NativeArchive extends Archive {
@@ -285,7 +288,10 @@ async function auditArchiver(target: Target): Promise<CheckResult> {
       timeoutMs: 2_000,
       unreachable: 'store_unreachable',
     });
-    const failing = status.nodes.filter((node) => node.lastError !== null).map((node) => `${node.node}: ${node.lastError}`);
+    // A node that archives no more keeps its last error; only what waits or failed just now is a finding.
+    const current = (node: ArchiverNodeStatus): boolean =>
+      node.lastError !== null && (node.queue > 0 || Date.now() - Date.parse(node.lastErrorAt ?? '') < RECENT_ERROR_MS);
+    const failing = status.nodes.filter(current).map((node) => `${node.node}: ${node.lastError}`);
     return check(
       'archiver',
       failing.length === 0,

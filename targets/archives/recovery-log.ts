@@ -16,7 +16,7 @@ export interface RecoveryStop {
 
 /** The line by which recovery says where it stopped; null while there is none. */
 export function findRecoveryStop(log: string): RecoveryStop | null {
-  const match = /recovery stopping (before|after) (.*)$/m.exec(log);
+  const match = /recovery stopping (before|after|at) (.*)$/m.exec(log);
   if (match?.[1] === undefined || match[2] === undefined) return null;
   const what = match[2];
   const pick = (pattern: RegExp): string | null => pattern.exec(what)?.[1] ?? null;

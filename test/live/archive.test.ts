@@ -2,11 +2,12 @@
  * The native archive against a real PostgreSQL and a real S3 gateway of its own: archive, back up, restore to an exact transaction,
  * and refuse what is broken. The archiver runs in this process through the same code as the resident one.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, chmodSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync, chmodSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sleep, until } from '../../core/clock';
 import { callRpc } from '../../core/rpc';
+import { locateTools } from '../../infra/tools';
 import type { Target } from '../../model/target';
 import { ensureBucket } from '../../objects/s3-store';
 import type { ObjectStore } from '../../objects/store';
@@ -18,7 +19,7 @@ import { archiveCommand, prepareSpool } from '../../targets/archives/native-push
 import { walKey } from '../../targets/archives/wal-object';
 import type { RecoveryTarget } from '../../targets/ports';
 import { withSql, type Sql } from '../../targets/sql';
-import { createPostgres, freePort, PG_BIN, startGateway, type Gateway, type OwnPostgres } from './own-servers';
+import { createPostgres, freePort, startGateway, type Gateway, type OwnPostgres } from './own-servers';
 
 const NET = process.env['CI'] === undefined ? '127.0.64' : '127.0.80';
 const HOST = `${NET}.12`;
@@ -47,7 +48,7 @@ function makeTarget(systemIdentifier: string): Target {
         host: HOST,
         port,
         dataDir: join(dir, 'pg', 'data'),
-        binDir: PG_BIN,
+        binDir: locateTools().postgresBin,
         osUser,
         runsOn: { kind: 'local' },
         logFile: join(dir, 'pg', 'log'),
@@ -58,7 +59,7 @@ function makeTarget(systemIdentifier: string): Target {
     entry: { host: HOST, port, database: 'gameday' },
     archive: { kind: 'native', ...gateway.settings, bucket: 'archive', prefix: 'lab', spoolDir: join(dir, 'spool') },
     roles: { operate: role, observe: role, probe: role, replicate: role },
-    sandbox: { dir: join(dir, 'sb'), osUser, binDir: PG_BIN },
+    sandbox: { dir: join(dir, 'sb'), osUser, binDir: locateTools().postgresBin },
     policy: { allowFaults: [], acceptDataLoss: true, maxFaultMs: 60_000, maxDrillMs: 60_000, maxArchiveAgeMs: 60_000, minFreeDiskBytes: 0 },
     runDir: join(dir, 'run'),
     labels: {},
@@ -193,8 +194,8 @@ describe('restore', () => {
       {
         timeline: 1,
         fromLsn: accident.fromLsn,
-        toLsn: await one('select pg_current_wal_lsn()::text').then(() => accident.lsn),
-        binDir: PG_BIN,
+        toLsn: accident.lsn,
+        binDir: locateTools().postgresBin,
       },
       restoreOptions.signal,
     );
@@ -287,6 +288,44 @@ describe('restore', () => {
     await expect(archive.removeSandbox(join(dir, 'pg'))).rejects.toMatchObject({ code: 'setting_invalid' });
     await expect(archive.removeSandbox(join(dir, 'sb', '..', 'pg'))).rejects.toMatchObject({ code: 'setting_invalid' });
   });
+});
+
+describe('after a promotion', () => {
+  test('a target on the new timeline is reached from a backup on the old one, and the way there is what history files say', async () => {
+    await postgres.stop('fast');
+    writeFileSync(join(postgres.dataDir, 'standby.signal'), '');
+    await postgres.start();
+    expect(await one('select pg_promote()::text')).toBe('true');
+    expect(await one('select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)')).toBe('00000002');
+    await one('create table precious (id int primary key)');
+    const accident = await plantAccident();
+    await archived('00000002.history');
+    const recovery = await archive.locate({
+      setting: 'recovery_target_xid',
+      value: accident.xid,
+      inclusive: false,
+      lsn: accident.lsn,
+      timeline: 2,
+    });
+    expect((await readManifest(store, recovery.backup)).timeline).toBe(1);
+    expect(recovery).toMatchObject({ timeline: 2, lastSegment: expect.stringMatching(/^00000002/) });
+    const outcome = await archive.restore(recovery, { dir: join(dir, 'sb', 'tl2'), labels: {} }, restoreOptions);
+    expect(outcome.checks.filter((check) => !check.ok)).toEqual([]);
+    expect(outcome.landed).toMatchObject({ xid: accident.xid, timeline: 3 });
+    const range = { timeline: 2, fromLsn: accident.fromLsn, toLsn: accident.lsn, binDir: locateTools().postgresBin };
+    const order = (await archive.commits(range, restoreOptions.signal)).map((commit) => commit.xid);
+    const before = new Set(order.slice(0, order.indexOf(accident.xid)));
+    const count = await withSql(
+      { host: outcome.socketDir, port: outcome.port, user: 'postgres', password: null, database: 'gameday' },
+      async (connection) => {
+        const from = Math.min(...accident.writes.map((write) => write.seq));
+        return (await connection.query('select count(*) as n from ledger where seq >= $1', [from]))[0]?.['n'];
+      },
+    );
+    expect(count).toBe(String(accident.writes.filter((write) => before.has(write.xid)).length));
+    await archive.removeSandbox(outcome.dir);
+    expect((await archive.audit()).filter((check) => !check.ok)).toEqual([]);
+  }, 60_000);
 });
 
 describe('archiving', () => {

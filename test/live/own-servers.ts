@@ -3,43 +3,17 @@
  * Everything is started with a process id kept, and ended by exactly that; nothing is ended by name.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { appendFileSync, chownSync, existsSync, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chownSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { until } from '../../core/clock';
 import { identify, lookUpUser, run, terminate } from '../../core/process';
+import { locateTools } from '../../infra/tools';
 
 export interface Gateway {
   readonly settings: { readonly endpoint: string; readonly region: string; readonly accessKey: string; readonly secretKey: string };
   stop(): Promise<void>;
   start(): Promise<void>;
-}
-
-/** Where set-up puts tools: PATH first, then the cache, at most three directories deep. */
-export function findTool(name: string): string {
-  const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'gameday');
-  const roots = [...(process.env['PATH'] ?? '').split(':'), '/tmp/tools/bin'];
-  const search = (directory: string, depth: number): string | null => {
-    if (
-      existsSync(join(directory, name)) &&
-      !readdirSync(directory, { withFileTypes: true }).some((entry) => entry.name === name && entry.isDirectory())
-    )
-      return join(directory, name);
-    if (depth === 0 || !existsSync(directory)) return null;
-    for (const entry of readdirSync(directory, { withFileTypes: true })) {
-      const found = entry.isDirectory() ? search(join(directory, entry.name), depth - 1) : null;
-      if (found !== null) return found;
-    }
-    return null;
-  };
-  for (const root of roots) {
-    const found = search(root, 0);
-    if (found !== null) return found;
-  }
-  const cached = search(cache, 3);
-  if (cached === null) throw new Error(`${name} was not found on PATH or under ${cache}; run npm run setup`);
-  return cached;
 }
 
 export function listens(host: string, port: number): Promise<true | null> {
@@ -83,7 +57,7 @@ export async function startGateway(options: { readonly dir: string; readonly hos
     const log = openSync(join(dir, 'log'), 'a');
     const argv = ['--port', `${host}:${port}`, '--quiet', 'posix', '--versioning-dir', join(dir, 'versions'), join(dir, 'data')];
     const env = { ...process.env, ROOT_ACCESS_KEY: 'gameday-test', ROOT_SECRET_KEY: 'gameday-test-secret' };
-    child = spawn(findTool('versitygw'), argv, { stdio: ['ignore', log, log], env });
+    child = spawn(locateTools().versitygw, argv, { stdio: ['ignore', log, log], env });
     const running = child;
     await until(async () => (running.exitCode === null && (await listens(host, port)) === true ? true : null), {
       timeoutMs: 15_000,
@@ -111,10 +85,6 @@ export interface OwnPostgres {
   stop(mode: 'fast' | 'immediate'): Promise<void>;
 }
 
-export const PG_BIN =
-  ['18', '17', '16', '15', '14'].map((version) => `/usr/lib/postgresql/${version}/bin`).find((path) => existsSync(path)) ??
-  '/usr/lib/postgresql/15/bin';
-
 /** A throwaway primary, run as `postgres` when the test runs as root; trust for everybody on its own address. `settings` go to postgresql.conf. */
 export async function createPostgres(options: {
   readonly dir: string;
@@ -129,7 +99,7 @@ export async function createPostgres(options: {
   if (owner !== null) chownSync(dir, owner.uid, owner.gid);
   const [dataDir, logFile] = [join(dir, 'data'), join(dir, 'log')];
   const tool = async (name: string, args: readonly string[]): Promise<string> => {
-    const result = await run([join(PG_BIN, name), ...args], {
+    const result = await run([join(locateTools().postgresBin, name), ...args], {
       timeoutMs: 60_000,
       cwd: dir,
       env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' },
