@@ -5,7 +5,6 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { monotonicNs, sleep } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
-import { EXIT } from '../model/constants';
 import type { DrillProgress, DrillResult } from '../model/message';
 import { haltUpdate, progressQuery } from '../workflows/messages';
 import { openPrompt } from './prompt';
@@ -194,5 +193,3 @@ async function halt({ terminal, temporal, handle, person }: FollowOptions): Prom
     );
   }
 }
-
-export const DETACHED_EXIT = EXIT.detached;

@@ -65,7 +65,7 @@ export function openPrompt(options: PromptOptions): Prompt {
     offer: (questions) => {
       const still = asked !== null && questions.some(({ step }) => step === asked?.step);
       if (asked !== null && !still) {
-        terminal.progress(`\n${asked.step} was answered elsewhere`);
+        terminal.progress(`\n${asked.step} no longer waits for an answer`);
         end();
       }
       const [next] = questions;

@@ -4,7 +4,7 @@
  */
 import { userInfo } from 'node:os';
 import { GamedayError, messageOf, type ErrorCode } from '../core/errors';
-import { EXIT, type ExitCode } from '../model/constants';
+import { type ExitCode } from '../model/constants';
 
 export interface Terminal {
   readonly json: boolean;
@@ -82,5 +82,3 @@ export function personId(given: string | undefined): string {
 export function exitWith(code: ExitCode): void {
   process.exitCode = code;
 }
-
-export const OK = EXIT.pass;

@@ -164,7 +164,7 @@ async function advance(store: ObjectStore, bundle: string, writer: Writer): Prom
 
 function decodeEvent(data: Uint8Array, key: string): ChainedEvent {
   try {
-    return chainedEventSchema.parse(JSON.parse(Buffer.from(data).toString('utf8'))) as ChainedEvent;
+    return chainedEventSchema.parse(JSON.parse(Buffer.from(data).toString('utf8')));
   } catch (error) {
     throw new GamedayError('bundle_invalid', `${key} is no event: ${messageOf(error).split('\n')[0] ?? ''}`, null, { cause: error });
   }

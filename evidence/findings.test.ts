@@ -29,7 +29,7 @@ describe('findings', () => {
     ['a fault that is not proven gone', { faults: [{ ...firstFault!, healed: false }] }, /^high: fault link-latency .* not proven gone/],
     ['a step that was not executed', { steps: [{ ...firstStep!, outcome: 'not executed', reason: 'halted' }] }, /was not executed: halted/],
     ['a restore that missed its point', { restores: [{ ...firstRestore!, over: 2 }] }, /0 transactions too few, 2 too many/],
-    ['a lost write', { rpo: { ...rpo, lost: 3 } as DrillRecord['rpo'] }, /3 acknowledged writes are missing on n2/],
+    ['a lost write', { rpo: { ...rpo, lost: 3 } }, /3 acknowledged writes are missing on n2/],
     [
       'two writable nodes',
       { splitBrain: [{ nodes: ['n1', 'n2'], from: { lowMs: 1, highMs: 2 }, to: { lowMs: 3, highMs: 4 } }] },

@@ -8,7 +8,7 @@ import type { Json } from '../model/json';
 import type { DrillRecord } from '../model/record';
 
 const list = <T extends z.ZodType>(item: T) => z.array(item).readonly();
-const json: z.ZodType<Json> = z.json() as z.ZodType<Json>;
+const json: z.ZodType<Json> = z.json();
 const labels = z.record(z.string(), json);
 const time = z.string().describe('RFC 3339 UTC, nanoseconds where known');
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);

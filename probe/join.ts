@@ -88,8 +88,8 @@ class RowCursor {
   }
 
   async advance(): Promise<void> {
-    const { value, done } = await this.iterator.next();
-    const next = done === true ? null : { stream: (value as SurvivingRow).stream, seq: Number((value as SurvivingRow).seq) };
+    const step = await this.iterator.next();
+    const next = step.done === true ? null : { stream: step.value.stream, seq: Number(step.value.seq) };
     if (next !== null && this.current !== null && order(next, this.current) < 0) {
       throw new GamedayError(
         'internal',

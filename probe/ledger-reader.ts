@@ -32,7 +32,6 @@ export function ledgerIn(dir: string): LedgerSource {
 /** A ledger in memory, for histories made by hand. */
 export function ledgerOf(entries: readonly Entry[]): LedgerSource {
   return {
-    // eslint-disable-next-line @typescript-eslint/require-await -- the interface is asynchronous
     batches: async function* (filter = {}) {
       yield entries.filter((entry) => {
         const operation = entry.kind === 'intent' || entry.kind === 'outcome' || entry.kind === 'missed';

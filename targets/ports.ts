@@ -11,7 +11,10 @@ import type { Sql } from './sql';
 /** Where a node runs and how we act on it. `asNode`: run as the node's operating system user. */
 export interface Host {
   readonly kind: string;
-  exec(argv: readonly string[], options: { readonly asNode: boolean; readonly timeoutMs: number; readonly input?: string; readonly signal?: AbortSignal }): Promise<RunResult>;
+  exec(
+    argv: readonly string[],
+    options: { readonly asNode: boolean; readonly timeoutMs: number; readonly input?: string; readonly signal?: AbortSignal },
+  ): Promise<RunResult>;
   readFile(path: string): Promise<string | null>;
   /** Durable: fsynced file and directory, owned by the node's user. */
   writeFile(path: string, text: string): Promise<void>;
@@ -88,11 +91,20 @@ export interface Controller {
    * Fences the old primary's epoch, picks the most advanced standby (or the candidate), promotes, steers the router, re-follows the others.
    * Idempotent per `token`: a repeated call after a crash continues where the first stopped.
    */
-  failover(request: { readonly token: string; readonly candidate: string | null; readonly timeoutMs: number; readonly on: InstantListener; readonly signal: AbortSignal }): Promise<FailoverResult>;
+  failover(request: {
+    readonly token: string;
+    readonly candidate: string | null;
+    readonly timeoutMs: number;
+    readonly on: InstantListener;
+    readonly signal: AbortSignal;
+  }): Promise<FailoverResult>;
   /** Starts a node in the role its epoch allows: read-write only with the current epoch, otherwise fenced (in recovery, not routed). Saves a diverged tail first. */
   startNode(node: string): Promise<{ readonly role: 'primary' | 'fenced' | 'standby'; readonly salvage: SalvageResult | null }>;
   /** Makes the node a streaming standby of the current primary: rewind, else rebuild; the old data directory is moved aside, never deleted first. */
-  rejoin(node: string, options: { readonly timeoutMs: number; readonly signal: AbortSignal }): Promise<{ readonly method: 'streaming' | 'follow' | 'rebuild'; readonly movedAside: string | null }>;
+  rejoin(
+    node: string,
+    options: { readonly timeoutMs: number; readonly signal: AbortSignal },
+  ): Promise<{ readonly method: 'streaming' | 'follow' | 'rebuild'; readonly movedAside: string | null }>;
 }
 
 /** Leads clients to the primary. `steer` admits exactly these nodes, closes sessions to all others, and persists that state. */
@@ -159,8 +171,18 @@ export interface RestoreOutcome {
   readonly segments: number;
   readonly walFrom: string;
   readonly walTo: string;
-  readonly phases: readonly { readonly name: 'locate' | 'base' | 'replay' | 'promote'; readonly ms: number; readonly bytes: number | null }[];
-  readonly landed: { readonly lsn: string; readonly xid: string | null; readonly time: string | null; readonly logLine: string | null; readonly timeline: number };
+  readonly phases: readonly {
+    readonly name: 'locate' | 'base' | 'replay' | 'promote';
+    readonly ms: number;
+    readonly bytes: number | null;
+  }[];
+  readonly landed: {
+    readonly lsn: string;
+    readonly xid: string | null;
+    readonly time: string | null;
+    readonly logLine: string | null;
+    readonly timeline: number;
+  };
   /** How to connect to the restored server: directory of its unix socket; it listens on no network address. */
   readonly socketDir: string;
   readonly port: number;
@@ -177,9 +199,19 @@ export interface Archive {
   /** True when the archive holds this segment. */
   holds(segment: string): Promise<boolean>;
   /** Chooses backup and timeline for a target on the current primary's history; throws `backup_missing`, `wal_missing`. */
-  locate(point: { readonly setting: RecoveryTarget['setting']; readonly value: string; readonly inclusive: boolean; readonly lsn: string; readonly timeline: number }): Promise<RecoveryTarget>;
+  locate(point: {
+    readonly setting: RecoveryTarget['setting'];
+    readonly value: string;
+    readonly inclusive: boolean;
+    readonly lsn: string;
+    readonly timeline: number;
+  }): Promise<RecoveryTarget>;
   /** Restores into `dir` (created; must not exist), starts, waits for the target, promotes. Removes what it made if it fails. */
-  restore(target: RecoveryTarget, sandbox: { readonly dir: string; readonly labels: JsonObject }, options: { readonly timeoutMs: number; readonly signal: AbortSignal; readonly onProgress: (progress: RestoreProgress) => void }): Promise<RestoreOutcome>;
+  restore(
+    target: RecoveryTarget,
+    sandbox: { readonly dir: string; readonly labels: JsonObject },
+    options: { readonly timeoutMs: number; readonly signal: AbortSignal; readonly onProgress: (progress: RestoreProgress) => void },
+  ): Promise<RestoreOutcome>;
   /** Stops and removes a sandbox; idempotent. */
   removeSandbox(dir: string): Promise<void>;
 }

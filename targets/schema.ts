@@ -25,7 +25,7 @@ const port = z.int().min(1).max(65_535);
 const secret = z
   .string()
   .regex(/^(env:[A-Za-z_][A-Za-z0-9_]*|file:\/.+)$/, 'name the secret as `env:NAME` or `file:/path`; its value never stands here');
-const json: z.ZodType<Json> = z.json() as z.ZodType<Json>;
+const json: z.ZodType<Json> = z.json();
 
 const nodeSchema = z.strictObject({
   name,

@@ -41,12 +41,17 @@ export async function withSql<T>(
   try {
     await client.connect();
   } catch (error) {
-    throw new GamedayError('database_unreachable', `${address.host}:${address.port} as ${address.user}: ${messageOf(error)}`, null, { cause: error });
+    throw new GamedayError('database_unreachable', `${address.host}:${address.port} as ${address.user}: ${messageOf(error)}`, null, {
+      cause: error,
+    });
   }
   try {
     return await work({
       query: async (text, values) => {
-        const result = values === undefined ? await client.query<Record<string, string | null>>(text) : await client.query<Record<string, string | null>>(text, [...values]);
+        const result =
+          values === undefined
+            ? await client.query<Record<string, string | null>>(text)
+            : await client.query<Record<string, string | null>>(text, [...values]);
         return result.rows;
       },
     });

@@ -24,7 +24,11 @@ const GRACE_MS = 10_000;
 const SERVERS = ['archiver', 'haproxy', 'toxiproxy', 's3', 'temporal'];
 
 /** Stops everything of this home. `purge` removes the lab's data, its target file and its leases too; drills and keys are kept. Throws `lab_failed` if something stays. */
-export async function labDown(options: { readonly home: string; readonly purge?: boolean; readonly onProgress?: (text: string) => void }): Promise<void> {
+export async function labDown(options: {
+  readonly home: string;
+  readonly purge?: boolean;
+  readonly onProgress?: (text: string) => void;
+}): Promise<void> {
   if (!existsSync(options.home)) return;
   const home = realpathSync(resolve(options.home));
   const { run: runDir, guardian } = homePaths(home);
@@ -87,14 +91,23 @@ async function stopServers(supervisor: SupervisorClient | null, runDir: string, 
   // Newest first: the archiver goes before the store it writes to.
   await supervisor.shutdown();
   if (process === null) return;
-  await until(() => (isAlive(process) ? null : true), { timeoutMs: GRACE_MS, onTimeout: () => new GamedayError('lab_failed', `supervisor ${pid} did not end within ${GRACE_MS} ms`) });
+  await until(() => (isAlive(process) ? null : true), {
+    timeoutMs: GRACE_MS,
+    onTimeout: () => new GamedayError('lab_failed', `supervisor ${pid} did not end within ${GRACE_MS} ms`),
+  });
 }
 
 async function proveGone(home: string, lab: string | null): Promise<void> {
   const { run: runDir } = homePaths(home);
   for (const id of labProcesses(runDir, lab)) await terminate(id, 2_000);
   const left = labProcesses(runDir, lab);
-  if (left.length > 0) throw new GamedayError('lab_failed', `still running: ${left.map(describeProcess).join(', ')}`, 'end these processes, then run `gameday lab down` again.');
+  if (left.length > 0)
+    throw new GamedayError(
+      'lab_failed',
+      `still running: ${left.map(describeProcess).join(', ')}`,
+      'end these processes, then run `gameday lab down` again.',
+    );
   const mounts = mountsBelow(lab === null ? [home] : [home, lab]);
-  if (mounts.length > 0) throw new GamedayError('lab_failed', `still mounted: ${mounts.join(', ')}`, 'unmount them, then run `gameday lab down` again.');
+  if (mounts.length > 0)
+    throw new GamedayError('lab_failed', `still mounted: ${mounts.join(', ')}`, 'unmount them, then run `gameday lab down` again.');
 }

@@ -53,9 +53,12 @@ const COMMENTS: Readonly<Record<string, string>> = {
 /** The target as commented YAML. */
 export function targetYaml(target: Target): string {
   const document = new Document(target, { aliasDuplicateObjects: false });
-  document.commentBefore = ' Written by `gameday lab up`, and written anew by the next one: copy it to make a target of your own.\n Format: docs and `gameday check --target FILE`.';
+  document.commentBefore =
+    ' Written by `gameday lab up`, and written anew by the next one: copy it to make a target of your own.\n Format: docs and `gameday check --target FILE`.';
   for (const [key, comment] of Object.entries(COMMENTS)) {
-    const pair = (document.contents as unknown as { items: { key: { value: string; commentBefore?: string; spaceBefore?: boolean } }[] }).items.find((item) => item.key.value === key);
+    const pair = (
+      document.contents as unknown as { items: { key: { value: string; commentBefore?: string; spaceBefore?: boolean } }[] }
+    ).items.find((item) => item.key.value === key);
     if (pair !== undefined) Object.assign(pair.key, { commentBefore: comment, spaceBefore: true });
   }
   return document.toString({ lineWidth: 140 });

@@ -2,7 +2,24 @@
  * Where the lab's data lies and who owns it. Servers do not run as root, so their data must lie where their user can reach it:
  * if a home is not, `lab` becomes a link to /var/lib/gameday/…. Creates directories; never removes one.
  */
-import { accessSync, chmodSync, chownSync, constants, copyFileSync, existsSync, linkSync, lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statfsSync, statSync, symlinkSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { GamedayError } from '../../core/errors';
 import { sha256Hex } from '../../core/files';
@@ -19,9 +36,16 @@ const SHARED_STATE = '/var/lib/gameday';
 /** Who runs the lab's servers; null: whoever runs gameday. */
 export function serverUser(): string | null {
   if (process.getuid?.() !== 0) return null;
-  const names = readFileSync('/etc/passwd', 'utf8').split('\n').map((line) => line.split(':')[0]);
+  const names = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':')[0]);
   const found = ['postgres', 'nobody'].find((name) => names.includes(name));
-  if (found === undefined) throw new GamedayError('lab_failed', 'there is no user "postgres" or "nobody" to run the servers as', 'create one with `useradd --system postgres`, or run gameday as an ordinary user.');
+  if (found === undefined)
+    throw new GamedayError(
+      'lab_failed',
+      'there is no user "postgres" or "nobody" to run the servers as',
+      'create one with `useradd --system postgres`, or run gameday as an ordinary user.',
+    );
   return found;
 }
 
@@ -54,7 +78,11 @@ export function prepareLabDir(home: string, user: string | null): string {
   const paths = homePaths(home);
   const longest = join(paths.run, 'prober-drill-000000.sock');
   if (Buffer.byteLength(longest) > SOCKET_PATH_LIMIT) {
-    throw new GamedayError('setting_invalid', `home ${home} is ${Buffer.byteLength(longest) - SOCKET_PATH_LIMIT} bytes too long: the system's limit for a socket is ${SOCKET_PATH_LIMIT}`, 'set GAMEDAY_HOME to a shorter path.');
+    throw new GamedayError(
+      'setting_invalid',
+      `home ${home} is ${Buffer.byteLength(longest) - SOCKET_PATH_LIMIT} bytes too long: the system's limit for a socket is ${SOCKET_PATH_LIMIT}`,
+      'set GAMEDAY_HOME to a shorter path.',
+    );
   }
   mkdirSync(home, { recursive: true, mode: 0o755 });
   for (const dir of [paths.run, paths.logs, paths.targets, paths.guardian]) mkdirSync(dir, { recursive: true, mode: 0o755 });
@@ -70,7 +98,11 @@ export function prepareLabDir(home: string, user: string | null): string {
   mkdirSync(paths.lab, { recursive: true, mode: 0o755 });
   const lab = realpathSync(paths.lab);
   if (!isReachable(join(lab, 'x'), user)) {
-    throw new GamedayError('lab_failed', `user ${user} cannot reach ${lab}`, 'set GAMEDAY_HOME to a directory that this user can pass, e.g. below /var/tmp.');
+    throw new GamedayError(
+      'lab_failed',
+      `user ${user} cannot reach ${lab}`,
+      'set GAMEDAY_HOME to a directory that this user can pass, e.g. below /var/tmp.',
+    );
   }
   return lab;
 }
@@ -79,7 +111,8 @@ export function prepareLabDir(home: string, user: string | null): string {
 export function checkFreeSpace(dir: string): void {
   const stats = statfsSync(dir);
   const free = stats.bavail * stats.bsize;
-  if (free < MIN_FREE_BYTES) throw new GamedayError('disk_full', `${dir}: ${formatBytes(free)} free, the lab needs ${formatBytes(MIN_FREE_BYTES)}`);
+  if (free < MIN_FREE_BYTES)
+    throw new GamedayError('disk_full', `${dir}: ${formatBytes(free)} free, the lab needs ${formatBytes(MIN_FREE_BYTES)}`);
 }
 
 /** Creates a directory that belongs to the servers' user. */
@@ -125,7 +158,11 @@ export async function checkPostgresReachable(binDir: string, user: string | null
   }
   const { uid, gid } = lookUpUser(user);
   if ((await run(['test', '-x', join(binDir, 'postgres')], { uid, gid, timeoutMs: 5_000 })).code === 0) return;
-  throw new GamedayError('tool_missing', `user ${user} cannot start ${join(binDir, 'postgres')}`, 'install the distribution’s postgresql package, or set XDG_CACHE_HOME to a directory that this user can reach.');
+  throw new GamedayError(
+    'tool_missing',
+    `user ${user} cannot start ${join(binDir, 'postgres')}`,
+    'install the distribution’s postgresql package, or set XDG_CACHE_HOME to a directory that this user can reach.',
+  );
 }
 
 export function removeLabData(home: string): void {

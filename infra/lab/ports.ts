@@ -20,7 +20,11 @@ export interface Listener {
 
 /** `127.0.1.11` from `0B01007F`; IPv6 is told apart only as "any" (`::`), mapped IPv4, or other. Kernel: net/ipv4/tcp_ipv4.c, words in host byte order. */
 export function parseHexAddress(hex: string): string {
-  const ipv4 = (word: string): string => (word.match(/../g) ?? []).reverse().map((byte) => parseInt(byte, 16)).join('.');
+  const ipv4 = (word: string): string =>
+    (word.match(/../g) ?? [])
+      .reverse()
+      .map((byte) => parseInt(byte, 16))
+      .join('.');
   if (hex.length === 8) return ipv4(hex);
   if (/^0+$/.test(hex)) return '::';
   if (/^0{16}FFFF0000/i.test(hex)) return ipv4(hex.slice(24));
@@ -105,6 +109,9 @@ export function findTaken(addresses: readonly Address[]): readonly TakenAddress[
 export function checkPorts(addresses: readonly Address[], isOwn: (pid: number) => boolean): void {
   const foreign = findTaken(addresses).filter(({ pid }) => pid === null || !isOwn(pid));
   if (foreign.length === 0) return;
-  const said = foreign.map(({ host, port, use, pid }) => `${host}:${port} (${use}) is held by ${pid === null ? 'a process of another user' : `process ${pid}: ${commandOf(pid)}`}`);
+  const said = foreign.map(
+    ({ host, port, use, pid }) =>
+      `${host}:${port} (${use}) is held by ${pid === null ? 'a process of another user' : `process ${pid}: ${commandOf(pid)}`}`,
+  );
   throw new GamedayError('port_in_use', said.slice(0, 5).join('; ') + (said.length > 5 ? `; and ${said.length - 5} more` : ''));
 }

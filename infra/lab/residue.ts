@@ -22,7 +22,12 @@ const within = (path: string, dir: string): boolean => path === dir || path.star
 export function postgresProcesses(lab: string): readonly ProcessId[] {
   const boot = bootId();
   return readdirSync('/proc')
-    .filter((name) => /^[0-9]+$/.test(name) && within(link(`/proc/${name}/cwd`).replace(/ \(deleted\)$/, ''), lab) && basename(link(`/proc/${name}/exe`).replace(/ \(deleted\)$/, '')) === 'postgres')
+    .filter(
+      (name) =>
+        /^[0-9]+$/.test(name) &&
+        within(link(`/proc/${name}/cwd`).replace(/ \(deleted\)$/, ''), lab) &&
+        basename(link(`/proc/${name}/exe`).replace(/ \(deleted\)$/, '')) === 'postgres',
+    )
     .map((name) => identify(Number(name)))
     .filter((id): id is ProcessId => id !== null && isAlive(id) && id.bootId === boot);
 }

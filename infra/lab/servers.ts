@@ -27,7 +27,11 @@ function writeForServer(path: string, text: string, user: string | null): void {
  * Defaults of the dev server cost 43 ms per hop (20 polls per second and shard); measured, these bring a serial activity from 82 ms to 16–20 ms.
  * Eager execution hands an activity to the worker that asked for it.
  */
-const DYNAMIC_CONFIG = ['system.enableActivityEagerExecution=true', 'history.transferProcessorMaxPollRPS=5000', 'history.timerProcessorMaxPollRPS=5000'];
+const DYNAMIC_CONFIG = [
+  'system.enableActivityEagerExecution=true',
+  'history.transferProcessorMaxPollRPS=5000',
+  'history.timerProcessorMaxPollRPS=5000',
+];
 
 function temporalServer(plan: LabPlan, program: string): ChildSpec {
   const dir = join(plan.lab, 'temporal');
@@ -71,7 +75,10 @@ function s3Server(plan: LabPlan, program: string): ChildSpec {
   return {
     name: 's3',
     argv: [program, '--port', `${host}:${S3_PORT}`, '--quiet', '--keep-alive', 'posix', '--versioning-dir', versions, data],
-    secretEnv: { ROOT_ACCESS_KEY: `file:${secretFile(plan.lab, 's3-access-key')}`, ROOT_SECRET_KEY: `file:${secretFile(plan.lab, 's3-secret-key')}` },
+    secretEnv: {
+      ROOT_ACCESS_KEY: `file:${secretFile(plan.lab, 's3-access-key')}`,
+      ROOT_SECRET_KEY: `file:${secretFile(plan.lab, 's3-secret-key')}`,
+    },
     cwd: dir,
     user: plan.user,
     restart: true,
@@ -84,7 +91,12 @@ function toxiproxyServer(plan: LabPlan, program: string): ChildSpec {
   makeServerDir(dir, plan.user);
   const host = labAddresses(plan.net).toxiproxy;
   // With its links from the first moment: one that crashed and was started again carries traffic before anybody asks for it.
-  const links = labLinks(plan.net).map((link) => ({ name: link.name, listen: `${link.listenHost}:${link.listenPort}`, upstream: `${link.upstreamHost}:${link.upstreamPort}`, enabled: true }));
+  const links = labLinks(plan.net).map((link) => ({
+    name: link.name,
+    listen: `${link.listenHost}:${link.listenPort}`,
+    upstream: `${link.upstreamHost}:${link.upstreamPort}`,
+    enabled: true,
+  }));
   const file = join(dir, 'links.json');
   writeForServer(file, `${JSON.stringify(links, null, 2)}\n`, plan.user);
   return {
@@ -139,7 +151,15 @@ function haproxyServer(plan: LabPlan, program: string): ChildSpec {
   makeServerDir(dir, plan.user);
   const file = join(dir, 'haproxy.cfg');
   writeForServer(file, haproxyConfig(plan), plan.user);
-  return { name: 'haproxy', argv: [program, '-db', '-f', file], cwd: dir, user: plan.user, restart: true, readyWhen: { kind: 'socket', path: join(dir, 'run.sock') }, stopGraceMs: 1_000 };
+  return {
+    name: 'haproxy',
+    argv: [program, '-db', '-f', file],
+    cwd: dir,
+    user: plan.user,
+    restart: true,
+    readyWhen: { kind: 'socket', path: join(dir, 'run.sock') },
+    stopGraceMs: 1_000,
+  };
 }
 
 /** Writes what they need and returns how Temporal, S3, Toxiproxy and HAProxy are started. */
@@ -158,7 +178,10 @@ function ownProcess(name: string, parts: readonly string[], args: readonly strin
 }
 
 /** gameday's own processes. `socket`: where the process answers once it is ready. */
-export function ownProcesses(plan: LabPlan, target: Target): { readonly archiver: ChildSpec; readonly guardian: ChildSpec; readonly worker: ChildSpec } {
+export function ownProcesses(
+  plan: LabPlan,
+  target: Target,
+): { readonly archiver: ChildSpec; readonly guardian: ChildSpec; readonly worker: ChildSpec } {
   const { home } = plan;
   const paths = homePaths(home);
   const env = { GAMEDAY_HOME: home, TEMPORAL_ADDRESS: temporalAddress(plan.net) };
@@ -170,7 +193,11 @@ export function ownProcesses(plan: LabPlan, target: Target): { readonly archiver
       // A segment on its way is stored first.
       stopGraceMs: 20_000,
     }),
-    guardian: ownProcess('guardian', ['faults', 'guardian', 'guardian.js'], ['--home', home], { env, readyWhen: { kind: 'socket', path: join(paths.run, 'guardian.sock') }, stopGraceMs: 10_000 }),
+    guardian: ownProcess('guardian', ['faults', 'guardian', 'guardian.js'], ['--home', home], {
+      env,
+      readyWhen: { kind: 'socket', path: join(paths.run, 'guardian.sock') },
+      stopGraceMs: 10_000,
+    }),
     worker: ownProcess('worker', ['worker', 'main.js'], ['--home', home, '--site', target.site], { env, stopGraceMs: 8_000 }),
   };
 }

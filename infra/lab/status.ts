@@ -67,13 +67,41 @@ function addressOf(name: string, net: string): string | null {
 }
 
 /** From the supervisor if it answers, otherwise from what it wrote last, checked against the process table. */
-async function readServers(home: string, net: string): Promise<{ readonly supervisorPid: number | null; readonly servers: readonly LabServerStatus[] }> {
+async function readServers(
+  home: string,
+  net: string,
+): Promise<{ readonly supervisorPid: number | null; readonly servers: readonly LabServerStatus[] }> {
   const { run: runDir, logs } = homePaths(home);
-  const answer = await openSupervisorClient(runDir).status().catch(() => null);
+  const answer = await openSupervisorClient(runDir)
+    .status()
+    .catch(() => null);
   const recorded = readJsonFile<SupervisorState>(join(runDir, 'supervisor.json'))?.children ?? [];
-  const fallback = recorded.map(({ spec, process: id, restarts, lastEnd }) => ({ name: spec.name, running: id !== null && isAlive(id), pid: id !== null && isAlive(id) ? id.pid : null, restarts, lastEnd, logFile: join(logs, `${spec.name}.log`) }));
-  const found = (answer?.children ?? fallback).map(({ name, running, pid, restarts, lastEnd, logFile }) => ({ name, running, pid, restarts, lastEnd, logFile, address: addressOf(name, net) }));
-  const missing = SERVERS.filter((name) => !found.some((each) => each.name === name)).map((name) => ({ name, running: false, pid: null, restarts: 0, lastEnd: null, logFile: join(logs, `${name}.log`), address: addressOf(name, net) }));
+  const fallback = recorded.map(({ spec, process: id, restarts, lastEnd }) => ({
+    name: spec.name,
+    running: id !== null && isAlive(id),
+    pid: id !== null && isAlive(id) ? id.pid : null,
+    restarts,
+    lastEnd,
+    logFile: join(logs, `${spec.name}.log`),
+  }));
+  const found = (answer?.children ?? fallback).map(({ name, running, pid, restarts, lastEnd, logFile }) => ({
+    name,
+    running,
+    pid,
+    restarts,
+    lastEnd,
+    logFile,
+    address: addressOf(name, net),
+  }));
+  const missing = SERVERS.filter((name) => !found.some((each) => each.name === name)).map((name) => ({
+    name,
+    running: false,
+    pid: null,
+    restarts: 0,
+    lastEnd: null,
+    logFile: join(logs, `${name}.log`),
+    address: addressOf(name, net),
+  }));
   // Finished probers are history, not lab.
   const shown = found.filter((each) => each.running || (SERVERS as readonly string[]).includes(each.name));
   return { supervisorPid: answer?.pid ?? null, servers: [...shown, ...missing] };
@@ -85,8 +113,18 @@ async function readNodes(target: Target): Promise<readonly LabNodeStatus[]> {
   return Promise.all(
     target.nodes.map(async (node) => {
       const status = said.find((each) => each.node === node.name);
-      const postmaster = await live.host(node.name).postmaster().catch(() => null);
-      const role = status?.up !== true ? 'down' : status.inRecovery === false ? 'primary' : status.streamingFrom !== null ? 'standby' : 'fenced or waiting';
+      const postmaster = await live
+        .host(node.name)
+        .postmaster()
+        .catch(() => null);
+      const role =
+        status?.up !== true
+          ? 'down'
+          : status.inRecovery === false
+            ? 'primary'
+            : status.streamingFrom !== null
+              ? 'standby'
+              : 'fenced or waiting';
       return {
         name: node.name,
         running: postmaster !== null,
@@ -115,15 +153,45 @@ async function readArchive(target: Target): Promise<readonly CheckResult[]> {
 export async function labStatus(options: { readonly home: string }): Promise<LabStatus> {
   const home = existsSync(options.home) ? realpathSync(resolve(options.home)) : resolve(options.home);
   const supervisorLog = join(homePaths(home).logs, 'supervisor.log');
-  const supervisor = (pid: number | null): LabServerStatus => ({ name: 'supervisor', running: pid !== null, pid, address: null, restarts: 0, lastEnd: null, logFile: supervisorLog });
+  const supervisor = (pid: number | null): LabServerStatus => ({
+    name: 'supervisor',
+    running: pid !== null,
+    pid,
+    address: null,
+    restarts: 0,
+    lastEnd: null,
+    logFile: supervisorLog,
+  });
   const file = readLabFile(home);
   if (file === null) {
-    return { home, net: null, up: false, supervisor: supervisor(null), servers: [], nodes: [], routed: [], syncStandbys: null, archive: [], temporalUi: null, entry: null };
+    return {
+      home,
+      net: null,
+      up: false,
+      supervisor: supervisor(null),
+      servers: [],
+      nodes: [],
+      routed: [],
+      syncStandbys: null,
+      archive: [],
+      temporalUi: null,
+      entry: null,
+    };
   }
   const { supervisorPid, servers } = await readServers(home, file.net);
   const target = existsSync(targetPath(home)) ? readLabTarget(home) : null;
-  const [nodes, routed, archive] = target === null ? [[], [], []] : await Promise.all([readNodes(target), openTarget(target).router.routed().catch(() => []), supervisorPid === null ? [] : readArchive(target)]);
-  const all = supervisorPid !== null && servers.every((server) => server.running) && nodes.length > 0 && nodes.every((node) => node.running);
+  const [nodes, routed, archive] =
+    target === null
+      ? [[], [], []]
+      : await Promise.all([
+          readNodes(target),
+          openTarget(target)
+            .router.routed()
+            .catch(() => []),
+          supervisorPid === null ? [] : readArchive(target),
+        ]);
+  const all =
+    supervisorPid !== null && servers.every((server) => server.running) && nodes.length > 0 && nodes.every((node) => node.running);
   return {
     home,
     net: file.net,
@@ -141,15 +209,36 @@ export async function labStatus(options: { readonly home: string }): Promise<Lab
 
 function table(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length))) ?? [];
-  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd());
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
 }
 
 /** For people: one line per process, then what to look at next. */
 export function formatLabStatus(status: LabStatus): string {
   if (status.net === null) return `no lab in ${status.home}; \`gameday lab up\` makes one`;
-  const servers = [status.supervisor, ...status.servers].map((each) => [each.name, each.running ? 'running' : 'DOWN', each.pid === null ? '' : String(each.pid), each.address ?? '', each.restarts > 0 ? `${each.restarts} restarts` : '', each.logFile]);
-  const nodes = status.nodes.map((node) => [node.name, node.running ? node.role : 'DOWN', node.pid === null ? '' : String(node.pid), node.address, [node.timeline === null ? '' : `timeline ${node.timeline}`, node.lsn ?? ''].filter(Boolean).join(', '), node.logFile]);
-  const archive = status.archive.map((check) => `archive: ${check.name}: ${check.found}${check.ok ? '' : `  (expected ${check.expected})`}`);
+  const servers = [status.supervisor, ...status.servers].map((each) => [
+    each.name,
+    each.running ? 'running' : 'DOWN',
+    each.pid === null ? '' : String(each.pid),
+    each.address ?? '',
+    each.restarts > 0 ? `${each.restarts} restarts` : '',
+    each.logFile,
+  ]);
+  const nodes = status.nodes.map((node) => [
+    node.name,
+    node.running ? node.role : 'DOWN',
+    node.pid === null ? '' : String(node.pid),
+    node.address,
+    [node.timeline === null ? '' : `timeline ${node.timeline}`, node.lsn ?? ''].filter(Boolean).join(', '),
+    node.logFile,
+  ]);
+  const archive = status.archive.map(
+    (check) => `archive: ${check.name}: ${check.found}${check.ok ? '' : `  (expected ${check.expected})`}`,
+  );
   return [
     `lab ${status.up ? 'is up' : 'is NOT complete'} on ${status.net}.x, home ${status.home}`,
     ...table([...servers, ...nodes]),

@@ -5,7 +5,14 @@ import { targetYaml } from './lab-file';
 import { haproxyConfig } from './servers';
 import { allAddresses, checkNet, labLinks, labTarget, NODE_NAMES, type LabPlan } from './topology';
 
-const plan: LabPlan = { home: '/tmp/home', lab: '/tmp/home/lab', net: '127.0.9', syncStandbys: 1, user: 'postgres', postgresBin: '/usr/lib/postgresql/15/bin' };
+const plan: LabPlan = {
+  home: '/tmp/home',
+  lab: '/tmp/home/lab',
+  net: '127.0.9',
+  syncStandbys: 1,
+  user: 'postgres',
+  postgresBin: '/usr/lib/postgresql/15/bin',
+};
 
 test('every ordered pair of nodes, every node’s way to S3 and the clients’ way in have one link each', () => {
   const names = labLinks('127.0.9').map((link) => link.name);
@@ -26,7 +33,9 @@ test('the target file reads back as the target that was written', () => {
 });
 
 test('the router lets nobody through before somebody says so', () => {
-  const servers = haproxyConfig(plan).split('\n').filter((line) => line.trim().startsWith('server n'));
+  const servers = haproxyConfig(plan)
+    .split('\n')
+    .filter((line) => line.trim().startsWith('server n'));
   expect(servers).toHaveLength(NODE_NAMES.length);
   for (const line of servers) expect(line).toMatch(/ disabled$/);
 });

@@ -42,7 +42,11 @@ export interface LabAddresses {
 export function checkNet(net: string): string {
   const match = /^127\.([0-9]{1,3})\.([0-9]{1,3})$/.exec(net);
   if (match === null || Number(match[1]) > 255 || Number(match[2]) > 255) {
-    throw new GamedayError('setting_invalid', `network "${net}" is not the beginning of a loopback network`, 'write three numbers of which the first is 127, e.g. 127.0.9.');
+    throw new GamedayError(
+      'setting_invalid',
+      `network "${net}" is not the beginning of a loopback network`,
+      'write three numbers of which the first is 127, e.g. 127.0.9.',
+    );
   }
   return net;
 }
@@ -74,9 +78,22 @@ export function temporalPorts(net: string): { readonly grpc: number; readonly ui
 /** The static links: client→router, standby→primary for every ordered pair, node→S3. */
 export function labLinks(net: string): readonly TargetLink[] {
   const at = labAddresses(net);
-  const link = (from: string, to: string, listenHost: string, listenPort: number, upstreamHost: string, upstreamPort: number): TargetLink => ({ name: `${from}-${to}`, from, to, listenHost, listenPort, upstreamHost, upstreamPort });
-  const pairs = NODE_NAMES.flatMap((from) => NODE_NAMES.flatMap((to, index) => (from === to ? [] : [link(from, to, at.node(from), 6001 + index, at.node(to), PG_PORT)])));
-  return [link('client', 'router', at.entry, PG_PORT, at.router, ROUTER_PORT), ...pairs, ...NODE_NAMES.map((from) => link(from, 's3', at.node(from), S3_PORT, at.s3, S3_PORT))];
+  const link = (
+    from: string,
+    to: string,
+    listenHost: string,
+    listenPort: number,
+    upstreamHost: string,
+    upstreamPort: number,
+  ): TargetLink => ({ name: `${from}-${to}`, from, to, listenHost, listenPort, upstreamHost, upstreamPort });
+  const pairs = NODE_NAMES.flatMap((from) =>
+    NODE_NAMES.flatMap((to, index) => (from === to ? [] : [link(from, to, at.node(from), 6001 + index, at.node(to), PG_PORT)])),
+  );
+  return [
+    link('client', 'router', at.entry, PG_PORT, at.router, ROUTER_PORT),
+    ...pairs,
+    ...NODE_NAMES.map((from) => link(from, 's3', at.node(from), S3_PORT, at.s3, S3_PORT)),
+  ];
 }
 
 /** Every address on which something of the lab listens. */
@@ -113,7 +130,10 @@ function labNode(plan: LabPlan, name: string): TargetNode {
 export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
   const { lab, net, home } = plan;
   const at = labAddresses(net);
-  const role = (user: string): { readonly user: string; readonly password: string } => ({ user, password: `file:${secretFile(lab, user)}` });
+  const role = (user: string): { readonly user: string; readonly password: string } => ({
+    user,
+    password: `file:${secretFile(lab, user)}`,
+  });
   return {
     name: 'lab',
     kind: 'lab',
@@ -138,7 +158,12 @@ export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
       secretKey: `file:${secretFile(lab, 's3-secret-key')}`,
       spoolDir: join(lab, 'spool'),
     },
-    roles: { operate: role('gameday_operate'), observe: role('gameday_observe'), probe: role('gameday_probe'), replicate: role('gameday_replicate') },
+    roles: {
+      operate: role('gameday_operate'),
+      observe: role('gameday_observe'),
+      probe: role('gameday_probe'),
+      replicate: role('gameday_replicate'),
+    },
     sandbox: { dir: join(lab, 'sandbox'), osUser: plan.user, binDir: plan.postgresBin },
     policy: {
       allowFaults: LAB_FAULTS,

@@ -75,7 +75,12 @@ function asDiskFull(error: unknown, home: string): unknown {
   return new GamedayError('disk_full', `the file system of ${home} is full: ${text.slice(0, 300)}`, null, { cause: error });
 }
 
-async function makePlan(home: string, lab: string, user: string | null, options: LabUpOptions): Promise<LabPlan & { readonly tools: Tools; readonly before: LabFile | null }> {
+async function makePlan(
+  home: string,
+  lab: string,
+  user: string | null,
+  options: LabUpOptions,
+): Promise<LabPlan & { readonly tools: Tools; readonly before: LabFile | null }> {
   const tools = locateTools();
   const before = readLabFile(home);
   const postgresBin = before !== null && existsSync(join(before.postgresBin, 'postgres')) ? before.postgresBin : tools.postgresBin;
@@ -83,15 +88,26 @@ async function makePlan(home: string, lab: string, user: string | null, options:
   const net = checkNet(options.net ?? before?.net ?? DEFAULT_NET);
   const syncStandbys = options.syncStandbys ?? before?.syncStandbys ?? 1;
   if (!Number.isInteger(syncStandbys) || syncStandbys < 0 || syncStandbys > 2) {
-    throw new GamedayError('setting_invalid', `${syncStandbys} synchronous standbys are not possible in a lab of three nodes`, 'use 0, 1 or 2.');
+    throw new GamedayError(
+      'setting_invalid',
+      `${syncStandbys} synchronous standbys are not possible in a lab of three nodes`,
+      'use 0, 1 or 2.',
+    );
   }
   if (before !== null && before.net !== net && labProcesses(homePaths(home).run, lab).length > 0) {
-    throw new GamedayError('setting_invalid', `the lab runs on network ${before.net}, not ${net}`, '`gameday lab down` first; then it can come up on another network with its data.');
+    throw new GamedayError(
+      'setting_invalid',
+      `the lab runs on network ${before.net}, not ${net}`,
+      '`gameday lab down` first; then it can come up on another network with its data.',
+    );
   }
   return { home, lab, net, syncStandbys, user, postgresBin, tools, before };
 }
 
-async function bringUp(plan: LabPlan & { readonly tools: Tools; readonly before: LabFile | null }, say: (text: string) => void): Promise<Target> {
+async function bringUp(
+  plan: LabPlan & { readonly tools: Tools; readonly before: LabFile | null },
+  say: (text: string) => void,
+): Promise<Target> {
   const { home, lab, before } = plan;
   const paths = homePaths(home);
   checkFreeSpace(lab);
@@ -162,12 +178,27 @@ async function prepareBucket(target: Target): Promise<void> {
 
 /** The dev server makes its namespace after it has begun to listen. */
 async function awaitNamespace(plan: LabPlan & { readonly tools: Tools }): Promise<void> {
-  const argv = [plan.tools.temporal, 'operator', 'namespace', 'describe', '--namespace', 'default', '--address', temporalAddress(plan.net), '--command-timeout', '5s'];
+  const argv = [
+    plan.tools.temporal,
+    'operator',
+    'namespace',
+    'describe',
+    '--namespace',
+    'default',
+    '--address',
+    temporalAddress(plan.net),
+    '--command-timeout',
+    '5s',
+  ];
   const env = { PATH: process.env['PATH'] ?? '', HOME: join(plan.lab, 'temporal') };
   await until(async () => ((await run(argv, { timeoutMs: 10_000, env })).code === 0 ? true : null), {
     timeoutMs: TEMPORAL_TIMEOUT_MS,
     everyMs: 200,
-    onTimeout: (last) => new GamedayError('temporal_unreachable', `${temporalAddress(plan.net)}: namespace default is not there after ${TEMPORAL_TIMEOUT_MS} ms${last === null ? '' : `: ${messageOf(last)}`}`),
+    onTimeout: (last) =>
+      new GamedayError(
+        'temporal_unreachable',
+        `${temporalAddress(plan.net)}: namespace default is not there after ${TEMPORAL_TIMEOUT_MS} ms${last === null ? '' : `: ${messageOf(last)}`}`,
+      ),
   });
 }
 
@@ -186,7 +217,12 @@ async function reconfigure(live: LiveTarget, say: (text: string) => void): Promi
 /** Faults that stand now, as the guardian says; none when it does not run, for then nobody holds them up and the nodes must come back. */
 async function standingFaults(home: string): Promise<readonly LeaseView[]> {
   try {
-    const leases = await callRpc<readonly LeaseView[]>(join(homePaths(home).run, 'guardian.sock'), 'list', {}, { timeoutMs: 3_000, unreachable: 'guardian_unreachable' });
+    const leases = await callRpc<readonly LeaseView[]>(
+      join(homePaths(home).run, 'guardian.sock'),
+      'list',
+      {},
+      { timeoutMs: 3_000, unreachable: 'guardian_unreachable' },
+    );
     return leases.filter((lease) => lease.state !== 'gone');
   } catch (error) {
     if (error instanceof GamedayError && error.code === 'guardian_unreachable') return [];
@@ -210,17 +246,23 @@ async function startNodes(plan: LabPlan, first: Target, file: LabFile, say: (tex
     return first;
   }
   const live = openTarget(first);
-  const down = (await Promise.all(first.nodes.map(async (node) => ((await live.host(node.name).postmaster()) === null ? node.name : null)))).filter((name) => name !== null);
+  const down = (
+    await Promise.all(first.nodes.map(async (node) => ((await live.host(node.name).postmaster()) === null ? node.name : null)))
+  ).filter((name) => name !== null);
   if (down.length > 0) say(`starting ${down.join(', ')}`);
   for (const { node, role, salvage } of await startCluster(live)) {
-    if (role === 'fenced') say(`${node} is fenced: it may not write, and waits to be rejoined${salvage === null ? '' : `; what it alone had was saved in ${salvage.directory}`}`);
+    if (role === 'fenced')
+      say(
+        `${node} is fenced: it may not write, and waits to be rejoined${salvage === null ? '' : `; what it alone had was saved in ${salvage.directory}`}`,
+      );
   }
   return first;
 }
 
 /** A process that answers nowhere counts as started when it has stayed up for a while: one that cannot run ends within its first second. */
 async function confirmStays(supervisor: SupervisorClient, child: ChildView): Promise<void> {
-  const problem = (what: string): GamedayError => new GamedayError('lab_failed', `${child.name} ${what}: ${logTail(child.logFile)}`, `read ${child.logFile}.`);
+  const problem = (what: string): GamedayError =>
+    new GamedayError('lab_failed', `${child.name} ${what}: ${logTail(child.logFile)}`, `read ${child.logFile}.`);
   const outcome = await until(
     async () => {
       const now = (await supervisor.status()).children.find((each) => each.name === child.name);

@@ -29,7 +29,11 @@ function environment(spec: ChildSpec, runDir: string, home: string): NodeJS.Proc
 }
 
 /** Starts the child detached, its output appended to `logFile`. Throws `lab_failed` when it cannot be started at all. */
-export async function spawnChild(spec: ChildSpec, runDir: string, logFile: string): Promise<{ readonly child: ChildProcess; readonly id: ProcessId | null }> {
+export async function spawnChild(
+  spec: ChildSpec,
+  runDir: string,
+  logFile: string,
+): Promise<{ readonly child: ChildProcess; readonly id: ProcessId | null }> {
   const [command, ...args] = spec.argv;
   if (command === undefined) throw new GamedayError('internal', `supervisor: child ${spec.name} has an empty command`);
   const user = spec.user !== undefined && spec.user !== null && process.getuid?.() === 0 ? lookUpUser(spec.user) : null;
@@ -70,10 +74,20 @@ export function markedProcesses(runDir: string): readonly (ProcessId & { readonl
   return readdirSync('/proc')
     .filter((name) => /^[0-9]+$/.test(name) && Number(name) !== process.pid)
     .flatMap((name) => {
-      const mark = readProc(Number(name), 'environ').split('\0').find((entry) => entry.startsWith(prefix));
+      const mark = readProc(Number(name), 'environ')
+        .split('\0')
+        .find((entry) => entry.startsWith(prefix));
       const id = mark === undefined ? null : identify(Number(name));
       if (mark === undefined || id === null || !isAlive(id)) return [];
-      return [{ pid: id.pid, startTicks: id.startTicks, bootId: boot, name: mark.slice(prefix.length), argv: readProc(id.pid, 'cmdline').split('\0').slice(0, -1) }];
+      return [
+        {
+          pid: id.pid,
+          startTicks: id.startTicks,
+          bootId: boot,
+          name: mark.slice(prefix.length),
+          argv: readProc(id.pid, 'cmdline').split('\0').slice(0, -1),
+        },
+      ];
     });
 }
 

@@ -25,7 +25,8 @@ export interface SupervisorClient {
 /** Opening touches nothing. Every call throws `supervisor_unreachable` when nobody answers. */
 export function openSupervisorClient(runDir: string): SupervisorClient {
   const socket = join(runDir, 'supervisor.sock');
-  const call = <T>(name: string, params: unknown, timeoutMs: number): Promise<T> => callRpc<T>(socket, name, params, { timeoutMs, unreachable: 'supervisor_unreachable' });
+  const call = <T>(name: string, params: unknown, timeoutMs: number): Promise<T> =>
+    callRpc<T>(socket, name, params, { timeoutMs, unreachable: 'supervisor_unreachable' });
   return {
     status: () => call('status', null, 5_000),
     start: (spec) => call('start', spec, (spec.readyTimeoutMs ?? 20_000) + 15_000),
@@ -50,7 +51,12 @@ export async function ensureSupervisor(home: string): Promise<SupervisorClient> 
   await until(async () => ((await answers(socket)) ? true : null), {
     timeoutMs: START_TIMEOUT_MS,
     everyMs: 25,
-    onTimeout: () => new GamedayError('lab_failed', `the supervisor did not answer within ${START_TIMEOUT_MS} ms: ${logTail(logFile)}`, `read ${logFile}.`),
+    onTimeout: () =>
+      new GamedayError(
+        'lab_failed',
+        `the supervisor did not answer within ${START_TIMEOUT_MS} ms: ${logTail(logFile)}`,
+        `read ${logFile}.`,
+      ),
   });
   return openSupervisorClient(runDir);
 }

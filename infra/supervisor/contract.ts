@@ -5,7 +5,8 @@
 import type { ProcessId } from '../../core/process';
 
 /** `tcp`: something accepts connections there. `socket`: the same for a unix socket. */
-export type ReadyWhen = { readonly kind: 'tcp'; readonly host: string; readonly port: number } | { readonly kind: 'socket'; readonly path: string };
+export type ReadyWhen =
+  { readonly kind: 'tcp'; readonly host: string; readonly port: number } | { readonly kind: 'socket'; readonly path: string };
 
 export interface ChildSpec {
   readonly name: string;

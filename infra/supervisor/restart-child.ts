@@ -8,7 +8,8 @@ import { openSupervisorClient } from './client';
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({ options: { home: { type: 'string' } }, allowPositionals: true });
   const [name] = positionals;
-  if (values.home === undefined || name === undefined) throw new GamedayError('usage', 'restart-child needs --home DIR and the name of a child');
+  if (values.home === undefined || name === undefined)
+    throw new GamedayError('usage', 'restart-child needs --home DIR and the name of a child');
   await openSupervisorClient(homePaths(resolve(values.home)).run).restart(name);
 }
 

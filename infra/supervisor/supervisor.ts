@@ -119,7 +119,8 @@ export function openSupervisor(home: string, ended: () => void): Supervisor {
     if (when === null) return;
     const timeoutMs = spec.readyTimeoutMs ?? READY_TIMEOUT_MS;
     const logFile = logFileOf(spec.name);
-    const problem = (what: string): GamedayError => new GamedayError('lab_failed', `${spec.name} ${what}: ${logTail(logFile) || 'its log is empty'}`, `read ${logFile}.`);
+    const problem = (what: string): GamedayError =>
+      new GamedayError('lab_failed', `${spec.name} ${what}: ${logTail(logFile) || 'its log is empty'}`, `read ${logFile}.`);
     const outcome = await until(
       async () => {
         if (await isReady(when)) return 'ready';
@@ -136,12 +137,20 @@ export function openSupervisor(home: string, ended: () => void): Supervisor {
 
   async function start(spec: ChildSpec): Promise<ChildView> {
     if (closing) throw new GamedayError('supervisor_unreachable', 'the supervisor is shutting down');
-    if (!/^[a-z0-9][a-z0-9-]{0,79}$/.test(spec.name)) throw new GamedayError('internal', `supervisor: "${spec.name}" is no name for a child`);
+    if (!/^[a-z0-9][a-z0-9-]{0,79}$/.test(spec.name))
+      throw new GamedayError('internal', `supervisor: "${spec.name}" is no name for a child`);
     let child = children.get(spec.name);
     if (child === undefined) {
       forgetEnded();
       if (children.size >= MAX_CHILDREN) throw new GamedayError('internal', `supervisor: more than ${MAX_CHILDREN} children`);
-      child = { record: { spec, wanted: false, process: null, restarts: 0, lastEnd: null, startedAt: null }, handle: null, startedAtMs: 0, backoffMs: 0, notBeforeMs: 0, queue: Promise.resolve() };
+      child = {
+        record: { spec, wanted: false, process: null, restarts: 0, lastEnd: null, startedAt: null },
+        handle: null,
+        startedAtMs: 0,
+        backoffMs: 0,
+        notBeforeMs: 0,
+        queue: Promise.resolve(),
+      };
       children.set(spec.name, child);
     }
     const own = child;
@@ -199,7 +208,14 @@ export function openSupervisor(home: string, ended: () => void): Supervisor {
 
   for (const record of readJsonFile<SupervisorState>(stateFile)?.children ?? []) {
     const process = record.wanted ? findChild(record.spec, runDir, record.process) : null;
-    children.set(record.spec.name, { record: { ...record, process: process ?? record.process }, handle: null, startedAtMs: 0, backoffMs: 0, notBeforeMs: 0, queue: Promise.resolve() });
+    children.set(record.spec.name, {
+      record: { ...record, process: process ?? record.process },
+      handle: null,
+      startedAtMs: 0,
+      backoffMs: 0,
+      notBeforeMs: 0,
+      queue: Promise.resolve(),
+    });
     if (process !== null) log('child adopted', { child: record.spec.name, pid: process.pid });
   }
   persist();
@@ -207,7 +223,8 @@ export function openSupervisor(home: string, ended: () => void): Supervisor {
 
   const named = (name: string): Child => {
     const child = children.get(name);
-    if (child === undefined) throw new GamedayError('lab_failed', `the supervisor knows no child "${name}"`, '`gameday lab status` lists them.');
+    if (child === undefined)
+      throw new GamedayError('lab_failed', `the supervisor knows no child "${name}"`, '`gameday lab status` lists them.');
     return child;
   };
   return {

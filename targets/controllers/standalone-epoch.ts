@@ -38,14 +38,16 @@ export const epochPath = (stateDir: string): string => join(stateDir, 'epoch.jso
 const nodeEpochPath = (node: TargetNode): string => join(node.dataDir, 'gameday.epoch');
 
 function isEpochFile(value: unknown): value is EpochFile {
-  const file = value as EpochFile;
-  const last = Array.isArray(file?.history) ? file.history.at(-1) : undefined;
+  const file = value as Partial<EpochFile> | null;
+  if (file === null || typeof file !== 'object' || !Array.isArray(file.history)) return false;
+  const last = file.history.at(-1) as EpochEntry | undefined;
   return (
     file.formatVersion === 1 &&
     Number.isSafeInteger(file.epoch) &&
-    file.epoch > 0 &&
+    Number(file.epoch) > 0 &&
     typeof file.primary === 'string' &&
-    last?.epoch === file.epoch &&
+    last !== undefined &&
+    last.epoch === file.epoch &&
     last.primary === file.primary
   );
 }

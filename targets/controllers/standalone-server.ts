@@ -145,7 +145,7 @@ export async function streamingStandbys(live: LiveTarget, primary: string): Prom
   );
   return Object.fromEntries(
     rows
-      .map((row) => [row['name'] ?? '', row['sync_state'] ?? ''])
+      .map((row): [string, string] => [row['name'] ?? '', row['sync_state'] ?? ''])
       .filter(([name]) => live.target.nodes.some((node) => node.name === name)),
   );
 }

@@ -12,11 +12,11 @@ import { descendants, identify, isAlive, signal, terminate, type ProcessId } fro
 import { answers } from '../../core/rpc';
 import { openGuardian, type GuardianClient } from '../../faults/guardian/client';
 import { FAULTS } from '../../faults/registry';
+import { locateTools } from '../../infra/tools';
 import type { Target } from '../../model/target';
 import { createCluster, startCluster } from '../../targets/controllers/standalone-cluster';
 import { openTarget } from '../../targets/open-target';
 import type { LiveTarget } from '../../targets/ports';
-import { findTool } from './own-servers';
 import { startGround } from './standalone-ground';
 
 export interface FaultGround {
@@ -40,7 +40,7 @@ function findToxiproxy(net: string): ProcessId {
 
 function writeRestartScript(dir: string, net: string): string {
   const script = join(dir, 'restart-toxiproxy');
-  const server = `setsid ${findTool('toxiproxy-server')} -host ${net}.30 -port 8474 >>${join(dir, 'toxiproxy.log')} 2>&1 </dev/null &`;
+  const server = `setsid ${locateTools().toxiproxy} -host ${net}.30 -port 8474 >>${join(dir, 'toxiproxy.log')} 2>&1 </dev/null &`;
   writeFileSync(
     script,
     `#!/bin/sh\nkill -KILL "$(cat ${join(dir, 'toxiproxy.pid')})"\n${server}\necho $! >${join(dir, 'toxiproxy.pid')}\n`,

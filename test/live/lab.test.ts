@@ -54,7 +54,11 @@ async function cutPower(home: string): Promise<void> {
 
 function startUp(home: string, net: string): ChildProcess {
   const program = join(packageRoot(), 'dist', 'infra', 'lab', 'up.js');
-  return spawn(process.execPath, ['-e', `require(${JSON.stringify(program)}).labUp({ home: ${JSON.stringify(home)}, net: ${JSON.stringify(net)} })`], { stdio: 'ignore' });
+  return spawn(
+    process.execPath,
+    ['-e', `require(${JSON.stringify(program)}).labUp({ home: ${JSON.stringify(home)}, net: ${JSON.stringify(net)} })`],
+    { stdio: 'ignore' },
+  );
 }
 
 test('a second `up` changes nothing and is quick', async () => {
@@ -72,7 +76,9 @@ test('a second `up` changes nothing and is quick', async () => {
 test('status tells every server and node, and one primary with two standbys that stream', async () => {
   const status = await labStatus({ home: lab().home });
   expect(status.up).toBe(true);
-  expect(status.servers.map((server) => server.name).sort()).toEqual(expect.arrayContaining(['archiver', 'guardian', 'haproxy', 's3', 'temporal', 'toxiproxy', 'worker']));
+  expect(status.servers.map((server) => server.name).sort()).toEqual(
+    expect.arrayContaining(['archiver', 'guardian', 'haproxy', 's3', 'temporal', 'toxiproxy', 'worker']),
+  );
   expect(status.nodes.map((node) => node.role).sort()).toEqual(['primary', 'standby', 'standby']);
   expect(status.routed).toEqual([status.nodes.find((node) => node.role === 'primary')?.name]);
   expect(status.archive.filter((check) => !check.ok)).toEqual([]);
@@ -84,7 +90,10 @@ test('an occupied port is named with the process that holds it, and nothing is s
   const home = realpathSync(makeHome());
   const occupier = spawn(process.execPath, ['-e', `require('net').createServer().listen(8474, '${TAKEN_NET}.30')`], { stdio: 'ignore' });
   try {
-    await until(() => (findTaken(allAddresses(TAKEN_NET)).length > 0 ? true : null), { timeoutMs: 10_000, onTimeout: () => new Error('the occupier did not listen') });
+    await until(() => (findTaken(allAddresses(TAKEN_NET)).length > 0 ? true : null), {
+      timeoutMs: 10_000,
+      onTimeout: () => new Error('the occupier did not listen'),
+    });
     const error = await labUp({ home, net: TAKEN_NET }).then(
       () => null,
       (caught: unknown) => caught,

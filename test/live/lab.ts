@@ -36,7 +36,10 @@ export function lab(): SharedLab {
 }
 
 /** Runs `gameday …` in the shared lab's home (or another) and waits for it. SIGKILL after `timeoutMs`, code −1. */
-export function cli(args: readonly string[], options: { readonly home?: string; readonly timeoutMs?: number; readonly input?: string; readonly env?: NodeJS.ProcessEnv } = {}): Promise<CliResult> {
+export function cli(
+  args: readonly string[],
+  options: { readonly home?: string; readonly timeoutMs?: number; readonly input?: string; readonly env?: NodeJS.ProcessEnv } = {},
+): Promise<CliResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [join(packageRoot(), 'infra', 'bin', 'gameday.js'), ...args], {
       cwd: tmpdir(),

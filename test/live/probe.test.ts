@@ -15,8 +15,9 @@ import { joinLedger } from '../../probe/join';
 import { judgeLedger } from '../../probe/judge';
 import { readSurvivors, writeBarrier } from '../../probe/survivors';
 import { withSql } from '../../targets/sql';
+import { locateTools } from '../../infra/tools';
 
-const BIN = '/usr/lib/postgresql/15/bin';
+const BIN = locateTools().postgresBin;
 const HOST = '127.0.65.21';
 const PORT = 5432;
 const DOOR = { host: '127.0.65.22', port: 5432 };

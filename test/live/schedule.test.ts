@@ -52,9 +52,17 @@ test('a drill from a schedule: applied, triggered, run by its guard, and recorde
 
   const before = (await drills()).length;
   await json(['schedule', 'run-now', 'monthly']);
-  const row = await until(async () => (await drills()).slice(before).find(({ sealed }) => sealed), 'the scheduled drill is sealed', 120_000);
+  const row = await until(
+    async () => (await drills()).slice(before).find(({ sealed }) => sealed),
+    'the scheduled drill is sealed',
+    120_000,
+  );
   const record = JSON.parse(readFileSync(join(row.dir, 'record.json'), 'utf8')) as { trigger: unknown; planSha256: string; state: string };
-  expect(record).toMatchObject({ state: 'completed', trigger: { kind: 'schedule', name: 'monthly' }, planSha256: schedule.memo.planSha256 });
+  expect(record).toMatchObject({
+    state: 'completed',
+    trigger: { kind: 'schedule', name: 'monthly' },
+    planSha256: schedule.memo.planSha256,
+  });
 }, 180_000);
 
 test('a slot at which the target is not ready is skipped with its reason, and no drill is registered', async () => {

@@ -4,12 +4,12 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { until } from '../../core/clock';
-import { present } from '../../core/assert';
 import { answers } from '../../core/rpc';
 import type { Target, TargetLink, TargetNode } from '../../model/target';
+import { locateTools } from '../../infra/tools';
 import { openTarget } from '../../targets/open-target';
 import type { LiveTarget } from '../../targets/ports';
 
@@ -22,11 +22,6 @@ export interface Ground {
   /** As a power cut: SIGKILL to every server at once; Toxiproxy and HAProxy come back empty. */
   cutPower(): Promise<void>;
   close(): Promise<void>;
-}
-
-function findTool(name: string, extra: readonly string[]): string {
-  const found = [...(process.env['PATH'] ?? '').split(delimiter), ...extra].map((dir) => join(dir, name)).find((path) => existsSync(path));
-  return present(found, `the tool ${name} (on PATH or in ${extra.join(', ')})`);
 }
 
 function describeLinks(net: string): TargetLink[] {
@@ -123,7 +118,8 @@ async function stopChild(child: ChildProcess): Promise<void> {
 export async function startGround(net: string, syncStandbys = 1): Promise<Ground> {
   const dir = mkdtempSync('/tmp/gd-ground-');
   chmodSync(dir, 0o755);
-  const binDir = '/usr/lib/postgresql/15/bin';
+  const tools = locateTools();
+  const binDir = tools.postgresBin;
   const target = describeTarget(dir, net, binDir, syncStandbys);
   const config = join(dir, 'haproxy.cfg');
   writeFileSync(config, haproxyConfig(target, net));
@@ -131,8 +127,8 @@ export async function startGround(net: string, syncStandbys = 1): Promise<Ground
   let children: ChildProcess[] = [];
 
   async function startNetwork(): Promise<void> {
-    const toxiproxy = spawn(findTool('toxiproxy-server', ['/tmp/tools/bin']), ['-host', `${net}.30`, '-port', '8474'], { stdio: 'ignore' });
-    const haproxy = spawn(findTool('haproxy', ['/usr/sbin']), ['-db', '-f', config], { stdio: 'ignore' });
+    const toxiproxy = spawn(tools.toxiproxy, ['-host', `${net}.30`, '-port', '8474'], { stdio: 'ignore' });
+    const haproxy = spawn(tools.haproxy, ['-db', '-f', config], { stdio: 'ignore' });
     children = [toxiproxy, haproxy];
     await until(async () => ((await answers(target.router.socket)) && (await fetch(`${target.links?.api}/version`)).ok ? true : null), {
       timeoutMs: 10_000,
@@ -145,7 +141,7 @@ export async function startGround(net: string, syncStandbys = 1): Promise<Ground
       target.nodes.map(async (node) => ({ host: live.host(node.name), id: await live.host(node.name).postmaster() })),
     );
     await Promise.all(children.map(stopChild));
-    await Promise.all(postmasters.map(({ host, id }) => (id === null ? null : host.killTree(id))));
+    await Promise.all(postmasters.map(async ({ host, id }) => (id === null ? [] : host.killTree(id))));
   }
 
   await startNetwork();
