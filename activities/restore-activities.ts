@@ -119,6 +119,14 @@ async function currentPosition(live: LiveTarget, primary: string): Promise<Posit
   return { lsn, timeline: parseInt(segment.slice(0, 8), 16) };
 }
 
+/** WAL that is on disk, which is what pg_waldump can read; the insert position may be ahead of it. */
+async function flushedLsn(live: LiveTarget, primary: string): Promise<string> {
+  const rows = await live.sql(primary, 'operate', (sql) => sql.query('SELECT pg_current_wal_flush_lsn()::text AS lsn'));
+  const lsn = rows[0]?.['lsn'];
+  if (typeof lsn !== 'string') throw new GamedayError('step_failed', `${primary} does not say up to where its WAL is on disk`);
+  return lsn;
+}
+
 /** Switches WAL on the living primary and waits until the archive holds the segment with the target's commit record. */
 async function awaitArchived(live: LiveTarget, archive: Archive, primary: string, point: Resolved, signal: AbortSignal): Promise<void> {
   await live.sql(primary, 'operate', (sql) => sql.query('SELECT pg_switch_wal()'));
@@ -161,7 +169,7 @@ async function settle(
 ): Promise<{ readonly commitsBefore: ReadonlySet<string> | null; readonly commitsAfter: ReadonlySet<string> | null }> {
   const node = live.target.nodes.find(({ name }) => name === primary);
   if (node === undefined || point.setting !== 'recovery_target_xid') return { commitsBefore: null, commitsAfter: null };
-  const now = parseLsn((await currentPosition(live, primary)).lsn);
+  const now = parseLsn(await flushedLsn(live, primary));
   const last = parseLsn(point.lsn) + SETTLE_BYTES;
   const walDir = join(node.dataDir, 'pg_wal');
   const from = await earliestSegment(live.host(primary), walDir, point);

@@ -117,12 +117,18 @@ class ProgressPrinter {
   constructor(private readonly terminal: Terminal) {}
 
   show(progress: DrillProgress): void {
-    for (const { at, text } of progress.log.slice(this.shown)) this.terminal.progress(`${this.elapsed(Date.parse(at))}  ${text}`);
-    this.shown = Math.max(this.shown, progress.log.length);
-    if (progress.phase !== this.phase) {
-      this.phase = progress.phase;
-      this.terminal.progress(`${this.elapsed(Date.now())}  ── ${progress.phase}`);
+    for (const { at, phase, text } of progress.log.slice(this.shown)) {
+      this.enter(phase, Date.parse(at));
+      this.terminal.progress(`${this.elapsed(Date.parse(at))}  ${text}`);
     }
+    this.shown = Math.max(this.shown, progress.log.length);
+    this.enter(progress.phase, Date.now());
+  }
+
+  private enter(phase: DrillProgress['phase'], atMs: number): void {
+    if (phase === this.phase) return;
+    this.phase = phase;
+    this.terminal.progress(`${this.elapsed(atMs)}  ── ${phase}`);
   }
 
   /** `  1:07.4`: minutes, seconds and tenths since the first thing seen. */

@@ -43,7 +43,7 @@ export interface DrillProgress {
   readonly step: string | null;
   readonly open: readonly OpenQuestion[];
   readonly halted: HaltInput | null;
-  readonly log: readonly { readonly at: string; readonly text: string }[];
+  readonly log: readonly { readonly at: string; readonly phase: Phase; readonly text: string }[];
 }
 
 export interface DrillResult {

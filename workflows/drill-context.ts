@@ -26,7 +26,7 @@ export class DrillContext {
   readonly people: DrillRecord['people'][number][] = [];
   readonly open = new Map<string, OpenQuestion>();
   readonly answers = new Map<string, AnswerInput>();
-  readonly lines: { at: string; text: string }[] = [];
+  readonly lines: { at: string; phase: Phase; text: string }[] = [];
   /** Reasons why nothing may pass, and reasons why the drill fails. */
   readonly blocked: string[] = [];
   readonly failed: string[] = [];
@@ -63,7 +63,7 @@ export class DrillContext {
   /** One line for whoever follows, and one event for the chain. */
   say(step: string, kind: string, text: string, facts: { readonly [name: string]: Json } = {}): void {
     const at = new Date().toISOString();
-    if (this.lines.length < LOG_LIMIT) this.lines.push({ at, text });
+    if (this.lines.length < LOG_LIMIT) this.lines.push({ at, phase: this.phase, text });
     log.info(text);
     setCurrentDetails(`**${this.phase}** · ${text}`);
     const name = `${step} ${kind}`;
