@@ -9,9 +9,9 @@ const published = join(packageRoot(), 'docs', 'record.schema.json');
 
 describe('record schema', () => {
   it('is published as it is (UPDATE_SCHEMA=1 writes it)', () => {
-    const text = `${JSON.stringify(recordJsonSchema(), null, 2)}\n`;
-    if (process.env['UPDATE_SCHEMA'] === '1') writeFileSync(published, text);
-    expect(readFileSync(published, 'utf8')).toBe(text);
+    const schema = recordJsonSchema();
+    if (process.env['UPDATE_SCHEMA'] === '1') writeFileSync(published, `${JSON.stringify(schema, null, 2)}\n`);
+    expect(JSON.parse(readFileSync(published, 'utf8'))).toEqual(JSON.parse(JSON.stringify(schema)));
   });
 
   it('accepts a whole record and one in which facts are missing with a reason', () => {

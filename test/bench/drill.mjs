@@ -24,20 +24,28 @@ const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.l
 const round = (value, digits = 2) => Number(value.toFixed(digits));
 
 function gameday(home, args) {
-  const ended = spawnSync(process.execPath, [join(root, 'infra', 'bin', 'gameday.js'), ...args], { env: { ...process.env, GAMEDAY_HOME: home }, encoding: 'utf8', timeout: 300_000 });
+  const ended = spawnSync(process.execPath, [join(root, 'infra', 'bin', 'gameday.js'), ...args], {
+    env: { ...process.env, GAMEDAY_HOME: home },
+    encoding: 'utf8',
+    timeout: 300_000,
+  });
   const line = JSON.parse(ended.stdout.trim().split('\n').at(-1));
   return JSON.parse(readFileSync(join(line.evidence, 'record.json'), 'utf8'));
 }
 
-const phaseMs = (record) => Object.fromEntries(record.phases.map(({ phase, startedAt, endedAt }) => [phase, Date.parse(endedAt) - Date.parse(startedAt)]));
+const phaseMs = (record) =>
+  Object.fromEntries(record.phases.map(({ phase, startedAt, endedAt }) => [phase, Date.parse(endedAt) - Date.parse(startedAt)]));
 
 /** The same ten steps by hand: psql for each check, Toxiproxy's API by curl, and a round trip through each link as the proof that a toxic bites or is gone. */
 function handScript(target) {
   const primary = target.nodes[0];
-  const psql = (node, sql) => `psql -XAtq -h ${node.host} -p ${node.port} -U ${target.roles.observe.user} -d ${target.entry.database} -c "${sql}" >/dev/null`;
-  const trip = (link) => `psql -XAtq -h ${link.listenHost} -p ${link.listenPort} -U ${target.roles.observe.user} -d ${target.entry.database} -c "SELECT 1" >/dev/null`;
+  const psql = (node, sql) =>
+    `psql -XAtq -h ${node.host} -p ${node.port} -U ${target.roles.observe.user} -d ${target.entry.database} -c "${sql}" >/dev/null`;
+  const trip = (link) =>
+    `psql -XAtq -h ${link.listenHost} -p ${link.listenPort} -U ${target.roles.observe.user} -d ${target.entry.database} -c "SELECT 1" >/dev/null`;
   const toxics = (link) => `${target.links.api}/proxies/${link.name}/toxics`;
-  const add = (link) => `curl -sf -X POST ${toxics(link)} -d '{"name":"hand","type":"latency","stream":"downstream","attributes":{"latency":10}}' >/dev/null; ${trip(link)}`;
+  const add = (link) =>
+    `curl -sf -X POST ${toxics(link)} -d '{"name":"hand","type":"latency","stream":"downstream","attributes":{"latency":10}}' >/dev/null; ${trip(link)}`;
   const remove = (link) => `curl -sf -X DELETE ${toxics(link)}/hand >/dev/null; ${trip(link)}`;
   const standbys = target.links.list.filter(({ from, to }) => to === primary.name && from !== 'client');
   const client = target.links.list.filter(({ from }) => from === 'client');

@@ -4,7 +4,7 @@
  */
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { ApplicationFailure, Context } from '@temporalio/activity';
-import { bundleWorkflowCode, Worker, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
+import { bundleWorkflowCode, DefaultLogger, Runtime, Worker, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import { join } from 'node:path';
 import type { ControlActivities, JudgeInput, SealInput, SiteActivities, UndoActivities } from '../../activities/contract';
 import { drillWorkflowId, taskQueues } from '../../core/ids';
@@ -103,7 +103,7 @@ class Script {
       if (this.injectFails) throw ApplicationFailure.nonRetryable('the answer was lost', 'step_failed');
       return { facts: {}, confirmed: proof, lease: lease(key.step, handle, 'active'), aboutToNs: '1', doneNs: '2' };
     },
-    failover: async () => Promise.reject(new Error('not scripted')),
+    failover: async () => Promise.reject(ApplicationFailure.nonRetryable('no candidate', 'no_candidate')),
     restore: async () => Promise.reject(new Error('not scripted')),
     check: async () => Promise.reject(new Error('not scripted')),
     verify: async () => {
@@ -136,14 +136,8 @@ let env: TestWorkflowEnvironment;
 let bundle: WorkflowBundleWithSourceMap;
 
 beforeAll(async () => {
-  const logger = {
-    log: () => undefined,
-    trace: () => undefined,
-    debug: () => undefined,
-    info: () => undefined,
-    warn: () => undefined,
-    error: () => undefined,
-  };
+  const logger = new DefaultLogger('ERROR');
+  Runtime.install({ logger });
   env = await TestWorkflowEnvironment.createLocal({ server: { executable: { type: 'existing-path', path: locateTools().temporal } } });
   bundle = await bundleWorkflowCode({ workflowsPath: join(packageRoot(), 'workflows', 'index.ts'), logger });
 }, 120_000);

@@ -16,7 +16,7 @@ import { labUp } from '../../infra/lab/up';
 import { openSupervisorClient } from '../../infra/supervisor/client';
 import type { Target } from '../../model/target';
 import { withSql } from '../../targets/sql';
-import { lab, makeHome, removeHome } from './lab';
+import { cutPower, lab, makeHome, removeHome } from './lab';
 
 const OWN_NET = '127.0.78';
 const TAKEN_NET = '127.0.79';
@@ -44,14 +44,6 @@ async function pidsOf(home: string): Promise<Record<string, number | null>> {
 }
 
 /** SIGKILL to everything at once, as a power cut would. */
-async function cutPower(home: string): Promise<void> {
-  const { pid } = await supervisorOf(home).status();
-  const supervisor = identify(pid);
-  const all = [...(supervisor === null ? [] : [supervisor]), ...labProcesses(join(home, 'run'), realpathSync(join(home, 'lab')))];
-  for (const id of all) signal(id, 'SIGKILL');
-  await until(() => (all.some(isAlive) ? null : true), { timeoutMs: 10_000, onTimeout: () => new Error('processes outlived SIGKILL') });
-}
-
 function startUp(home: string, net: string): ChildProcess {
   const program = join(packageRoot(), 'dist', 'infra', 'lab', 'up.js');
   return spawn(

@@ -3,12 +3,16 @@
  * what would disturb others makes a home of its own (`makeHome`).
  */
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { until } from '../../core/clock';
 import { packageRoot } from '../../core/files';
+import { identify, isAlive, signal } from '../../core/process';
 import { labDown } from '../../infra/lab/down';
 import { readLabFile, readLabTarget } from '../../infra/lab/lab-file';
+import { labProcesses } from '../../infra/lab/residue';
+import { openSupervisorClient } from '../../infra/supervisor/client';
 import type { Target } from '../../model/target';
 
 export const SHARED_HOME_VARIABLE = 'GAMEDAY_TEST_HOME';
@@ -72,4 +76,12 @@ export function makeHome(): string {
 export async function removeHome(home: string): Promise<void> {
   await labDown({ home, purge: true });
   rmSync(home, { recursive: true, force: true });
+}
+
+/** As a power cut: SIGKILL to everything of this home at once, the supervisor first, so that it revives nothing. */
+export async function cutPower(home: string): Promise<void> {
+  const supervisor = identify((await openSupervisorClient(join(home, 'run')).status()).pid);
+  const all = [...(supervisor === null ? [] : [supervisor]), ...labProcesses(join(home, 'run'), realpathSync(join(home, 'lab')))];
+  for (const id of all) signal(id, 'SIGKILL');
+  await until(() => (all.some(isAlive) ? null : true), { timeoutMs: 10_000, onTimeout: () => new Error('processes outlived SIGKILL') });
 }
