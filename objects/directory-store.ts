@@ -45,6 +45,8 @@ export function openDirectoryStore(root: string): ObjectStore {
     const path = pathOf(key);
     const temporary = join(root, TEMPORARY, randomBytes(12).toString('hex'));
     try {
+      // Again: a process that runs for months may find its store moved or mounted anew.
+      mkdirSync(join(root, TEMPORARY), { recursive: true, mode: 0o700 });
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
       await fill(temporary);
       place(temporary, path);
