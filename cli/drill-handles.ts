@@ -1,8 +1,9 @@
 /** Which drill is meant: by number, by name, by target, or the only one that runs. It asks Temporal, never the files. */
 import type { WorkflowHandle } from '@temporalio/client';
 import { GamedayError } from '../core/errors';
-import { drillName, drillSequence } from '../core/ids';
+import { drillName, drillSequence, drillWorkflowId } from '../core/ids';
 import type { DrillProgress } from '../model/message';
+import { findTarget, loadTarget } from '../scenarios/load-target';
 import { DRILL_WORKFLOW, progressQuery } from '../workflows/messages';
 import type { TemporalAccess } from './temporal';
 
@@ -50,8 +51,9 @@ export async function findRunningDrill(temporal: TemporalAccess, home: string, n
     return only;
   }
   const sequence = drillSequence(name);
+  const onTarget = workflowOnTarget(home, name);
   const matches = running.filter(
-    ({ workflowId, progress }) => workflowId === name || (sequence !== null && progress?.sequence === sequence),
+    ({ workflowId, progress }) => workflowId === name || workflowId === onTarget || (sequence !== null && progress?.sequence === sequence),
   );
   const [match, other] = matches;
   if (match === undefined)
@@ -66,6 +68,16 @@ export async function findRunningDrill(temporal: TemporalAccess, home: string, n
       `name the workflow: ${matches.map(({ workflowId }) => workflowId).join(', ')}`,
     );
   return match;
+}
+
+/** Workflow id of a drill on the target of this name; null if there is no such target. */
+function workflowOnTarget(home: string, name: string): string | null {
+  try {
+    return drillWorkflowId(loadTarget(findTarget(home, name)).target.systemIdentifier);
+  } catch (error) {
+    if (error instanceof GamedayError) return null;
+    throw error;
+  }
 }
 
 export function nameOfDrill({ progress, workflowId }: Pick<RunningDrill, 'progress' | 'workflowId'>): string {
