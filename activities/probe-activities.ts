@@ -2,7 +2,7 @@
 import { Context } from '@temporalio/activity';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { sleep, until } from '../core/clock';
+import { bootTimeMs, sleep, until } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
 import { writeFileDurably } from '../core/files';
 import { homePaths } from '../core/home';
@@ -15,6 +15,8 @@ import { guardianOf, proberOf, stamp, withHeartbeat, type Hand } from './open-dr
 
 /** The prober ends itself when nobody renewed for this long: two worker restarts' worth. */
 const PROBER_LEASE_MS = 90_000;
+/** A prober that is silent for this long is gone. */
+const PROBER_SILENCE_MS = 10_000;
 
 export async function startProbe(hand: Hand, { plan, drill }: Parameters<SiteActivities['startProbe']>[0]): Promise<ProbeRef> {
   const { target } = plan;
@@ -64,8 +66,16 @@ export async function waitForWindow(
   const prober = proberOf(probe);
   if (mark !== null) await stamp(probe, mark, 'about-to', mark);
   let last: WindowAnswer | null = null;
+  let answeredMs = bootTimeMs();
   const ask = async (): Promise<WindowAnswer | null> => {
-    last = await prober.window({ windowMs, successRatio: plan.steady.successRatio, maxP99Ms, after: null });
+    try {
+      last = await prober.window({ windowMs, successRatio: plan.steady.successRatio, maxP99Ms, after: null });
+      answeredMs = bootTimeMs();
+    } catch (error) {
+      // Nobody starts a prober twice for one drill: what it would not have seen cannot be measured.
+      if (bootTimeMs() - answeredMs < PROBER_SILENCE_MS) throw error;
+      return { good: false, reason: `the prober has not answered for ${PROBER_SILENCE_MS / 1000} s`, due: 0, succeeded: 0, p99Ms: null };
+    }
     return last.good ? last : null;
   };
   try {
@@ -75,8 +85,8 @@ export async function waitForWindow(
       signal,
       onTimeout: (error) => new GamedayError('step_failed', error === null ? 'no good window' : messageOf(error)),
     });
-    if (mark !== null) await stamp(probe, mark, 'done', mark, { p99Ms: answer.p99Ms });
-    return { good: true, reason: answer.reason, p99Ms: answer.p99Ms };
+    if (mark !== null && answer.good) await stamp(probe, mark, 'done', mark, { p99Ms: answer.p99Ms });
+    return { good: answer.good, reason: answer.reason, p99Ms: answer.p99Ms };
   } catch (error) {
     signal.throwIfAborted();
     const seen = last as WindowAnswer | null;
