@@ -22,6 +22,8 @@ const product = code.filter((path) => !isTest(path));
 
 /** Files that are started, by a person, by the supervisor or by Temporal's bundler, and so imported by nobody. */
 const ENTRY_POINTS = [
+  /^test\/(replay-runner|record-history)\.js$/,
+  /^test\/bench\/[a-z-]+\.mjs$/,
   /^infra\/bin\/.*$/,
   /^(cli|worker)\/main\.ts$/,
   /^workflows\/index\.ts$/,
