@@ -10,6 +10,7 @@ import type { LeaseKey, LeaseView } from '../model/fault';
 import type { Json } from '../model/json';
 import type { AnswerInput, DrillInput, HaltInput, OpenQuestion } from '../model/message';
 import type { CheckResult, DrillRecord, Phase, PhaseRecord, RestoreRecord, StepRecord } from '../model/record';
+import { failureText } from './failure-text';
 import type { Hands } from './proxies';
 import { UndoStack } from './undo-stack';
 
@@ -73,12 +74,17 @@ export class DrillContext {
     this.events.push({ drill, writer: 'workflow', step, kind, attempt, at, actor: this.input.startedBy, text, facts });
   }
 
-  /** Writes the events collected so far. A store that is away does not stop a drill: the seal writes them again. */
+  /** Writes the events collected so far. A store that is away never stops a drill: they are kept, and written with the next ones. */
   async flushEvents(): Promise<void> {
     const registration = this.registration;
     if (registration === null || this.events.length === 0) return;
     const events = this.events.map((event) => ({ ...event, drill: registration.drill }));
     this.events = [];
-    await this.hands.control.recordEvents({ plan: { target: this.input.plan.target }, drill: registration.drill, events });
+    try {
+      await this.hands.scribe.recordEvents({ plan: { target: this.input.plan.target }, drill: registration.drill, events });
+    } catch (error) {
+      this.events = [...events, ...this.events];
+      log.warn(`events are kept until the store answers: ${failureText(error)}`);
+    }
   }
 }

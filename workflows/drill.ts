@@ -5,6 +5,7 @@
 import { ApplicationFailure, CancellationScope, isCancellation, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { JudgeResult, ReconcileResult, RedundancyResult } from '../activities/contract';
 import { present } from '../core/assert';
+import { formatMs } from '../core/units';
 import type { LeaseView } from '../model/fault';
 import type { AnswerInput, DrillInput, DrillResult, HaltInput } from '../model/message';
 import type { PlanStep } from '../model/plan';
@@ -19,7 +20,7 @@ import { runSteps } from './steps';
 
 export async function drill(input: DrillInput): Promise<DrillResult> {
   const context = new DrillContext(input, openHands(input.plan.target.site));
-  const method = new CancellationScope();
+  const method = new CancellationScope({ cancellable: true, timeout: input.plan.limits.maxDrillMs });
   listen(context, method);
   const startedAt = new Date().toISOString();
   await CancellationScope.nonCancellable(() => register(context));
@@ -42,7 +43,10 @@ export async function drill(input: DrillInput): Promise<DrillResult> {
   }
   return CancellationScope.nonCancellable(async () => {
     const healed = await heal(context);
-    if (!healed) state = 'unsafe';
+    if (!healed) {
+      state = 'unsafe';
+      context.failed.push('a fault is not proven gone');
+    }
     const verified = await verify(context);
     const redundancy = await restoreRedundancy(context, state);
     holding.cancel();
@@ -172,7 +176,11 @@ async function hold(context: DrillContext): Promise<void> {
 function stateAfter(context: DrillContext, error: unknown): DrillState {
   if (context.halted !== null) return 'aborted';
   if (isCancellation(error)) {
-    context.halted = { by: 'temporal', reason: 'the workflow was cancelled' };
+    const { maxDrillMs } = context.input.plan.limits;
+    const cancelled = CancellationScope.current().consideredCancelled;
+    context.halted = cancelled
+      ? { by: 'temporal', reason: 'the workflow was cancelled' }
+      : { by: 'gameday', reason: `the method took longer than the plan’s limit of ${formatMs(maxDrillMs)}` };
     return 'aborted';
   }
   return context.phase === 'ready' ? 'refused' : 'failed';

@@ -18,6 +18,8 @@ export interface Hands {
   readonly control: ReturnType<typeof proxyActivities<ControlActivities>>;
   /** Registration is tried for 30 s; a store that stays away means the drill does not start. */
   readonly registrar: ReturnType<typeof proxyActivities<Pick<ControlActivities, 'register'>>>;
+  /** Events are tried for 20 s at a time; what could not be written is written later. */
+  readonly scribe: ReturnType<typeof proxyActivities<Pick<ControlActivities, 'recordEvents'>>>;
   readonly site: ReturnType<typeof proxyActivities<SiteActivities>>;
   /** Long activities with heartbeats; `limitMs` bounds one attempt. */
   long(limitMs: number): ReturnType<typeof proxyActivities<SiteActivities>>;
@@ -33,6 +35,9 @@ export function openHands(site: string): Hands {
     control: proxyActivities<ControlActivities>(at(queues.control, { startToCloseTimeout: '2m', heartbeatTimeout: '30s', retry: RESUMED })),
     registrar: proxyActivities<Pick<ControlActivities, 'register'>>(
       at(queues.control, { startToCloseTimeout: '10s', scheduleToCloseTimeout: '30s', retry: QUICK_RETRY }),
+    ),
+    scribe: proxyActivities<Pick<ControlActivities, 'recordEvents'>>(
+      at(queues.control, { startToCloseTimeout: '10s', scheduleToCloseTimeout: '20s', retry: QUICK_RETRY }),
     ),
     site: proxyActivities<SiteActivities>(at(queues.site, { startToCloseTimeout: '45s', retry: QUICK_RETRY })),
     long: (limitMs) =>

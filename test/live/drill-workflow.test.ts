@@ -12,7 +12,8 @@ import { packageRoot } from '../../core/files';
 import { locateTools } from '../../infra/tools';
 import type { FaultHandle, LeaseView } from '../../model/fault';
 import type { DrillInput, DrillResult } from '../../model/message';
-import type { FaultStep, PlanStep } from '../../model/plan';
+import type { EventBody } from '../../model/event';
+import type { FaultStep, Plan, PlanStep } from '../../model/plan';
 import { answerUpdate, haltUpdate, progressQuery } from '../../workflows/messages';
 import { samplePlan } from '../sample-plan';
 
@@ -50,6 +51,8 @@ class Script {
   undoFails = false;
   readyOk = true;
   holding = false;
+  storeAway = false;
+  readonly events: EventBody[] = [];
   heldUntilHealed = false;
 
   readonly control: ControlActivities = {
@@ -63,7 +66,10 @@ class Script {
         registeredAt: new Date().toISOString(),
       };
     },
-    recordEvents: async () => undefined,
+    recordEvents: async ({ events }) => {
+      if (this.storeAway) throw new Error('no space left on device');
+      this.events.push(...events);
+    },
     judge: async (input) => {
       this.judged = input;
       this.calls.push('judge');
@@ -156,8 +162,14 @@ const start = (input: DrillInput) =>
     workflowId: drillWorkflowId(`${Date.now()}-${Math.random()}`),
   });
 
-async function withDrill<T>(steps: readonly PlanStep[], script: Script, work: (running: Running) => Promise<T>): Promise<T> {
-  const plan = samplePlan(steps);
+async function withDrill<T>(
+  steps: readonly PlanStep[],
+  script: Script,
+  work: (running: Running) => Promise<T>,
+  limits: Partial<Plan['limits']> = {},
+): Promise<T> {
+  const sample = samplePlan(steps);
+  const plan: Plan = { ...sample, limits: { ...sample.limits, ...limits } };
   const queues = taskQueues(plan.target.site);
   const base = { connection: env.nativeConnection, maxHeartbeatThrottleInterval: '1s' } as const;
   const workers = [
@@ -285,6 +297,34 @@ describe('drill workflow', () => {
       expect(running.script.heldUntilHealed).toBe(true);
     });
   }, 60_000);
+
+  test('a drill that outlives its plan’s limit is ended like a halt, and healed', async () => {
+    await withDrill(
+      [fault('one'), waitFor('long', 600_000)],
+      new Script(),
+      async (running) => {
+        const outcome = await result(running);
+        expect(outcome.state).toBe('aborted');
+        expect(called(running.script, 'undo', 'redundancy')).toEqual(['undo one']);
+        expect(outcome.reasons.join()).toContain('longer than the plan’s limit');
+      },
+      { maxDrillMs: 2_000 },
+    );
+  }, 60_000);
+
+  test('an evidence store that is away in the middle stops nothing: its events are written later', async () => {
+    const script = new Script();
+    script.storeAway = true;
+    await withDrill([fault('one')], script, async (running) => {
+      await untilCalled(script, 'inject one');
+      script.storeAway = false;
+      const outcome = await result(running);
+      expect(outcome.state).toBe('completed');
+      const kinds = script.events.map((event) => `${event.step} ${event.kind}`);
+      expect(kinds).toContain('register registered');
+      expect(new Set(kinds.map((kind, at) => `${kind} ${script.events[at]?.attempt}`)).size).toBe(kinds.length);
+    });
+  }, 90_000);
 
   test('gates and manual steps take only the answers they wait for; no-go halts', async () => {
     const manual: PlanStep = {
