@@ -175,6 +175,8 @@ describe('words and axis', () => {
     const [rto, rpo] = sampleRecord().judgement.objectives;
     expect(marginText({ ...rto!, high: 31_000 })).toBe('over by 1.00 s');
     expect(marginText(rpo!)).toBe('none needed');
+    expect(marginText({ ...rpo!, measured: 0, low: 0, high: 3 })).toBe('none needed; 3 tx in doubt');
+    expect(marginText({ ...rpo!, measured: 2, low: 2, high: 3 })).toBe('over by 3 tx');
     expect(marginText({ ...rto!, measured: null, low: null, high: null })).toBe('not recorded');
     expect(boundsText({ ...rto!, low: 18_236, high: 18_244 })).toBe('± 4.0 ms');
     expect(formatInterval({ lowMs: 5, highMs: 5 })).toBe('5.0 ms');
