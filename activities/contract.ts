@@ -130,6 +130,8 @@ export interface SealInput {
   readonly redundancySkipped: string | null;
   readonly people: DrillRecord['people'];
   readonly left: readonly string[];
+  /** Events that could not be written before; they are appended to the chain first. */
+  readonly pendingEvents: readonly EventBody[];
 }
 
 export interface SealResult {

@@ -2,6 +2,7 @@
  * Restores: wait until the archive holds what the target needs, let the archive restore into a sandbox, then prove from the ledger where it
  * landed — not one transaction under, not one over.
  */
+import { activityInfo } from '@temporalio/activity';
 import { join } from 'node:path';
 import { monotonicNs, until } from '../core/clock';
 import { GamedayError } from '../core/errors';
@@ -184,6 +185,12 @@ async function settle(
   };
 }
 
+/** Wall clock since the restore was first asked for: an attempt that failed before this one took its time as well. */
+function sinceScheduledMs(): number {
+  const { attempt, scheduledTimestampMs } = activityInfo();
+  return attempt === 1 ? 0 : Date.now() - scheduledTimestampMs;
+}
+
 /** Start of the earliest segment of the target's timeline that the primary still keeps without a gap, at most 64 MB back. */
 async function earliestSegment(host: Host, walDir: string, point: Resolved): Promise<bigint> {
   let start = ((parseLsn(point.lsn) - 1n) / WAL_SEGMENT_BYTES) * WAL_SEGMENT_BYTES;
@@ -245,7 +252,7 @@ function record(
     walTo: outcome.walTo,
     bytes: outcome.bytes,
     segments: outcome.segments,
-    totalMs: { lowMs: totalMs, highMs: totalMs },
+    totalMs: { lowMs: totalMs, highMs: Math.max(totalMs, sinceScheduledMs()) },
     phases: outcome.phases,
     landed: { lsn: outcome.landed.lsn, xid: outcome.landed.xid, time: outcome.landed.time, logLine: outcome.landed.logLine },
     ledgerBefore: landing?.ledgerBefore ?? 0,

@@ -1,13 +1,16 @@
 /** The end of a drill: record, reports, bundle, seal, and a line for whoever waits. */
+import { activityInfo } from '@temporalio/activity';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { nowUtc } from '../core/clock';
+import { messageOf } from '../core/errors';
 import { readJsonFile, sha256Hex } from '../core/files';
 import { homePaths } from '../core/home';
+import type { ChainedEvent } from '../model/event';
 import type { RpoMeasurement } from '../model/measurement';
 import { buildRecord } from '../evidence/build-record';
 import { encodeRecord, sealBundle, type BundleFile } from '../evidence/bundle';
-import { readAllEvents } from '../evidence/events';
+import { readAllEvents, recordEvents } from '../evidence/events';
 import { bundlePrefix } from '../evidence/register';
 import { openSigner } from '../evidence/signing';
 import { openEvidenceStore } from '../evidence/store';
@@ -27,8 +30,10 @@ async function sealDrill(hand: Hand, input: SealInput): Promise<SealResult> {
   const store = openEvidenceStore(drillsDir(hand));
   const prefix = bundlePrefix(plan.target.name, drill.drill);
   const measured = input.judge.measurementFile === null ? null : readJsonFile<Measured>(input.judge.measurementFile);
+  const guardian = await guardianChain(input);
   const record = buildRecord({
     ...input,
+    left: [...input.left, ...guardian.left],
     drill: drill.drill,
     sequence: drill.sequence,
     endedAt: input.phases.at(-1)?.endedAt ?? nowUtc(),
@@ -38,10 +43,8 @@ async function sealDrill(hand: Hand, input: SealInput): Promise<SealResult> {
     postgresVersion: await postgresVersion(input),
     band: measured?.band ?? null,
   });
-  // The guardian keeps its own chain; when it does not answer, its events are missing and the merged chain says nothing of it.
-  const guardianEvents = await guardianOf(plan.target)
-    .events({ drill: drill.drill })
-    .catch(() => []);
+  const pending = input.pendingEvents.map((event) => ({ ...event, drill: drill.drill }));
+  if (pending.length > 0) await recordEvents(store, prefix, 'workflow', pending);
   const signer = openSigner(homePaths(hand.home).keys);
   const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: signer.fingerprint };
   const sealed = await sealBundle({
@@ -52,7 +55,7 @@ async function sealDrill(hand: Hand, input: SealInput): Promise<SealResult> {
     reportHtml: renderHtml(record, options),
     reportMarkdown: renderMarkdown(record, options),
     files: ledgerFiles(input.probe),
-    events: [...(await readAllEvents(store, prefix)), ...(guardianEvents.length === 0 ? [] : [guardianEvents])],
+    events: [...(await readAllEvents(store, prefix)), ...(guardian.events.length === 0 ? [] : [guardian.events])],
     sealedAt: nowUtc(),
     signer,
   });
@@ -62,6 +65,22 @@ async function sealDrill(hand: Hand, input: SealInput): Promise<SealResult> {
     evidence: join(drillsDir(hand), plan.target.name, drill.drill),
     sealSha256: sealed.sealSha256,
   };
+}
+
+/** Attempts at sealing that insist on the guardian's chain: it is back within seconds when the supervisor restarts it. */
+const GUARDIAN_ATTEMPTS = 5;
+
+/** The guardian's own chain. One that stays silent is said to be missing; it is never left out without a word. */
+async function guardianChain({
+  plan,
+  drill,
+}: SealInput): Promise<{ readonly events: readonly ChainedEvent[]; readonly left: readonly string[] }> {
+  try {
+    return { events: await guardianOf(plan.target).events({ drill: drill.drill }), left: [] };
+  } catch (error) {
+    if (activityInfo().attempt < GUARDIAN_ATTEMPTS) throw error;
+    return { events: [], left: [`the guardian’s own chain of events is not in this bundle: ${messageOf(error)}`] };
+  }
 }
 
 /** The ledger goes into the bundle as it lies on disk: every byte that the judge read. */

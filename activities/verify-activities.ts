@@ -74,10 +74,11 @@ function probeAddress({ target }: Pick<Plan, 'target'>, node: string): SqlAddres
 /** The prober must have stopped: a write under way while rows are read would count as lost. */
 export async function reconcileLedger(input: Parameters<SiteActivities['reconcileLedger']>[0]): Promise<ReconcileResult> {
   const { plan, probe } = input;
-  const rpo = await withHeartbeat(() => joinWithSurvivors(input));
+  const uncompared: { node: string; why: string }[] = [];
+  const rpo = await withHeartbeat(() => joinWithSurvivors(input, uncompared));
   const rpoFile = join(probe.dir, 'rpo.json');
   writeFileDurably(rpoFile, JSON.stringify(rpo));
-  const absent = plan.target.nodes.length - 1 - rpo.replicas.length;
+  const absent = plan.target.nodes.length - 1 - rpo.replicas.length - uncompared.length;
   const checks = rpo.replicas.map(({ node, missing, extra }): CheckResult => {
     return {
       name: `${node} holds the same rows as the primary`,
@@ -87,6 +88,9 @@ export async function reconcileLedger(input: Parameters<SiteActivities['reconcil
       hint: null,
     };
   });
+  for (const { node, why } of uncompared) {
+    checks.push({ name: `${node} holds the same rows as the primary`, ok: false, found: why, expected: 'comparable', hint: null });
+  }
   if (absent > 0)
     checks.push({
       name: 'every replica was compared',
@@ -95,7 +99,7 @@ export async function reconcileLedger(input: Parameters<SiteActivities['reconcil
       expected: 'all',
       hint: null,
     });
-  return { checks, rpoFile, statement: rpo.statement, left: await cleanUp(input) };
+  return { checks, rpoFile, statement: rpo.statement, left: await withHeartbeat(() => cleanUp(input)) };
 }
 
 /** What the drill made in the database goes: its victims always, its probe table where it is a guest. In a lab that table stays for whoever wants to count again. */
@@ -113,7 +117,10 @@ async function cleanUp({ plan, drill, probe }: Parameters<SiteActivities['reconc
   }
 }
 
-async function joinWithSurvivors({ plan, probe, lostBytes }: Parameters<SiteActivities['reconcileLedger']>[0]): Promise<RpoMeasurement> {
+async function joinWithSurvivors(
+  { plan, probe, lostBytes }: Parameters<SiteActivities['reconcileLedger']>[0],
+  uncompared: { node: string; why: string }[],
+): Promise<RpoMeasurement> {
   const live = openTarget(plan.target);
   const topology = await live.controller.topology();
   const primary = requirePrimary(topology);
@@ -122,8 +129,13 @@ async function joinWithSurvivors({ plan, probe, lostBytes }: Parameters<SiteActi
   const replicas: RpoMeasurement['replicas'][number][] = [];
   for (const node of Object.keys(topology.replication).sort()) {
     const replica = probeAddress(plan, node);
-    await awaitReplay(replica, barrier.lsn, REPLAY_TIMEOUT_MS);
-    replicas.push(await compareReplica(node, readSurvivors(address, probe.table), readSurvivors(replica, probe.table)));
+    try {
+      await awaitReplay(replica, barrier.lsn, REPLAY_TIMEOUT_MS);
+      replicas.push(await compareReplica(node, readSurvivors(address, probe.table), readSurvivors(replica, probe.table)));
+    } catch (error) {
+      // What was lost is counted on the primary all the same; a replica that cannot be compared is a failed check of its own.
+      uncompared.push({ node, why: messageOf(error) });
+    }
   }
   const { rto } = await judgeLedger(probe.dir, { settings: plan.probe, steady: plan.steady, faults: [], fromMs: null, toMs: null });
   const synchronousCommit = await live.sql(

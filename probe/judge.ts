@@ -102,7 +102,12 @@ function judgeRto(loaded: LoadedLedger, request: JudgeRequest): RtoMeasurement {
   const recovered = lastOutage?.tRec ?? null;
   const rto = firstOutage !== null && recovered !== null ? minus(recovered, firstOutage.t0) : null;
   const injection = firstOutage === null ? null : (frame.injections.filter((i) => i.at.lowMs <= firstOutage.t0.highMs).at(-1) ?? null);
-  const span = { fromMs: frame.baseline.fromMs, toMs: recovered?.highMs ?? frame.measured.toMs };
+  // Up to the last heal, not the last recovery: a prober that was blind under a later fault has not shown that nothing happened.
+  const healedMs = loaded.receipts.reduce((last, r) => (r.name === 'heal' && r.phase === 'done' ? Math.max(last, r.atNs / 1e6) : last), 0);
+  const span = {
+    fromMs: Math.min(frame.measured.fromMs, frame.baseline.fromMs),
+    toMs: recovered === null ? frame.measured.toMs : Math.min(frame.measured.toMs, Math.max(recovered.highMs, healedMs)),
+  };
   const starvedMs = starvedWithin(loaded, span);
   const longestStarved = Math.max(0, ...loaded.starved.map((s) => overlapMs({ fromMs: s.fromNs / 1e6, toMs: s.toNs / 1e6 }, span)));
   const segments =

@@ -51,6 +51,12 @@ function failuresOf(facts: DrillFacts): string[] {
     );
   for (const span of facts.splitBrain)
     failures.push(`split brain: ${span.nodes.join(' and ')} were writable at the same time around ${formatMs(span.from.highMs)}`);
+  if (!isMissing(facts.rpo)) {
+    const { lost, splitBrainWrites } = facts.rpo;
+    const judged = facts.objectives.some((objective) => objective.name === 'rpo_transactions' || objective.name === 'rpo_time');
+    if (lost > 0 && !judged) failures.push(`${lost} acknowledged writes were lost, and no objective allows any`);
+    if (splitBrainWrites > 0) failures.push(`${splitBrainWrites} writes were acknowledged by an old primary after the fork`);
+  }
   for (const restore of facts.restores) {
     for (const check of restore.checks.filter((c) => !c.ok))
       failures.push(`restore "${restore.step}": ${check.name} failed: found ${check.found}, expected ${check.expected}`);

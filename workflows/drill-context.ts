@@ -24,6 +24,8 @@ export class DrillContext {
   readonly injected = new Map<string, InjectResult>();
   readonly readiness: CheckResult[] = [];
   readonly restores: RestoreRecord[] = [];
+  /** Directories of every restore that was begun. */
+  readonly sandboxes = new Set<string>();
   readonly people: DrillRecord['people'][number][] = [];
   readonly open = new Map<string, OpenQuestion>();
   readonly answers = new Map<string, AnswerInput>();
@@ -72,6 +74,11 @@ export class DrillContext {
     this.eventAttempts.set(name, attempt);
     const drill = this.registration?.drill ?? '';
     this.events.push({ drill, writer: 'workflow', step, kind, attempt, at, actor: this.input.startedBy, text, facts });
+  }
+
+  /** Events that the store has not taken yet; the seal writes them. */
+  get pendingEvents(): readonly EventBody[] {
+    return this.events;
   }
 
   /** Writes the events collected so far. A store that is away never stops a drill: they are kept, and written with the next ones. */

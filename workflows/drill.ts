@@ -188,18 +188,8 @@ function stateAfter(context: DrillContext, error: unknown): DrillState {
 
 async function heal(context: DrillContext): Promise<boolean> {
   return phase(context, 'heal', async () => {
-    const { plan } = context.input;
     const healed = await healEntries(context, context.undo.newestFirst(null), 'heal');
-    for (const [at, restore] of context.restores.entries()) {
-      const { dir } = restore.sandbox;
-      try {
-        await context.hands.undo.removeSandbox({ plan: { target: plan.target }, dir });
-        context.restores[at] = { ...restore, sandbox: { dir, removed: true } };
-      } catch (error) {
-        context.say(restore.step, 'sandbox left', `sandbox ${dir} could not be removed: ${failureText(error)}`);
-        context.left.push(`sandbox ${dir}: ${failureText(error)}`);
-      }
-    }
+    for (const dir of context.sandboxes) await removeSandbox(context, dir);
     return healed;
   });
 }
@@ -239,17 +229,29 @@ async function reconcileLedger(context: DrillContext, redundancy: RedundancyResu
   }
 }
 
+async function removeSandbox(context: DrillContext, dir: string): Promise<void> {
+  const { target } = context.input.plan;
+  try {
+    await context.hands.undo.removeSandbox({ plan: { target }, dir });
+    for (const [at, restore] of context.restores.entries()) {
+      if (restore.sandbox.dir === dir) context.restores[at] = { ...restore, sandbox: { dir, removed: true } };
+    }
+  } catch (error) {
+    context.say('heal', 'sandbox left', `sandbox ${dir} could not be removed: ${failureText(error)}`);
+    context.left.push(`sandbox ${dir}: ${failureText(error)}`);
+  }
+}
+
 /** After a halt nothing more is done to the target than healing it; what is not redundant then is said in the record. */
 async function restoreRedundancy(context: DrillContext, state: DrillState): Promise<RedundancyResult | null> {
   const before = context.startTopology;
-  const why =
-    context.injected.size === 0
-      ? 'nothing was injected'
-      : state === 'aborted'
-        ? 'halted: healed, then stopped'
-        : state === 'unsafe'
-          ? 'a fault is not healed'
-          : null;
+  const why = !methodBegan(context)
+    ? 'the method never began'
+    : state === 'aborted'
+      ? 'halted: healed, then stopped'
+      : state === 'unsafe'
+        ? 'a fault is not healed'
+        : null;
   if (before === null || why !== null) {
     skip(context, 'restore redundancy', why ?? 'the starting topology is not known');
     return null;
@@ -342,6 +344,7 @@ async function seal(context: DrillContext, outcome: Outcome): Promise<DrillResul
       redundancySkipped: redundancySkipped(context, outcome.redundancy),
       people: context.people,
       left: leftBehind(context, unhealed, outcome.redundancy),
+      pendingEvents: context.pendingEvents,
     });
   });
   const reasonsShown = judged.judgement.reasons;
@@ -368,6 +371,11 @@ async function seal(context: DrillContext, outcome: Outcome): Promise<DrillResul
     reasons: reasonsShown,
     unhealed,
   };
+}
+
+/** Whether anything may have been touched: a failover or a manual step can cost redundancy without any fault. */
+function methodBegan(context: DrillContext): boolean {
+  return context.phases.some((done) => done.phase === 'method');
 }
 
 /** Steps of the plan that were never started, nested ones included. */
@@ -400,7 +408,7 @@ function leftBehind(context: DrillContext, unhealed: readonly LeaseView[], redun
       if (movedAside !== null) left.push(`${node}'s old data directory, moved aside to ${movedAside}`);
     for (const salvage of redundancy.salvages)
       left.push(`${salvage.node}'s diverged WAL (${salvage.divergedBytes} bytes) in ${salvage.directory}`);
-  } else if (context.injected.size > 0) {
+  } else if (methodBegan(context)) {
     left.push('redundancy was not restored by this drill');
   }
   return left;

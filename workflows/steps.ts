@@ -9,6 +9,9 @@ import { healEntries } from './heal';
 import { ask } from './questions';
 import { failureText } from './failure-text';
 
+/** Beside the restore itself: the wait for the archive, the comparison with the ledger, removal of an earlier try. */
+const RESTORE_MARGIN_MS = 4 * 60_000;
+
 export interface StepOutput {
   readonly output: Json;
   readonly actor: string;
@@ -125,9 +128,9 @@ export function recoveryLimitMs(context: DrillContext): number {
 }
 
 async function failoverStep(context: DrillContext, step: FailoverStep): Promise<StepOutput> {
-  const result = await context.hands
-    .long(step.timeoutMs + 15_000)
-    .failover({ plan: context.input.plan, drill: context.ref, step, probe: requireProbe(context) });
+  const input = { plan: context.input.plan, drill: context.ref, step, probe: requireProbe(context) };
+  // A failover stopped half-way leaves clients without a primary: once begun it is carried to its end, and a halt heals after it.
+  const result = await CancellationScope.nonCancellable(() => context.hands.long(step.timeoutMs + 15_000).failover(input));
   context.say(step.id, 'failed over', `${result.to} is the primary, timeline ${result.timeline}, epoch ${result.epoch}`, {
     to: result.to,
     timeline: result.timeline,
@@ -136,9 +139,12 @@ async function failoverStep(context: DrillContext, step: FailoverStep): Promise<
 }
 
 async function restoreStep(context: DrillContext, step: RestoreStep): Promise<StepOutput> {
+  const { sandbox } = context.input.plan.target;
+  // Known before the restore is scheduled: whatever comes of it, healing removes the copy.
+  if (sandbox !== null) context.sandboxes.add(`${sandbox.dir}/${context.ref.drill}-${step.id}`);
   const damage = step.to.kind === 'before-step' ? (context.injected.get(step.to.step) ?? null) : null;
   const record = await context.hands
-    .long(step.timeoutMs + 30_000)
+    .long(step.timeoutMs + RESTORE_MARGIN_MS)
     .restore({ plan: context.input.plan, drill: context.ref, step, probe: requireProbe(context), damage });
   context.restores.push(record);
   context.say(
