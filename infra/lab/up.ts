@@ -240,17 +240,20 @@ async function startNodes(plan: LabPlan, first: Target, file: LabFile, say: (tex
     await startCluster(openTarget(target));
     return target;
   }
-  const faults = await standingFaults(plan.home);
-  if (faults.length > 0) {
-    say(`nodes left alone: ${faults.map((lease) => `${lease.handle.fault} of ${lease.handle.drill}`).join(', ')} stands`);
-    return first;
+  // Down on purpose, and the guardian's to bring back; every other node must come up, whatever cut the lab short.
+  const leaveAlone = new Set<string>();
+  for (const { handle } of await standingFaults(plan.home)) {
+    const { node } = handle.resolved;
+    if (typeof node !== 'string') continue;
+    leaveAlone.add(node);
+    say(`${node} is left alone: ${handle.fault} of ${handle.drill} stands`);
   }
   const live = openTarget(first);
   const down = (
     await Promise.all(first.nodes.map(async (node) => ((await live.host(node.name).postmaster()) === null ? node.name : null)))
-  ).filter((name) => name !== null);
+  ).filter((name) => name !== null && !leaveAlone.has(name));
   if (down.length > 0) say(`starting ${down.join(', ')}`);
-  for (const { node, role, salvage } of await startCluster(live)) {
+  for (const { node, role, salvage } of await startCluster(live, leaveAlone)) {
     if (role === 'fenced')
       say(
         `${node} is fenced: it may not write, and waits to be rejoined${salvage === null ? '' : `; what it alone had was saved in ${salvage.directory}`}`,

@@ -220,13 +220,17 @@ async function finishFailover(live: LiveTarget, token: string): Promise<void> {
 /**
  * Starts every node in the role its epoch allows, the primary first, and leads the router to it; also after a power cut in mid-drill, when a failover
  * that was decided and not finished is finished. Nodes that are up stay up. Toxiproxy and the router must run. Throws `epoch_unreadable` with every node fenced.
+ * `leaveAlone`: nodes that are down on purpose and somebody else's to start.
  */
-export async function startCluster(live: LiveTarget): Promise<readonly StartedNode[]> {
+export async function startCluster(live: LiveTarget, leaveAlone: ReadonlySet<string> = new Set()): Promise<readonly StartedNode[]> {
   const { stateDir } = live.target.controller;
   return withEpochLock(stateDir, LOCK_WAIT_MS, async () => {
     for (const link of live.links?.list() ?? []) await live.links?.ensure(link);
     const { file, problem } = readEpoch(stateDir);
-    const names = live.target.nodes.map((node) => node.name).sort((a, b) => Number(b === file?.primary) - Number(a === file?.primary));
+    const names = live.target.nodes
+      .map((node) => node.name)
+      .filter((name) => !leaveAlone.has(name))
+      .sort((a, b) => Number(b === file?.primary) - Number(a === file?.primary));
     let started = await startEach(live, names);
     if (file === null) throw epochError(stateDir, problem);
     const { token, timeline } = currentEntry(file);
