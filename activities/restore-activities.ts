@@ -9,10 +9,12 @@ import { GamedayError } from '../core/errors';
 import { formatLsn, parseLsn, WAL_SEGMENT_BYTES, walSegmentName } from '../core/lsn';
 import type { RestorePoint } from '../model/plan';
 import type { CheckResult, RestoreRecord } from '../model/record';
+import { examineDroppedTable } from '../faults/drop-table';
 import { compareRestore, type RestoreFindings } from '../probe/restore-compare';
 import { readSurvivors } from '../probe/survivors';
 import { commitsBetween } from '../targets/archives/commit-order';
 import { openTarget } from '../targets/open-target';
+import { withSql } from '../targets/sql';
 import type { Archive, Host, LiveTarget, RestoreOutcome } from '../targets/ports';
 import type { InjectResult, RestoreInput, UndoActivities } from './contract';
 import { requirePrimary } from './failover-activities';
@@ -63,7 +65,8 @@ async function restoreStep(input: RestoreInput, signal: AbortSignal): Promise<Re
   );
   const totalMs = Number(monotonicNs() - started) / 1e6;
   const landing = await compareWithLedger(input, live, primary, outcome, point);
-  return record(input, outcome, point, totalMs, landing);
+  const table = await examineTable(input, outcome);
+  return record(input, { ...outcome, checks: [...outcome.checks, ...table] }, point, totalMs, landing);
 }
 
 function resolvePoint(to: RestorePoint, damage: InjectResult | null, now: Position): Resolved {
@@ -160,6 +163,30 @@ async function compareWithLedger(
     probe.table,
   );
   return compareRestore({ ledger: probe.dir, rows, damage: { aboutToNs: damage.aboutToNs, doneNs: damage.doneNs }, ...sides });
+}
+
+/** The thing that was lost must be there again: its rows are counted and digested in the restored server itself. */
+async function examineTable({ plan, damage }: RestoreInput, outcome: RestoreOutcome): Promise<readonly CheckResult[]> {
+  if (damage === null) return [];
+  const address = {
+    host: outcome.socketDir,
+    port: outcome.port,
+    user: plan.target.roles.probe.user,
+    password: null,
+    database: plan.target.entry.database,
+  };
+  const found = await withSql(address, (sql) => examineDroppedTable(sql, damage.facts));
+  if (found === null) return [];
+  const rows = `its ${found.rows} rows, by count and SHA-256`;
+  return [
+    {
+      name: `the dropped table ${found.table} is back`,
+      ok: found.whole,
+      found: found.whole ? rows : 'missing or not as it was',
+      expected: rows,
+      hint: null,
+    },
+  ];
 }
 
 /** Which transactions committed before the target and which after, by the order of their commit records in the primary's WAL. */

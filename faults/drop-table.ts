@@ -160,6 +160,16 @@ export const dropTable: Fault<Settings, Resolved> = {
   confirmGone,
 };
 
+/** Is the table that `inject` described with these facts whole on this server, say a restored one? Null if the facts are not a dropped table's. */
+export async function examineDroppedTable(
+  sql: Sql,
+  facts: JsonObject,
+): Promise<{ readonly whole: boolean; readonly table: string; readonly rows: number } | null> {
+  const { table, rows, sha256 } = facts;
+  if (typeof table !== 'string' || typeof rows !== 'number' || typeof sha256 !== 'string') return null;
+  return { whole: await isWhole(sql, { table: table.replace(/^gameday\./, ''), rows, sha256 }), table, rows };
+}
+
 /** Drops the tables that this drill's faults made, after its evidence is sealed. Returns their names. Idempotent. */
 export async function cleanUpDrillTables(live: LiveTarget, drill: string): Promise<readonly string[]> {
   const node = await findPrimary(live);

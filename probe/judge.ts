@@ -98,8 +98,8 @@ function judgeRto(loaded: LoadedLedger, request: JudgeRequest): RtoMeasurement {
       unsuccessful: gap.unsuccessful,
     };
   });
-  const [firstOutage, lastOutage] = [outages[0] ?? null, outages.at(-1) ?? null];
-  const recovered = lastOutage?.tRec ?? null;
+  const firstOutage = outages[0] ?? null;
+  const recovered = latestRecovery(outages);
   const rto = firstOutage !== null && recovered !== null ? minus(recovered, firstOutage.t0) : null;
   const injection = firstOutage === null ? null : (frame.injections.filter((i) => i.at.lowMs <= firstOutage.t0.highMs).at(-1) ?? null);
   // Up to the last heal, not the last recovery: a prober that was blind under a later fault has not shown that nothing happened.
@@ -141,6 +141,16 @@ function judgeRto(loaded: LoadedLedger, request: JudgeRequest): RtoMeasurement {
       writesDue: measuredCount.due,
     }),
   };
+}
+
+/** When all of them were over: outages that overlap in their bounds need not recover in the order in which they began. Null while one is not over. */
+function latestRecovery(outages: readonly Outage[]): Interval | null {
+  let latest: Interval | null = null;
+  for (const { tRec } of outages) {
+    if (tRec === null) return null;
+    latest = { lowMs: Math.max(latest?.lowMs ?? tRec.lowMs, tRec.lowMs), highMs: Math.max(latest?.highMs ?? tRec.highMs, tRec.highMs) };
+  }
+  return latest;
 }
 
 /** a − b, never below zero. */
