@@ -145,12 +145,14 @@ function judgeRto(loaded: LoadedLedger, request: JudgeRequest): RtoMeasurement {
 
 /** When all of them were over: outages that overlap in their bounds need not recover in the order in which they began. Null while one is not over. */
 function latestRecovery(outages: readonly Outage[]): Interval | null {
-  let latest: Interval | null = null;
+  const ends: Interval[] = [];
   for (const { tRec } of outages) {
     if (tRec === null) return null;
-    latest = { lowMs: Math.max(latest?.lowMs ?? tRec.lowMs, tRec.lowMs), highMs: Math.max(latest?.highMs ?? tRec.highMs, tRec.highMs) };
+    ends.push(tRec);
   }
-  return latest;
+  return ends.length === 0
+    ? null
+    : { lowMs: Math.max(...ends.map((end) => end.lowMs)), highMs: Math.max(...ends.map((end) => end.highMs)) };
 }
 
 /** a − b, never below zero. */
