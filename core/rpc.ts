@@ -67,7 +67,7 @@ export async function serveRpc(socketPath: string, handlers: RpcHandlers): Promi
   };
 }
 
-/** Calls and returns the result. `unreachable` is the error code used when nobody answers in time. */
+/** Calls and returns the result, on a connection of its own: a kept-alive one may have been closed by the other side while the caller was busy. `unreachable` is the error code used when nobody answers in time. */
 export function callRpc<T>(
   socketPath: string,
   name: string,
@@ -79,6 +79,7 @@ export function callRpc<T>(
     const req = request(
       {
         socketPath,
+        agent: false,
         path: `/${name}`,
         method: 'POST',
         headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },

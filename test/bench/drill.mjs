@@ -88,7 +88,7 @@ try {
     say(`round ${at}: drill ${drill.at(-1)} ms, by hand ${Math.round(hand.at(-1))} ms`);
   }
   say('the flagship, for the time per phase');
-  const memory = memoryMb(target);
+  const memory = await memoryMb(target);
   const flagship = gameday(home, ['run', 'game-day-in-a-box', '--json']);
   const wallMs = Date.parse(flagship.endedAt) - Date.parse(flagship.startedAt);
   const result = {
@@ -99,7 +99,7 @@ try {
     flagshipVerdict: flagship.verdict,
     flagshipWallS: round(wallMs / 1000, 1),
     flagshipPhaseMs: phaseMs(flagship),
-    memoryMb: await memory,
+    memoryMb: memory,
   };
   process.stdout.write(`${JSON.stringify(result)}\n`);
 } finally {
