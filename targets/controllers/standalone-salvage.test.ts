@@ -1,17 +1,18 @@
 import { formatLsn, parseLsn } from '../../core/lsn';
-import { forkPoint, parseHistory, parseWalEnd } from './standalone-salvage';
+import { ancestry } from '../archives/wal-chain';
+import { forkPoint, parseWalEnd } from './standalone-salvage';
 import { mostAdvanced } from './standalone-failover';
 
-const current = parseHistory('1\t0/4023F28\tno recovery target specified\n\n2\t0/5000060\tno recovery target specified\n', 3);
-const first = parseHistory('', 1);
-const fork = (node: ReturnType<typeof parseHistory>): string | null => {
+const current = ancestry(3, '1\t0/4023F28\tno recovery target specified\n\n2\t0/5000060\tno recovery target specified\n');
+const first = ancestry(1, '');
+const fork = (node: ReturnType<typeof ancestry>): string | null => {
   const lsn = forkPoint(node, current);
   return lsn === null ? null : formatLsn(lsn);
 };
 
 test('a node on an ancestor timeline forks where the current history left that timeline', () => {
   expect(fork(first)).toBe('0/4023F28');
-  expect(fork(parseHistory('1\t0/4023F28\tx\n', 2))).toBe('0/5000060');
+  expect(fork(ancestry(2, '1\t0/4023F28\tx\n'))).toBe('0/5000060');
 });
 
 test('a node on the current timeline does not fork', () => {
@@ -19,8 +20,8 @@ test('a node on the current timeline does not fork', () => {
 });
 
 test('a node that was promoted on its own forks where the earlier of both left the common timeline', () => {
-  expect(fork(parseHistory('1\t0/4023000\tx\n', 2))).toBe('0/4023000');
-  expect(fork(parseHistory('1\t0/4099999\tx\n', 2))).toBe('0/4023F28');
+  expect(fork(ancestry(2, '1\t0/4023000\tx\n'))).toBe('0/4023000');
+  expect(fork(ancestry(2, '1\t0/4099999\tx\n'))).toBe('0/4023F28');
 });
 
 test('the end of valid WAL is where the next record should have been', () => {

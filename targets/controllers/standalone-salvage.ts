@@ -9,36 +9,16 @@ import { GamedayError, messageOf } from '../../core/errors';
 import { fsyncDirectory, readJsonFile, writeFileDurably } from '../../core/files';
 import { formatLsn, parseLsn, parseWalSegmentName, WAL_SEGMENT_BYTES } from '../../core/lsn';
 import type { TargetNode } from '../../model/target';
+import { ancestry, type TimelineSpan } from '../archives/wal-chain';
 import type { Host, LiveTarget, SalvageResult } from '../ports';
 import { requireNode } from './standalone-config';
 import { currentEntry, readNodeEpoch, type EpochFile } from './standalone-epoch';
 import { readControlData, type ControlData } from './standalone-server';
 
-/** A timeline and where it begins and ends; the newest has no end. */
-export interface TimelineSpan {
-  readonly timeline: number;
-  readonly begin: bigint;
-  readonly end: bigint | null;
-}
-
 export interface Divergence {
   readonly forkLsn: bigint;
   readonly endLsn: bigint;
   readonly timeline: number;
-}
-
-/** Spans from a timeline history file's text (PostgreSQL: src/backend/access/transam/timeline.c; lines `tli TAB switchpoint TAB reason`). */
-export function parseHistory(text: string, timeline: number): readonly TimelineSpan[] {
-  const spans: TimelineSpan[] = [];
-  let begin = 0n;
-  for (const line of text.split('\n')) {
-    const match = /^\s*([0-9]+)\s+([0-9A-Fa-f]+\/[0-9A-Fa-f]+)/.exec(line);
-    if (match?.[1] === undefined || match[2] === undefined) continue;
-    const end = parseLsn(match[2]);
-    spans.push({ timeline: Number(match[1]), begin, end });
-    begin = end;
-  }
-  return [...spans, { timeline, begin, end: null }];
 }
 
 /**
@@ -84,7 +64,7 @@ async function readSpans(host: Host, node: TargetNode, timeline: number): Promis
   if (timeline === 1) return [{ timeline: 1, begin: 0n, end: null }];
   const name = `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`;
   const text = await host.readFile(join(node.dataDir, 'pg_wal', name));
-  return text === null ? null : parseHistory(text, timeline);
+  return text === null ? null : ancestry(timeline, text);
 }
 
 /** The current primary's history from its own files, else as far as the epoch file tells it. */
