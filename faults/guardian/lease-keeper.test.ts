@@ -200,13 +200,16 @@ test('one fault that hangs for ever keeps no other from being undone, and its er
 });
 
 test('an undo whose proof fails is tried again until it holds', async () => {
-  let left = 4;
-  verbs.gone = () => left <= 0;
-  verbs.undo = async () => void (left -= 1);
+  let holds = false;
+  verbs.gone = () => holds;
   const keeper = openKeeper();
   await arm(keeper, 'a');
   await keeper.inject(keyOf('a'));
-  expect(await keeper.undo(keyOf('a'), 'workflow')).toMatchObject({ state: 'undoing', lastError: 'still there', undoAttempts: 2 });
+  // The sweep may try in between, so the number of attempts is a lower bound.
+  const refused = await keeper.undo(keyOf('a'), 'workflow');
+  expect(refused).toMatchObject({ state: 'undoing', lastError: 'still there' });
+  expect(refused.undoAttempts).toBeGreaterThanOrEqual(2);
+  holds = true;
   await untilGone(keeper, 'a');
   expect(keeper.describe(keyOf('a'))).toMatchObject({ lastError: null, endedBy: 'undone' });
 });
