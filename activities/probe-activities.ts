@@ -8,7 +8,8 @@ import { writeFileDurably } from '../core/files';
 import { homePaths } from '../core/home';
 import { RENEW_EVERY_MS } from '../model/constants';
 import { openProber } from '../probe/client';
-import type { ProberConfig, WindowAnswer } from '../probe/contract';
+import type { Plan } from '../model/plan';
+import type { ProbePath, ProberConfig, WindowAnswer } from '../probe/contract';
 import { launchProber } from '../probe/launch';
 import type { AwaitWindowInput, ProbeRef, SiteActivities, WindowResult } from './contract';
 import { guardianOf, proberOf, stamp, withHeartbeat, type Hand } from './open-drill';
@@ -25,12 +26,13 @@ export async function startProbe(hand: Hand, { plan, drill }: Parameters<SiteAct
     drill: drill.drill,
     dir,
     socket: join(target.runDir, `prober-${drill.drill}.sock`),
-    entry: target.entry,
+    paths: pathsOf(plan),
     role: target.roles.probe,
     table: `probe_${drill.drill.replace('-', '_')}`,
     settings: plan.probe,
     nodes: target.nodes.map(({ name, host, port }) => ({ name, host, port })),
     observe: target.roles.observe,
+    controller: { kind: 'epoch-file', file: join(target.controller.stateDir, 'epoch.json') },
     leaseMs: PROBER_LEASE_MS,
   };
   const probe: ProbeRef = { socket: config.socket, dir, table: config.table };
@@ -52,6 +54,12 @@ export async function startProbe(hand: Hand, { plan, drill }: Parameters<SiteAct
       ),
   });
   return probe;
+}
+
+/** The main entry first, then those of the target's further paths that the plan asks for. */
+function pathsOf({ target, probe }: Plan): readonly ProbePath[] {
+  const { host, port, database } = target.entry;
+  return [{ name: 'entry', hosts: [{ host, port }], database }, ...target.paths.filter(({ name }) => probe.paths.includes(name))];
 }
 
 export async function awaitWindow(input: AwaitWindowInput): Promise<WindowResult> {

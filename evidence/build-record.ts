@@ -79,6 +79,8 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     startedAt: facts.startedAt,
     endedAt: facts.endedAt,
     judgement: facts.judgement,
+    views: measured?.views ?? [],
+    unlocked: measured?.unlocked ?? [],
     rto: measured?.rto ?? { notRecorded: NO_PROBE },
     rpo: facts.rpo ?? { notRecorded: measured === null ? NO_PROBE : 'the ledger could not be joined with the surviving rows' },
     splitBrain: measured?.splitBrain ?? [],

@@ -44,10 +44,14 @@ const rto = z.strictObject({
       t0: interval,
       tFirst: interval.nullable(),
       tRec: interval.nullable(),
+      down: interval.nullable(),
       duration: interval.nullable(),
       unsuccessful: count,
     }),
   ),
+  downMs: interval.nullable().describe('sum of the times without a success'),
+  unsuccessfulOutside: count,
+  longestStallMs: ms,
   segments: list(z.strictObject({ name: z.string(), from: interval, to: interval, ms: interval })),
   baselineP99Ms: ms.nullable(),
   recoveryLimitP99Ms: ms.nullable(),
@@ -58,6 +62,10 @@ const rto = z.strictObject({
   contradictions: list(z.string()),
   inconclusive: list(z.string()),
 });
+
+const views = list(
+  z.strictObject({ kind: z.enum(['write', 'read']), path: z.string(), client: z.enum(['tuned', 'naive']), rto }),
+).describe('what clients of other kinds, paths and habits saw');
 
 const rpo = z.strictObject({
   attempted: count,
@@ -192,8 +200,10 @@ export const recordSchema = z.strictObject({
   endedAt: time,
   judgement,
   rto: maybe(rto),
+  views,
   rpo: maybe(rpo),
   splitBrain: list(z.strictObject({ nodes: list(z.string()), from: interval, to: interval })),
+  unlocked: list(z.strictObject({ node: z.string(), holder: z.string().nullable(), from: interval, to: interval })),
   restores: list(restore),
   faults: list(fault),
   phases: list(phase),

@@ -33,6 +33,7 @@ export function paperContext(step: string, nodes: readonly NodeStatus[] = HEALTH
     links: { api: 'http://127.0.66.30:8474', restart: ['false'], list: LINKS },
     controller: { stateDir: '/state' },
     entry: { host: '127.0.66.10', port: 5432, database: 'gameday' },
+    paths: [],
     roles: { probe: { user: 'gameday_probe', password: null } },
   } as unknown as Target;
   const live = {

@@ -9,11 +9,22 @@ export interface Interval {
   readonly highMs: number;
 }
 
+/** One group of clients that is measured by itself. The headline is `write` through the main path by `tuned` clients. */
+export interface ProbeView {
+  readonly kind: 'write' | 'read';
+  /** Name of the path; the main one is `entry`. */
+  readonly path: string;
+  /** `tuned`: deadlines and hard reconnect. `naive`: no deadline at all, a fixed pool, as default drivers do. */
+  readonly client: 'tuned' | 'naive';
+}
+
 /** Instants are milliseconds since the prober's start (its monotonic clock), as intervals. */
 export interface Outage {
   readonly t0: Interval;
   readonly tFirst: Interval | null;
   readonly tRec: Interval | null;
+  /** tFirst − t0: time without a single success; null while there was none. */
+  readonly down: Interval | null;
   /** tRec − t0, or null while not recovered. */
   readonly duration: Interval | null;
   readonly unsuccessful: number;
@@ -48,6 +59,12 @@ export interface RtoMeasurement {
   readonly fromInjection: Interval | null;
   readonly firstAck: Interval | null;
   readonly outages: readonly Outage[];
+  /** Sum of the outages' `down`; null while one lasts. */
+  readonly downMs: Interval | null;
+  /** Operations that failed while others succeeded: in no outage, and yet failed. */
+  readonly unsuccessfulOutside: number;
+  /** Longest time between two acknowledgements that was no outage, because everything due in it was answered in the end. */
+  readonly longestStallMs: number;
   readonly segments: readonly Segment[];
   readonly baselineP99Ms: number | null;
   readonly recoveryLimitP99Ms: number | null;
@@ -59,6 +76,11 @@ export interface RtoMeasurement {
   /** Contradictions found by the cross-checks; any makes the drill inconclusive. */
   readonly contradictions: readonly string[];
   readonly inconclusive: readonly string[];
+}
+
+/** What the clients of another view saw; the headline's stands in the record's `rto`. */
+export interface ViewMeasurement extends ProbeView {
+  readonly rto: RtoMeasurement;
 }
 
 export interface RpoMeasurement {
@@ -87,6 +109,15 @@ export interface RpoMeasurement {
 
 export interface SplitBrainSpan {
   readonly nodes: readonly string[];
+  readonly from: Interval;
+  readonly to: Interval;
+}
+
+/** A node took writes while the controller held another one, or none, for the primary. */
+export interface UnlockedSpan {
+  readonly node: string;
+  /** Whom the controller named; null: nobody. */
+  readonly holder: string | null;
   readonly from: Interval;
   readonly to: Interval;
 }

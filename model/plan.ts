@@ -22,6 +22,14 @@ export interface ProbeSettings {
   readonly periodMs: number;
   readonly writeStreams: number;
   readonly readStreams: number;
+  /** Further paths of the target that are probed and measured by themselves, by name; clients' main entry is always probed. */
+  readonly paths: readonly string[];
+  /** Also runs, on every path, a client without any deadline: what default drivers do. */
+  readonly naive: boolean;
+  /** Period of the streams on further paths and of the naive ones. */
+  readonly otherPeriodMs: number;
+  /** Connections of all streams together, at most. */
+  readonly maxConnections: number;
   readonly clientDeadlineMs: number;
   readonly connectTimeoutMs: number;
   readonly statementTimeoutMs: number;

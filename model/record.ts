@@ -3,7 +3,7 @@
  * A missing fact is `{ notRecorded: reason }`, never blank and never zero.
  */
 import type { Json } from './json';
-import type { Interval, Judgement, PhaseLatency, RpoMeasurement, RtoMeasurement, SplitBrainSpan, Verdict } from './measurement';
+import type { Interval, Judgement, PhaseLatency, RpoMeasurement, RtoMeasurement, SplitBrainSpan, UnlockedSpan, Verdict, ViewMeasurement } from './measurement';
 import type { PlanStep } from './plan';
 
 export type DrillState = 'completed' | 'aborted' | 'refused' | 'failed' | 'unsafe' | 'lost';
@@ -137,8 +137,11 @@ export interface DrillRecord {
   readonly endedAt: string;
   readonly judgement: Judgement;
   readonly rto: Maybe<RtoMeasurement>;
+  /** What clients of other kinds, paths and habits saw. */
+  readonly views: readonly ViewMeasurement[];
   readonly rpo: Maybe<RpoMeasurement>;
   readonly splitBrain: readonly SplitBrainSpan[];
+  readonly unlocked: readonly UnlockedSpan[];
   readonly restores: readonly RestoreRecord[];
   readonly faults: readonly FaultRecord[];
   readonly phases: readonly PhaseRecord[];

@@ -80,6 +80,24 @@ export interface TargetPolicy {
   readonly minFreeDiskBytes: number;
 }
 
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+export type PathKind = 'router' | 'pooler' | 'direct';
+
+/**
+ * A further way by which clients come in, measured by itself. Several hosts are tried in order until one takes writes, as libpq's
+ * `target_session_attrs=read-write` does.
+ */
+export interface TargetPath {
+  readonly name: string;
+  readonly kind: PathKind;
+  readonly hosts: readonly HostPort[];
+  readonly database: string;
+}
+
 export interface Target {
   readonly name: string;
   readonly kind: TargetKind;
@@ -98,6 +116,8 @@ export interface Target {
   readonly router: TargetRouter;
   /** How clients come in, e.g. { host, port } of the client link. */
   readonly entry: { readonly host: string; readonly port: number; readonly database: string };
+  /** Further ways in; a plan's `probe.paths` chooses among them. */
+  readonly paths: readonly TargetPath[];
   readonly archive: TargetArchive | null;
   /** Roles by purpose; passwords are secret names or null (trust, peer). */
   readonly roles: {

@@ -1,18 +1,20 @@
 /**
- * One connection of the probe, as a well-behaved application holds it: a deadline on connecting and on every statement, and a hard
- * reconnect (the socket is destroyed) when a deadline passes. Never retries a statement; safe through transaction-mode poolers:
- * simple protocol, no session SET, no prepared statements, no startup parameters besides user, database and application_name.
+ * One connection of the probe. A tuned one behaves as a well-made application does: a deadline on connecting and on every statement, and a hard
+ * reconnect (the socket is destroyed) when a deadline passes; a naive one has no deadline at all. Never retries a statement; safe through
+ * transaction-mode poolers: simple protocol, no session SET, no prepared statements, no startup parameters besides user, database and application_name.
  */
 import { Client } from 'pg';
+import type { HostPort } from '../model/target';
 import { isCancelledSyncWait, serverWord, type ServerWord } from './outcome';
 
 export interface DoorAddress {
-  readonly host: string;
-  readonly port: number;
+  /** Several are tried in order until one takes writes, as libpq does with `target_session_attrs=read-write`. */
+  readonly hosts: readonly HostPort[];
   readonly database: string;
   readonly user: string;
   readonly password: string | null;
-  readonly connectTimeoutMs: number;
+  /** For each host; null: for ever. */
+  readonly connectTimeoutMs: number | null;
 }
 
 export type Rows = readonly { readonly [column: string]: string | null }[];
@@ -21,44 +23,75 @@ export type Reply =
   | { readonly ok: false; readonly word: ServerWord; readonly message: string };
 
 const DEADLINE_WORD: ServerWord = { sqlstate: null, severity: null, routine: null };
+const NO_PARSER = { getTypeParser: () => (value: string | Buffer) => value.toString() };
+
+/** What `pg` keeps beneath its client and does not type. */
+interface Wire {
+  readonly stream: { destroy(): void };
+  on(event: 'parameterStatus', listener: (status: { parameterName: string; parameterValue: string }) => void): void;
+}
+const wireOf = (client: Client): Wire => (client as unknown as { connection: Wire }).connection;
 
 export class DoorConnection {
   state: 'connecting' | 'idle' | 'busy' | 'closed' = 'connecting';
-  private readonly client: Client;
+  private client: Client | null = null;
   private syncWaitCancelled = false;
   private settle: ((reply: Reply) => void) | null = null;
   private deadlineNs = Infinity;
 
   constructor(
-    address: DoorAddress,
+    private readonly address: DoorAddress,
     /** Called once when an idle connection is lost. */
     private readonly onLost: (message: string) => void,
-  ) {
-    this.client = new Client({
-      host: address.host,
-      port: address.port,
-      user: address.user,
-      database: address.database,
-      connectionTimeoutMillis: address.connectTimeoutMs,
-      application_name: 'gameday-probe',
-      types: { getTypeParser: () => (value: string | Buffer) => value.toString() },
-      ...(address.password === null ? {} : { password: address.password }),
-    });
-    this.client.on('notice', (notice) => {
-      if (isCancelledSyncWait({ sqlstate: notice.code ?? null, severity: notice.severity ?? null, routine: notice.routine ?? null }))
-        this.syncWaitCancelled = true;
-    });
-    this.client.on('error', (error) => this.lost(error));
-    this.client.on('end', () => this.lost(new Error('the server closed the connection')));
-  }
+  ) {}
 
   /** Connects within the connect timeout; rejects otherwise, and the connection is closed. */
   async open(): Promise<void> {
+    const refusals: string[] = [];
+    for (const host of this.address.hosts) {
+      try {
+        await this.openHost(host);
+        if (this.state === 'connecting') this.state = 'idle';
+        return;
+      } catch (error) {
+        refusals.push(error instanceof Error ? error.message : String(error));
+        if (this.state !== 'connecting') break;
+      }
+    }
+    this.destroy();
+    throw new Error(refusals.join('; '));
+  }
+
+  private async openHost(host: HostPort): Promise<void> {
+    const { address } = this;
+    const client = new Client({
+      host: host.host,
+      port: host.port,
+      user: address.user,
+      database: address.database,
+      connectionTimeoutMillis: address.connectTimeoutMs ?? 0,
+      application_name: 'gameday-probe',
+      types: NO_PARSER,
+      ...(address.password === null ? {} : { password: address.password }),
+    });
+    this.client = client;
+    const onlyReads = new Set<string>();
+    wireOf(client).on('parameterStatus', ({ parameterName, parameterValue }) => {
+      if (parameterValue === 'on') onlyReads.add(parameterName);
+    });
+    client.on('notice', (notice) => {
+      if (isCancelledSyncWait({ sqlstate: notice.code ?? null, severity: notice.severity ?? null, routine: notice.routine ?? null }))
+        this.syncWaitCancelled = true;
+    });
+    client.on('error', (error) => this.lost(client, error));
+    client.on('end', () => this.lost(client, new Error('the server closed the connection')));
     try {
-      await this.client.connect();
-      if (this.state === 'connecting') this.state = 'idle';
+      await client.connect();
+      // Servers since 14 say at once whether they take writes (in_hot_standby, default_transaction_read_only).
+      if (address.hosts.length > 1 && (onlyReads.has('in_hot_standby') || onlyReads.has('default_transaction_read_only')))
+        throw new Error(`${host.host}:${host.port} takes no writes`);
     } catch (error) {
-      this.destroy();
+      wireOf(client).stream.destroy();
       throw error;
     }
   }
@@ -69,7 +102,7 @@ export class DoorConnection {
     this.syncWaitCancelled = false;
     this.deadlineNs = deadlineNs;
     let settled = false;
-    this.settle = (reply): void => {
+    const settle = (reply: Reply): void => {
       if (settled) return;
       settled = true;
       this.settle = null;
@@ -77,8 +110,8 @@ export class DoorConnection {
       if (this.state === 'busy') this.state = 'idle';
       done(reply);
     };
-    const settle = this.settle;
-    this.client.query(text, (error: Error | null, result: unknown) => {
+    this.settle = settle;
+    this.client?.query(text, (error: Error | null, result: unknown) => {
       if (error !== null && error !== undefined) settle({ ok: false, word: serverWord(error), message: error.message });
       else settle({ ok: true, rows: lastRows(result), syncWaitCancelled: this.syncWaitCancelled });
     });
@@ -94,11 +127,11 @@ export class DoorConnection {
 
   destroy(): void {
     this.state = 'closed';
-    (this.client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+    if (this.client !== null) wireOf(this.client).stream.destroy();
   }
 
-  private lost(error: Error): void {
-    if (this.state === 'closed' || this.state === 'connecting') return;
+  private lost(client: Client, error: Error): void {
+    if (client !== this.client || this.state === 'closed' || this.state === 'connecting') return;
     const settle = this.settle;
     this.destroy();
     if (settle === null) this.onLost(error.message);

@@ -3,17 +3,26 @@
  * The prober stamps every instant with one clock, its own; others ask it to stamp theirs (`receipt`).
  */
 import type { JsonObject } from '../model/json';
-import type { PhaseLatency, RpoMeasurement, RtoMeasurement, SplitBrainSpan } from '../model/measurement';
+import type { PhaseLatency, RpoMeasurement, RtoMeasurement, SplitBrainSpan, UnlockedSpan, ViewMeasurement } from '../model/measurement';
 import type { ProbeSettings, SteadyState } from '../model/plan';
 import type { NodeSpan, SeriesBin } from '../model/record';
-import type { TargetNode, TargetRole } from '../model/target';
+import type { TargetNode, TargetPath, TargetRole } from '../model/target';
+
+/** `epoch-file`: the standalone controller's epoch file, whose `primary` is the node that may write. */
+export interface ControllerSource {
+  readonly kind: 'epoch-file';
+  readonly file: string;
+}
+
+export type ProbePath = Pick<TargetPath, 'name' | 'hosts' | 'database'>;
 
 /** Written to a file before the prober starts; the file's directory holds its ledger and its socket. */
 export interface ProberConfig {
   readonly drill: string;
   readonly dir: string;
   readonly socket: string;
-  readonly entry: { readonly host: string; readonly port: number; readonly database: string };
+  /** Ways in; the first is the main one, called `entry`, and its view is the headline. */
+  readonly paths: readonly ProbePath[];
   readonly role: TargetRole;
   /** Table in schema `gameday` of the entry's database that receives the writes, e.g. `probe_000042`. */
   readonly table: string;
@@ -21,6 +30,8 @@ export interface ProberConfig {
   /** Nodes for the 10 Hz sampler, past all routers. */
   readonly nodes: readonly Pick<TargetNode, 'name' | 'host' | 'port'>[];
   readonly observe: TargetRole;
+  /** Where the controller's view is read; null: it has none that can be asked. */
+  readonly controller: ControllerSource | null;
   /** Ends itself when nobody renewed for this long. */
   readonly leaseMs: number;
 }
@@ -87,8 +98,12 @@ export interface JudgeRequest {
 }
 
 export interface LedgerJudgement {
+  /** The headline view. */
   readonly rto: RtoMeasurement;
+  /** All other views, in the order of their first stream. */
+  readonly views: readonly ViewMeasurement[];
   readonly splitBrain: readonly SplitBrainSpan[];
+  readonly unlocked: readonly UnlockedSpan[];
   readonly latencies: readonly PhaseLatency[];
   readonly series: readonly SeriesBin[];
   readonly nodeSpans: readonly NodeSpan[];

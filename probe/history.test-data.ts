@@ -6,7 +6,7 @@ export const PERIOD_MS = 5;
 const ns = (ms: number): number => Math.round(ms * 1e6);
 
 export function testHeader(writeStreams = 2): SegmentEntry {
-  const streams = Array.from({ length: writeStreams }, () => 'write' as const);
+  const streams = Array.from({ length: writeStreams }, () => ({ kind: 'write', path: 'entry', client: 'tuned', periodMs: PERIOD_MS }) as const);
   const settings = testRequest().settings;
   return {
     kind: 'segment',
@@ -30,6 +30,10 @@ export function testRequest(overrides: Partial<JudgeRequest> = {}): JudgeRequest
       periodMs: PERIOD_MS,
       writeStreams: 1,
       readStreams: 0,
+      paths: [],
+      naive: false,
+      otherPeriodMs: 50,
+      maxConnections: 48,
       clientDeadlineMs: 2_000,
       connectTimeoutMs: 1_000,
       statementTimeoutMs: 1_500,
@@ -81,6 +85,7 @@ export function historyOf(
       xid: 1_000 + seq,
       lsn: 1_000 + seq,
       timeline: 1,
+      server: null,
     });
   }
   for (let atMs = 0; atMs <= untilMs; atMs += 1_000)

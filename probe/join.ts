@@ -39,7 +39,7 @@ export async function joinLedger(
   const counts = new Counts(await findPromotions(source));
   const rows = new RowCursor(survivors);
   await rows.advance();
-  const writers = header.streams.flatMap((kind, stream) => (kind === 'write' ? [stream] : []));
+  const writers = header.streams.flatMap(({ kind }, stream) => (kind === 'write' ? [stream] : []));
   for (const stream of writers) {
     await joinStream(source, stream, rows, counts);
   }

@@ -35,7 +35,7 @@ describe('judge', () => {
 
   it('narrows t_first by the last attempt that failed', async () => {
     const more: Entry[] = [
-      { kind: 'connection', connection: 9, stream: 0, event: 'failed', startedNs: 2_994e6, atNs: 2_995e6, error: 'refused', server: null },
+      { kind: 'connection', connection: 9, stream: 0, event: 'failed', startedNs: 2_994e6, atNs: 2_995e6, error: 'refused' },
     ];
     const rto = await judge(historyOf(6_000, downtime, { injectMs: [1_998, 1_999], more }));
     expect(rto.outages[0]?.tFirst).toEqual({ lowMs: 2_994, highMs: 3_001 });

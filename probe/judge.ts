@@ -7,11 +7,22 @@ import type { SeriesBin } from '../model/record';
 import type { JudgeRequest, LedgerJudgement, Receipt } from './contract';
 import type { ReceiptEntry } from './ledger-format';
 import { ledgerIn, type LedgerSource } from './ledger-reader';
-import { nodeSpans, promotions, splitBrainSpans } from './nodes';
-import { ACKED, EXCUSED, INDETERMINATE, loadLedger, MISSED, REJECTED, type LoadedLedger } from './ops-table';
+import { nodeSpans, promotions, splitBrainSpans, unlockedSpans } from './nodes';
+import {
+  ACKED,
+  EXCUSED,
+  firstDueAtOrAfter,
+  INDETERMINATE,
+  loadLedger,
+  MISSED,
+  REJECTED,
+  type LoadedLedger,
+  type LoadedView,
+  type Ops,
+} from './ops-table';
 import { findGaps } from './outages';
 import { percentile, percentilesOf } from './percentiles';
-import { findRecovery, firstDueAtOrAfter } from './recovery';
+import { findRecovery } from './recovery';
 import { segmentsOf } from './segments';
 
 /** Share of the measured window that may be starved before nothing can pass. Less than this widens the bounds it touches, and what "no outage above" says. */
@@ -23,12 +34,15 @@ const MAX_SILENCE_MS = 3_000;
 export async function judgeLedger(ledger: string | LedgerSource, request: JudgeRequest): Promise<LedgerJudgement> {
   const loaded = await loadLedger(typeof ledger === 'string' ? ledgerIn(ledger) : ledger);
   const epochMs = Date.parse(loaded.header.wallClock) - loaded.header.atNs / 1e6;
-  const rto = judgeRto(loaded, request);
+  const [headline, ...others] = loaded.views;
+  const rto = judgeRto(loaded, headline, request);
   return {
     rto,
+    views: others.map((each) => ({ ...each.view, rto: judgeRto(loaded, each, request) })),
     splitBrain: splitBrainSpans(loaded.samples),
+    unlocked: unlockedSpans(loaded.samples, loaded.controller),
     latencies: rto.latencies,
-    series: seriesOf(loaded),
+    series: seriesOf(headline.ops),
     nodeSpans: nodeSpans(loaded.samples),
     epoch: new Date(epochMs).toISOString(),
     receipts: loaded.receipts.map(({ name, phase, subject, atNs }) => ({ name, phase, subject, atMs: atNs / 1e6 })),
@@ -48,7 +62,7 @@ interface Frame {
   readonly injections: readonly { readonly step: string; readonly at: Interval }[];
 }
 
-function frameOf(loaded: LoadedLedger, request: JudgeRequest): Frame {
+function frameOf(loaded: LoadedLedger, ops: Ops, request: JudgeRequest): Frame {
   const toMs = Math.min(request.toMs ?? Infinity, loaded.endMs);
   const floorMs = request.fromMs ?? 0;
   const injections = request.faults.flatMap(({ step }) => {
@@ -63,7 +77,7 @@ function frameOf(loaded: LoadedLedger, request: JudgeRequest): Frame {
     .filter((r) => r.name === 'baseline' && r.phase === 'done' && r.atNs / 1e6 <= (last ?? toMs) && r.atNs / 1e6 >= floorMs)
     .at(-1);
   const retakenMs = retaken === undefined ? null : retaken.atNs / 1e6;
-  const firstDue = loaded.writes.due[0] ?? 0;
+  const firstDue = ops.due[0] ?? 0;
   const baselineEnd = Math.max(retakenMs ?? 0, first ?? 0) || Math.min(toMs, firstDue + request.steady.windowMs);
   const baselineStart = Math.max(floorMs, baselineEnd - request.steady.windowMs);
   const measuredFrom = Math.max(floorMs, Math.min(baselineStart, first === null ? baselineStart : first - request.steady.windowMs));
@@ -75,30 +89,28 @@ function findReceipt(receipts: readonly ReceiptEntry[], wanted: Receipt): number
   return found === undefined ? null : found.atNs / 1e6;
 }
 
-function judgeRto(loaded: LoadedLedger, request: JudgeRequest): RtoMeasurement {
-  const { settings, steady } = request;
-  const frame = frameOf(loaded, request);
-  const baseline = tally(loaded, frame.baseline);
+function judgeRto(loaded: LoadedLedger, { view, ops, connections, periodMs, streams }: LoadedView, request: JudgeRequest): RtoMeasurement {
+  const { steady } = request;
+  const frame = frameOf(loaded, ops, request);
+  const baseline = tally(ops, frame.baseline);
   const baselineP99Ms = percentile(baseline.latencies.slice().sort(), 0.99);
   const limit = baselineP99Ms === null ? null : Math.max(steady.recoveryFactor * baselineP99Ms, steady.recoveryFloorMs);
-  const failures = loaded.losses.map((loss) => ({
-    startedMs: loss.startedNs / 1e6,
-    endedMs: loss.atNs / 1e6,
-    attempt: loss.event === 'failed',
-  }));
-  const gaps = findGaps(loaded.writes, { periodMs: settings.periodMs, usualLatencyMs: baselineP99Ms ?? 0, ...frame.measured, failures });
+  const { gaps, unsuccessfulOutside, longestStallMs } = findGaps(ops, { periodMs, ...frame.measured, connections });
   const outages = gaps.map((gap): Outage => {
-    const tRec = limit === null ? null : findRecovery(loaded.writes, gap, steady, limit, frame.measured.toMs);
-    const [t0, widened] = [widen(gap.t0, loaded), tRec === null ? null : widen(tRec, loaded)];
+    const t0 = widen(gap.t0, loaded);
+    const tFirst = gap.tFirst === null ? null : widen(gap.tFirst, loaded);
+    const found = limit === null ? null : findRecovery(ops, gap, steady, limit, frame.measured.toMs);
+    const tRec = found === null ? null : widen(found, loaded);
     return {
       t0,
-      tFirst: gap.tFirst,
-      tRec: widened,
-      duration: widened === null ? null : minus(widened, t0),
+      tFirst,
+      tRec,
+      down: tFirst === null ? null : minus(tFirst, t0),
+      duration: tRec === null ? null : minus(tRec, t0),
       unsuccessful: gap.unsuccessful,
     };
   });
-  const firstOutage = outages[0] ?? null;
+  const [firstOutage = null] = outages;
   const recovered = latestRecovery(outages);
   const rto = firstOutage !== null && recovered !== null ? minus(recovered, firstOutage.t0) : null;
   const injection = firstOutage === null ? null : (frame.injections.filter((i) => i.at.lowMs <= firstOutage.t0.highMs).at(-1) ?? null);
@@ -112,25 +124,27 @@ function judgeRto(loaded: LoadedLedger, request: JudgeRequest): RtoMeasurement {
   const longestStarved = Math.max(0, ...loaded.starved.map((s) => overlapMs({ fromMs: s.fromNs / 1e6, toMs: s.toNs / 1e6 }, span)));
   const segments =
     firstOutage !== null && recovered !== null ? segmentsOf(firstOutage.t0, recovered, loaded.receipts, promotions(loaded.samples)) : [];
-  const latencies = phasesOf(loaded, frame, firstOutage?.t0.lowMs ?? null, recovered?.highMs ?? null);
-  const measuredCount = tally(loaded, frame.measured);
+  const measured = tally(ops, frame.measured);
   return {
     rto,
     noOutageAboveMs:
-      outages.length === 0 && measuredCount.acked > 0
-        ? Math.max(2 * settings.periodMs, longestStarved + 2 * settings.periodMs * Number(longestStarved > 0))
+      outages.length === 0 && measured.acked > 0
+        ? Math.max(2 * periodMs, longestStarved + 2 * periodMs * Number(longestStarved > 0))
         : null,
     fromInjection: recovered !== null && injection !== null ? minus(recovered, injection.at) : null,
     firstAck: firstOutage?.tFirst == null ? null : minus(firstOutage.tFirst, firstOutage.t0),
     outages,
+    downMs: sumOfDown(outages),
+    unsuccessfulOutside,
+    longestStallMs,
     segments,
     baselineP99Ms,
     recoveryLimitP99Ms: limit,
-    latencies,
-    writesDue: measuredCount.due,
+    latencies: phasesOf(loaded, ops, frame, firstOutage?.t0.lowMs ?? null, recovered?.highMs ?? null),
+    writesDue: measured.due,
     starvedMs,
     onTimeRatio: onTimeRatio(loaded),
-    contradictions: contradictions(loaded, settings.periodMs, firstOutage, recovered, rto, segments),
+    contradictions: contradictions(loaded, ops, { periodMs, streams, first: firstOutage, recovered, rto, segments }),
     inconclusive: doubts(loaded, request, frame, {
       baseline,
       baselineP99Ms,
@@ -138,9 +152,20 @@ function judgeRto(loaded: LoadedLedger, request: JudgeRequest): RtoMeasurement {
       starvedMs,
       longestStarved,
       span,
-      writesDue: measuredCount.due,
+      // The plan's least number is about the headline; other views are slower on purpose.
+      writesDue: view === loaded.views[0].view ? measured.due : null,
     }),
   };
+}
+
+/** Time without a success, over all outages; null while one has not ended. Zero where there was none. */
+function sumOfDown(outages: readonly Outage[]): Interval | null {
+  let sum: Interval = { lowMs: 0, highMs: 0 };
+  for (const { down } of outages) {
+    if (down === null) return null;
+    sum = { lowMs: sum.lowMs + down.lowMs, highMs: sum.highMs + down.highMs };
+  }
+  return sum;
 }
 
 /** When all of them were over: outages that overlap in their bounds need not recover in the order in which they began. Null while one is not over. */
@@ -177,15 +202,14 @@ interface Tally {
   readonly latencies: Float64Array;
 }
 
-/** Writes due within the span. Excused ones (the prober's own fault) are left out. */
-function tally(loaded: LoadedLedger, span: Span): Tally {
-  const { writes } = loaded;
+/** Operations due within the span. Excused ones (the prober's own fault) are left out. */
+function tally(ops: Ops, span: Span): Tally {
   const latencies: number[] = [];
   let due = 0;
-  for (let op = firstDueAtOrAfter(writes, span.fromMs); op < writes.count && (writes.due[op] as number) <= span.toMs; op += 1) {
-    if (writes.state[op] === EXCUSED) continue;
+  for (let op = firstDueAtOrAfter(ops, span.fromMs); op < ops.count && (ops.due[op] as number) <= span.toMs; op += 1) {
+    if (ops.state[op] === EXCUSED) continue;
     due += 1;
-    if (writes.state[op] === ACKED) latencies.push((writes.done[op] as number) - (writes.due[op] as number));
+    if (ops.state[op] === ACKED) latencies.push((ops.done[op] as number) - (ops.due[op] as number));
   }
   return { due, acked: latencies.length, latencies: Float64Array.from(latencies) };
 }
@@ -206,41 +230,42 @@ function onTimeRatio(loaded: LoadedLedger): number {
 }
 
 /** before: up to the fault · during: fault to recovery (or to the heal, where clients saw no outage) · after: the rest. */
-function phasesOf(loaded: LoadedLedger, frame: Frame, outageMs: number | null, recoveredMs: number | null): PhaseLatency[] {
+function phasesOf(loaded: LoadedLedger, ops: Ops, frame: Frame, outageMs: number | null, recoveredMs: number | null): PhaseLatency[] {
   const { fromMs, toMs } = frame.measured;
   const faultMs = frame.injections[0]?.at.lowMs ?? outageMs;
-  if (faultMs === null) return [phaseOf(loaded, 'before', { fromMs, toMs })];
+  if (faultMs === null) return [phaseOf(ops, 'before', { fromMs, toMs })];
   const healed = loaded.receipts.find((r) => r.name === 'heal' && r.phase === 'done' && r.atNs / 1e6 > faultMs);
   const overMs = Math.min(toMs, recoveredMs ?? (outageMs === null && healed !== undefined ? healed.atNs / 1e6 : toMs));
   return [
-    phaseOf(loaded, 'before', { fromMs, toMs: faultMs }),
-    phaseOf(loaded, 'during', { fromMs: faultMs, toMs: overMs }),
-    phaseOf(loaded, 'after', { fromMs: overMs, toMs }),
+    phaseOf(ops, 'before', { fromMs, toMs: faultMs }),
+    phaseOf(ops, 'during', { fromMs: faultMs, toMs: overMs }),
+    phaseOf(ops, 'after', { fromMs: overMs, toMs }),
   ];
 }
 
-function phaseOf(loaded: LoadedLedger, phase: PhaseLatency['phase'], span: Span): PhaseLatency {
-  const { due, acked, latencies } = tally(loaded, span);
+function phaseOf(ops: Ops, phase: PhaseLatency['phase'], span: Span): PhaseLatency {
+  const { due, acked, latencies } = tally(ops, span);
   return { phase, due, succeeded: acked, latency: percentilesOf(latencies) };
 }
 
-function contradictions(
-  loaded: LoadedLedger,
-  periodMs: number,
-  first: Outage | null,
-  recovered: Interval | null,
-  rto: Interval | null,
-  segments: readonly Segment[],
-): string[] {
+interface Told {
+  readonly periodMs: number;
+  readonly streams: number;
+  readonly first: Outage | null;
+  readonly recovered: Interval | null;
+  readonly rto: Interval | null;
+  readonly segments: readonly Segment[];
+}
+
+/** What cannot be true together: each is a defect in us, and makes the drill inconclusive. */
+function contradictions(loaded: LoadedLedger, ops: Ops, { periodMs, streams, first, recovered, rto, segments }: Told): string[] {
   if (first === null || recovered === null || rto === null) return [];
   const found: string[] = [];
-  const wallMs = loaded.endMs - (loaded.writes.due[0] ?? 0);
+  const wallMs = loaded.endMs - (ops.due[0] ?? 0);
   if (wallMs < rto.lowMs) found.push(`the ledger spans ${wallMs.toFixed(1)} ms, less than the RTO of at least ${rto.lowMs.toFixed(1)} ms`);
-  const streams = loaded.header.streams.filter((kind) => kind === 'write').length;
   let unsuccessful = 0;
-  const { writes } = loaded;
-  for (let op = firstDueAtOrAfter(writes, first.t0.lowMs); op < writes.count && (writes.due[op] as number) <= recovered.highMs; op += 1) {
-    if (writes.state[op] !== ACKED && writes.state[op] !== EXCUSED) unsuccessful += 1;
+  for (let op = firstDueAtOrAfter(ops, first.t0.lowMs); op < ops.count && (ops.due[op] as number) <= recovered.highMs; op += 1) {
+    if (ops.state[op] !== ACKED && ops.state[op] !== EXCUSED) unsuccessful += 1;
   }
   const lossMs = (unsuccessful * periodMs) / Math.max(streams, 1);
   if (lossMs > rto.highMs + 2 * periodMs)
@@ -261,7 +286,8 @@ interface Evidence {
   readonly starvedMs: number;
   readonly longestStarved: number;
   readonly span: Span;
-  readonly writesDue: number;
+  /** Null: not asked for. */
+  readonly writesDue: number | null;
 }
 
 /** Every reason why nothing may pass. */
@@ -290,7 +316,7 @@ function doubts(loaded: LoadedLedger, request: JudgeRequest, frame: Frame, evide
   }
   const absent = longestSilenceMs(loaded, span);
   if (absent > MAX_SILENCE_MS) found.push(`the prober was absent for ${(absent / 1e3).toFixed(1)} s`);
-  if (writesDue < settings.minWritesDue) found.push(`only ${writesDue} writes were due, the plan requires ${settings.minWritesDue}`);
+  if (writesDue !== null && writesDue < settings.minWritesDue) found.push(`only ${writesDue} writes were due, the plan requires ${settings.minWritesDue}`);
   return found;
 }
 
@@ -303,18 +329,17 @@ function longestSilenceMs(loaded: LoadedLedger, span: Span): number {
 }
 
 /** Bins of one second by due instant; percentiles exact. */
-function seriesOf(loaded: LoadedLedger): SeriesBin[] {
-  const { writes } = loaded;
+function seriesOf(ops: Ops): SeriesBin[] {
   const bins: SeriesBin[] = [];
   let op = 0;
-  while (op < writes.count) {
-    const atMs = Math.floor((writes.due[op] as number) / 1_000) * 1_000;
+  while (op < ops.count) {
+    const atMs = Math.floor((ops.due[op] as number) / 1_000) * 1_000;
     const counts = [0, 0, 0, 0, 0];
     const latencies: number[] = [];
-    for (; op < writes.count && (writes.due[op] as number) < atMs + 1_000; op += 1) {
-      const state = writes.state[op] as number;
+    for (; op < ops.count && (ops.due[op] as number) < atMs + 1_000; op += 1) {
+      const state = ops.state[op] as number;
       counts[state] = (counts[state] ?? 0) + 1;
-      if (state === ACKED) latencies.push((writes.done[op] as number) - (writes.due[op] as number));
+      if (state === ACKED) latencies.push((ops.done[op] as number) - (ops.due[op] as number));
     }
     const sorted = Float64Array.from(latencies).sort();
     const [acked = 0, rejected = 0, indeterminate = 0, missed = 0, excused = 0] = [

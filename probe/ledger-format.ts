@@ -10,7 +10,8 @@
  *
  *     0x01 intent   u8 type · u16 stream · u48 seq · f64 due · f64 sent · u32 connection                                          29 bytes
  *     0x02 outcome  u8 type · u16 stream · u48 seq · u8 outcome (1 acked, 2 rejected, 3 indeterminate) · f64 done ·
- *                   5 × ASCII SQLSTATE (zeros: none) · f64 xid (-1: unknown) · f64 lsn (-1: unknown) · u32 timeline (0: unknown)  43 bytes
+ *                   5 × ASCII SQLSTATE (zeros: none) · f64 xid (-1: unknown) · f64 lsn (-1: unknown) · u32 timeline (0: unknown) ·
+ *                   u16 server (0: unknown; else the number of a `server` entry that stands before)                         45 bytes
  *     0x03 missed   u8 type · u16 stream · f64 due · f64 at · u8 cause (1 no connection, 2 all connections stuck, 3 starved)      20 bytes
  *     0x10 JSON     u8 type · u32 length · UTF-8 JSON of one of the other entries below
  *
@@ -22,6 +23,7 @@
 import { crc32 } from 'node:zlib';
 import { assert, unreachable } from '../core/assert';
 import type { JsonObject } from '../model/json';
+import type { ProbeView } from '../model/measurement';
 import type { ProbeSettings } from '../model/plan';
 import type { Receipt } from './contract';
 
@@ -30,7 +32,7 @@ export const BLOCK_HEADER_BYTES = 12;
 export const MAX_BLOCK_BYTES = 16 * 1024 * 1024;
 const BLOCK_MAGIC = 0x314c4447;
 const INTENT_BYTES = 29;
-const OUTCOME_BYTES = 43;
+const OUTCOME_BYTES = 45;
 const MISSED_BYTES = 20;
 
 export type OutcomeName = 'acked' | 'rejected' | 'indeterminate';
@@ -38,6 +40,11 @@ export type MissedCause = 'no-connection' | 'stuck' | 'starved';
 export type NodeRole = 'primary' | 'standby' | 'down';
 const OUTCOMES: readonly (OutcomeName | null)[] = [null, 'acked', 'rejected', 'indeterminate'];
 const CAUSES: readonly (MissedCause | null)[] = [null, 'no-connection', 'stuck', 'starved'];
+
+/** What one stream does, by which path, and how it behaves when nobody answers. */
+export interface StreamInfo extends ProbeView {
+  readonly periodMs: number;
+}
 
 /** First in every segment: all that is needed to read it alone. */
 export interface SegmentEntry {
@@ -48,8 +55,8 @@ export interface SegmentEntry {
   readonly table: string;
   readonly settings: ProbeSettings;
   readonly nodes: readonly string[];
-  /** Streams 0 … writeStreams − 1 write; the rest read. */
-  readonly streams: readonly ('write' | 'read')[];
+  /** By stream number. Those of one view (kind, path, client) are judged together. */
+  readonly streams: readonly StreamInfo[];
   /** RFC 3339 UTC at `atNs`; and what the machine's monotonic clock said at ns 0. */
   readonly wallClock: string;
   readonly atNs: number;
@@ -74,6 +81,18 @@ export interface OutcomeEntry {
   readonly xid: number | null;
   readonly lsn: number | null;
   readonly timeline: number | null;
+  /** Number of the `server` entry that says who answered. */
+  readonly server: number | null;
+}
+/** A server that has answered: stands in the ledger before the first outcome that names it. */
+export interface ServerEntry {
+  readonly kind: 'server';
+  readonly server: number;
+  /** As the server prints it, with its time zone. */
+  readonly postmasterStart: string;
+  /** Null through a unix socket. Behind a pooler or router it is still the server's own. */
+  readonly address: string | null;
+  readonly atNs: number;
 }
 export interface MissedEntry {
   readonly kind: 'missed';
@@ -119,8 +138,14 @@ export interface ConnectionEntry {
   readonly startedNs: number;
   readonly atNs: number;
   readonly error: string | null;
-  /** Identity of the server that answered. */
-  readonly server: { readonly postmasterStart: string; readonly address: string | null; readonly backendPid: number | null } | null;
+}
+/** Whom the controller, asked 10 times a second, holds for the primary; null: nobody, or it did not answer (`error` says which). */
+export interface ControllerEntry {
+  readonly kind: 'controller';
+  readonly askedNs: number;
+  readonly answeredNs: number;
+  readonly primary: string | null;
+  readonly error: string | null;
 }
 /** The prober ended on purpose; without it, it was killed. */
 export interface EndEntry {
@@ -128,7 +153,7 @@ export interface EndEntry {
   readonly atNs: number;
   readonly reason: string;
 }
-export type JsonEntry = SegmentEntry | ReceiptEntry | SampleEntry | WatchEntry | StarvedEntry | ConnectionEntry | EndEntry;
+export type JsonEntry = SegmentEntry | ReceiptEntry | SampleEntry | WatchEntry | StarvedEntry | ConnectionEntry | ServerEntry | ControllerEntry | EndEntry;
 export type Entry = IntentEntry | OutcomeEntry | MissedEntry | JsonEntry;
 
 export function segmentFileName(segment: number): string {
@@ -167,6 +192,7 @@ export function encodeEntry(entry: Entry, into: Buffer, at: number): number {
       into.writeDoubleLE(entry.xid ?? -1, at + 23);
       into.writeDoubleLE(entry.lsn ?? -1, at + 31);
       into.writeUInt32LE(entry.timeline ?? 0, at + 39);
+      into.writeUInt16LE(entry.server ?? 0, at + 43);
       return at + OUTCOME_BYTES;
     }
     case 'missed': {
@@ -183,6 +209,8 @@ export function encodeEntry(entry: Entry, into: Buffer, at: number): number {
     case 'watch':
     case 'starved':
     case 'connection':
+    case 'server':
+    case 'controller':
     case 'end': {
       const bytes = into.write(JSON.stringify(entry), at + 5, 'utf8');
       into.writeUInt8(0x10, at);
@@ -233,6 +261,7 @@ function decodeOutcome(from: Buffer, at: number): OutcomeEntry {
     xid: known(from.readDoubleLE(at + 23)),
     lsn: known(from.readDoubleLE(at + 31)),
     timeline: from.readUInt32LE(at + 39) || null,
+    server: from.readUInt16LE(at + 43) || null,
   };
 }
 

@@ -12,7 +12,7 @@ const DEADLINE_MS = 1_000;
 /** One snapshot of the role decides all columns, so that a promotion in mid-statement cannot mix them. */
 const STATUS = `WITH me AS MATERIALIZED (SELECT pg_is_in_recovery() AS r)
 SELECT r::text AS recovery,
-  CASE WHEN r THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver), (SELECT timeline_id FROM pg_control_checkpoint()))::text
+  CASE WHEN r THEN greatest((SELECT received_tli FROM pg_stat_wal_receiver), (SELECT min_recovery_end_timeline FROM pg_control_recovery()), (SELECT timeline_id FROM pg_control_checkpoint()))::text
        ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int::text END AS timeline,
   CASE WHEN r THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text ELSE pg_current_wal_insert_lsn()::text END AS lsn
 FROM me`;
@@ -28,7 +28,7 @@ export class NodeSampler {
     record: (sample: SampleEntry) => void,
   ) {
     this.lanes = nodes.map(
-      (node) => new NodeLane(node.name, { ...login, host: node.host, port: node.port, connectTimeoutMs: DEADLINE_MS }, nowNs, record),
+      (node) => new NodeLane(node.name, { ...login, hosts: [{ host: node.host, port: node.port }], connectTimeoutMs: DEADLINE_MS }, nowNs, record),
     );
     this.timer = setInterval(() => {
       for (const lane of this.lanes) lane.tick();

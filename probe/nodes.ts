@@ -1,7 +1,7 @@
 /** What the node sampler saw, made into lanes, promotions and split brain. Pure. Instants in ms since the prober's start. */
-import type { Interval, SplitBrainSpan } from '../model/measurement';
+import type { Interval, SplitBrainSpan, UnlockedSpan } from '../model/measurement';
 import type { NodeSpan } from '../model/record';
-import type { SampleEntry } from './ledger-format';
+import type { ControllerEntry, SampleEntry } from './ledger-format';
 
 const ms = (ns: number): number => ns / 1e6;
 
@@ -97,4 +97,40 @@ export function splitBrainSpans(samples: readonly SampleEntry[]): readonly Split
 /** Primary runs, whatever their timeline: a promotion in place is still the same writable node. */
 function writableRuns(samples: readonly SampleEntry[]): Run[] {
   return runsOf(samples.map((sample) => ({ ...sample, timeline: null }))).filter((run) => run.role === 'primary');
+}
+
+/**
+ * Spans in which a node said that it takes writes while the controller named another node, or nobody, at least twice in a row: a single answer may
+ * be of either side of an orderly change. The controller's silence (`error`) is no statement.
+ */
+export function unlockedSpans(samples: readonly SampleEntry[], controller: readonly ControllerEntry[]): readonly UnlockedSpan[] {
+  const primaries = writableRuns(samples);
+  const spans: UnlockedSpan[] = [];
+  for (const { first, last, holder } of holdersOf(controller)) {
+    for (const run of primaries) {
+      if (run.node === holder) continue;
+      const from = { lowMs: Math.max(run.first.lowMs, first.lowMs), highMs: Math.max(run.first.highMs, first.highMs) };
+      const to = { lowMs: Math.min(run.last.lowMs, last.lowMs), highMs: Math.min(run.last.highMs, last.highMs) };
+      if (from.highMs < to.lowMs) spans.push({ node: run.node, holder, from, to });
+    }
+  }
+  return spans;
+}
+
+interface HolderRun {
+  readonly holder: string | null;
+  readonly first: Interval;
+  last: Interval;
+}
+
+function holdersOf(controller: readonly ControllerEntry[]): HolderRun[] {
+  const runs: HolderRun[] = [];
+  for (const { askedNs, answeredNs, primary, error } of controller) {
+    if (error !== null) continue;
+    const at = { lowMs: ms(askedNs), highMs: ms(answeredNs) };
+    const newest = runs.at(-1);
+    if (newest?.holder === primary) newest.last = at;
+    else runs.push({ holder: primary, first: at, last: at });
+  }
+  return runs;
 }

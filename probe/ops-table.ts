@@ -1,11 +1,14 @@
 /**
- * The judge's working copy of a ledger: writes as columns of numbers, so that an hour's drill fits in memory, and all other entries as they are.
+ * The judge's working copy of a ledger: operations as columns of numbers, view by view, so that an hour's drill fits in memory, and all other entries as they are.
  * Loads in one pass; draws no conclusions.
  */
+import { unreachable } from '../core/assert';
 import { GamedayError } from '../core/errors';
+import type { ProbeView } from '../model/measurement';
 import type {
-  ConnectionEntry,
+  ControllerEntry,
   Entry,
+  OutcomeEntry,
   OutcomeName,
   ReceiptEntry,
   SampleEntry,
@@ -14,6 +17,7 @@ import type {
   WatchEntry,
 } from './ledger-format';
 import type { LedgerSource } from './ledger-reader';
+import type { ConnectionSpan } from './outages';
 
 /** `excused`: missed because the prober itself was late; it says nothing about the database. */
 export type OpState = OutcomeName | 'missed' | 'excused';
@@ -24,8 +28,8 @@ export const INDETERMINATE = 2;
 export const MISSED = 3;
 export const EXCUSED = 4;
 
-/** Writes in the order of their due instants. Instants in ms since the prober's start; `sent` is NaN for what was not sent, `done` +∞ for what never ended. */
-export interface Writes {
+/** Operations of one view in the order of their due instants. Instants in ms since the prober's start; `sent` is NaN for what was not sent, `done` +∞ for what never ended. */
+export interface Ops {
   readonly count: number;
   readonly due: Float64Array;
   readonly sent: Float64Array;
@@ -33,17 +37,24 @@ export interface Writes {
   readonly state: Uint8Array;
 }
 
+/** One view: its operations, and the connections of its streams in the order in which they were opened, failed or broke. */
+export interface LoadedView {
+  readonly view: ProbeView;
+  readonly streams: number;
+  readonly periodMs: number;
+  readonly ops: Ops;
+  readonly connections: readonly ConnectionSpan[];
+}
+
 export interface LoadedLedger {
   readonly header: SegmentEntry;
-  readonly writes: Writes;
+  /** The headline first. */
+  readonly views: readonly [LoadedView, ...LoadedView[]];
   readonly receipts: readonly ReceiptEntry[];
   readonly samples: readonly SampleEntry[];
+  readonly controller: readonly ControllerEntry[];
   readonly starved: readonly StarvedEntry[];
   readonly watches: readonly WatchEntry[];
-  /** Attempts of write streams to connect that failed. */
-  readonly failedConnects: readonly ConnectionEntry[];
-  /** Failed and lost connections of write streams. */
-  readonly losses: readonly ConnectionEntry[];
   /** The last instant of which the ledger knows, in ms. */
   readonly endMs: number;
 }
@@ -80,7 +91,7 @@ class Columns {
     this.count += 1;
   }
 
-  sortedByDue(): Writes {
+  sortedByDue(): Ops {
     const order = Uint32Array.from({ length: this.count }, (_, at) => at).sort((a, b) => (this.due[a] ?? 0) - (this.due[b] ?? 0) || a - b);
     const pick = (from: Float64Array): Float64Array => Float64Array.from(order, (at) => from[at] ?? NaN);
     return {
@@ -93,64 +104,142 @@ class Columns {
   }
 }
 
-/** Throws `object_corrupt` when the ledger contradicts its own format. */
-export async function loadLedger(source: LedgerSource): Promise<LoadedLedger> {
-  let header: SegmentEntry | null = null;
-  const columns = new Columns();
-  const open = new Map<string, { readonly due: number; readonly sent: number }>();
-  const receipts: ReceiptEntry[] = [];
-  const samples: SampleEntry[] = [];
-  const starved: StarvedEntry[] = [];
-  const watches: WatchEntry[] = [];
-  const losses: ConnectionEntry[] = [];
-  let endMs = 0;
-  const saw = (ns: number): void => {
-    if (ms(ns) > endMs) endMs = ms(ns);
-  };
-  const writes = (stream: number): boolean => header?.streams[stream] === 'write';
-  const visit = (entry: Entry): void => {
+const viewName = ({ kind, path, client }: ProbeView): string => `${kind} ${path} ${client}`;
+
+/** Collects the operations and connections of one view. */
+class ViewLoader {
+  readonly columns = new Columns();
+  readonly connections: ConnectionSpan[] = [];
+  streams = 0;
+  constructor(
+    readonly view: ProbeView,
+    readonly periodMs: number,
+  ) {}
+
+  finish(): LoadedView {
+    const { view, streams, periodMs, connections } = this;
+    return { view, streams, periodMs, ops: this.columns.sortedByDue(), connections };
+  }
+}
+
+/** An intent whose outcome has not come yet. */
+type Open = Map<number, { readonly due: number; readonly sent: number }>;
+
+class Loader {
+  private header: SegmentEntry | null = null;
+  private readonly views = new Map<string, ViewLoader>();
+  /** By stream. */
+  private readonly viewOf: ViewLoader[] = [];
+  private readonly open: Open[] = [];
+  private readonly receipts: ReceiptEntry[] = [];
+  private readonly samples: SampleEntry[] = [];
+  private readonly controller: ControllerEntry[] = [];
+  private readonly starved: StarvedEntry[] = [];
+  private readonly watches: WatchEntry[] = [];
+  private endMs = 0;
+
+  visit(entry: Entry): void {
     switch (entry.kind) {
       case 'segment':
-        header ??= entry;
-        return saw(entry.atNs);
+        if (this.header === null) this.begin(entry);
+        return this.saw(entry.atNs);
       case 'intent':
-        if (writes(entry.stream)) open.set(`${entry.stream}/${entry.seq}`, { due: ms(entry.dueNs), sent: ms(entry.sentNs) });
-        return saw(entry.sentNs);
-      case 'outcome': {
-        saw(entry.doneNs);
-        if (!writes(entry.stream)) return;
-        const key = `${entry.stream}/${entry.seq}`;
-        const intent = open.get(key);
-        if (intent === undefined)
-          throw new GamedayError('object_corrupt', `the ledger holds an outcome without an intent: stream/seq ${key}`);
-        open.delete(key);
-        return columns.push(intent.due, intent.sent, ms(entry.doneNs), OP_STATES.indexOf(entry.outcome));
-      }
+        this.opened(entry.stream).set(entry.seq, { due: ms(entry.dueNs), sent: ms(entry.sentNs) });
+        return this.saw(entry.sentNs);
+      case 'outcome':
+        this.finished(entry);
+        return this.saw(entry.doneNs);
       case 'missed':
-        if (writes(entry.stream)) columns.push(ms(entry.dueNs), NaN, ms(entry.atNs), entry.cause === 'starved' ? EXCUSED : MISSED);
-        return saw(entry.atNs);
+        this.of(entry.stream).columns.push(ms(entry.dueNs), NaN, ms(entry.atNs), entry.cause === 'starved' ? EXCUSED : MISSED);
+        return this.saw(entry.atNs);
       case 'receipt':
-        receipts.push(entry);
-        return saw(entry.atNs);
+        this.receipts.push(entry);
+        return this.saw(entry.atNs);
       case 'sample':
-        samples.push(entry);
-        return saw(entry.answeredNs);
+        this.samples.push(entry);
+        return this.saw(entry.answeredNs);
+      case 'controller':
+        this.controller.push(entry);
+        return this.saw(entry.answeredNs);
       case 'starved':
-        starved.push(entry);
-        return saw(entry.toNs);
+        this.starved.push(entry);
+        return this.saw(entry.toNs);
       case 'watch':
-        watches.push(entry);
-        return saw(entry.atNs);
+        this.watches.push(entry);
+        return this.saw(entry.atNs);
       case 'connection':
-        if (writes(entry.stream) && entry.event !== 'opened') losses.push(entry);
-        return saw(entry.atNs);
+        this.of(entry.stream).connections.push({ event: entry.event, startedMs: ms(entry.startedNs), endedMs: ms(entry.atNs) });
+        return this.saw(entry.atNs);
+      case 'server':
       case 'end':
-        return saw(entry.atNs);
+        return this.saw(entry.atNs);
+      default:
+        return unreachable(entry, 'ledger entry');
     }
-  };
-  for await (const batch of source.batches()) for (const entry of batch) visit(entry);
-  if (header === null) throw new GamedayError('object_corrupt', 'the ledger does not start with a segment entry');
-  for (const { due, sent } of open.values()) columns.push(due, sent, Infinity, INDETERMINATE);
-  const failedConnects = losses.filter((entry) => entry.event === 'failed');
-  return { header, writes: columns.sortedByDue(), receipts, samples, starved, watches, failedConnects, losses, endMs };
+  }
+
+  finish(): LoadedLedger {
+    if (this.header === null) throw new GamedayError('object_corrupt', 'the ledger does not start with a segment entry');
+    for (const [stream, open] of this.open.entries())
+      for (const { due, sent } of open.values()) this.of(stream).columns.push(due, sent, Infinity, INDETERMINATE);
+    const [headline, ...others] = [...this.views.values()].map((view) => view.finish());
+    if (headline === undefined) throw new GamedayError('object_corrupt', 'the ledger names no stream');
+    const { header, receipts, samples, controller, starved, watches, endMs } = this;
+    return { header, views: [headline, ...others], receipts, samples, controller, starved, watches, endMs };
+  }
+
+  private begin(header: SegmentEntry): void {
+    this.header = header;
+    for (const info of header.streams) {
+      const { kind, path, client, periodMs } = info;
+      const view = this.views.get(viewName(info)) ?? new ViewLoader({ kind, path, client }, periodMs);
+      this.views.set(viewName(info), view);
+      view.streams += 1;
+      this.viewOf.push(view);
+      this.open.push(new Map());
+    }
+  }
+
+  private finished({ stream, seq, outcome, doneNs }: OutcomeEntry): void {
+    const open = this.opened(stream);
+    const intent = open.get(seq);
+    if (intent === undefined)
+      throw new GamedayError('object_corrupt', `the ledger holds an outcome without an intent: stream ${stream}, seq ${seq}`);
+    open.delete(seq);
+    this.of(stream).columns.push(intent.due, intent.sent, ms(doneNs), OP_STATES.indexOf(outcome));
+  }
+
+  private of(stream: number): ViewLoader {
+    const view = this.viewOf[stream];
+    if (view === undefined) throw new GamedayError('object_corrupt', `the ledger names stream ${stream}, which its header does not`);
+    return view;
+  }
+
+  private opened(stream: number): Open {
+    this.of(stream);
+    return this.open[stream] as Open;
+  }
+
+  private saw(ns: number): void {
+    if (ms(ns) > this.endMs) this.endMs = ms(ns);
+  }
+}
+
+/** Throws `object_corrupt` when the ledger contradicts its own format. */
+export async function loadLedger(source: LedgerSource): Promise<LoadedLedger> {
+  const loader = new Loader();
+  for await (const batch of source.batches()) for (const entry of batch) loader.visit(entry);
+  return loader.finish();
+}
+
+/** Index of the first operation due at or after `ms`. */
+export function firstDueAtOrAfter(ops: Ops, ms: number): number {
+  let low = 0;
+  let high = ops.count;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((ops.due[middle] as number) < ms) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -1,119 +1,187 @@
 /**
- * Finds outages in a history of writes. Pure.
+ * Finds outages in a history of operations. Pure.
  *
- * An outage is a maximal span between two acknowledgements that is longer than 2δ and in which at least one due write was unsuccessful. A span
- * in which every due write succeeded, only late, is a stall: it shows in the latencies, which count from the due instant, and not here.
+ * An outage is a maximal span between two acknowledgements that is longer than 2δ and in which at least one due operation was unsuccessful. A span
+ * in which every due operation succeeded, only late, is a stall: it shows in the latencies, which count from the due instant, and in `longestStallMs`.
  *
  *      sent  done        first failure                last failed attempt   sent  done
  *       │──ack─│  ✗ ✗ ✗ … │ ✗ ✗ ✗ ✗ ✗ ✗ ✗ ✗ ✗ ✗ ✗ ✗ ✗ ✗ ✗ │ ✗            │──ack─│
  *       └───── t0 ────────┘                            └────── t_first ────────┘
+ *
+ * What was sent and merely stays unanswered is evidence too. With L the longest that an answer took just before: something sent at s that is not
+ * answered would have been by s + L, so the outage began before that; and what hung through the outage is answered within L of its end.
  */
 import type { Interval } from '../model/measurement';
-import { ACKED, EXCUSED, type Writes } from './ops-table';
+import { ACKED, EXCUSED, firstDueAtOrAfter, type Ops } from './ops-table';
 
 export interface Gap {
   readonly t0: Interval;
-  /** Null: no write was acknowledged any more. */
+  /** Null: no operation was acknowledged any more. */
   readonly tFirst: Interval | null;
   readonly unsuccessful: number;
 }
 
 export interface GapRules {
   readonly periodMs: number;
-  /** Time within which a write is normally answered: what was sent this long before the fault would have been acknowledged. */
-  readonly usualLatencyMs: number;
   readonly fromMs: number;
   readonly toMs: number;
-  /** Failed or lost connections: [start of the attempt, end]. */
-  readonly failures: readonly { readonly startedMs: number; readonly endedMs: number; readonly attempt: boolean }[];
+  /** In order of their end. */
+  readonly connections: readonly ConnectionSpan[];
 }
 
-/** Outages whose last acknowledgement before lies in [fromMs, toMs], in order of time. */
-export function findGaps(writes: Writes, rules: GapRules): readonly Gap[] {
-  const acks = acksByDone(writes, rules);
-  const gaps: Gap[] = [];
-  const unsuccessful = unsuccessfulByDue(writes, rules);
+/** `failed`: the attempt failed at `endedMs`; `opened`: it succeeded then; `lost`: an open connection broke then. */
+export interface ConnectionSpan {
+  readonly event: 'opened' | 'failed' | 'lost';
+  readonly startedMs: number;
+  readonly endedMs: number;
+}
+
+export interface Gaps {
+  /** In order of time. */
+  readonly gaps: readonly Gap[];
+  /** Unsuccessful operations that belong to none of them: failures beside successes. */
+  readonly unsuccessfulOutside: number;
+  /** Longest span between two acknowledgements that is no outage; 0 with fewer than two. */
+  readonly longestStallMs: number;
+}
+
+/** Acknowledgements, and opened connections, that tell how long an answer usually takes. */
+const USUAL_ACKS = 200;
+const USUAL_OPENED = 20;
+/** Beyond the longest of them, because the next one may be longer still. */
+const USUAL_MARGIN = 1.5;
+
+/** Outages whose last acknowledgement before lies in [fromMs, toMs]. */
+export function findGaps(ops: Ops, rules: GapRules): Gaps {
+  const acks = acksByDone(ops, rules);
+  const spans: Span[] = [];
+  let longestStallMs = 0;
   for (let at = 0; at < acks.length; at += 1) {
     const last = acks[at] as number;
     const next = acks[at + 1];
-    const start = writes.done[last] as number;
-    const end = next === undefined ? rules.toMs : (writes.done[next] as number);
-    if (end - start <= 2 * rules.periodMs) continue;
-    const inside = unsuccessful.filter((op) => isInside(writes, op, start, end));
-    if (inside.length === 0) continue;
-    gaps.push(boundGap(writes, rules, { last, next: next ?? null, start, end, inside, acks, at }));
+    const start = ops.done[last] as number;
+    const end = next === undefined ? rules.toMs : (ops.done[next] as number);
+    if (end - start > 2 * rules.periodMs) spans.push({ at, start, end, isLast: next === undefined, inside: [] });
+    else if (next !== undefined) longestStallMs = Math.max(longestStallMs, end - start);
   }
-  return gaps;
-}
-
-function acksByDone(writes: Writes, rules: GapRules): Uint32Array {
-  const acks: number[] = [];
-  for (let op = 0; op < writes.count; op += 1) {
-    const done = writes.done[op] as number;
-    if (writes.state[op] === ACKED && done >= rules.fromMs && done <= rules.toMs) acks.push(op);
+  const unsuccessfulOutside = shareOut(ops, rules, spans);
+  for (const span of spans) {
+    if (span.inside.length === 0 && !span.isLast) longestStallMs = Math.max(longestStallMs, span.end - span.start);
   }
-  return Uint32Array.from(acks).sort((a, b) => (writes.done[a] as number) - (writes.done[b] as number) || a - b);
+  const gaps = spans.flatMap((span, index) =>
+    span.inside.length === 0 ? [] : [boundGap(ops, rules, acks, span, spans[index - 1]?.end ?? -Infinity)],
+  );
+  return { gaps, unsuccessfulOutside, longestStallMs };
 }
 
-function unsuccessfulByDue(writes: Writes, rules: GapRules): number[] {
-  const found: number[] = [];
-  for (let op = 0; op < writes.count; op += 1) {
-    const state = writes.state[op];
-    if (state !== ACKED && state !== EXCUSED && (writes.due[op] as number) <= rules.toMs && (writes.done[op] as number) >= rules.fromMs)
-      found.push(op);
-  }
-  return found;
-}
-
-/** A failed write belongs to the span in which it was under way: due before its end, and not over before its start. */
-function isInside(writes: Writes, op: number, start: number, end: number): boolean {
-  return (writes.due[op] as number) < end && (writes.done[op] as number) > start;
-}
-
-interface RawGap {
-  readonly last: number;
-  readonly next: number | null;
+/** A span without success between two acknowledgements, or after the last. */
+interface Span {
+  readonly at: number;
   readonly start: number;
   readonly end: number;
-  readonly inside: readonly number[];
-  readonly acks: Uint32Array;
-  readonly at: number;
+  readonly isLast: boolean;
+  readonly inside: number[];
 }
 
-function boundGap(writes: Writes, rules: GapRules, gap: RawGap): Gap {
-  const { start, end, inside } = gap;
-  let firstFailureMs = Infinity;
-  let firstUnansweredMs = Infinity;
+function acksByDone(ops: Ops, rules: GapRules): Uint32Array {
+  const acks: number[] = [];
+  for (let op = 0; op < ops.count; op += 1) {
+    const done = ops.done[op] as number;
+    if (ops.state[op] === ACKED && done >= rules.fromMs && done <= rules.toMs) acks.push(op);
+  }
+  return Uint32Array.from(acks).sort((a, b) => (ops.done[a] as number) - (ops.done[b] as number) || a - b);
+}
+
+/**
+ * Gives every unsuccessful operation to the first span in which it was under way (due before its end, not over before its start), so that none counts
+ * twice; returns how many belong to none. Operations come in order of due, spans in order of time.
+ */
+function shareOut(ops: Ops, rules: GapRules, spans: readonly Span[]): number {
+  let outside = 0;
+  let first = 0;
+  for (let op = 0; op < ops.count; op += 1) {
+    const state = ops.state[op];
+    const due = ops.due[op] as number;
+    const done = ops.done[op] as number;
+    if (state === ACKED || state === EXCUSED || due > rules.toMs || done < rules.fromMs) continue;
+    while (first < spans.length && (spans[first] as Span).end <= due) first += 1;
+    const span = spans[first];
+    if (span !== undefined && span.start < done) span.inside.push(op);
+    else outside += 1;
+  }
+  return outside;
+}
+
+function boundGap(ops: Ops, rules: GapRules, acks: Uint32Array, span: Span, quietBeforeMs: number): Gap {
+  const { start, end } = span;
+  const usualMs = usualLatencyMs(ops, rules, acks, span.at, quietBeforeMs);
+  let firstFailureMs = end;
   let lastFailedAttemptMs = start;
-  for (const op of inside) {
-    const sent = writes.sent[op] as number;
-    const done = writes.done[op] as number;
+  for (const op of span.inside) {
+    const sent = ops.sent[op] as number;
+    const done = ops.done[op] as number;
     if (done > start) firstFailureMs = Math.min(firstFailureMs, done);
-    if (Number.isNaN(sent)) continue;
-    firstUnansweredMs = Math.min(firstUnansweredMs, sent);
     if (sent < end) lastFailedAttemptMs = Math.max(lastFailedAttemptMs, sent);
   }
-  for (const failure of rules.failures) {
-    if (failure.endedMs > start && failure.endedMs <= end) firstFailureMs = Math.min(firstFailureMs, failure.endedMs);
-    if (failure.attempt && failure.startedMs < end && failure.endedMs > start)
-      lastFailedAttemptMs = Math.max(lastFailedAttemptMs, failure.startedMs);
+  for (const { event, startedMs, endedMs } of rules.connections) {
+    if (event === 'opened' || endedMs <= start) continue;
+    if (endedMs <= end) firstFailureMs = Math.min(firstFailureMs, endedMs);
+    if (event === 'failed' && startedMs < end) lastFailedAttemptMs = Math.max(lastFailedAttemptMs, startedMs);
   }
-  const high = Math.min(firstFailureMs, Math.max(firstUnansweredMs + Math.max(rules.usualLatencyMs, rules.periodMs), start), end);
+  const high = Math.min(firstFailureMs, firstPendingMs(ops, span, usualMs) + usualMs);
   return {
-    t0: { lowMs: newestSent(writes, gap), highMs: Math.max(high, start) },
-    tFirst: gap.next === null ? null : { lowMs: Math.min(lastFailedAttemptMs, end), highMs: end },
-    unsuccessful: inside.length,
+    t0: { lowMs: newestSent(ops, acks, span), highMs: Math.max(high, start) },
+    tFirst: span.isLast
+      ? null
+      : { lowMs: Math.min(Math.max(lastFailedAttemptMs, hungUntilMs(ops, rules, acks, span, usualMs)), end), highMs: end },
+    unsuccessful: span.inside.length,
   };
 }
 
-/** The latest instant at which a write was sent that was acknowledged before the outage: surely the database still worked then. */
-function newestSent(writes: Writes, gap: RawGap): number {
+/** When the first operation was sent that was not answered in time, leaving out those that were overdue before the span began. */
+function firstPendingMs(ops: Ops, { start, end }: Span, usualMs: number): number {
+  const LONGEST_QUEUE_MS = 1_000;
+  let firstMs = Infinity;
+  for (let op = firstDueAtOrAfter(ops, start - usualMs - LONGEST_QUEUE_MS); op < ops.count && (ops.due[op] as number) < end; op += 1) {
+    const sent = ops.sent[op] as number;
+    const done = ops.done[op] as number;
+    if (sent >= start - usualMs && sent < end && (done >= end || done > sent + usualMs)) firstMs = Math.min(firstMs, sent);
+  }
+  return firstMs;
+}
+
+/** An operation, or an attempt to connect, that hung and was then answered shows that the outage lasted until shortly before that answer. */
+function hungUntilMs(ops: Ops, rules: GapRules, acks: Uint32Array, span: Span, usualMs: number): number {
+  const next = acks[span.at + 1] as number;
+  const byAnswer = span.end - (ops.sent[next] as number) > usualMs ? span.end - usualMs : -Infinity;
+  const opened = rules.connections.filter(({ event }) => event === 'opened');
+  const before = opened.filter(({ endedMs }) => endedMs <= span.start).slice(-USUAL_OPENED);
+  if (before.length === 0) return byAnswer;
+  const usualOpenMs = USUAL_MARGIN * Math.max(...before.map(({ startedMs, endedMs }) => endedMs - startedMs));
+  const [hung] = opened.filter(
+    ({ startedMs, endedMs }) => endedMs > span.start && endedMs <= span.end && endedMs - startedMs > usualOpenMs,
+  );
+  return Math.max(byAnswer, hung === undefined ? -Infinity : hung.endedMs - usualOpenMs);
+}
+
+/** L: the longest of the last answers before the span, with a margin; at least δ. Answers that hung through the quiet before do not count. */
+function usualLatencyMs(ops: Ops, rules: GapRules, acks: Uint32Array, at: number, quietBeforeMs: number): number {
+  let longest = 0;
+  for (let back = at; back >= 0 && back > at - USUAL_ACKS; back -= 1) {
+    const op = acks[back] as number;
+    if ((ops.sent[op] as number) > quietBeforeMs || back === at) longest = Math.max(longest, (ops.done[op] as number) - (ops.sent[op] as number));
+  }
+  return Math.max(USUAL_MARGIN * longest, rules.periodMs);
+}
+
+/** The latest instant at which an operation was sent that was acknowledged before the outage: surely the database still worked then. */
+function newestSent(ops: Ops, acks: Uint32Array, span: Span): number {
   let newest = -Infinity;
-  // Writes in flight together are few; looking back over the last acknowledgements of half a second is enough.
-  for (let at = gap.at; at >= 0; at -= 1) {
-    const op = gap.acks[at] as number;
-    if ((writes.done[op] as number) < gap.start - 500 && newest > -Infinity) break;
-    newest = Math.max(newest, writes.sent[op] as number);
+  // Operations in flight together are few; looking back over the last acknowledgements of half a second is enough.
+  for (let at = span.at; at >= 0; at -= 1) {
+    const op = acks[at] as number;
+    if ((ops.done[op] as number) < span.start - 500 && newest > -Infinity) break;
+    newest = Math.max(newest, ops.sent[op] as number);
   }
   return newest;
 }

@@ -13,26 +13,47 @@ import { resolveSecret } from '../core/secrets';
 import { withSql } from '../targets/sql';
 import type { JsonObject } from '../model/json';
 import type { ProberConfig, ProberStatus, Receipt, WindowAnswer, WindowRequest } from './contract';
-import { LEDGER_VERSION, type Entry } from './ledger-format';
+import { ControllerWatch } from './controller-watch';
+import { LEDGER_VERSION, type Entry, type StreamInfo } from './ledger-format';
 import { LedgerWriter } from './ledger-writer';
 import { LiveFigures } from './live-figures';
 import { NodeSampler } from './node-sampler';
-import { ProbeStream } from './stream';
+import { ProbeStream, type StreamContext } from './stream';
 
-/** All streams together; stays well below the default max_connections of PostgreSQL (100). */
-const MAX_CONNECTIONS = 48;
 const PREPARE_TIMEOUT_MS = 30_000;
 /** The loop looks at deadlines at least this often. */
 const MAX_SLEEP_NS = 5e6;
+/** Connections of one stream on a further path: its pace is slow. */
+const OTHER_CONNECTIONS = 4;
+
+/** Streams of the main path first, writes before reads; then one of each kind for every further path, and for the naive client of every path. */
+export function streamsOf({ settings, paths }: Pick<ProberConfig, 'settings' | 'paths'>): readonly StreamInfo[] {
+  const streams: StreamInfo[] = [];
+  const kinds = settings.readStreams > 0 ? (['write', 'read'] as const) : (['write'] as const);
+  const [main] = paths;
+  assert(main !== undefined, 'the prober has a path');
+  for (const kind of ['write', 'read'] as const) {
+    const count = kind === 'write' ? settings.writeStreams : settings.readStreams;
+    for (let at = 0; at < count; at += 1) streams.push({ kind, path: main.name, client: 'tuned', periodMs: settings.periodMs });
+  }
+  const others = [
+    ...paths.slice(1).map(({ name }) => ({ path: name, client: 'tuned' as const })),
+    ...(settings.naive ? paths.map(({ name }) => ({ path: name, client: 'naive' as const })) : []),
+  ];
+  for (const other of others)
+    for (const kind of settings.writeStreams > 0 ? kinds : (['read'] as const)) streams.push({ kind, ...other, periodMs: settings.otherPeriodMs });
+  return streams;
+}
 
 class Prober {
   private readonly zero = process.hrtime.bigint();
   private readonly ledger: LedgerWriter;
   private readonly streams: ProbeStream[];
   private readonly sampler: NodeSampler;
+  private readonly watcher: ControllerWatch | null;
   private readonly figures: LiveFigures;
   private readonly receipts = new Map<string, number>();
-  private readonly periodNs: number;
+  private readonly servers = new Map<string, number>();
   private connections = 0;
   private due = 0;
   private onTime = 0;
@@ -44,10 +65,8 @@ class Prober {
 
   constructor(private readonly config: ProberConfig) {
     const { settings } = config;
-    this.periodNs = settings.periodMs * 1e6;
+    const infos = streamsOf(config);
     this.figures = new LiveFigures(settings.periodMs);
-    const count = settings.writeStreams + settings.readStreams;
-    const kinds = Array.from({ length: count }, (_, at) => (at < settings.writeStreams ? ('write' as const) : ('read' as const)));
     this.ledger = new LedgerWriter(
       config.dir,
       {
@@ -56,50 +75,79 @@ class Prober {
         table: config.table,
         settings,
         nodes: config.nodes.map((node) => node.name),
-        streams: kinds,
+        streams: infos,
         monotonicZeroNs: String(this.zero),
         pid: process.pid,
       },
       () => this.nowNs(),
     );
-    const password = config.role.password === null ? null : resolveSecret(config.role.password);
-    const door = { ...config.entry, user: config.role.user, password, connectTimeoutMs: settings.connectTimeoutMs };
-    const context = {
-      settings,
-      door,
-      table: config.table,
-      maxConnections: Math.max(2, Math.floor(MAX_CONNECTIONS / Math.max(count, 1))),
-      nowNs: () => this.nowNs(),
-      nextConnectionId: () => ++this.connections,
-      record: (entry: Entry) => this.ledger.add(entry),
-      flush: () => this.flush(),
-      flushSoon: () => this.flushSoon(),
-      observe: (result: {
-        kind: 'write' | 'read';
-        dueNs: number;
-        endNs: number;
-        outcome: 'acked' | 'rejected' | 'indeterminate' | 'missed';
-      }) => {
-        if (result.kind === 'write') this.figures.add(result);
-      },
-    };
     const firstNs = this.nowNs() + 100e6;
-    this.streams = kinds.map((kind, id) => new ProbeStream(id, kind, Math.round(firstNs + (id * this.periodNs) / count), context));
+    this.streams = infos.map((info, id) => {
+      const dueNs = Math.round(firstNs + (id * info.periodMs * 1e6) / infos.length);
+      return new ProbeStream(id, info, dueNs, this.contextOf(info, infos));
+    });
+    const record = (entry: Entry): void => {
+      this.ledger.add(entry);
+      this.flushSoon();
+    };
     const observe = {
       user: config.observe.user,
       password: config.observe.password === null ? null : resolveSecret(config.observe.password),
-      database: config.entry.database,
+      database: config.paths[0]?.database ?? 'gameday',
     };
-    this.sampler = new NodeSampler(
-      config.nodes,
-      observe,
-      () => this.nowNs(),
-      (sample) => {
-        this.ledger.add(sample);
-        this.flushSoon();
-      },
-    );
+    this.sampler = new NodeSampler(config.nodes, observe, () => this.nowNs(), record);
+    this.watcher = config.controller === null ? null : new ControllerWatch(config.controller, () => this.nowNs(), record);
     this.renewedNs = this.nowNs();
+  }
+
+  private contextOf(info: StreamInfo, infos: readonly StreamInfo[]): StreamContext {
+    const { config } = this;
+    const { settings } = config;
+    const path = present(
+      config.paths.find(({ name }) => name === info.path),
+      `path ${info.path}`,
+    );
+    const isMain = (each: StreamInfo): boolean => each.client === 'tuned' && each.path === config.paths[0]?.name;
+    const mains = infos.filter(isMain).length;
+    const others = (infos.length - mains) * OTHER_CONNECTIONS;
+    const share = Math.floor((settings.maxConnections - others) / Math.max(mains, 1));
+    return {
+      settings,
+      door: {
+        hosts: path.hosts,
+        database: path.database,
+        user: config.role.user,
+        password: config.role.password === null ? null : resolveSecret(config.role.password),
+        connectTimeoutMs: info.client === 'naive' ? null : settings.connectTimeoutMs,
+      },
+      table: config.table,
+      maxConnections: isMain(info) ? Math.max(1, share) : OTHER_CONNECTIONS,
+      readsFrom: Math.max(
+        0,
+        infos.findIndex((each) => each.kind === 'write' && each.path === info.path && each.client === info.client),
+      ),
+      nowNs: () => this.nowNs(),
+      nextConnectionId: () => ++this.connections,
+      serverId: (postmasterStart, address) => this.serverId(postmasterStart, address),
+      record: (entry: Entry) => this.ledger.add(entry),
+      flush: () => this.flush(),
+      flushSoon: () => this.flushSoon(),
+      observe: (result) => {
+        if (info.kind === 'write' && isMain(info)) this.figures.add(result);
+      },
+    };
+  }
+
+  private serverId(postmasterStart: string, address: string | null): number {
+    const name = `${postmasterStart} ${address ?? ''}`;
+    const known = this.servers.get(name);
+    if (known !== undefined) return known;
+    const server = this.servers.size + 1;
+    // 0 means unknown; a record that names 65,535 servers has lost the thread anyway.
+    if (server > 0xffff) return 0;
+    this.servers.set(name, server);
+    this.ledger.add({ kind: 'server', server, postmasterStart, address, atNs: this.nowNs() });
+    return server;
   }
 
   start(): void {
@@ -115,8 +163,13 @@ class Prober {
     return null;
   }
 
-  /** The instant is in the kernel's hands before the caller learns it. A repeated receipt is a new one. */
+  /**
+   * The instant is in the kernel's hands before the caller learns it. Of an injection the first counts: an activity that is tried again after its
+   * worker died asks again, and the fault may have bitten since the first time. Any other repeated receipt is a new one.
+   */
   receipt(receipt: Receipt & { readonly facts?: JsonObject }): { atNs: string } {
+    const first = receipt.name === 'inject' ? this.receipts.get(receiptKey(receipt)) : undefined;
+    if (first !== undefined) return { atNs: String(first) };
     const atNs = this.nowNs();
     this.ledger.add({
       kind: 'receipt',
@@ -145,7 +198,10 @@ class Prober {
         };
       notBeforeNs = found;
     }
-    const pending = this.streams.filter((stream) => stream.kind === 'write').flatMap((stream) => [...stream.pendingDue()]);
+    const main = this.config.paths[0]?.name;
+    const pending = this.streams
+      .filter(({ info }) => info.kind === 'write' && info.client === 'tuned' && info.path === main)
+      .flatMap((stream) => [...stream.pendingDue()]);
     return this.figures.window(request, this.nowNs(), 0, notBeforeNs, pending);
   }
 
@@ -179,6 +235,7 @@ class Prober {
     this.timer = null;
     const status = this.status();
     this.sampler.stop();
+    this.watcher?.stop();
     for (const stream of this.streams) stream.close(this.nowNs());
     this.watch(this.nowNs());
     this.ledger.add({ kind: 'end', atNs: this.nowNs(), reason });
@@ -190,9 +247,10 @@ class Prober {
     const nowNs = this.nowNs();
     let lateFromNs = Infinity;
     for (const stream of this.streams) {
+      const periodNs = stream.info.periodMs * 1e6;
       stream.tick(nowNs, (dueNs) => {
         this.due += 1;
-        if (nowNs - dueNs <= this.periodNs) this.onTime += 1;
+        if (nowNs - dueNs <= periodNs) this.onTime += 1;
         else lateFromNs = Math.min(lateFromNs, dueNs);
       });
     }
@@ -241,19 +299,21 @@ function receiptKey(receipt: Receipt): string {
 /** Makes the table through the same door that the writes take. No unique constraint: a row that came twice must stay visible. */
 async function prepareTable(config: ProberConfig): Promise<void> {
   assert(/^[a-z][a-z0-9_]{0,62}$/.test(config.table), `"${config.table}" is a plain table name`);
-  const address = {
-    ...config.entry,
-    user: config.role.user,
-    password: config.role.password === null ? null : resolveSecret(config.role.password),
-  };
-  const make = (): Promise<boolean> =>
-    withSql(address, async (sql) => {
-      await sql.query(
-        `CREATE TABLE IF NOT EXISTS gameday.${config.table} (stream integer NOT NULL, seq bigint NOT NULL, sent_at timestamptz NOT NULL DEFAULT clock_timestamp())`,
-      );
-      await sql.query(`CREATE INDEX IF NOT EXISTS ${config.table}_order ON gameday.${config.table} (stream, seq)`);
+  const password = config.role.password === null ? null : resolveSecret(config.role.password);
+  const [path] = config.paths;
+  const statements = [
+    `CREATE TABLE IF NOT EXISTS gameday.${config.table} (stream integer NOT NULL, seq bigint NOT NULL, sent_at timestamptz NOT NULL DEFAULT clock_timestamp())`,
+    `CREATE INDEX IF NOT EXISTS ${config.table}_order ON gameday.${config.table} (stream, seq)`,
+  ];
+  let turn = 0;
+  // Of several hosts the one that takes writes is found by trying.
+  const make = (): Promise<boolean> => {
+    const host = present(path?.hosts[turn++ % path.hosts.length], 'a host');
+    return withSql({ ...host, user: config.role.user, password, database: path?.database ?? 'gameday' }, async (sql) => {
+      for (const statement of statements) await sql.query(statement);
       return true;
     });
+  };
   await until(make, {
     timeoutMs: PREPARE_TIMEOUT_MS,
     everyMs: 250,
@@ -282,7 +342,7 @@ async function main(): Promise<void> {
   } catch {
     // An ordinary user may not.
   }
-  await prepareTable(config);
+  if (config.settings.writeStreams > 0) await prepareTable(config);
   const prober = new Prober(config);
   server = await serveRpc(config.socket, {
     status: () => prober.status(),

@@ -50,7 +50,7 @@ export async function compareRestore(request: RestoreComparison): Promise<Restor
     for (; before(stream, seq); row = await rows.next())
       finding('over', (row.value as SurvivingRow).stream, Number((row.value as SurvivingRow).seq));
   };
-  for (const [stream, kind] of header.streams.entries()) {
+  for (const [stream, { kind }] of header.streams.entries()) {
     if (kind !== 'write') continue;
     for await (const batch of attemptsOf(source, stream)) {
       for (const attempt of batch) {

@@ -2,36 +2,44 @@
  * One open-loop stream: an operation is due every period at scheduled instants, whether or not the ones before were answered.
  * A due operation takes an idle connection, waits a short while for one, or is recorded as missed; no sequence number is ever used twice.
  */
-import type { ProbeSettings } from '../model/plan';
-import { DoorConnection, type DoorAddress, type Reply } from './connection';
-import type { Entry, MissedCause, OutcomeName } from './ledger-format';
-import { needsReconnect, outcomeOfFailure } from './outcome';
 import { messageOf } from '../core/errors';
 import { parseLsn } from '../core/lsn';
+import type { ProbeSettings } from '../model/plan';
+import { DoorConnection, type DoorAddress, type Reply } from './connection';
+import type { Entry, MissedCause, OutcomeName, StreamInfo } from './ledger-format';
+import { needsReconnect, outcomeOfFailure } from './outcome';
 
 /** Connections that may be in the act of connecting at once; the first ones a period apart, the rest spread over the connect timeout. */
 const MAX_CONNECTING = 8;
 const MIN_CONNECTIONS = 2;
+/** A naive client's pool: it never grows, so that a hung server takes all of it. */
+const NAIVE_CONNECTIONS = 2;
+
+export interface FinishedOp {
+  readonly stream: number;
+  readonly dueNs: number;
+  readonly endNs: number;
+  readonly outcome: OutcomeName | 'missed';
+}
 
 export interface StreamContext {
   readonly settings: ProbeSettings;
   readonly door: DoorAddress;
   readonly table: string;
   readonly maxConnections: number;
+  /** The stream whose newest row a read looks for. */
+  readonly readsFrom: number;
   readonly nowNs: () => number;
   readonly nextConnectionId: () => number;
+  /** Number of the server that says this of itself; new ones are recorded first. */
+  readonly serverId: (postmasterStart: string, address: string | null) => number;
   /** Appends to the ledger; not yet in the kernel's hands. */
   readonly record: (entry: Entry) => void;
   /** Hands everything recorded to the kernel. */
   readonly flush: () => void;
   /** Asks for a flush at the end of this turn of the event loop. */
   readonly flushSoon: () => void;
-  readonly observe: (result: {
-    readonly kind: 'write' | 'read';
-    readonly dueNs: number;
-    readonly endNs: number;
-    readonly outcome: OutcomeName | 'missed';
-  }) => void;
+  readonly observe: (result: FinishedOp) => void;
 }
 
 interface Slot {
@@ -40,26 +48,37 @@ interface Slot {
   readonly startedNs: number;
 }
 
+/** With every acknowledgement the server says who it is: through a pooler, each one may come from another. */
+const IDENTITY = 'pg_postmaster_start_time()::text AS started, inet_server_addr()::text AS address';
+
 export class ProbeStream {
   private readonly periodNs: number;
   private readonly queueLimitNs: number;
   private readonly slots = new Set<Slot>();
   private readonly queue: number[] = [];
+  private readonly inFlight = new Map<number, number>();
+  private readonly maxConnections: number;
   private nextDueNs: number;
   private nextSeq = 1;
   private nextAttemptNs = 0;
-  private wanted = MIN_CONNECTIONS;
+  private wanted: number;
   private stopped = false;
 
   constructor(
     readonly id: number,
-    readonly kind: 'write' | 'read',
+    readonly info: StreamInfo,
     firstDueNs: number,
     private readonly context: StreamContext,
   ) {
     this.nextDueNs = firstDueNs;
-    this.periodNs = context.settings.periodMs * 1e6;
-    this.queueLimitNs = queueLimitMs(context.settings) * 1e6;
+    this.periodNs = info.periodMs * 1e6;
+    this.queueLimitNs = queueLimitMs(context.settings, info.periodMs) * 1e6;
+    this.maxConnections = this.naive ? NAIVE_CONNECTIONS : context.maxConnections;
+    this.wanted = Math.min(this.maxConnections, MIN_CONNECTIONS);
+  }
+
+  private get naive(): boolean {
+    return this.info.client === 'naive';
   }
 
   get nextDue(): number {
@@ -71,7 +90,6 @@ export class ProbeStream {
     yield* this.queue;
     yield* this.inFlight.values();
   }
-  private readonly inFlight = new Map<number, number>();
 
   /** Everything that is due by now; `due` is called for each due instant. */
   tick(nowNs: number, due: (dueNs: number) => void): void {
@@ -99,19 +117,8 @@ export class ProbeStream {
   /** Records what is still in flight as indeterminate and closes all connections. */
   close(nowNs: number): void {
     this.stop();
-    for (const seq of this.inFlight.keys()) {
-      this.context.record({
-        kind: 'outcome',
-        stream: this.id,
-        seq,
-        outcome: 'indeterminate',
-        doneNs: nowNs,
-        sqlstate: null,
-        xid: null,
-        lsn: null,
-        timeline: null,
-      });
-    }
+    for (const seq of this.inFlight.keys())
+      this.context.record({ ...UNANSWERED, stream: this.id, seq, outcome: 'indeterminate', doneNs: nowNs, sqlstate: null });
     this.inFlight.clear();
     for (const slot of this.slots) slot.connection.destroy();
     this.slots.clear();
@@ -125,7 +132,7 @@ export class ProbeStream {
 
   private miss(dueNs: number, atNs: number, cause: MissedCause): void {
     this.context.record({ kind: 'missed', stream: this.id, dueNs, atNs, cause });
-    this.context.observe({ kind: this.kind, dueNs, endNs: atNs, outcome: 'missed' });
+    this.context.observe({ stream: this.id, dueNs, endNs: atNs, outcome: 'missed' });
     this.context.flushSoon();
   }
 
@@ -161,18 +168,19 @@ export class ProbeStream {
   }
 
   private send(slot: Slot, seq: number, dueNs: number): void {
-    const deadlineNs = dueNs + this.context.settings.clientDeadlineMs * 1e6;
+    const deadlineNs = this.naive ? Infinity : dueNs + this.context.settings.clientDeadlineMs * 1e6;
     slot.connection.send(this.statement(seq), deadlineNs, (reply) => this.answered(slot, seq, dueNs, reply));
   }
 
   private statement(seq: number): string {
-    const { table, settings } = this.context;
-    const timeout = `SET LOCAL statement_timeout = ${settings.statementTimeoutMs}`;
-    if (this.kind === 'read')
-      return `${timeout}; SELECT seq FROM gameday.${table} WHERE stream = ${this.id % Math.max(settings.writeStreams, 1)} ORDER BY seq DESC LIMIT 1`;
+    const { table, settings, readsFrom } = this.context;
+    // SET LOCAL ends with the statements' own transaction, so that a pooler's next client does not inherit it.
+    const timeout = this.naive ? '' : `SET LOCAL statement_timeout = ${settings.statementTimeoutMs}; `;
+    if (this.info.kind === 'read')
+      return `${timeout}SELECT (SELECT max(seq) FROM gameday.${table} WHERE stream = ${readsFrom})::text AS seq, ${IDENTITY}`;
     return (
-      `${timeout}; INSERT INTO gameday.${table} (stream, seq) VALUES (${this.id}, ${seq}) ` +
-      'RETURNING pg_current_xact_id()::text AS xid, pg_current_wal_insert_lsn()::text AS lsn, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) AS tli'
+      `${timeout}INSERT INTO gameday.${table} (stream, seq) VALUES (${this.id}, ${seq}) ` +
+      `RETURNING pg_current_xact_id()::text AS xid, pg_current_wal_insert_lsn()::text AS lsn, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) AS tli, ${IDENTITY}`
     );
   }
 
@@ -191,25 +199,32 @@ export class ProbeStream {
       xid: typeof row?.xid === 'string' ? Number(row.xid) : null,
       lsn: typeof row?.lsn === 'string' ? Number(parseLsn(row.lsn)) : null,
       timeline: typeof row?.tli === 'string' ? Number.parseInt(row.tli, 16) : null,
+      server: typeof row?.started === 'string' ? this.context.serverId(row.started, row.address ?? null) : null,
     });
     if (!reply.ok && (slot.connection.state === 'closed' || needsReconnect(reply.word))) this.drop(slot, doneNs, reply.message);
     if (this.queue.length > 0) this.dispatch();
-    this.context.observe({ kind: this.kind, dueNs, endNs: doneNs, outcome });
+    this.context.observe({ stream: this.id, dueNs, endNs: doneNs, outcome });
     this.context.flushSoon();
   }
 
   private drop(slot: Slot, atNs: number, message: string): void {
     slot.connection.destroy();
     if (!this.slots.delete(slot)) return;
+    this.noteConnection(slot, 'lost', atNs, message);
+    // The next attempt starts at once: the server may be back already.
+    this.nextAttemptNs = Math.min(this.nextAttemptNs, atNs);
+  }
+
+  private noteConnection(slot: Slot, event: 'opened' | 'failed' | 'lost', atNs: number, error: string | null): void {
+    const { id: connection, startedNs } = slot;
     this.context.record({
       kind: 'connection',
-      connection: slot.id,
+      connection,
       stream: this.id,
-      event: 'lost',
-      startedNs: slot.startedNs,
+      event,
+      startedNs,
       atNs,
-      error: message.slice(0, 200),
-      server: null,
+      error: error === null ? null : error.slice(0, 200),
     });
     this.context.flushSoon();
   }
@@ -224,59 +239,37 @@ export class ProbeStream {
     }
     // Growing by need: all connections are busy and work is waiting.
     if (this.queue.length > 0 && idle === 0 && connecting === 0 && this.slots.size >= this.wanted)
-      this.wanted = Math.min(this.wanted + 1, this.context.maxConnections);
+      this.wanted = Math.min(this.wanted + 1, this.maxConnections);
     const usable = this.slots.size - connecting;
-    const missing = usable === 0 ? connecting < MAX_CONNECTING : this.slots.size < this.wanted;
+    const atOnce = this.naive ? this.wanted : Math.min(MAX_CONNECTING, this.maxConnections);
+    const missing = usable === 0 ? connecting < atOnce : this.slots.size < this.wanted;
     if (!missing) return;
-    const spacingMs = connecting < 4 ? this.context.settings.periodMs : this.context.settings.connectTimeoutMs / MAX_CONNECTING;
+    const { connectTimeoutMs } = this.context.settings;
+    const spacingMs = this.naive || connecting < 4 ? this.info.periodMs : connectTimeoutMs / MAX_CONNECTING;
     this.nextAttemptNs = nowNs + spacingMs * 1e6;
     void this.connect(nowNs);
   }
 
   private async connect(startedNs: number): Promise<void> {
     const { context } = this;
-    const id = context.nextConnectionId();
     const connection = new DoorConnection(context.door, (message) => this.drop(slot, context.nowNs(), message));
-    const slot: Slot = { id, connection, startedNs };
-    const note = (
-      event: 'opened' | 'failed',
-      error: string | null,
-      server: { postmasterStart: string; address: string | null; backendPid: number | null } | null,
-    ): void => {
-      context.record({ kind: 'connection', connection: id, stream: this.id, event, startedNs, atNs: context.nowNs(), error, server });
-      context.flushSoon();
-    };
+    const slot: Slot = { id: context.nextConnectionId(), connection, startedNs };
     this.slots.add(slot);
     try {
       await connection.open();
     } catch (error) {
-      this.slots.delete(slot);
-      note('failed', messageOf(error).slice(0, 200), null);
+      if (this.slots.delete(slot)) this.noteConnection(slot, 'failed', context.nowNs(), messageOf(error));
       return;
     }
     if (this.stopped) return connection.destroy();
-    const deadlineNs = context.nowNs() + context.settings.clientDeadlineMs * 1e6;
-    const identity =
-      'SELECT pg_postmaster_start_time()::text AS started, inet_server_addr()::text AS address, pg_backend_pid()::text AS pid';
-    connection.send(identity, deadlineNs, (reply) => {
-      if (!reply.ok) {
-        note('failed', reply.message.slice(0, 200), null);
-        connection.destroy();
-        this.slots.delete(slot);
-        return;
-      }
-      const row = reply.rows[0];
-      note('opened', null, {
-        postmasterStart: row?.started ?? '',
-        address: row?.address ?? null,
-        backendPid: row?.pid === undefined ? null : Number(row.pid),
-      });
-      this.dispatch();
-    });
+    this.noteConnection(slot, 'opened', context.nowNs(), null);
+    this.dispatch();
   }
 }
 
+const UNANSWERED = { kind: 'outcome', xid: null, lsn: null, timeline: null, server: null } as const;
+
 /** How long a due operation waits for a free connection: 50 periods, between 100 and 250 ms, never longer than its own deadline. */
-export function queueLimitMs(settings: ProbeSettings): number {
-  return Math.min(settings.clientDeadlineMs, Math.max(100, Math.min(50 * settings.periodMs, 250)));
+export function queueLimitMs(settings: ProbeSettings, periodMs: number): number {
+  return Math.min(settings.clientDeadlineMs, Math.max(100, Math.min(50 * periodMs, 250)));
 }

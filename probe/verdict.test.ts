@@ -18,6 +18,9 @@ const rto = (interval: Interval | null, more: Partial<RtoMeasurement> = {}): Rto
   fromInjection: null,
   firstAck: null,
   outages: [],
+  downMs: interval,
+  unsuccessfulOutside: 0,
+  longestStallMs: 0,
   segments: [],
   baselineP99Ms: 5,
   recoveryLimitP99Ms: 50,
@@ -169,7 +172,7 @@ describe('verdict', () => {
   it('fails an RTO whose clients never recovered once the target has passed, and not before', () => {
     const never = rto(null, {
       noOutageAboveMs: null,
-      outages: [{ t0: { lowMs: 995, highMs: 1_000 }, tFirst: null, tRec: null, duration: null, unsuccessful: 9 }],
+      outages: [{ t0: { lowMs: 995, highMs: 1_000 }, tFirst: null, tRec: null, down: null, duration: null, unsuccessful: 9 }],
       inconclusive: ['not recovered'],
     });
     const series = [{ atMs: 31_000, due: 1, acked: 0, rejected: 0, indeterminate: 0, missed: 1, p50Ms: null, p99Ms: null }];

@@ -38,13 +38,17 @@ const LAB_PROBE: ProbeSettings = {
   periodMs: DEFAULT_PERIOD_MS,
   writeStreams: 1,
   readStreams: 1,
+  paths: [],
+  naive: false,
+  otherPeriodMs: 50,
+  maxConnections: 48,
   clientDeadlineMs: DEFAULT_CLIENT_DEADLINE_MS,
   connectTimeoutMs: 1_000,
   statementTimeoutMs: 2_000,
   minWritesDue: 500,
 };
 /** In somebody else's database: 20 writes a second (design). */
-const GUEST_PROBE: ProbeSettings = { ...LAB_PROBE, periodMs: 100, writeStreams: 2, readStreams: 1, minWritesDue: 100 };
+const GUEST_PROBE: ProbeSettings = { ...LAB_PROBE, periodMs: 100, writeStreams: 2, readStreams: 1, otherPeriodMs: 500, maxConnections: 10, minWritesDue: 100 };
 const STEADY: SteadyState = {
   windowMs: 10_000,
   timeoutMs: 60_000,
@@ -279,6 +283,10 @@ function planProbe({ probe }: ScenarioWritten, target: Target): ProbeSettings {
     periodMs: probe.period ?? base.periodMs,
     writeStreams: probe.writeStreams ?? base.writeStreams,
     readStreams: probe.readStreams ?? base.readStreams,
+    paths: probe.paths ?? base.paths,
+    naive: probe.naive ?? base.naive,
+    otherPeriodMs: probe.otherPeriod ?? base.otherPeriodMs,
+    maxConnections: probe.maxConnections ?? base.maxConnections,
     clientDeadlineMs: probe.clientDeadline ?? base.clientDeadlineMs,
     connectTimeoutMs: probe.connectTimeout ?? base.connectTimeoutMs,
     statementTimeoutMs: probe.statementTimeout ?? base.statementTimeoutMs,

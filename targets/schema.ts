@@ -111,6 +111,17 @@ const shape = z.strictObject({
   links: linksSchema.nullable().default(null),
   router: routerSchema.default({ kind: 'none', socket: '', backend: '', stateFile: '' }),
   entry: z.strictObject({ host, port, database: z.string().min(1).default('gameday') }),
+  paths: z
+    .array(
+      z.strictObject({
+        name: name.refine((value) => value !== 'entry', 'the name "entry" is taken by the main entry'),
+        kind: z.enum(['router', 'pooler', 'direct']),
+        hosts: z.array(z.strictObject({ host, port })).min(1).max(16),
+        database: z.string().min(1).default('gameday'),
+      }),
+    )
+    .max(8)
+    .default([]),
   archive: archiveSchema.nullable().default(null),
   roles: z.strictObject({ operate: roleSchema, observe: roleSchema, probe: roleSchema, replicate: roleSchema }),
   sandbox: z

@@ -25,6 +25,7 @@ export function sampleTarget(): Target {
     links: null,
     router: { kind: 'none', socket: '', backend: '', stateFile: '' },
     entry: { host: '127.0.99.10', port: 5432, database: 'gameday' },
+    paths: [],
     archive: null,
     roles: {
       operate: role('gameday_operate'),
@@ -58,6 +59,10 @@ export function samplePlan(steps: readonly PlanStep[]): Plan {
       periodMs: 5,
       writeStreams: 2,
       readStreams: 1,
+      paths: [],
+      naive: false,
+      otherPeriodMs: 50,
+      maxConnections: 48,
       clientDeadlineMs: 2_000,
       connectTimeoutMs: 1_000,
       statementTimeoutMs: 2_000,

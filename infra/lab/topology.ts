@@ -148,6 +148,9 @@ export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
     },
     router: { kind: 'haproxy', socket: join(lab, 'haproxy', 'run.sock'), backend: 'postgres', stateFile: join(lab, 'haproxy', 'state') },
     entry: { host: at.entry, port: PG_PORT, database: 'gameday' },
+    paths: [
+      { name: 'direct', kind: 'direct', hosts: NODE_NAMES.map((node) => ({ host: at.node(node), port: PG_PORT })), database: 'gameday' },
+    ],
     archive: {
       kind: 'native',
       endpoint: `http://${at.s3}:${S3_PORT}`,

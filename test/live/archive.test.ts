@@ -57,6 +57,7 @@ function makeTarget(systemIdentifier: string): Target {
     links: null,
     router: { kind: 'none', socket: '', backend: '', stateFile: '' },
     entry: { host: HOST, port, database: 'gameday' },
+    paths: [],
     archive: { kind: 'native', ...gateway.settings, bucket: 'archive', prefix: 'lab', spoolDir: join(dir, 'spool') },
     roles: { operate: role, observe: role, probe: role, replicate: role },
     sandbox: { dir: join(dir, 'sb'), osUser, binDir: locateTools().postgresBin },

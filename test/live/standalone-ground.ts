@@ -73,6 +73,7 @@ function describeTarget(dir: string, net: string, binDir: string, syncStandbys: 
     links: { api: `http://${net}.30:8474`, restart: ['false'], list: describeLinks(net) },
     router: { kind: 'haproxy', socket: join(dir, 'haproxy.sock'), backend: 'primary', stateFile: join(dir, 'haproxy.state') },
     entry: { host: `${net}.10`, port: 5432, database: 'gameday' },
+    paths: [],
     archive: null,
     roles: { operate: role('operate'), observe: role('observe'), probe: role('probe'), replicate: role('replicate') },
     sandbox: null,
