@@ -45,11 +45,12 @@ export interface Gaps {
   readonly longestStallMs: number;
 }
 
-/** Acknowledgements, and opened connections, that tell how long an answer usually takes. */
+/** Acknowledgements that tell how long an answer usually takes. */
 const USUAL_ACKS = 200;
-const USUAL_OPENED = 20;
 /** Beyond the longest of them, because the next one may be longer still. */
-const USUAL_MARGIN = 1.5;
+const USUAL_MARGIN = 2;
+/** After a silence everybody comes back at once; the first answer may take this much longer than usual. */
+const RUSH_MS = 250;
 
 /** Outages whose last acknowledgement before lies in [fromMs, toMs]. */
 export function findGaps(ops: Ops, rules: GapRules): Gaps {
@@ -128,7 +129,9 @@ function boundGap(ops: Ops, rules: GapRules, acks: Uint32Array, span: Span, quie
     if (endedMs <= end) firstFailureMs = Math.min(firstFailureMs, endedMs);
     if (event === 'failed' && startedMs < end) lastFailedAttemptMs = Math.max(lastFailedAttemptMs, startedMs);
   }
-  const high = Math.min(firstFailureMs, firstPendingMs(ops, span, usualMs) + usualMs);
+  const silentMs = firstPendingMs(ops, span, usualMs) + usualMs;
+  // A failure that was seen beats what silence suggests, unless it came much later: after a deadline.
+  const high = firstFailureMs <= silentMs + usualMs ? firstFailureMs : silentMs;
   return {
     t0: { lowMs: newestSent(ops, acks, span), highMs: Math.max(high, start) },
     tFirst: span.isLast
@@ -150,18 +153,16 @@ function firstPendingMs(ops: Ops, { start, end }: Span, usualMs: number): number
   return firstMs;
 }
 
-/** An operation, or an attempt to connect, that hung and was then answered shows that the outage lasted until shortly before that answer. */
-function hungUntilMs(ops: Ops, rules: GapRules, acks: Uint32Array, span: Span, usualMs: number): number {
-  const next = acks[span.at + 1] as number;
-  const byAnswer = span.end - (ops.sent[next] as number) > usualMs ? span.end - usualMs : -Infinity;
-  const opened = rules.connections.filter(({ event }) => event === 'opened');
-  const before = opened.filter(({ endedMs }) => endedMs <= span.start).slice(-USUAL_OPENED);
-  if (before.length === 0) return byAnswer;
-  const usualOpenMs = USUAL_MARGIN * Math.max(...before.map(({ startedMs, endedMs }) => endedMs - startedMs));
-  const [hung] = opened.filter(
-    ({ startedMs, endedMs }) => endedMs > span.start && endedMs <= span.end && endedMs - startedMs > usualOpenMs,
-  );
-  return Math.max(byAnswer, hung === undefined ? -Infinity : hung.endedMs - usualOpenMs);
+/**
+ * An operation, or an attempt to connect, that hung and was then answered: the outage lasted until shortly before that answer. How shortly depends on
+ * the rush in which everybody comes back, so this bound is generous; a failed attempt gives a closer one.
+ */
+function hungUntilMs(ops: Ops, rules: GapRules, acks: Uint32Array, { at, start, end }: Span, usualMs: number): number {
+  const rushMs = usualMs + RUSH_MS;
+  const hung = (startedMs: number, endedMs: number): boolean => endedMs > start && endedMs <= end && endedMs - startedMs > rushMs;
+  const answered = hung(ops.sent[acks[at + 1] as number] as number, end);
+  const opened = rules.connections.some((each) => each.event === 'opened' && hung(each.startedMs, each.endedMs));
+  return answered || opened ? end - rushMs : -Infinity;
 }
 
 /** L: the longest of the last answers before the span, with a margin; at least δ. Answers that hung through the quiet before do not count. */

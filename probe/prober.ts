@@ -3,6 +3,7 @@
  * receipts, and writes all of it to the ledger with its own monotonic clock. It outlives its worker and ends by itself when nobody renews its
  * lease; it never judges, and never writes anywhere but in its own table.
  */
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { assert, present } from '../core/assert';
@@ -261,7 +262,7 @@ class Prober {
     if (nowNs - this.lastWatchNs >= 1e9) this.watch(nowNs);
     if (nowNs - this.renewedNs > this.config.leaseMs * 1e6) return void leave(this, 'nobody renewed the lease');
     let nextNs = nowNs + MAX_SLEEP_NS;
-    for (const stream of this.streams) if (stream.nextDue < nextNs) nextNs = stream.nextDue;
+    for (const stream of this.streams) nextNs = Math.min(nextNs, stream.nextWake);
     // Node's timers have a resolution of 1 ms; rounding up is late by at most that, well below δ, and costs no spinning.
     this.timer = setTimeout(() => this.tick(), Math.max(1, Math.ceil((nextNs - this.nowNs()) / 1e6)));
   }
@@ -321,6 +322,19 @@ async function prepareTable(config: ProberConfig): Promise<void> {
   });
 }
 
+/**
+ * The ruler must not wait for what it measures: real-time priority where the machine allows it, else a lower nice value, else none. What it
+ * still was late is recorded as starved, whichever it got.
+ */
+function raisePriority(): void {
+  if (spawnSync('chrt', ['--fifo', '--pid', '1', String(process.pid)], { stdio: 'ignore', timeout: 2_000 }).status === 0) return;
+  try {
+    setPriority(-10);
+  } catch {
+    // An ordinary user may not.
+  }
+}
+
 let server: RpcServer | null = null;
 
 async function leave(prober: Prober, reason: string): Promise<void> {
@@ -336,12 +350,7 @@ async function leave(prober: Prober, reason: string): Promise<void> {
 
 async function main(): Promise<void> {
   const config = JSON.parse(readFileSync(present(process.argv[2], 'the path of the configuration'), 'utf8')) as ProberConfig;
-  // The ruler should not wait for what it measures; where this is not allowed, starvation is recorded all the same.
-  try {
-    setPriority(-10);
-  } catch {
-    // An ordinary user may not.
-  }
+  raisePriority();
   if (config.settings.writeStreams > 0) await prepareTable(config);
   const prober = new Prober(config);
   server = await serveRpc(config.socket, {

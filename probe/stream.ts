@@ -12,6 +12,7 @@ import { needsReconnect, outcomeOfFailure } from './outcome';
 /** Connections that may be in the act of connecting at once; the first ones a period apart, the rest spread over the connect timeout. */
 const MAX_CONNECTING = 8;
 const MIN_CONNECTIONS = 2;
+const EARLY_NS = 0.5e6;
 /** A naive client's pool: it never grows, so that a hung server takes all of it. */
 const NAIVE_CONNECTIONS = 2;
 
@@ -81,8 +82,9 @@ export class ProbeStream {
     return this.info.client === 'naive';
   }
 
-  get nextDue(): number {
-    return this.nextDueNs;
+  /** When the stream wants its next tick: an operation is due, or a connection may be attempted. */
+  get nextWake(): number {
+    return this.hasConnection() ? this.nextDueNs : Math.min(this.nextDueNs, this.nextAttemptNs);
   }
 
   /** Due instants of operations that are queued or in flight. */
@@ -126,7 +128,6 @@ export class ProbeStream {
 
   private take(dueNs: number, nowNs: number): void {
     if (nowNs - dueNs > this.queueLimitNs) this.miss(dueNs, nowNs, 'starved');
-    else if (!this.hasConnection()) this.miss(dueNs, nowNs, 'no-connection');
     else this.queue.push(dueNs);
   }
 
@@ -142,8 +143,10 @@ export class ProbeStream {
   }
 
   private expireQueue(nowNs: number): void {
-    if (this.queue.length > 0 && !this.hasConnection()) {
-      for (const dueNs of this.queue.splice(0)) this.miss(dueNs, nowNs, 'no-connection');
+    // Without any connection only the newest waits, for one period: whoever is connected again has something to send at once.
+    if (!this.hasConnection()) {
+      while (this.queue[0] !== undefined && nowNs - this.queue[0] >= this.periodNs)
+        this.miss(this.queue.shift() as number, nowNs, 'no-connection');
     }
     while (this.queue[0] !== undefined && nowNs - this.queue[0] > this.queueLimitNs)
       this.miss(this.queue.shift() as number, nowNs, 'stuck');
@@ -230,7 +233,8 @@ export class ProbeStream {
   }
 
   private keepConnections(nowNs: number): void {
-    if (this.stopped || nowNs < this.nextAttemptNs) return;
+    // A timer may fire a little early; waiting for the next would double the spacing.
+    if (this.stopped || nowNs < this.nextAttemptNs - EARLY_NS) return;
     let connecting = 0;
     let idle = 0;
     for (const { connection } of this.slots) {
