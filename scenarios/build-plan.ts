@@ -23,6 +23,7 @@ import { interpretScenario, type LoadedScenario } from './load-scenario';
 import type { LoadedTarget } from './load-target';
 import { suggest } from './nearest';
 import { findReferenceProblems } from './references';
+import { controlSteps, injectionPeriodMs, withInjectionPhase, type SeriesRun } from './series';
 import { OBJECTIVE_NAMES, type ScenarioWritten, type StepWritten } from './schema';
 import { nameSteps } from './step-ids';
 import type { YamlProblem } from './yaml-source';
@@ -48,7 +49,15 @@ const LAB_PROBE: ProbeSettings = {
   minWritesDue: 500,
 };
 /** In somebody else's database: 20 writes a second (design). */
-const GUEST_PROBE: ProbeSettings = { ...LAB_PROBE, periodMs: 100, writeStreams: 2, readStreams: 1, otherPeriodMs: 500, maxConnections: 10, minWritesDue: 100 };
+const GUEST_PROBE: ProbeSettings = {
+  ...LAB_PROBE,
+  periodMs: 100,
+  writeStreams: 2,
+  readStreams: 1,
+  otherPeriodMs: 500,
+  maxConnections: 10,
+  minWritesDue: 100,
+};
 const STEADY: SteadyState = {
   windowMs: 10_000,
   timeoutMs: 60_000,
@@ -72,6 +81,8 @@ export function buildPlan(request: {
   readonly scenario: LoadedScenario;
   readonly target: LoadedTarget;
   readonly overrides?: Readonly<Record<string, string>>;
+  /** One run of a series: with a drawn injection phase, or without any fault. */
+  readonly series?: SeriesRun | undefined;
 }): BuiltPlan {
   const { yaml } = request.scenario;
   const { target } = request.target;
@@ -80,7 +91,11 @@ export function buildPlan(request: {
   const problems = [...findReferenceProblems(written, names), ...findTargetProblems(written.steps, target)];
   const faultMaxMs = Math.min(written.limits.maxFault ?? DEFAULT_FAULT_MAX_MS, target.policy.maxFaultMs);
   const resolve = new StepResolver(names, faultMaxMs, problems);
-  const steps = written.steps.map((step) => resolve.step(step));
+  const steps = seriesSteps(
+    written.steps.map((step) => resolve.step(step)),
+    target,
+    request.series,
+  );
   const limits = {
     maxDrillMs: Math.min(written.limits.maxDrill ?? target.policy.maxDrillMs, target.policy.maxDrillMs),
     faultMaxMs,
@@ -88,13 +103,14 @@ export function buildPlan(request: {
   };
   problems.push(...findLimitProblems(written, steps, limits.maxDrillMs, target));
   if (problems.length > 0) throw yaml.error('plan_invalid', problems);
+  const control = request.series?.kind === 'control';
   const plan: Plan = {
     formatVersion: FORMAT_VERSION,
     toolVersion: toolVersion(),
     scenario: {
       name: written.name,
-      title: written.title,
-      hypothesis: written.hypothesis,
+      title: control ? `${written.title} (control run)` : written.title,
+      hypothesis: control ? 'With nothing broken on purpose, clients see no outage and lose nothing.' : written.hypothesis,
       description: written.description,
       variables,
       source: yaml.text,
@@ -109,6 +125,12 @@ export function buildPlan(request: {
     limits,
   };
   return { plan, planSha256: sha256Hex(canonicalJson(plan)), notes: policyNotes(steps, target) };
+}
+
+function seriesSteps(steps: readonly PlanStep[], target: Target, series: SeriesRun | undefined): readonly PlanStep[] {
+  if (series === undefined) return steps;
+  if (series.kind === 'control') return controlSteps(steps, series.waitMs);
+  return withInjectionPhase(steps, series, injectionPeriodMs(target.controller.kind));
 }
 
 /** Version in package.json. */
@@ -263,6 +285,8 @@ function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): O
     const objective = written.objectives[name];
     if (objective === undefined) return [];
     const aboutRestore = name === 'restore_time' || name === 'recovery_point_error';
+    // A control run restores nothing.
+    if (aboutRestore && restores.length === 0) return [];
     const step = aboutRestore ? (objective.step ?? restores[0]?.id ?? null) : null;
     return [
       {
