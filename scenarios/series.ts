@@ -11,6 +11,13 @@ import type { ControllerKind } from '../model/target';
 export type SeriesRun =
   { readonly kind: 'drill'; readonly seed: number; readonly run: number } | { readonly kind: 'control'; readonly waitMs: number };
 
+const PHASE_TITLE = 'injection phase';
+
+/** True for the wait that `withInjectionPhase` put in. */
+export function isInjectionPhase({ kind, title }: PlanStep): boolean {
+  return kind === 'wait' && title.startsWith(PHASE_TITLE);
+}
+
 /** Period of the slowest loop that decides when a failover begins: uniform within it, no phase of the loop is favoured. */
 export function injectionPeriodMs(controller: ControllerKind): number {
   switch (controller) {
@@ -39,7 +46,7 @@ export function withInjectionPhase(
   const wait: PlanStep = {
     kind: 'wait',
     id: freeId('injection-phase', taken),
-    title: `injection phase (seed ${run.seed}, run ${run.run})`,
+    title: `${PHASE_TITLE} (seed ${run.seed}, run ${run.run})`,
     wait: { kind: 'for', ms: drawPhaseMs(run.seed, run.run, periodMs) },
   };
   return [...steps.slice(0, at), wait, ...steps.slice(at)];

@@ -1,15 +1,26 @@
-/** `gameday run SCENARIO --target T`: runs a drill and follows it to its verdict. */
+/** `gameday run SCENARIO --target T`: runs a drill, or with `--repeat` a series of them, and follows it to its verdict. */
 import { Command } from 'commander';
-import { collect, defineCommand } from '../command';
+import { GamedayError } from '../../core/errors';
+import { parseDurationMs } from '../../core/units';
+import { collect, defineCommand, type CommandContext } from '../command';
 import { planFor } from '../plan-request';
+import { runSeries } from '../repeat';
 import { runDrill } from '../run-drill';
 import { exitWith } from '../terminal';
+
+const MAX_REPEAT = 1_000;
+const MAX_SEED = 2 ** 31 - 1;
+const CONTROL_FOR = '20s';
 
 interface Options {
   readonly target: string;
   readonly set: readonly string[];
   readonly as?: string;
   readonly detach?: boolean;
+  readonly repeat?: string;
+  readonly seed?: string;
+  readonly control?: boolean;
+  readonly controlFor: string;
 }
 
 export function runCommand(): Command {
@@ -20,12 +31,49 @@ export function runCommand(): Command {
     .option('--set <name=value>', 'override a variable (repeatable)', collect, [])
     .option('--as <person>', 'who starts, answers and halts from here')
     .option('--detach', 'start it and do not follow')
+    .option('-n, --repeat <n>', 'a series: so many drills, the first fault of each at a random instant')
+    .option('--seed <number>', 'of the random instants; drawn and printed if not given')
+    .option('--control', 'first a run in which nothing is broken (the default with --repeat 2 and more)')
+    .option('--no-control', 'no control run')
+    .option('--control-for <duration>', 'how long nothing is broken in it', CONTROL_FOR)
     .addHelpText(
       'after',
       '\nexit codes: 0 pass · 1 objective missed · 2 bad input · 3 inconclusive · 4 aborted · 5 unsafe · 6 refused · 75 service unreachable · 130 detached',
     );
-  return defineCommand(command, async ({ home, terminal }, options: Options, scenario: string) => {
-    const built = planFor(home, { scenario, target: options.target, set: options.set });
-    exitWith((await runDrill({ home, terminal, built, person: options.as, detach: options.detach === true })).exit);
+  return defineCommand(command, async (context, options: Options, scenario: string) => {
+    if (options.repeat === undefined && options.seed === undefined && options.control !== true) return runOnce(context, options, scenario);
+    return runRepeated(context, options, scenario);
   });
+}
+
+async function runOnce({ home, terminal }: CommandContext, options: Options, scenario: string): Promise<void> {
+  const built = planFor(home, { scenario, target: options.target, set: options.set });
+  exitWith((await runDrill({ home, terminal, built, person: options.as, detach: options.detach === true })).exit);
+}
+
+async function runRepeated({ home, terminal }: CommandContext, options: Options, scenario: string): Promise<void> {
+  if (options.detach === true)
+    throw new GamedayError('usage', 'a series is followed here: --detach does not go with --repeat, --seed and --control');
+  const repeat = options.repeat === undefined ? 1 : integer('--repeat', options.repeat, 1, MAX_REPEAT);
+  const controlMs = parseDurationMs(options.controlFor);
+  if (controlMs === null || controlMs < 1_000)
+    throw new GamedayError('usage', `--control-for "${options.controlFor}" is no duration of a second or more`, 'write it like 20s.');
+  exitWith(
+    await runSeries({
+      home,
+      terminal,
+      person: options.as,
+      repeat,
+      seed: options.seed === undefined ? null : integer('--seed', options.seed, 0, MAX_SEED),
+      controlMs: (options.control ?? repeat > 1) ? Math.round(controlMs) : null,
+      plan: (series) => planFor(home, { scenario, target: options.target, set: options.set, series }),
+    }),
+  );
+}
+
+function integer(option: string, text: string, min: number, max: number): number {
+  const value = Number(text);
+  if (!/^[0-9]{1,10}$/.test(text) || value < min || value > max)
+    throw new GamedayError('usage', `${option} "${text}" is no whole number from ${min} to ${max}`);
+  return value;
 }
