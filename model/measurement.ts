@@ -52,9 +52,19 @@ export interface PhaseLatency {
   readonly latency: Percentiles | null;
 }
 
+export interface OutcomeCounts {
+  readonly acked: number;
+  readonly rejected: number;
+  readonly indeterminate: number;
+  /** Due, but not sent: no connection, or all of them stuck. */
+  readonly missed: number;
+}
+
 export interface RtoMeasurement {
   /** Headline: first t0 to last t_rec. Null when not judged, with the reason. */
   readonly rto: Interval | null;
+  /** While an outage is not over: the RTO is at least this. Null otherwise. */
+  readonly rtoAtLeastMs: number | null;
   readonly noOutageAboveMs: number | null;
   readonly fromInjection: Interval | null;
   readonly firstAck: Interval | null;
@@ -70,6 +80,8 @@ export interface RtoMeasurement {
   readonly recoveryLimitP99Ms: number | null;
   readonly latencies: readonly PhaseLatency[];
   readonly writesDue: number;
+  /** What became of the operations due in the measured span; those that the prober itself could not send in time are left out. */
+  readonly counts: OutcomeCounts;
   readonly starvedMs: number;
   /** Share of due instants at which the prober was on time (late by at most δ), 0…1. */
   readonly onTimeRatio: number;
@@ -89,6 +101,8 @@ export interface RpoMeasurement {
   readonly kept: number;
   /** Acked and absent. */
   readonly lost: number;
+  /** The lost writes by the timeline that acknowledged them; null: the server did not say. */
+  readonly lostByTimeline: readonly { readonly timeline: number | null; readonly lost: number }[];
   readonly indeterminateCommitted: number;
   readonly indeterminateVanished: number;
   readonly phantoms: number;
@@ -99,6 +113,8 @@ export interface RpoMeasurement {
   readonly lostSample: readonly { readonly stream: number; readonly seq: number }[];
   /** t0 − ack of the oldest lost write; 0 if none lost. */
   readonly rpoTimeMs: Interval;
+  /** t0 − newest kept commit before it: how old the data is that survived. Null without an outage, or if nothing before it was kept. */
+  readonly recoveryPointAgeMs: Interval | null;
   readonly rpoBytes: string | null;
   /** One sentence: "0 of 5,120 acked writes lost; 95 % bound …; synchronous_commit = on". */
   readonly statement: string;

@@ -2,7 +2,7 @@
  * The judge of time: a ledger in, RTO with bounds, segments and doubts out. A pure function of the ledger and the request: it reads no clock, and
  * what it cannot know it calls inconclusive. The rules are `docs/MEASUREMENT.md`; the verdict over a whole drill is `verdict.ts`.
  */
-import type { Interval, Outage, PhaseLatency, RtoMeasurement, Segment } from '../model/measurement';
+import type { Interval, Outage, OutcomeCounts, PhaseLatency, RtoMeasurement, Segment } from '../model/measurement';
 import type { SeriesBin } from '../model/record';
 import type { JudgeRequest, LedgerJudgement, Receipt } from './contract';
 import type { ReceiptEntry } from './ledger-format';
@@ -15,6 +15,7 @@ import {
   INDETERMINATE,
   loadLedger,
   MISSED,
+  OP_STATES,
   REJECTED,
   type LoadedLedger,
   type LoadedView,
@@ -96,11 +97,13 @@ function judgeRto(loaded: LoadedLedger, { view, ops, connections, periodMs, stre
   const baselineP99Ms = percentile(baseline.latencies.slice().sort(), 0.99);
   const limit = baselineP99Ms === null ? null : Math.max(steady.recoveryFactor * baselineP99Ms, steady.recoveryFloorMs);
   const { gaps, unsuccessfulOutside, longestStallMs } = findGaps(ops, { periodMs, ...frame.measured, connections });
+  let notRecoveredMs = -Infinity;
   const outages = gaps.map((gap): Outage => {
     const t0 = widen(gap.t0, loaded);
     const tFirst = gap.tFirst === null ? null : widen(gap.tFirst, loaded);
-    const found = limit === null ? null : findRecovery(ops, gap, steady, limit, frame.measured.toMs);
-    const tRec = found === null ? null : widen(found, loaded);
+    const { lowMs, highMs } = findRecovery(ops, gap, steady, limit, frame.measured.toMs);
+    const tRec = highMs === null ? null : widen({ lowMs, highMs }, loaded);
+    if (tRec === null) notRecoveredMs = Math.max(notRecoveredMs, widen({ lowMs, highMs: lowMs }, loaded).lowMs);
     return {
       t0,
       tFirst,
@@ -127,6 +130,7 @@ function judgeRto(loaded: LoadedLedger, { view, ops, connections, periodMs, stre
   const measured = tally(ops, frame.measured);
   return {
     rto,
+    rtoAtLeastMs: firstOutage === null || recovered !== null ? null : Math.max(0, notRecoveredMs - firstOutage.t0.highMs),
     noOutageAboveMs:
       outages.length === 0 && measured.acked > 0
         ? Math.max(2 * periodMs, longestStarved + 2 * periodMs * Number(longestStarved > 0))
@@ -142,6 +146,7 @@ function judgeRto(loaded: LoadedLedger, { view, ops, connections, periodMs, stre
     recoveryLimitP99Ms: limit,
     latencies: phasesOf(loaded, ops, frame, firstOutage?.t0.lowMs ?? null, recovered?.highMs ?? null),
     writesDue: measured.due,
+    counts: measured.counts,
     starvedMs,
     onTimeRatio: onTimeRatio(loaded),
     contradictions: contradictions(loaded, ops, { periodMs, streams, first: firstOutage, recovered, rto, segments }),
@@ -199,19 +204,23 @@ function widen(instant: Interval, loaded: LoadedLedger): Interval {
 interface Tally {
   readonly due: number;
   readonly acked: number;
+  readonly counts: OutcomeCounts;
   readonly latencies: Float64Array;
 }
 
 /** Operations due within the span. Excused ones (the prober's own fault) are left out. */
 function tally(ops: Ops, span: Span): Tally {
   const latencies: number[] = [];
+  const counts = { acked: 0, rejected: 0, indeterminate: 0, missed: 0 };
   let due = 0;
   for (let op = firstDueAtOrAfter(ops, span.fromMs); op < ops.count && (ops.due[op] as number) <= span.toMs; op += 1) {
-    if (ops.state[op] === EXCUSED) continue;
+    const state = OP_STATES[ops.state[op] as number];
+    if (state === undefined || state === 'excused') continue;
     due += 1;
-    if (ops.state[op] === ACKED) latencies.push((ops.done[op] as number) - (ops.due[op] as number));
+    counts[state] += 1;
+    if (state === 'acked') latencies.push((ops.done[op] as number) - (ops.due[op] as number));
   }
-  return { due, acked: latencies.length, latencies: Float64Array.from(latencies) };
+  return { due, acked: counts.acked, counts, latencies: Float64Array.from(latencies) };
 }
 
 function overlapMs(a: Span, b: Span): number {

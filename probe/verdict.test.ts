@@ -1,5 +1,5 @@
 /** The verdict's table: what passes, what fails whatever else went wrong, and what a doubt may block. */
-import type { Interval, RpoMeasurement, RtoMeasurement } from '../model/measurement';
+import type { Interval, Outage, ProbeView, RpoMeasurement, RtoMeasurement, ViewMeasurement } from '../model/measurement';
 import type { Objective } from '../model/plan';
 import type { RestoreRecord } from '../model/record';
 import { judgeDrill, worstVerdict, type DrillFacts } from './verdict';
@@ -14,6 +14,7 @@ const objective = (name: Objective['name'], target: number, unit: Objective['uni
 });
 const rto = (interval: Interval | null, more: Partial<RtoMeasurement> = {}): RtoMeasurement => ({
   rto: interval,
+  rtoAtLeastMs: null,
   noOutageAboveMs: interval === null ? 10 : null,
   fromInjection: null,
   firstAck: null,
@@ -26,6 +27,7 @@ const rto = (interval: Interval | null, more: Partial<RtoMeasurement> = {}): Rto
   recoveryLimitP99Ms: 50,
   latencies: [{ phase: 'during', due: 100, succeeded: 100, latency: { count: 100, p50Ms: 3, p99Ms: 42, maxMs: 50 } }],
   writesDue: 1_000,
+  counts: { acked: 1_000, rejected: 0, indeterminate: 0, missed: 0 },
   starvedMs: 0,
   onTimeRatio: 1,
   contradictions: [],
@@ -44,6 +46,8 @@ const rpo = (lost: number, more: Partial<RpoMeasurement> = {}): RpoMeasurement =
   splitBrainWrites: 0,
   holes: 0,
   lostSample: [],
+  lostByTimeline: lost === 0 ? [] : [{ timeline: 1, lost }],
+  recoveryPointAgeMs: null,
   rpoTimeMs: { lowMs: lost * 5, highMs: lost * 5 },
   rpoBytes: null,
   statement: `${lost} lost`,
@@ -73,16 +77,31 @@ const restore = (under: number, over: number, totalMs: Interval): RestoreRecord 
 const facts = (objectives: readonly Objective[], more: Partial<DrillFacts> = {}): DrillFacts => ({
   objectives,
   rto: rto({ lowMs: 900, highMs: 1_000 }),
+  views: [],
   rpo: rpo(0),
   splitBrain: [],
   restores: [],
   faults: [],
   verification: [],
   redundancy: { regained: true, regainedAfterMs: null, differences: [] },
-  series: [],
   doubts: [],
   failures: [],
   ...more,
+});
+const reads = (measured: RtoMeasurement, view: Partial<ProbeView> = {}): ViewMeasurement => ({
+  kind: 'read',
+  path: 'entry',
+  client: 'tuned',
+  ...view,
+  rto: measured,
+});
+const outage = (down: Interval | null): Outage => ({
+  t0: { lowMs: 995, highMs: 1_000 },
+  tFirst: null,
+  tRec: null,
+  down,
+  duration: null,
+  unsuccessful: 9,
 });
 const check = (ok: boolean) => ({ name: 'rows', ok, found: '1', expected: '2', hint: null });
 const fault = (confirmed: boolean, endedBy: string) => ({
@@ -106,7 +125,31 @@ describe('verdict', () => {
   it.each<[string, DrillFacts, string]>([
     ['pass: the upper bound is within the target', facts([RTO, RPO]), 'pass'],
     ['marginal: the target lies between the bounds', facts([objective('rto', 950)]), 'marginal'],
+    ['marginal: the lower bound is on the target', facts([objective('rto', 900)]), 'marginal'],
+    ['marginal: the upper bound is just above it', facts([objective('rto', 999.9)]), 'marginal'],
     ['fail: the lower bound is above the target', facts([objective('rto', 899)]), 'fail'],
+    [
+      'inconclusive: a doubt turns a marginal one into one that cannot be told',
+      facts([objective('rto', 950)], { doubts: ['halted'] }),
+      'inconclusive',
+    ],
+    ['fail: the drill says so', facts([RTO], { failures: ['a step failed'] }), 'fail'],
+    ['inconclusive: nothing was acknowledged', facts([RTO], { rto: rto(null, { noOutageAboveMs: null }) }), 'inconclusive'],
+    ['inconclusive: nothing was acknowledged, so nothing could be lost', facts([RPO], { rpo: rpo(0, { acked: 0 }) }), 'inconclusive'],
+    ['pass: as many lost as allowed', facts([objective('rpo_transactions', 2, 'tx')], { rpo: rpo(2) }), 'pass'],
+    ['fail: one more', facts([objective('rpo_transactions', 2, 'tx')], { rpo: rpo(3) }), 'fail'],
+    ['fail: a loss that no objective allows', facts([RTO], { rpo: rpo(1) }), 'fail'],
+    ['fail: writes acknowledged after the fork', facts([RPO], { rpo: rpo(0, { splitBrainWrites: 1 }) }), 'fail'],
+    ['inconclusive: rows that stand twice', facts([RPO], { rpo: rpo(0, { duplicates: 1 }) }), 'inconclusive'],
+    ['inconclusive: the fault was reconciled away', facts([RTO], { faults: [fault(true, 'reconciled')] }), 'inconclusive'],
+    ['pass: the fault was undone', facts([RTO], { faults: [fault(true, 'undone')] }), 'pass'],
+    ['inconclusive: losses were not counted', facts([RPO], { rpo: { notRecorded: 'no rows' } }), 'inconclusive'],
+    [
+      'fail: a check of the restored server',
+      facts([RTO], { restores: [{ ...restore(0, 0, { lowMs: 1, highMs: 1 }), checks: [check(false)] }] }),
+      'fail',
+    ],
+    ['pass: verified', facts([RTO], { verification: [check(true)] }), 'pass'],
     ['pass: no outage above 2δ', facts([RTO], { rto: rto(null) }), 'pass'],
     [
       'inconclusive: no outage, but the fault was not confirmed',
@@ -171,17 +214,79 @@ describe('verdict', () => {
 
   it('fails an RTO whose clients never recovered once the target has passed, and not before', () => {
     const never = rto(null, {
+      rtoAtLeastMs: 30_000,
       noOutageAboveMs: null,
       outages: [{ t0: { lowMs: 995, highMs: 1_000 }, tFirst: null, tRec: null, down: null, duration: null, unsuccessful: 9 }],
       inconclusive: ['not recovered'],
     });
-    const series = [{ atMs: 31_000, due: 1, acked: 0, rejected: 0, indeterminate: 0, missed: 1, p50Ms: null, p99Ms: null }];
-    expect(judgeDrill(facts([objective('rto', 29_000)], { rto: never, series })).objectives[0]).toMatchObject({
+    expect(judgeDrill(facts([objective('rto', 29_000)], { rto: never })).objectives[0]).toMatchObject({
       verdict: 'fail',
       low: 30_000,
       high: null,
     });
-    expect(judgeDrill(facts([objective('rto', 31_000)], { rto: never, series })).verdict).toBe('inconclusive');
+    expect(judgeDrill(facts([objective('rto', 30_000)], { rto: never })).objectives[0]).toMatchObject({
+      verdict: 'inconclusive',
+      low: 30_000,
+    });
+  });
+
+  it.each<[string, Partial<DrillFacts>, string]>([
+    ['pass: readers were well in time', { views: [reads(rto({ lowMs: 400, highMs: 500 }))] }, 'pass'],
+    ['fail: readers were not', { views: [reads(rto({ lowMs: 501, highMs: 510 }))] }, 'fail'],
+    ['pass: readers saw no outage, whatever writers saw', { views: [reads(rto(null))] }, 'pass'],
+    [
+      'inconclusive: readers by another way, or without deadlines, or writers do not count',
+      {
+        views: [reads(rto(null), { path: 'pooler' }), reads(rto(null), { client: 'naive' }), reads(rto(null), { kind: 'write' })],
+      },
+      'inconclusive',
+    ],
+    [
+      'inconclusive: the readers’ own measurement is in doubt',
+      { views: [reads(rto(null, { inconclusive: ['no baseline'] }))] },
+      'inconclusive',
+    ],
+    ['inconclusive: it contradicts itself', { views: [reads(rto(null, { contradictions: ['sum'] }))] }, 'inconclusive'],
+    ['inconclusive: the drill is in doubt', { views: [reads(rto(null))], doubts: ['halted'] }, 'inconclusive'],
+    ['inconclusive: nothing was measured', { views: [], rto: { notRecorded: 'the prober died' } }, 'inconclusive'],
+  ])('rto_reads: %s', (_name, more, verdict) => {
+    expect(judgeDrill(facts([objective('rto_reads', 500)], more)).objectives[0]).toMatchObject({ verdict });
+  });
+
+  it('lets a doubt about readers block their own objective, and no other', () => {
+    const doubtful = facts([RTO, objective('rto_reads', 500)], { views: [reads(rto(null, { inconclusive: ['no baseline'] }))] });
+    expect(judgeDrill(doubtful).objectives.map(({ verdict }) => verdict)).toEqual(['pass', 'inconclusive']);
+    expect(judgeDrill(doubtful).objectives[1]?.reason).toBe('reads: no baseline');
+  });
+
+  const stall = (more: Partial<RtoMeasurement>) =>
+    judgeDrill(facts([objective('write_stall', 500)], { rto: rto(null, more) })).objectives[0];
+  it('takes for the write stall the longest of stalls and outages', () => {
+    expect(stall({ longestStallMs: 500 })).toMatchObject({ verdict: 'pass', low: 500, high: 500 });
+    expect(stall({ longestStallMs: 501 })).toMatchObject({ verdict: 'fail', low: 501, high: 501 });
+    const outages = [outage({ lowMs: 300, highMs: 400 }), outage({ lowMs: 350, highMs: 360 })];
+    expect(stall({ longestStallMs: 320, outages })).toMatchObject({ verdict: 'pass', low: 350, high: 400 });
+    expect(stall({ longestStallMs: 450, outages })).toMatchObject({ verdict: 'pass', low: 450, high: 450 });
+    expect(stall({ longestStallMs: 20, outages: [outage({ lowMs: 490, highMs: 510 })] })).toMatchObject({ verdict: 'marginal' });
+    expect(stall({ longestStallMs: 20, outages: [outage({ lowMs: 501, highMs: 510 })] })).toMatchObject({ verdict: 'fail' });
+  });
+
+  it('never lays to the database what may have been the prober’s own stall', () => {
+    expect(stall({ longestStallMs: 540, starvedMs: 60 })).toMatchObject({ verdict: 'marginal', low: 480, high: 540 });
+    expect(stall({ longestStallMs: 40, starvedMs: 60 })).toMatchObject({ verdict: 'pass', low: 0, high: 40 });
+  });
+
+  it('says of writes that never came back how long that lasted, counted from the last outage', () => {
+    const later = { ...outage(null), t0: { lowMs: 2_995, highMs: 3_000 } };
+    const never = (rtoAtLeastMs: number) =>
+      stall({ rtoAtLeastMs, noOutageAboveMs: null, outages: [outage({ lowMs: 90, highMs: 99 }), later] });
+    expect(never(2_501)).toMatchObject({ verdict: 'fail', low: 501, high: null, measured: null });
+    expect(never(2_500)).toMatchObject({ verdict: 'inconclusive', low: 500 });
+    expect(never(2_050)).toMatchObject({ verdict: 'inconclusive', low: 90 });
+  });
+
+  it('knows no write stall where nothing was acknowledged', () => {
+    expect(stall({ counts: { acked: 0, rejected: 9, indeterminate: 0, missed: 0 } })).toMatchObject({ verdict: 'inconclusive', low: null });
   });
 
   it('reports the band of writes in doubt without judging by it', () => {

@@ -1,0 +1,81 @@
+/**
+ * Is the ruler straight? A real prober before a real quorum-committing cluster, and outages of exactly known length: every reported interval must
+ * contain the truth, and nothing else may be reported. The width of the intervals is a figure of `npm run bench:measure`, not of this test.
+ * Listens on 127.0.64.x only.
+ */
+import { sleep, until } from '../../core/clock';
+import { descendants, identify, signal } from '../../core/process';
+import type { Interval, RtoMeasurement } from '../../model/measurement';
+import { judgeLedger } from '../../probe/judge';
+import { ledgerIn, readHeader } from '../../probe/ledger-reader';
+import { calibrate, CALIBRATION_STEADY, planOutages, seeded, type Planned } from '../calibration/calibrate';
+import { CALIBRATION_SETTINGS, startGround, type Ground } from '../calibration/ground';
+
+let ground: Ground;
+beforeAll(async () => {
+  ground = await startGround('127.0.64');
+}, 60_000);
+afterAll(() => ground.stop());
+
+test('every reported interval contains the outage that was made, and nothing else is reported', async () => {
+  const seed = Number(process.env['GAMEDAY_SEED'] ?? Date.now() % 1_000_000);
+  process.stderr.write(`calibration: seed ${seed}\n`);
+  const random = seeded(seed);
+  const cuts = planOutages(16, 2_500, random).map((each): Planned => ({ ...each, way: 'cut' }));
+  const freezes = planOutages(5, 2_500, random).map((each): Planned => ({ ...each, way: 'freeze', lengthMs: Math.max(400, each.lengthMs) }));
+  const { outages, invented, rto } = await calibrate(ground, 'probe_000001', [...cuts, ...freezes], () => undefined);
+  expect(outages.filter((each) => !each.contained)).toEqual([]);
+  expect(outages.map(({ truth }) => truth.highMs - truth.lowMs).filter((ms) => ms > 20)).toEqual([]);
+  expect(rto.contradictions).toEqual([]);
+  // A machine that is busy with other things may take commits longer than 2δ and fail one of them besides; made up is only what no starvation explains.
+  expect(invented === 0 || rto.starvedMs > 0).toBe(true);
+}, 180_000);
+
+/** The postmaster and all its children, stopped or continued at once: the postmaster first, so that it starts nobody in between. */
+function signalTree(pid: number, name: 'SIGSTOP' | 'SIGCONT'): { readonly beforeNs: bigint; readonly afterNs: bigint } {
+  const postmaster = identify(pid);
+  if (postmaster === null) throw new Error(`process ${pid} is gone`);
+  const beforeNs = process.hrtime.bigint();
+  signal(postmaster, name);
+  for (const child of descendants(pid)) signal(child, name);
+  return { beforeNs, afterNs: process.hrtime.bigint() };
+}
+
+test('a primary frozen for 20 s is told rightly for clients with deadlines and for those without', async () => {
+  const settings = { ...CALIBRATION_SETTINGS, naive: true, otherPeriodMs: 20 };
+  const { calls, config } = await ground.startProber('probe_000002', { settings });
+  const good = (): Promise<true> =>
+    until(async () => ((await calls.window({ windowMs: 1_500, successRatio: 0.99, maxP99Ms: 500, after: null })).good ? true : null), {
+      timeoutMs: 30_000,
+      onTimeout: (last) => new Error(`clients did not become steady: ${String(last)}`),
+    });
+  await good();
+  await calls.receipt({ name: 'inject', phase: 'about-to', subject: 'freeze' });
+  const frozen = signalTree(ground.postmaster(), 'SIGSTOP');
+  await calls.receipt({ name: 'inject', phase: 'done', subject: 'freeze' });
+  await sleep(20_000);
+  const thawed = signalTree(ground.postmaster(), 'SIGCONT');
+  await good();
+  await calls.stop();
+  const faults = [{ step: 'freeze', confirmed: true, endedEarly: false }];
+  const judged = await judgeLedger(config.dir, { settings, steady: CALIBRATION_STEADY, faults, fromMs: null, toMs: null });
+  const zeroNs = BigInt((await readHeader(ledgerIn(config.dir))).monotonicZeroNs);
+  const ms = (ns: bigint): number => Number(ns - zeroNs) / 1e6;
+  const naive = judged.views.find(({ client, kind }) => client === 'naive' && kind === 'write')?.rto as RtoMeasurement;
+  for (const rto of [judged.rto, naive]) {
+    expect(rto.outages).toHaveLength(1);
+    const [outage] = rto.outages;
+    expect(outage?.t0.lowMs).toBeLessThanOrEqual(ms(frozen.afterNs));
+    expect(outage?.t0.highMs).toBeGreaterThanOrEqual(ms(frozen.beforeNs));
+    // A thawed server first works off everybody who hung at its door, so clients are back a little later, never before.
+    expect(outage?.tFirst?.highMs).toBeGreaterThanOrEqual(ms(thawed.beforeNs));
+    expect((outage?.down as Interval).lowMs).toBeGreaterThan(19_000);
+    expect((outage?.down as Interval).highMs).toBeLessThan(ms(thawed.afterNs) - ms(frozen.beforeNs) + 5_000);
+  }
+  // The naive client's driver saw no error at all: what hung was answered in the end, and the rest was never sent.
+  expect(naive.counts).toMatchObject({ rejected: 0, indeterminate: 0 });
+  expect(naive.counts.missed).toBeGreaterThan(900);
+  expect(judged.rto.counts.indeterminate).toBeGreaterThan(0);
+  // Nobody noticed for the length of a deadline, and nobody hung for longer.
+  expect(judged.rto.latencies.find(({ phase }) => phase === 'after')?.latency?.maxMs).toBeLessThan(settings.clientDeadlineMs + 1_000);
+}, 120_000);
