@@ -14,6 +14,7 @@ import { readAllEvents, recordEvents } from '../evidence/events';
 import { bundlePrefix } from '../evidence/register';
 import { openSigner } from '../evidence/signing';
 import { openEvidenceStore } from '../evidence/store';
+import { packLedger } from '../probe/ledger-pack';
 import { renderHtml } from '../report/html';
 import { renderMarkdown } from '../report/markdown';
 import { openTarget } from '../targets/open-target';
@@ -54,7 +55,7 @@ async function sealDrill(hand: Hand, input: SealInput): Promise<SealResult> {
     record,
     reportHtml: renderHtml(record, options),
     reportMarkdown: renderMarkdown(record, options),
-    files: ledgerFiles(input.probe),
+    files: await ledgerFiles(input.probe),
     events: [...(await readAllEvents(store, prefix)), ...(guardian.events.length === 0 ? [] : [guardian.events])],
     sealedAt: nowUtc(),
     signer,
@@ -83,9 +84,10 @@ async function guardianChain({
   }
 }
 
-/** The ledger goes into the bundle as it lies on disk: every byte that the judge read. */
-function ledgerFiles(probe: ProbeRef | null): BundleFile[] {
+/** The ledger goes into the bundle packed: unpacked, it is every byte that the judge read. */
+async function ledgerFiles(probe: ProbeRef | null): Promise<readonly BundleFile[]> {
   if (probe === null || !existsSync(probe.dir)) return [];
+  await packLedger(probe.dir);
   return readdirSync(probe.dir)
     .filter((name) => name.endsWith('.gdl') || name.endsWith('.gz') || name === 'measurement.json' || name === 'rpo.json')
     .sort()

@@ -8,6 +8,7 @@ import { doctorCommand } from './commands/doctor';
 import { drillsCommand, showCommand } from './commands/drills';
 import { haltCommand } from './commands/halt';
 import { labCommand } from './commands/lab';
+import { ledgerCommand } from './commands/ledger';
 import { planCommand } from './commands/plan';
 import { releaseCommand } from './commands/release';
 import { reportCommand } from './commands/report';
@@ -33,6 +34,7 @@ export function buildProgram(): Command {
     showCommand(),
     reportCommand(),
     verifyCommand(),
+    ledgerCommand(),
     scenariosCommand(),
     doctorCommand(),
   ];

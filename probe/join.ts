@@ -1,20 +1,16 @@
 /**
- * RPO: joins the ledger with the rows that survived on the healed primary. A streaming merge by (stream, seq): memory holds the operations in
- * flight and the lost writes, never the rows. It counts; whether the count is acceptable is the verdict's business.
+ * RPO: joins the ledger with the rows that survived on the healed primary. The rows are counted first, a byte each, and then the ledger is walked once
+ * (and once more for holes, if anything was lost): memory holds those bytes and what is in flight, whatever was lost. It counts; whether the count is
+ * acceptable is the verdict's business.
  */
 import type { Interval, RpoMeasurement } from '../model/measurement';
-import { GamedayError } from '../core/errors';
-import type { SampleEntry } from './ledger-format';
-import { attemptsOf, ledgerIn, readHeader, type Attempt, type LedgerSource } from './ledger-reader';
+import { ACKED, REJECTED, surveyLedger, visitAttempts, type AttemptVisitor } from './attempts';
+import type { RowBatch } from './copy-out';
+import { ledgerIn, type LedgerSource } from './ledger-reader';
 import { promotions, type Promotion } from './nodes';
+import { FirstRows, SurvivorCounts } from './survivor-counts';
 
 const SAMPLE_LIMIT = 20;
-
-/** A row as read from the database, sorted by stream, then seq; duplicates included. */
-export interface SurvivingRow {
-  readonly stream: number;
-  readonly seq: string;
-}
 
 export interface JoinInfo {
   /** End of the last acknowledged write before the outage (ms since the prober's start); null: there was no outage. */
@@ -28,162 +24,148 @@ export interface JoinInfo {
   readonly rpoBytes: string | null;
 }
 
-/** Throws `file_unreadable`, `object_corrupt`; `internal` if the rows are not sorted. */
+/** Survivors may come in any order, duplicates included. Throws `file_unreadable`, `object_corrupt`. */
 export async function joinLedger(
   ledger: string | LedgerSource,
-  survivors: AsyncIterable<SurvivingRow>,
+  survivors: AsyncIterable<RowBatch>,
   info: JoinInfo,
 ): Promise<RpoMeasurement> {
   const source = typeof ledger === 'string' ? ledgerIn(ledger) : ledger;
-  const header = await readHeader(source);
-  const counts = new Counts(await findPromotions(source));
-  const rows = new RowCursor(survivors);
-  await rows.advance();
-  const writers = header.streams.flatMap(({ kind }, stream) => (kind === 'write' ? [stream] : []));
-  for (const stream of writers) {
-    await joinStream(source, stream, rows, counts);
-  }
-  while (rows.current !== null) {
-    counts.unknownRow();
-    await rows.advance();
-  }
-  return measure(counts, info);
+  const survey = await surveyLedger(source);
+  const rows = await new SurvivorCounts(survey.lastSeqs).addAll(survivors);
+  const counts = new Counts(rows, promotions(survey.samples), info.t0);
+  await visitAttempts(source, survey, counts);
+  const holes = new Holes(rows, counts);
+  if (counts.lost > 0) await visitAttempts(source, survey, holes);
+  return measure(counts, holes.count, info);
 }
 
-async function joinStream(source: LedgerSource, stream: number, rows: RowCursor, counts: Counts): Promise<void> {
-  for await (const batch of attemptsOf(source, stream)) {
-    for (const attempt of batch) {
-      // Rows that no intent explains: written by nobody we know.
-      while (rows.isBefore(stream, attempt.seq)) {
-        counts.unknownRow();
-        await rows.advance();
-      }
-      let copies = 0;
-      while (rows.isAt(stream, attempt.seq)) {
-        copies += 1;
-        await rows.advance();
-      }
-      counts.add(attempt, copies);
-    }
-  }
-  while (rows.isBefore(stream + 1, 0)) {
-    counts.unknownRow();
-    await rows.advance();
-  }
+/** What was acknowledged on one timeline. Nanoseconds. */
+interface Fork {
+  /** 0: unknown. */
+  readonly timeline: number;
+  /** A primary on a higher timeline was surely writable from here on, in ms. */
+  readonly succeededMs: number;
+  lastAckNs: number;
+  lastKeptSentNs: number;
+  lost: number;
 }
 
-async function findPromotions(source: LedgerSource): Promise<readonly Promotion[]> {
-  const samples: SampleEntry[] = [];
-  for await (const batch of source.batches()) for (const entry of batch) if (entry.kind === 'sample') samples.push(entry);
-  return promotions(samples);
-}
-
-/** One row of look-ahead over the survivors; checks their order. */
-class RowCursor {
-  current: { readonly stream: number; readonly seq: number } | null = null;
-  private readonly iterator: AsyncIterator<SurvivingRow>;
-
-  constructor(rows: AsyncIterable<SurvivingRow>) {
-    this.iterator = rows[Symbol.asyncIterator]();
-  }
-
-  async advance(): Promise<void> {
-    const step = await this.iterator.next();
-    const next = step.done === true ? null : { stream: step.value.stream, seq: Number(step.value.seq) };
-    if (next !== null && this.current !== null && order(next, this.current) < 0) {
-      throw new GamedayError(
-        'internal',
-        `surviving rows are not sorted: ${next.stream}/${next.seq} after ${this.current.stream}/${this.current.seq}`,
-      );
-    }
-    this.current = next;
-  }
-
-  isAt(stream: number, seq: number): boolean {
-    return this.current !== null && this.current.stream === stream && this.current.seq === seq;
-  }
-
-  isBefore(stream: number, seq: number): boolean {
-    return this.current !== null && order(this.current, { stream, seq }) < 0;
-  }
-}
-
-function order(a: { readonly stream: number; readonly seq: number }, b: { readonly stream: number; readonly seq: number }): number {
-  return a.stream - b.stream || a.seq - b.seq;
-}
-
-class Counts {
+class Counts implements AttemptVisitor {
   attempted = 0;
   acked = 0;
   kept = 0;
+  lost = 0;
   indeterminateCommitted = 0;
   indeterminateVanished = 0;
-  phantoms = 0;
   duplicates = 0;
   splitBrainWrites = 0;
-  /** Lost writes: instant of the acknowledgement in ns, and timeline. */
-  readonly lost: { readonly stream: number; readonly seq: number; readonly doneNs: number; readonly timeline: number | null }[] = [];
-  private readonly lastKeptSentNs = new Map<number | null, number>();
-  private readonly lastAckNs = new Map<number | null, number>();
+  readonly firstLost = new FirstRows(SAMPLE_LIMIT);
+  oldestLost: { readonly doneNs: number; readonly fork: Fork } | null = null;
+  /** Newest kept write that was acknowledged before the outage: its last instants of sending and of acknowledgement. */
+  readonly newestKept = { sentNs: -Infinity, doneNs: -Infinity };
+  private readonly forks = new Map<number, Fork>();
+  private fork: Fork | null = null;
+  private rejectedPresent = 0;
+  private explained = 0;
 
-  constructor(private readonly promotions: readonly Promotion[]) {}
+  constructor(
+    private readonly rows: SurvivorCounts,
+    private readonly promotions: readonly Promotion[],
+    private readonly t0: Interval | null,
+  ) {}
 
-  add(attempt: Attempt, copies: number): void {
+  attempt(stream: number, seq: number, outcome: number, sentNs: number, doneNs: number, timeline: number): void {
+    const copies = this.rows.copiesOf(stream, seq);
     this.attempted += 1;
+    this.explained += copies;
     if (copies > 1) this.duplicates += copies - 1;
-    if (attempt.outcome === 'rejected') this.phantoms += Number(copies > 0);
-    else if (attempt.outcome === 'indeterminate') {
-      if (copies > 0) this.indeterminateCommitted += 1;
-      else this.indeterminateVanished += 1;
-    } else this.addAcked(attempt, copies > 0);
+    if (outcome === ACKED) this.addAcked(stream, seq, sentNs, doneNs, timeline, copies > 0);
+    else if (outcome === REJECTED) this.rejectedPresent += Number(copies > 0);
+    else if (copies > 0) this.indeterminateCommitted += 1;
+    else this.indeterminateVanished += 1;
   }
 
-  unknownRow(): void {
-    this.phantoms += 1;
-  }
-
-  private addAcked(attempt: Attempt, present: boolean): void {
-    const { stream, seq, sentNs, timeline } = attempt;
-    const doneNs = attempt.doneNs ?? sentNs;
+  private addAcked(stream: number, seq: number, sentNs: number, doneNs: number, timeline: number, present: boolean): void {
+    const fork = this.forkOf(timeline);
     this.acked += 1;
-    raise(this.lastAckNs, timeline, doneNs);
+    if (doneNs > fork.lastAckNs) fork.lastAckNs = doneNs;
     // Sent to the old timeline after the new primary was surely writable.
-    if (timeline !== null && this.promotions.some((p) => p.timeline > timeline && sentNs / 1e6 > p.at.highMs)) this.splitBrainWrites += 1;
+    if (sentNs / 1e6 > fork.succeededMs) this.splitBrainWrites += 1;
     if (present) {
       this.kept += 1;
-      raise(this.lastKeptSentNs, timeline, sentNs);
-    } else this.lost.push({ stream, seq, doneNs, timeline });
+      if (sentNs > fork.lastKeptSentNs) fork.lastKeptSentNs = sentNs;
+      if (this.t0 !== null && doneNs / 1e6 <= this.t0.highMs) this.noteKept(sentNs, doneNs);
+      return;
+    }
+    this.lost += 1;
+    fork.lost += 1;
+    this.firstLost.add(stream, seq);
+    if (this.oldestLost === null || doneNs < this.oldestLost.doneNs) this.oldestLost = { doneNs, fork };
   }
 
-  /** Lost writes that were acknowledged before a kept write of the same timeline was even sent. */
-  holes(): number {
-    return this.lost.filter(({ doneNs, timeline }) => doneNs < (this.lastKeptSentNs.get(timeline) ?? -Infinity)).length;
+  private noteKept(sentNs: number, doneNs: number): void {
+    const { newestKept } = this;
+    if (sentNs > newestKept.sentNs) newestKept.sentNs = sentNs;
+    if (doneNs > newestKept.doneNs) newestKept.doneNs = doneNs;
   }
 
-  lastAckOn(timeline: number | null): number {
-    return this.lastAckNs.get(timeline) ?? 0;
+  forkOf(timeline: number): Fork {
+    if (this.fork?.timeline === timeline) return this.fork;
+    let fork = this.forks.get(timeline);
+    if (fork === undefined) {
+      const after = timeline === 0 ? [] : this.promotions.filter((promotion) => promotion.timeline > timeline);
+      const succeededMs = Math.min(Infinity, ...after.map(({ at }) => at.highMs));
+      fork = { timeline, succeededMs, lastAckNs: 0, lastKeptSentNs: -Infinity, lost: 0 };
+      this.forks.set(timeline, fork);
+    }
+    this.fork = fork;
+    return fork;
+  }
+
+  /** Rows of rejected attempts, and rows that no attempt explains. */
+  get phantoms(): number {
+    return this.rejectedPresent + this.rows.rows - this.explained;
+  }
+
+  lostByTimeline(): RpoMeasurement['lostByTimeline'] {
+    return [...this.forks.values()]
+      .filter(({ lost }) => lost > 0)
+      .sort((a, b) => a.timeline - b.timeline)
+      .map(({ timeline, lost }) => ({ timeline: timeline === 0 ? null : timeline, lost }));
   }
 }
 
-function raise(map: Map<number | null, number>, key: number | null, value: number): void {
-  if (value > (map.get(key) ?? -Infinity)) map.set(key, value);
+/** Lost writes that were acknowledged before a kept write of the same timeline was even sent: known only when every kept write was seen. */
+class Holes implements AttemptVisitor {
+  count = 0;
+  constructor(
+    private readonly rows: SurvivorCounts,
+    private readonly counts: Counts,
+  ) {}
+
+  attempt(stream: number, seq: number, outcome: number, _sentNs: number, doneNs: number, timeline: number): void {
+    if (outcome !== ACKED || doneNs >= this.counts.forkOf(timeline).lastKeptSentNs) return;
+    if (this.rows.copiesOf(stream, seq) === 0) this.count += 1;
+  }
 }
 
-function measure(counts: Counts, info: JoinInfo): RpoMeasurement {
-  const { lost } = counts;
+function measure(counts: Counts, holes: number, info: JoinInfo): RpoMeasurement {
   return {
     attempted: counts.attempted,
     acked: counts.acked,
     kept: counts.kept,
-    lost: lost.length,
+    lost: counts.lost,
+    lostByTimeline: counts.lostByTimeline(),
     indeterminateCommitted: counts.indeterminateCommitted,
     indeterminateVanished: counts.indeterminateVanished,
     phantoms: counts.phantoms,
     duplicates: counts.duplicates,
     splitBrainWrites: counts.splitBrainWrites,
-    holes: counts.holes(),
-    lostSample: lost.slice(0, SAMPLE_LIMIT).map(({ stream, seq }) => ({ stream, seq })),
+    holes,
+    lostSample: counts.firstLost.rows,
     rpoTimeMs: rpoTime(counts, info.t0),
+    recoveryPointAgeMs: recoveryPointAge(counts, info.t0),
     rpoBytes: info.rpoBytes,
     statement: statementOf(counts, info.synchronousCommit),
     joinedOn: info.joinedOn,
@@ -192,21 +174,24 @@ function measure(counts: Counts, info: JoinInfo): RpoMeasurement {
 }
 
 /** t0 − ack of the oldest lost write; without an outage, last ack on the losing fork − oldest lost ack. */
-function rpoTime(counts: Counts, t0: Interval | null): Interval {
-  let oldest = counts.lost[0];
-  if (oldest === undefined) return { lowMs: 0, highMs: 0 };
-  for (const write of counts.lost) if (write.doneNs < oldest.doneNs) oldest = write;
-  const ackMs = oldest.doneNs / 1e6;
+function rpoTime({ oldestLost }: Counts, t0: Interval | null): Interval {
+  if (oldestLost === null) return { lowMs: 0, highMs: 0 };
+  const ackMs = oldestLost.doneNs / 1e6;
   if (t0 !== null) return { lowMs: Math.max(0, t0.lowMs - ackMs), highMs: Math.max(0, t0.highMs - ackMs) };
-  const ms = Math.max(0, counts.lastAckOn(oldest.timeline) / 1e6 - ackMs);
+  const ms = Math.max(0, oldestLost.fork.lastAckNs / 1e6 - ackMs);
   return { lowMs: ms, highMs: ms };
+}
+
+/** t0 − newest kept commit. A commit took effect somewhere between sending and acknowledgement. Null without an outage, or if nothing before it was kept. */
+function recoveryPointAge({ newestKept: { sentNs, doneNs } }: Counts, t0: Interval | null): Interval | null {
+  if (t0 === null || doneNs === -Infinity) return null;
+  return { lowMs: Math.max(0, t0.lowMs - doneNs / 1e6), highMs: Math.max(0, t0.highMs - sentNs / 1e6) };
 }
 
 /** Zero is stated with its resolution: by the rule of three, 0 of n bounds the rate at 3/n with 95 % confidence. */
 function statementOf(counts: Counts, synchronousCommit: string): string {
   const n = (value: number): string => value.toLocaleString('en-US');
-  const bound =
-    counts.lost.length === 0 && counts.acked > 0 ? `; 95 % bound on the rate: ${((3 / counts.acked) * 100).toPrecision(2)} %` : '';
+  const bound = counts.lost === 0 && counts.acked > 0 ? `; 95 % bound on the rate: ${((3 / counts.acked) * 100).toPrecision(2)} %` : '';
   const band = counts.indeterminateVanished === 0 ? '' : `; ${n(counts.indeterminateVanished)} more were in doubt and are absent`;
-  return `${n(counts.lost.length)} of ${n(counts.acked)} acknowledged writes lost${bound}${band}; synchronous_commit = ${synchronousCommit}`;
+  return `${n(counts.lost)} of ${n(counts.acked)} acknowledged writes lost${bound}${band}; synchronous_commit = ${synchronousCommit}`;
 }

@@ -2,15 +2,17 @@
  * Where a point-in-time restore landed, told by the ledger: every write acknowledged before the damage began must be there, none sent after it
  * was done may be, and those concurrent with it are settled by the order of commits in WAL. Without that order they stay unsettled, never guessed.
  */
-import { ledgerIn, readHeader, attemptsOf, type Attempt, type LedgerSource } from './ledger-reader';
-import type { SurvivingRow } from './join';
+import { ACKED, INDETERMINATE, REJECTED, surveyLedger, visitAttempts, type AttemptVisitor } from './attempts';
+import type { RowBatch } from './copy-out';
+import { ledgerIn, type LedgerSource } from './ledger-reader';
+import { FirstRows, SurvivorCounts } from './survivor-counts';
 
 const SAMPLE_LIMIT = 20;
 
 export interface RestoreComparison {
   readonly ledger: string | LedgerSource;
-  /** Rows of the probe table in the restored server, sorted by stream, then seq. */
-  readonly rows: AsyncIterable<SurvivingRow>;
+  /** Rows of the probe table in the restored server. */
+  readonly rows: AsyncIterable<RowBatch>;
   /** The prober's receipts just before and just after the damage: nanoseconds since its start, as decimal strings. */
   readonly damage: { readonly aboutToNs: string; readonly doneNs: string };
   /** Transaction ids that committed before, and after, the damaging transaction in WAL; null: not known. Decimal; the low 32 bits count, as in WAL. */
@@ -32,52 +34,75 @@ export interface RestoreFindings {
 
 type Demand = 'present' | 'absent' | 'either' | 'unsettled';
 
-/** Throws `file_unreadable`, `object_corrupt`. Rows must be sorted. */
+/** Rows may come in any order. Throws `file_unreadable`, `object_corrupt`. */
 export async function compareRestore(request: RestoreComparison): Promise<RestoreFindings> {
   const source = typeof request.ledger === 'string' ? ledgerIn(request.ledger) : request.ledger;
-  const header = await readHeader(source);
-  const rows = request.rows[Symbol.asyncIterator]();
-  let row = await rows.next();
-  const counts = { ledgerBefore: 0, under: 0, over: 0, unsettled: 0 };
-  const sample: RestoreFindings['sample'][number][] = [];
-  const finding = (kind: 'under' | 'over', stream: number, seq: number): void => {
-    counts[kind] += 1;
-    if (sample.length < SAMPLE_LIMIT) sample.push({ stream, seq, finding: kind });
-  };
-  const before = (stream: number, seq: number): boolean =>
-    row.done !== true && (row.value.stream < stream || (row.value.stream === stream && Number(row.value.seq) < seq));
-  const skipForeign = async (stream: number, seq: number): Promise<void> => {
-    for (; before(stream, seq); row = await rows.next())
-      finding('over', (row.value as SurvivingRow).stream, Number((row.value as SurvivingRow).seq));
-  };
-  for (const [stream, { kind }] of header.streams.entries()) {
-    if (kind !== 'write') continue;
-    for await (const batch of attemptsOf(source, stream)) {
-      for (const attempt of batch) {
-        await skipForeign(stream, attempt.seq);
-        let present = false;
-        for (; row.done !== true && row.value.stream === stream && Number(row.value.seq) === attempt.seq; row = await rows.next())
-          present = true;
-        const demand = demandOn(attempt, request);
-        if (demand === 'present') counts.ledgerBefore += 1;
-        if (demand === 'unsettled') counts.unsettled += 1;
-        if (demand === 'present' && !present) finding('under', stream, attempt.seq);
-        if (demand === 'absent' && present) finding('over', stream, attempt.seq);
-      }
-    }
-  }
-  await skipForeign(Infinity, 0);
-  return { ...counts, sample };
+  const survey = await surveyLedger(source);
+  const rows = await new SurvivorCounts(survey.lastSeqs).addAll(request.rows);
+  const judged = new Findings(request, rows);
+  await visitAttempts(source, survey, judged);
+  // What is left in the end, nobody attempted.
+  const foreign = rows.foreign();
+  for (const { stream, seq } of foreign.first) judged.overSample.add(stream, seq);
+  const { ledgerBefore, under, unsettled } = judged;
+  const sample = [
+    ...judged.underSample.rows.map((row) => ({ ...row, finding: 'under' as const })),
+    ...judged.overSample.rows.map((row) => ({ ...row, finding: 'over' as const })),
+  ];
+  sample.sort((a, b) => a.stream - b.stream || a.seq - b.seq);
+  return { ledgerBefore, under, over: judged.over + foreign.count, unsettled, sample: sample.slice(0, SAMPLE_LIMIT) };
 }
 
-function demandOn(attempt: Attempt, { damage, commitsBefore, commitsAfter }: RestoreComparison): Demand {
-  if (attempt.outcome === 'rejected') return 'absent';
-  if (attempt.sentNs > Number(damage.doneNs)) return 'absent';
-  if (attempt.outcome === 'indeterminate') return 'either';
-  if ((attempt.doneNs ?? Infinity) < Number(damage.aboutToNs)) return 'present';
-  if (attempt.xid === null) return 'unsettled';
-  const xids = [String(attempt.xid), String(attempt.xid % 2 ** 32)];
-  if (xids.some((xid) => commitsBefore?.has(xid) === true)) return 'present';
-  if (xids.some((xid) => commitsAfter?.has(xid) === true)) return 'absent';
-  return 'unsettled';
+class Findings implements AttemptVisitor {
+  ledgerBefore = 0;
+  under = 0;
+  over = 0;
+  unsettled = 0;
+  readonly underSample = new FirstRows(SAMPLE_LIMIT);
+  readonly overSample = new FirstRows(SAMPLE_LIMIT);
+  private readonly aboutToNs: number;
+  private readonly doneNs: number;
+  private readonly before: ReadonlySet<number>;
+  private readonly after: ReadonlySet<number>;
+
+  constructor(
+    { damage, commitsBefore, commitsAfter }: RestoreComparison,
+    private readonly rows: SurvivorCounts,
+  ) {
+    this.aboutToNs = Number(damage.aboutToNs);
+    this.doneNs = Number(damage.doneNs);
+    this.before = low32(commitsBefore);
+    this.after = low32(commitsAfter);
+  }
+
+  attempt(stream: number, seq: number, outcome: number, sentNs: number, doneNs: number, _timeline: number, xid: number): void {
+    const present = this.rows.take(stream, seq) > 0;
+    const demand = this.demandOn(outcome, sentNs, doneNs, xid);
+    if (demand === 'unsettled') this.unsettled += 1;
+    if (demand === 'present') {
+      this.ledgerBefore += 1;
+      if (present) return;
+      this.under += 1;
+      this.underSample.add(stream, seq);
+    } else if (demand === 'absent' && present) {
+      this.over += 1;
+      this.overSample.add(stream, seq);
+    }
+  }
+
+  /** WAL knows the order of commits, so it is asked first: a damage that is tried again after its worker died has a later receipt than its first effect. */
+  private demandOn(outcome: number, sentNs: number, doneNs: number, xid: number): Demand {
+    if (outcome === REJECTED) return 'absent';
+    if (outcome === ACKED && xid >= 0) {
+      if (this.before.has(xid % 2 ** 32)) return 'present';
+      if (this.after.has(xid % 2 ** 32)) return 'absent';
+    }
+    if (sentNs > this.doneNs) return 'absent';
+    if (outcome === INDETERMINATE) return 'either';
+    return doneNs < this.aboutToNs ? 'present' : 'unsettled';
+  }
+}
+
+function low32(xids: ReadonlySet<string> | null): ReadonlySet<number> {
+  return new Set([...(xids ?? [])].map((xid) => Number(BigInt(xid) & 0xffff_ffffn)));
 }

@@ -1,16 +1,15 @@
 /**
- * Reads back what survived of a probe table, in bounded batches, after a write barrier. Reads through the SQL port; changes nothing but the
- * barrier's own rows, whose stream is −1 and which every reader here leaves out.
+ * Reads back what survived of a probe table, in bounded batches, after a write barrier. Changes nothing but the barrier's own rows, whose stream is −1
+ * and which every reader here leaves out.
  */
 import { assert } from '../core/assert';
 import { until } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
 import { parseLsn } from '../core/lsn';
 import { withSql, type SqlAddress } from '../targets/sql';
-import type { SurvivingRow } from './join';
+import { copyOut, type RowBatch } from './copy-out';
 
-const BATCH_ROWS = 50_000;
-const QUERY_TIMEOUT_MS = 60_000;
+export type { RowBatch };
 
 function checked(table: string): string {
   assert(/^[a-z][a-z0-9_]{0,62}$/.test(table), `"${table}" is a plain table name`);
@@ -57,52 +56,98 @@ export async function awaitReplay(address: SqlAddress, lsn: string, timeoutMs: n
   );
 }
 
-/** All rows in the order (stream, seq), duplicates included. A table that does not exist there (restored to before it was made) has no rows. */
-export async function* readSurvivors(address: SqlAddress, table: string): AsyncIterable<SurvivingRow> {
+/**
+ * All rows in the order (stream, seq), duplicates included, as one snapshot sees them. A table that does not exist there (restored to before it was
+ * made) has no rows. Throws `database_unreachable`.
+ */
+export async function* readSurvivors(address: SqlAddress, table: string): AsyncIterable<RowBatch> {
   const name = checked(table);
-  let after: SurvivingRow = { stream: -1, seq: '9223372036854775807' };
-  for (;;) {
-    const rows = await withSql(
-      address,
-      async (sql) => {
-        const [found] = await sql.query(`SELECT to_regclass('${name}')::text AS name`);
-        if (found?.name === null || found?.name === undefined) return [];
-        // The output names differ from the columns', else ORDER BY would sort the texts. WITH TIES keeps all copies of the last key in one batch, so that paging by key skips none.
-        return await sql.query(
-          `SELECT stream::text AS row_stream, seq::text AS row_seq FROM ${name} WHERE (stream, seq) > (${after.stream}, ${after.seq}) ORDER BY stream, seq FETCH FIRST ${BATCH_ROWS} ROWS WITH TIES`,
-        );
-      },
-      { queryTimeoutMs: QUERY_TIMEOUT_MS },
-    );
-    for (const row of rows) {
-      assert(typeof row.row_stream === 'string' && typeof row.row_seq === 'string', 'a surviving row has stream and seq');
-      after = { stream: Number(row.row_stream), seq: row.row_seq };
-      yield after;
-    }
-    if (rows.length < BATCH_ROWS) return;
-  }
+  const [found] = await withSql(address, (sql) => sql.query(`SELECT to_regclass('${name}')::text AS name`));
+  if (found?.name === null || found?.name === undefined) return;
+  // The probe's index gives the order; a sort of ten million rows would spill to the disk of the database under test.
+  yield* copyOut(address, `SELECT stream::integer, seq::bigint FROM ${name} WHERE stream >= 0 ORDER BY stream, seq`, [
+    'SET LOCAL enable_sort = off',
+    // A role's own limit is meant for the application; here silence is bounded instead.
+    'SET LOCAL statement_timeout = 0',
+  ]);
 }
 
-/** Rows that a replica lacks or has beyond the primary's. Both sorted; memory: one row of each. */
+/** Rows that a replica lacks or has beyond the primary's. Both sorted; memory: a few batches of each. */
 export async function compareReplica(
   node: string,
-  primary: AsyncIterable<SurvivingRow>,
-  replica: AsyncIterable<SurvivingRow>,
+  primary: AsyncIterable<RowBatch>,
+  replica: AsyncIterable<RowBatch>,
 ): Promise<{ readonly node: string; readonly missing: number; readonly extra: number }> {
-  const left = primary[Symbol.asyncIterator]();
-  const right = replica[Symbol.asyncIterator]();
-  let [a, b] = [await left.next(), await right.next()];
+  const left = new SortedRows(`${node}'s primary`, primary);
+  const right = new SortedRows(node, replica);
   let [missing, extra] = [0, 0];
-  while (a.done !== true || b.done !== true) {
-    const order = a.done === true ? 1 : b.done === true ? -1 : compareRows(a.value, b.value);
-    if (order < 0) missing += 1;
-    if (order > 0) extra += 1;
-    if (order <= 0) a = await left.next();
-    if (order >= 0) b = await right.next();
+  try {
+    for (;;) {
+      if (left.spent) await left.refill();
+      if (right.spent) await right.refill();
+      if (left.ended && right.ended) return { node, missing, extra };
+      // Nothing is awaited while both have rows at hand.
+      do {
+        const order = left.ended ? 1 : right.ended ? -1 : left.stream - right.stream || left.seq - right.seq;
+        if (order < 0) missing += 1;
+        if (order > 0) extra += 1;
+        if (order <= 0) left.advance();
+        if (order >= 0) right.advance();
+      } while (!left.spent && !right.spent);
+    }
+  } finally {
+    await Promise.all([left.close(), right.close()]);
   }
-  return { node, missing, extra };
 }
 
-function compareRows(a: SurvivingRow, b: SurvivingRow): number {
-  return a.stream - b.stream || (BigInt(a.seq) < BigInt(b.seq) ? -1 : BigInt(a.seq) > BigInt(b.seq) ? 1 : 0);
+/** The front of a sorted sequence of rows; checks its order. */
+class SortedRows {
+  ended = false;
+  stream = -Infinity;
+  seq = -Infinity;
+  private batch: RowBatch = { count: 0, streams: new Int32Array(0), seqs: new Float64Array(0) };
+  private at = 0;
+  private readonly batches: AsyncIterator<RowBatch>;
+
+  constructor(
+    private readonly name: string,
+    rows: AsyncIterable<RowBatch>,
+  ) {
+    this.batches = rows[Symbol.asyncIterator]();
+  }
+
+  /** No row is at hand, though more may come. */
+  get spent(): boolean {
+    return !this.ended && this.at === this.batch.count;
+  }
+
+  async refill(): Promise<void> {
+    do {
+      const next = await this.batches.next();
+      if (next.done === true) {
+        this.ended = true;
+        return;
+      }
+      this.batch = next.value;
+      this.at = 0;
+    } while (this.batch.count === 0);
+    this.look();
+  }
+
+  advance(): void {
+    this.at += 1;
+    if (this.at < this.batch.count) this.look();
+  }
+
+  async close(): Promise<void> {
+    await this.batches.return?.();
+  }
+
+  private look(): void {
+    const [stream, seq] = [this.batch.streams[this.at] as number, this.batch.seqs[this.at] as number];
+    if (stream < this.stream || (stream === this.stream && seq < this.seq))
+      throw new GamedayError('internal', `rows of ${this.name} are not sorted: ${stream}/${seq} after ${this.stream}/${this.seq}`);
+    this.stream = stream;
+    this.seq = seq;
+  }
 }
