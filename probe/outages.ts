@@ -19,6 +19,8 @@ export interface Gap {
   /** Null: no operation was acknowledged any more. */
   readonly tFirst: Interval | null;
   readonly unsuccessful: number;
+  /** No more is known than that the ledger ends before something was answered: whoever kills the prober makes such a gap. */
+  readonly isPending: boolean;
 }
 
 export interface GapRules {
@@ -49,7 +51,7 @@ export interface Gaps {
 const USUAL_ACKS = 200;
 /** Beyond the longest of them, because the next one may be longer still. */
 const USUAL_MARGIN = 2;
-/** After a silence everybody comes back at once; the first answer may take this much longer than usual. */
+/** A stall of this length is ordinary; and after a silence, when everybody comes back at once, the first answer may take this much longer. */
 const RUSH_MS = 250;
 
 /** Outages whose last acknowledgement before lies in [fromMs, toMs]. */
@@ -105,7 +107,8 @@ function shareOut(ops: Ops, rules: GapRules, spans: readonly Span[]): number {
     const due = ops.due[op] as number;
     const done = ops.done[op] as number;
     if (state === ACKED || state === EXCUSED || due > rules.toMs || done < rules.fromMs) continue;
-    while (first < spans.length && (spans[first] as Span).end <= due) first += 1;
+    // The last one has no acknowledgement at its end: what is due at that very instant belongs to it.
+    while (first < spans.length && !(spans[first] as Span).isLast && (spans[first] as Span).end <= due) first += 1;
     const span = spans[first];
     if (span !== undefined && span.start < done) span.inside.push(op);
     else outside += 1;
@@ -116,28 +119,31 @@ function shareOut(ops: Ops, rules: GapRules, spans: readonly Span[]): number {
 function boundGap(ops: Ops, rules: GapRules, acks: Uint32Array, span: Span, quietBeforeMs: number): Gap {
   const { start, end } = span;
   const usualMs = usualLatencyMs(ops, rules, acks, span.at, quietBeforeMs);
-  let firstFailureMs = end;
+  let firstErrorMs = end;
+  let firstMissMs = end;
   let lastFailedAttemptMs = start;
   for (const op of span.inside) {
     const sent = ops.sent[op] as number;
     const done = ops.done[op] as number;
-    if (done > start) firstFailureMs = Math.min(firstFailureMs, done);
+    if (done > start && Number.isNaN(sent)) firstMissMs = Math.min(firstMissMs, done);
+    else if (done > start) firstErrorMs = Math.min(firstErrorMs, done);
     if (sent < end) lastFailedAttemptMs = Math.max(lastFailedAttemptMs, sent);
   }
   for (const { event, startedMs, endedMs } of rules.connections) {
     if (event === 'opened' || endedMs <= start) continue;
-    if (endedMs <= end) firstFailureMs = Math.min(firstFailureMs, endedMs);
+    if (endedMs <= end) firstErrorMs = Math.min(firstErrorMs, endedMs);
     if (event === 'failed' && startedMs < end) lastFailedAttemptMs = Math.max(lastFailedAttemptMs, startedMs);
   }
   const silentMs = firstPendingMs(ops, span, usualMs) + usualMs;
-  // A failure that was seen beats what silence suggests, unless it came much later: after a deadline.
-  const high = firstFailureMs <= silentMs + usualMs ? firstFailureMs : silentMs;
+  // An error that was seen beats what silence suggests (a stall may come before the outage), unless it came much later: after a deadline.
+  const high = Math.min(firstMissMs, firstErrorMs <= silentMs + RUSH_MS ? firstErrorMs : silentMs);
   return {
     t0: { lowMs: newestSent(ops, acks, span), highMs: Math.max(high, start) },
     tFirst: span.isLast
       ? null
       : { lowMs: Math.min(Math.max(lastFailedAttemptMs, hungUntilMs(ops, rules, acks, span, usualMs)), end), highMs: end },
     unsuccessful: span.inside.length,
+    isPending: span.isLast && span.inside.every((op) => ops.done[op] === Infinity),
   };
 }
 
@@ -165,23 +171,24 @@ function hungUntilMs(ops: Ops, rules: GapRules, acks: Uint32Array, { at, start, 
   return answered || opened ? end - rushMs : -Infinity;
 }
 
-/** L: the longest of the last answers before the span, with a margin; at least δ. Answers that hung through the quiet before do not count. */
+/** L: the longest of the last answers before the span, with a margin, and δ. Answers that hung through the quiet before do not count. */
 function usualLatencyMs(ops: Ops, rules: GapRules, acks: Uint32Array, at: number, quietBeforeMs: number): number {
   let longest = 0;
   for (let back = at; back >= 0 && back > at - USUAL_ACKS; back -= 1) {
     const op = acks[back] as number;
-    if ((ops.sent[op] as number) > quietBeforeMs || back === at) longest = Math.max(longest, (ops.done[op] as number) - (ops.sent[op] as number));
+    if ((ops.sent[op] as number) > quietBeforeMs || back === at)
+      longest = Math.max(longest, (ops.done[op] as number) - (ops.sent[op] as number));
   }
-  return Math.max(USUAL_MARGIN * longest, rules.periodMs);
+  return USUAL_MARGIN * longest + rules.periodMs;
 }
 
 /** The latest instant at which an operation was sent that was acknowledged before the outage: surely the database still worked then. */
 function newestSent(ops: Ops, acks: Uint32Array, span: Span): number {
   let newest = -Infinity;
-  // Operations in flight together are few; looking back over the last acknowledgements of half a second is enough.
   for (let at = span.at; at >= 0; at -= 1) {
     const op = acks[at] as number;
-    if ((ops.done[op] as number) < span.start - 500 && newest > -Infinity) break;
+    // Nothing that was answered earlier was sent later.
+    if ((ops.done[op] as number) < newest) break;
     newest = Math.max(newest, ops.sent[op] as number);
   }
   return newest;

@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { sleep } from '../../core/clock';
 import { packageRoot } from '../../core/files';
 import { locateTools } from '../../infra/tools';
+import { withSql } from '../../targets/sql';
 import { calibrate, planOutages, seeded, type Calibration, type Planned } from '../calibration/calibrate';
 import { CALIBRATION_SETTINGS, startGround, type Ground } from '../calibration/ground';
 
@@ -32,12 +33,13 @@ function tellCalibration({ outages, invented, connectCommitMs, rto }: Calibratio
   const widths = cuts.flatMap(({ widthMs }) => (widthMs === null ? [] : [widthMs]));
   const allowedMs = 2 * CALIBRATION_SETTINGS.periodMs + 2 + quantile(connectCommitMs, 0.99);
   for (const each of outages) if (!each.contained) say(`not contained: ${JSON.stringify(each)}`);
+  for (const each of invented) say(`not made by us: ${JSON.stringify(each)}`);
   return {
     outages: cuts.length,
     contained: cuts.filter(({ contained }) => contained).length,
     freezes: freezes.length,
     freezesContained: freezes.filter(({ contained }) => contained).length,
-    invented,
+    invented: invented.length,
     widthP50Ms: round(quantile(widths, 0.5)),
     widthP99Ms: round(quantile(widths, 0.99)),
     connectCommitP99Ms: round(quantile(connectCommitMs, 0.99)),
@@ -55,7 +57,24 @@ const ROUNDS = 3;
 function pgbench({ base, primary }: Ground): number {
   const script = join(base, 'insert.sql');
   writeFileSync(script, 'INSERT INTO gameday.pgbench_rows (stream, seq) VALUES (:client_id, 1);\n');
-  const args = ['-n', '-M', 'simple', '-c', String(CLIENTS), '-j', '1', '-T', String(ROUND_S), '-f', script, '-h', primary.host, '-U', primary.user, primary.database];
+  const args = [
+    '-n',
+    '-M',
+    'simple',
+    '-c',
+    String(CLIENTS),
+    '-j',
+    '1',
+    '-T',
+    String(ROUND_S),
+    '-f',
+    script,
+    '-h',
+    primary.host,
+    '-U',
+    primary.user,
+    primary.database,
+  ];
   const text = execFileSync(join(locateTools().postgresBin, 'pgbench'), args, { encoding: 'utf8' });
   return Number(/tps = ([0-9.]+)/.exec(text)?.[1]);
 }
@@ -77,9 +96,10 @@ async function throughProber(ground: Ground, round: number): Promise<{ readonly 
 }
 
 async function compareCommits(ground: Ground): Promise<Record<string, number>> {
-  const { withSql } = await import('../../targets/sql');
   await withSql(ground.primary, async (sql) => {
-    await sql.query('CREATE TABLE gameday.pgbench_rows (stream integer NOT NULL, seq bigint NOT NULL, sent_at timestamptz NOT NULL DEFAULT clock_timestamp())');
+    await sql.query(
+      'CREATE TABLE gameday.pgbench_rows (stream integer NOT NULL, seq bigint NOT NULL, sent_at timestamptz NOT NULL DEFAULT clock_timestamp())',
+    );
     await sql.query('CREATE INDEX ON gameday.pgbench_rows (stream, seq)');
   });
   const [ours, theirs, cpu]: [number[], number[], number[]] = [[], [], []];
@@ -110,7 +130,10 @@ async function atRest(ground: Ground): Promise<Record<string, number>> {
 }
 
 function join10M(): Record<string, number> {
-  const ended = spawnSync(process.execPath, [join(packageRoot(), 'test', 'bench', 'join.mjs')], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = spawnSync(process.execPath, [join(packageRoot(), 'test', 'bench', 'join.mjs')], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   if (ended.status !== 0) throw new Error(`join.mjs ended with ${ended.status}`);
   return JSON.parse(ended.stdout.trim().split('\n').at(-1) ?? '{}') as Record<string, number>;
 }
@@ -119,7 +142,11 @@ function join10M(): Record<string, number> {
 function plan(count: number, longestMs: number, seed: number): readonly Planned[] {
   const random = seeded(seed);
   const cuts = planOutages(count, longestMs, random).map((each): Planned => ({ ...each, way: 'cut' }));
-  const freezes = planOutages(Math.ceil(count / 10), 4_000, random).map((each): Planned => ({ ...each, way: 'freeze', lengthMs: Math.max(400, each.lengthMs) }));
+  const freezes = planOutages(Math.ceil(count / 10), 4_000, random).map((each): Planned => ({
+    ...each,
+    way: 'freeze',
+    lengthMs: Math.max(400, each.lengthMs),
+  }));
   return [...cuts, ...freezes];
 }
 
@@ -136,7 +163,12 @@ async function main(): Promise<void> {
   const ground = await startGround(NET);
   const figures: Record<string, number> = {};
   try {
-    Object.assign(figures, tellCalibration(await calibrate(ground, 'probe_calibration', plan(Number(values.outages), Number(values.longest), Number(values.seed)), say)));
+    Object.assign(
+      figures,
+      tellCalibration(
+        await calibrate(ground, 'probe_calibration', plan(Number(values.outages), Number(values.longest), Number(values.seed)), say),
+      ),
+    );
     say(JSON.stringify(figures));
     if (!values.skip.includes('rest')) Object.assign(figures, await atRest(ground));
     if (!values.skip.includes('commits')) Object.assign(figures, await compareCommits(ground));

@@ -4,7 +4,7 @@
  */
 import { Client } from 'pg';
 import { sleep, until } from '../../core/clock';
-import type { Interval, RtoMeasurement } from '../../model/measurement';
+import type { Interval, Outage, RtoMeasurement } from '../../model/measurement';
 import type { SteadyState } from '../../model/plan';
 import { judgeLedger } from '../../probe/judge';
 import { ledgerIn, readHeader } from '../../probe/ledger-reader';
@@ -35,7 +35,7 @@ export interface Calibration {
   /** Taken between the outages: a fresh connection through the door and one commit, by a client that is not the prober, in ms. */
   readonly connectCommitMs: readonly number[];
   /** Outages that the judge reported and nobody made. */
-  readonly invented: number;
+  readonly invented: readonly Outage[];
   readonly rto: RtoMeasurement;
 }
 
@@ -74,7 +74,12 @@ export function planOutages(count: number, longestMs: number, random: () => numb
 }
 
 /** Runs all planned outages with one prober and judges its ledger. */
-export async function calibrate(ground: Ground, name: string, planned: readonly Planned[], say: (text: string) => void): Promise<Calibration> {
+export async function calibrate(
+  ground: Ground,
+  name: string,
+  planned: readonly Planned[],
+  say: (text: string) => void,
+): Promise<Calibration> {
   const { calls, config } = await ground.startProber(name, { settings: CALIBRATION_SETTINGS });
   const window = { windowMs: 600, successRatio: 0.999, maxP99Ms: 500 };
   const good = (): Promise<true> =>
@@ -100,11 +105,20 @@ export async function calibrate(ground: Ground, name: string, planned: readonly 
   await sleep(300);
   await calls.stop();
   const zeroNs = BigInt((await readHeader(ledgerIn(config.dir))).monotonicZeroNs);
-  const { rto } = await judgeLedger(config.dir, { settings: CALIBRATION_SETTINGS, steady: CALIBRATION_STEADY, faults: [], fromMs: null, toMs: null });
-  const at = ({ beforeNs, afterNs }: DoorStamp): Interval => ({ lowMs: Number(beforeNs - zeroNs) / 1e6, highMs: Number(afterNs - zeroNs) / 1e6 });
+  const { rto } = await judgeLedger(config.dir, {
+    settings: CALIBRATION_SETTINGS,
+    steady: CALIBRATION_STEADY,
+    faults: [],
+    fromMs: null,
+    toMs: null,
+  });
+  const at = ({ beforeNs, afterNs }: DoorStamp): Interval => ({
+    lowMs: Number(beforeNs - zeroNs) / 1e6,
+    highMs: Number(afterNs - zeroNs) / 1e6,
+  });
   const matched = new Set<number>();
   const outages = made.map(({ way, began, ended }): Calibrated => compare(rto, matched, way, at(began), at(ended)));
-  return { outages, connectCommitMs, invented: rto.outages.length - matched.size, rto };
+  return { outages, connectCommitMs, invented: rto.outages.filter((_, index) => !matched.has(index)), rto };
 }
 
 /** What a client needs at best to be back: one new connection through the door and one committed row. */
@@ -120,7 +134,9 @@ async function connectAndCommit({ door }: Ground): Promise<number> {
 
 function compare(rto: RtoMeasurement, matched: Set<number>, way: Way, began: Interval, ended: Interval): Calibrated {
   const truth = { lowMs: ended.lowMs - began.highMs, highMs: ended.highMs - began.lowMs };
-  const index = rto.outages.findIndex((each, at) => !matched.has(at) && each.t0.lowMs <= ended.highMs && (each.tFirst?.highMs ?? Infinity) >= began.lowMs);
+  const index = rto.outages.findIndex(
+    (each, at) => !matched.has(at) && each.t0.lowMs <= ended.highMs && (each.tFirst?.highMs ?? Infinity) >= began.lowMs,
+  );
   const found = rto.outages[index];
   if (found === undefined) return { way, truth, reported: null, contained: false, widthMs: null, t0: null, tRec: null, began, ended };
   matched.add(index);
@@ -132,7 +148,17 @@ function compare(rto: RtoMeasurement, matched: Set<number>, way: Way, began: Int
     overlaps(found.t0, began) &&
     found.tRec !== null &&
     overlaps(found.tRec, ended);
-  return { way, truth, reported, contained, widthMs: reported === null ? null : reported.highMs - reported.lowMs, t0: found.t0, tRec: found.tRec, began, ended };
+  return {
+    way,
+    truth,
+    reported,
+    contained,
+    widthMs: reported === null ? null : reported.highMs - reported.lowMs,
+    t0: found.t0,
+    tRec: found.tRec,
+    began,
+    ended,
+  };
 }
 
 function overlaps(a: Interval, b: Interval): boolean {

@@ -3,7 +3,7 @@
  * (`door.js`). Everything lies under one temporary directory and is stopped and removed by `stop`.
  */
 import { execFileSync, fork, spawn, type ChildProcess } from 'node:child_process';
-import { appendFileSync, chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from '../../core/clock';
@@ -35,8 +35,8 @@ export interface Ground {
   readonly primary: SqlAddress;
   readonly standbys: readonly SqlAddress[];
   readonly door: Door;
-  /** Process id of the primary's postmaster. */
-  postmaster(): number;
+  /** Process id of a node's postmaster; n1 is the primary. */
+  postmaster(node: 'n1' | 'n2' | 'n3'): number;
   startProber(name: string, options: ProberOptions): Promise<RunningProber>;
   stop(): void;
 }
@@ -100,7 +100,12 @@ async function openDoor(host: string, port: number, upstream: SqlAddress): Promi
 export async function startGround(net: string): Promise<Ground> {
   const base = mkdtempSync(join(tmpdir(), 'gd-calibration-'));
   chmodSync(base, 0o755);
-  const nodes = ['n1', 'n2', 'n3'].map((name, at) => ({ name, host: `${net}.${21 + at}`, dir: join(base, name), data: join(base, name, 'data') }));
+  const nodes = ['n1', 'n2', 'n3'].map((name, at) => ({
+    name,
+    host: `${net}.${21 + at}`,
+    dir: join(base, name),
+    data: join(base, name, 'data'),
+  }));
   const own = (path: string): void => {
     mkdirSync(path);
     if (!root) return;
@@ -136,7 +141,20 @@ export async function startGround(net: string): Promise<Ground> {
       await sql.query('CREATE TABLE gameday.connect_commit (at timestamptz NOT NULL DEFAULT now())');
     });
     for (const node of others) {
-      pg('pg_basebackup', ['-D', node.data, '-h', first.host, '-p', String(PORT), '-U', 'postgres', '-R', '-X', 'stream', '--checkpoint=fast']);
+      pg('pg_basebackup', [
+        '-D',
+        node.data,
+        '-h',
+        first.host,
+        '-p',
+        String(PORT),
+        '-U',
+        'postgres',
+        '-R',
+        '-X',
+        'stream',
+        '--checkpoint=fast',
+      ]);
       appendFileSync(join(node.data, 'postgresql.conf'), conf(node));
       start(node);
     }
@@ -150,7 +168,7 @@ export async function startGround(net: string): Promise<Ground> {
       primary,
       standbys: others.map(({ host }) => addressOf(host)),
       door,
-      postmaster: () => Number(execFileSync('head', ['-1', join(first.data, 'postmaster.pid')], { encoding: 'utf8' })),
+      postmaster: (node) => Number(readFileSync(join(base, node, 'data', 'postmaster.pid'), 'utf8').split('\n')[0]),
       startProber: (name, options) => startProber(ground, children, name, options),
       stop,
     };
@@ -161,7 +179,12 @@ export async function startGround(net: string): Promise<Ground> {
   }
 }
 
-async function startProber(ground: Ground, children: ChildProcess[], name: string, { settings, paths }: ProberOptions): Promise<RunningProber> {
+async function startProber(
+  ground: Ground,
+  children: ChildProcess[],
+  name: string,
+  { settings, paths }: ProberOptions,
+): Promise<RunningProber> {
   const dir = join(ground.base, name);
   mkdirSync(dir, { mode: 0o700 });
   const role = { user: 'postgres', password: null };

@@ -22,13 +22,17 @@ test('every reported interval contains the outage that was made, and nothing els
   process.stderr.write(`calibration: seed ${seed}\n`);
   const random = seeded(seed);
   const cuts = planOutages(16, 2_500, random).map((each): Planned => ({ ...each, way: 'cut' }));
-  const freezes = planOutages(5, 2_500, random).map((each): Planned => ({ ...each, way: 'freeze', lengthMs: Math.max(400, each.lengthMs) }));
+  const freezes = planOutages(5, 2_500, random).map((each): Planned => ({
+    ...each,
+    way: 'freeze',
+    lengthMs: Math.max(400, each.lengthMs),
+  }));
   const { outages, invented, rto } = await calibrate(ground, 'probe_000001', [...cuts, ...freezes], () => undefined);
   expect(outages.filter((each) => !each.contained)).toEqual([]);
   expect(outages.map(({ truth }) => truth.highMs - truth.lowMs).filter((ms) => ms > 20)).toEqual([]);
   expect(rto.contradictions).toEqual([]);
   // A machine that is busy with other things may take commits longer than 2δ and fail one of them besides; made up is only what no starvation explains.
-  expect(invented === 0 || rto.starvedMs > 0).toBe(true);
+  if (rto.starvedMs === 0) expect(invented).toEqual([]);
 }, 180_000);
 
 /** The postmaster and all its children, stopped or continued at once: the postmaster first, so that it starts nobody in between. */
@@ -51,10 +55,10 @@ test('a primary frozen for 20 s is told rightly for clients with deadlines and f
     });
   await good();
   await calls.receipt({ name: 'inject', phase: 'about-to', subject: 'freeze' });
-  const frozen = signalTree(ground.postmaster(), 'SIGSTOP');
+  const frozen = signalTree(ground.postmaster('n1'), 'SIGSTOP');
   await calls.receipt({ name: 'inject', phase: 'done', subject: 'freeze' });
   await sleep(20_000);
-  const thawed = signalTree(ground.postmaster(), 'SIGCONT');
+  const thawed = signalTree(ground.postmaster('n1'), 'SIGCONT');
   await good();
   await calls.stop();
   const faults = [{ step: 'freeze', confirmed: true, endedEarly: false }];
@@ -79,3 +83,30 @@ test('a primary frozen for 20 s is told rightly for clients with deadlines and f
   // Nobody noticed for the length of a deadline, and nobody hung for longer.
   expect(judged.rto.latencies.find(({ phase }) => phase === 'after')?.latency?.maxMs).toBeLessThan(settings.clientDeadlineMs + 1_000);
 }, 120_000);
+
+test('a commit whose wait for the standbys was cancelled is in doubt, not acknowledged', async () => {
+  const settings = { ...CALIBRATION_SETTINGS, statementTimeoutMs: 300 };
+  const { calls, config } = await ground.startProber('probe_000003', { settings });
+  const standbys = [ground.postmaster('n2'), ground.postmaster('n3')];
+  for (const pid of standbys) signalTree(pid, 'SIGSTOP');
+  try {
+    await until(async () => ((await calls.status()).indeterminate > 10 ? true : null), {
+      timeoutMs: 10_000,
+      onTimeout: () => new Error('no commit came back without its standby'),
+    });
+  } finally {
+    for (const pid of standbys) signalTree(pid, 'SIGCONT');
+  }
+  const acked = (await calls.status()).acked;
+  await until(async () => ((await calls.status()).acked > acked + 100 ? true : null), {
+    timeoutMs: 20_000,
+    onTimeout: () => new Error('commits did not come back'),
+  });
+  await calls.stop();
+  let cancelled = 0;
+  for await (const batch of ledgerIn(config.dir).batches())
+    for (const entry of batch)
+      if (entry.kind === 'outcome' && entry.sqlstate === '01000') cancelled += entry.outcome === 'indeterminate' ? 1 : Infinity;
+  expect(cancelled).toBeGreaterThan(10);
+  expect(cancelled).toBeLessThan(Infinity);
+}, 60_000);
