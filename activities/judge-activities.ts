@@ -35,9 +35,9 @@ async function judgeFacts(input: JudgeInput): Promise<JudgeResult> {
   const judgement = judgeDrill({
     objectives: plan.objectives,
     rto: measured?.ledger.rto ?? { notRecorded: 'no ledger was judged' },
+    views: measured?.ledger.views ?? [],
     rpo: rpo ?? { notRecorded: 'the ledger was not joined with the surviving rows' },
     splitBrain: measured?.ledger.splitBrain ?? [],
-    series: measured?.ledger.series ?? [],
     restores: input.restores,
     faults: input.leases.map(faultRecord),
     verification: input.verification,

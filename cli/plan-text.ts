@@ -4,6 +4,8 @@ import type { Objective, Plan, PlanStep } from '../model/plan';
 
 const OBJECTIVE: Readonly<Record<Objective['name'], string>> = {
   rto: 'time without writes (RTO)',
+  rto_reads: 'time without reads (RTO of reads)',
+  write_stall: 'longest time without an acknowledged write',
   rpo_transactions: 'acknowledged writes lost (RPO)',
   rpo_time: 'age of the oldest lost write (RPO)',
   restore_time: 'time to restore',

@@ -1,3 +1,4 @@
+import type { RtoMeasurement } from '../model/measurement';
 import type { DrillRecord } from '../model/record';
 import { sampleRecord } from '../test/fixtures/record';
 import { findingsOf } from './findings';
@@ -34,6 +35,21 @@ describe('findings', () => {
       'two writable nodes',
       { splitBrain: [{ nodes: ['n1', 'n2'], from: { lowMs: 1, highMs: 2 }, to: { lowMs: 3, highMs: 4 } }] },
       /n1 and n2 were writable/,
+    ],
+    [
+      'a primary that the controller did not know of',
+      { unlocked: [{ node: 'n1', holder: 'n2', from: { lowMs: 900, highMs: 1_000 }, to: { lowMs: 3_000, highMs: 3_100 } }] },
+      /^high: n1 took writes for at least 2.00 s while the controller held n2 for the primary$/,
+    ],
+    [
+      'a primary while the controller held nobody for it',
+      { unlocked: [{ node: 'n1', holder: null, from: { lowMs: 900, highMs: 1_000 }, to: { lowMs: 3_000, highMs: 3_100 } }] },
+      /while the controller held nobody for the primary$/,
+    ],
+    [
+      'failures beside successes',
+      { rto: { ...(sampleRecord().rto as RtoMeasurement), unsuccessfulOutside: 3 } },
+      /^low: 3 writes failed while others succeeded$/,
     ],
     [
       'lost redundancy',

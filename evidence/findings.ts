@@ -21,6 +21,7 @@ export function findingsOf(record: Facts, band: PredictedBand | null): readonly 
     ...unhealed(record),
     ...missedObjectives(record),
     ...losses(record),
+    ...clients(record),
     ...unconfirmed(record),
     ...redundancy(record),
     ...failedChecks(record),
@@ -70,6 +71,17 @@ function losses(record: Facts): readonly Found[] {
   }
   for (const { nodes } of record.splitBrain)
     found.push({ severity: 'high', text: `${nodes.join(' and ')} were writable at the same time` });
+  return found;
+}
+
+/** What clients or the controller saw that no objective asks for. */
+function clients(record: Facts): readonly Found[] {
+  const found: Found[] = record.unlocked.map(({ node, holder, from, to }) => ({
+    severity: 'high',
+    text: `${node} took writes for at least ${formatMs(Math.max(0, to.lowMs - from.highMs))} while the controller held ${holder ?? 'nobody'} for the primary`,
+  }));
+  const beside = 'notRecorded' in record.rto ? 0 : record.rto.unsuccessfulOutside;
+  if (beside > 0) found.push({ severity: 'low', text: `${beside} ${beside === 1 ? 'write' : 'writes'} failed while others succeeded` });
   return found;
 }
 

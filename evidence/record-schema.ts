@@ -36,6 +36,7 @@ const checkResult = z.strictObject({
 
 const rto = z.strictObject({
   rto: interval.nullable(),
+  rtoAtLeastMs: ms.nullable().describe('while an outage is not over'),
   noOutageAboveMs: ms.nullable(),
   fromInjection: interval.nullable(),
   firstAck: interval.nullable(),
@@ -57,6 +58,7 @@ const rto = z.strictObject({
   recoveryLimitP99Ms: ms.nullable(),
   latencies: list(phaseLatency),
   writesDue: count,
+  counts: z.strictObject({ acked: count, rejected: count, indeterminate: count, missed: count }),
   starvedMs: ms,
   onTimeRatio: z.number(),
   contradictions: list(z.string()),
@@ -93,7 +95,16 @@ const judgement = z.strictObject({
   objectives: list(
     z.strictObject({
       objective: z.strictObject({
-        name: z.enum(['rto', 'rpo_transactions', 'rpo_time', 'restore_time', 'recovery_point_error', 'commit_p99']),
+        name: z.enum([
+          'rto',
+          'rto_reads',
+          'write_stall',
+          'rpo_transactions',
+          'rpo_time',
+          'restore_time',
+          'recovery_point_error',
+          'commit_p99',
+        ]),
         target: z.number(),
         unit: z.enum(['ms', 'tx', 'bytes']),
         step: z.string().nullable(),

@@ -6,7 +6,10 @@ export const PERIOD_MS = 5;
 const ns = (ms: number): number => Math.round(ms * 1e6);
 
 export function testHeader(writeStreams = 2): SegmentEntry {
-  const streams = Array.from({ length: writeStreams }, () => ({ kind: 'write', path: 'entry', client: 'tuned', periodMs: PERIOD_MS }) as const);
+  const streams = Array.from(
+    { length: writeStreams },
+    () => ({ kind: 'write', path: 'entry', client: 'tuned', periodMs: PERIOD_MS }) as const,
+  );
   const settings = testRequest().settings;
   return {
     kind: 'segment',

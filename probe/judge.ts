@@ -3,6 +3,7 @@
  * what it cannot know it calls inconclusive. The rules are `docs/MEASUREMENT.md`; the verdict over a whole drill is `verdict.ts`.
  */
 import type { Interval, Outage, OutcomeCounts, PhaseLatency, RtoMeasurement, Segment } from '../model/measurement';
+import type { SteadyState } from '../model/plan';
 import type { SeriesBin } from '../model/record';
 import type { JudgeRequest, LedgerJudgement, Receipt } from './contract';
 import type { ReceiptEntry } from './ledger-format';
@@ -21,7 +22,7 @@ import {
   type LoadedView,
   type Ops,
 } from './ops-table';
-import { findGaps } from './outages';
+import { findGaps, type Gap } from './outages';
 import { percentile, percentilesOf } from './percentiles';
 import { findRecovery } from './recovery';
 import { segmentsOf } from './segments';
@@ -97,25 +98,10 @@ function judgeRto(loaded: LoadedLedger, { view, ops, connections, periodMs, stre
   const baselineP99Ms = percentile(baseline.latencies.slice().sort(), 0.99);
   const limit = baselineP99Ms === null ? null : Math.max(steady.recoveryFactor * baselineP99Ms, steady.recoveryFloorMs);
   const { gaps, unsuccessfulOutside, longestStallMs } = findGaps(ops, { periodMs, ...frame.measured, connections });
-  let notRecoveredMs = -Infinity;
-  const outages = gaps.map((gap): Outage => {
-    const t0 = widen(gap.t0, loaded);
-    const tFirst = gap.tFirst === null ? null : widen(gap.tFirst, loaded);
-    const { lowMs, highMs } = findRecovery(ops, gap, steady, limit, frame.measured.toMs);
-    const tRec = highMs === null ? null : widen({ lowMs, highMs }, loaded);
-    if (tRec === null) notRecoveredMs = Math.max(notRecoveredMs, widen({ lowMs, highMs: lowMs }, loaded).lowMs);
-    return {
-      t0,
-      tFirst,
-      tRec,
-      down: tFirst === null ? null : minus(tFirst, t0),
-      duration: tRec === null ? null : minus(tRec, t0),
-      unsuccessful: gap.unsuccessful,
-    };
-  });
+  const { outages, recovered, rto, rtoAtLeastMs } = courseOf(
+    gaps.map((gap) => followGap(gap, loaded, ops, steady, limit, frame.measured.toMs)),
+  );
   const [firstOutage = null] = outages;
-  const recovered = latestRecovery(outages);
-  const rto = firstOutage !== null && recovered !== null ? minus(recovered, firstOutage.t0) : null;
   const injection = firstOutage === null ? null : (frame.injections.filter((i) => i.at.lowMs <= firstOutage.t0.highMs).at(-1) ?? null);
   // Up to the last heal, not the last recovery: a prober that was blind under a later fault has not shown that nothing happened.
   const healedMs = loaded.receipts.reduce((last, r) => (r.name === 'heal' && r.phase === 'done' ? Math.max(last, r.atNs / 1e6) : last), 0);
@@ -130,7 +116,7 @@ function judgeRto(loaded: LoadedLedger, { view, ops, connections, periodMs, stre
   const measured = tally(ops, frame.measured);
   return {
     rto,
-    rtoAtLeastMs: firstOutage === null || recovered !== null ? null : Math.max(0, notRecoveredMs - firstOutage.t0.highMs),
+    rtoAtLeastMs,
     noOutageAboveMs:
       outages.length === 0 && measured.acked > 0
         ? Math.max(2 * periodMs, longestStarved + 2 * periodMs * Number(longestStarved > 0))
@@ -173,16 +159,44 @@ function sumOfDown(outages: readonly Outage[]): Interval | null {
   return sum;
 }
 
-/** When all of them were over: outages that overlap in their bounds need not recover in the order in which they began. Null while one is not over. */
-function latestRecovery(outages: readonly Outage[]): Interval | null {
-  const ends: Interval[] = [];
-  for (const { tRec } of outages) {
-    if (tRec === null) return null;
-    ends.push(tRec);
-  }
-  return ends.length === 0
-    ? null
-    : { lowMs: Math.max(...ends.map((end) => end.lowMs)), highMs: Math.max(...ends.map((end) => end.highMs)) };
+interface Followed {
+  readonly outage: Outage;
+  /** Clients had surely not recovered before, in ms. */
+  readonly notBeforeMs: number;
+  /** False: all of it may be of the prober's own making. It widens the RTO upwards, and is no proof of any. */
+  readonly proven: boolean;
+}
+
+function followGap(gap: Gap, loaded: LoadedLedger, ops: Ops, steady: SteadyState, limitMs: number | null, toMs: number): Followed {
+  const t0 = widen(gap.t0, loaded);
+  const tFirst = gap.tFirst === null ? null : widen(gap.tFirst, loaded);
+  const { lowMs, highMs } = findRecovery(ops, gap, steady, limitMs, toMs);
+  const tRec = highMs === null ? null : widen({ lowMs, highMs }, loaded);
+  const down = tFirst === null ? null : minus(tFirst, t0);
+  const duration = tRec === null ? null : minus(tRec, t0);
+  const isBlurred = starvedWithin(loaded, { fromMs: t0.lowMs, toMs: (tFirst ?? t0).highMs }) > 0;
+  return {
+    outage: { t0, tFirst, tRec, down, duration, unsuccessful: gap.unsuccessful },
+    notBeforeMs: widen({ lowMs, highMs: lowMs }, loaded).lowMs,
+    proven: !gap.isPending && !(isBlurred && down?.lowMs === 0),
+  };
+}
+
+/** What all outages together say. They need not recover in the order in which they began, for their bounds may overlap. */
+function courseOf(
+  followed: readonly Followed[],
+): Pick<RtoMeasurement, 'outages' | 'rto' | 'rtoAtLeastMs'> & { readonly recovered: Interval | null } {
+  const outages = followed.map(({ outage }) => outage);
+  const [first] = outages;
+  if (first === undefined) return { outages, recovered: null, rto: null, rtoAtLeastMs: null };
+  const proven = followed.filter((each) => each.proven);
+  const begunMs = proven[0]?.outage.t0.highMs ?? Infinity;
+  const ends = outages.flatMap(({ tRec }) => (tRec === null ? [] : [tRec]));
+  const notBeforeMs = Math.max(...(proven.length > 0 ? proven : followed).map((each) => each.notBeforeMs));
+  const atLeastMs = Math.max(0, notBeforeMs - begunMs);
+  if (ends.length < outages.length) return { outages, recovered: null, rto: null, rtoAtLeastMs: atLeastMs };
+  const recovered = { lowMs: notBeforeMs, highMs: Math.max(...ends.map((end) => end.highMs)) };
+  return { outages, recovered, rto: { lowMs: atLeastMs, highMs: minus(recovered, first.t0).highMs }, rtoAtLeastMs: null };
 }
 
 /** a − b, never below zero. */
@@ -325,7 +339,8 @@ function doubts(loaded: LoadedLedger, request: JudgeRequest, frame: Frame, evide
   }
   const absent = longestSilenceMs(loaded, span);
   if (absent > MAX_SILENCE_MS) found.push(`the prober was absent for ${(absent / 1e3).toFixed(1)} s`);
-  if (writesDue !== null && writesDue < settings.minWritesDue) found.push(`only ${writesDue} writes were due, the plan requires ${settings.minWritesDue}`);
+  if (writesDue !== null && writesDue < settings.minWritesDue)
+    found.push(`only ${writesDue} writes were due, the plan requires ${settings.minWritesDue}`);
   return found;
 }
 

@@ -1,15 +1,21 @@
 /** When clients had recovered: the first window in which enough operations succeeded, fast enough. Pure. */
-import type { Interval } from '../model/measurement';
 import type { SteadyState } from '../model/plan';
 import type { Gap } from './outages';
 import { ACKED, EXCUSED, firstDueAtOrAfter, type Ops } from './ops-table';
 
+/** `highMs` null: clients had not recovered when the measured span ended; surely not before `lowMs`. */
+export interface Recovery {
+  readonly lowMs: number;
+  readonly highMs: number | null;
+}
+
 /**
  * t_rec: start of the first window of `recoveryWindowMs` that begins with a successful operation after the outage, in which success ≥ `successRatio`
- * and p99 ≤ `limitP99Ms`. The window must end by `toMs`. Null: there was none.
+ * and p99 ≤ `limitP99Ms` (null: no limit is known, so nothing can be called recovered). The window must end by `toMs`.
  */
-export function findRecovery(ops: Ops, gap: Gap, steady: SteadyState, limitP99Ms: number, toMs: number): Interval | null {
-  if (gap.tFirst === null) return null;
+export function findRecovery(ops: Ops, gap: Gap, steady: SteadyState, limitP99Ms: number | null, toMs: number): Recovery {
+  if (gap.tFirst === null) return { lowMs: toMs, highMs: null };
+  if (limitP99Ms === null) return { lowMs: gap.tFirst.lowMs, highMs: null };
   const firstAckMs = gap.tFirst.highMs;
   const latency = (op: number): number => (ops.done[op] as number) - (ops.due[op] as number);
   const counts = { total: 0, acked: 0, quick: 0 };
@@ -25,7 +31,7 @@ export function findRecovery(ops: Ops, gap: Gap, steady: SteadyState, limitP99Ms
   let previousCandidateMs: number | null = null;
   for (; from < ops.count; count(from, -1), from += 1) {
     const startMs = ops.due[from] as number;
-    if (startMs + steady.recoveryWindowMs > toMs) return null;
+    if (startMs + steady.recoveryWindowMs > toMs) break;
     while (to < ops.count && (ops.due[to] as number) < startMs + steady.recoveryWindowMs) count(to++, 1);
     if (ops.state[from] !== ACKED || (ops.done[from] as number) < firstAckMs) continue;
     // p99 by nearest rank is within the limit exactly if that many writes were.
@@ -36,5 +42,5 @@ export function findRecovery(ops: Ops, gap: Gap, steady: SteadyState, limitP99Ms
     }
     previousCandidateMs = startMs;
   }
-  return null;
+  return { lowMs: Math.max(gap.tFirst.lowMs, previousCandidateMs ?? -Infinity), highMs: null };
 }

@@ -2,7 +2,7 @@
  * The verdict: objectives against measurements, and the worst of fail > inconclusive > marginal > pass over the whole drill. A pure function of
  * facts that stand in the record, so that anybody can judge again offline. A doubt blocks only a pass; what is proven to have failed has failed.
  */
-import type { Interval, Judgement, ObjectiveResult, Verdict } from '../model/measurement';
+import type { Interval, Judgement, ObjectiveResult, RtoMeasurement, Verdict } from '../model/measurement';
 import type { Objective } from '../model/plan';
 import type { DrillRecord, Maybe, NotRecorded, RestoreRecord } from '../model/record';
 import { formatMs } from '../core/units';
@@ -10,7 +10,7 @@ import { formatMs } from '../core/units';
 /** Everything the verdict rests on; each part as it stands in the record. */
 export type DrillFacts = Pick<
   DrillRecord,
-  'rto' | 'rpo' | 'splitBrain' | 'restores' | 'faults' | 'verification' | 'redundancy' | 'series' | 'doubts' | 'failures'
+  'rto' | 'views' | 'rpo' | 'splitBrain' | 'restores' | 'faults' | 'verification' | 'redundancy' | 'doubts' | 'failures'
 > & {
   readonly objectives: readonly Objective[];
 };
@@ -83,7 +83,11 @@ function doubtsOf(facts: DrillFacts): string[] {
 function judgeObjective(objective: Objective, facts: DrillFacts, doubts: readonly string[]): ObjectiveResult {
   switch (objective.name) {
     case 'rto':
-      return judgeRto(objective, facts, doubts);
+      return judgeRto(objective, facts.rto, doubts);
+    case 'rto_reads':
+      return judgeReads(objective, facts, doubts);
+    case 'write_stall':
+      return judgeStall(objective, facts.rto, doubts);
     case 'rpo_transactions':
       return judgeLost(objective, facts, doubts);
     case 'rpo_time':
@@ -117,26 +121,57 @@ function byInterval(objective: Objective, measured: Interval, doubts: readonly s
   return result(objective, measured.highMs <= objective.target ? 'pass' : 'marginal', measured, reason);
 }
 
-function judgeRto(objective: Objective, facts: DrillFacts, doubts: readonly string[]): ObjectiveResult {
-  const { rto } = facts;
+function judgeRto(objective: Objective, rto: Maybe<RtoMeasurement>, doubts: readonly string[]): ObjectiveResult {
   if (isMissing(rto)) return unknown(objective, rto.notRecorded);
   if (rto.rto !== null)
     return byInterval(
       objective,
       rto.rto,
       doubts,
-      `${rto.outages.length} outage${rto.outages.length === 1 ? '' : 's'}, from the last write before to recovery`,
+      `${rto.outages.length} outage${rto.outages.length === 1 ? '' : 's'}, from the last success before to recovery`,
     );
-  const [first] = rto.outages;
-  if (first !== undefined) {
-    // Not recovered: the outage lasted at least until the newest bin that the record holds.
-    const atLeast = (facts.series.at(-1)?.atMs ?? first.t0.highMs) - first.t0.highMs;
-    const reason = `clients had not recovered ${formatMs(atLeast)} after the outage began`;
-    if (atLeast > objective.target) return { objective, verdict: 'fail', measured: null, low: atLeast, high: null, reason };
-    return { objective, verdict: 'inconclusive', measured: null, low: Math.max(0, atLeast), high: null, reason };
+  if (rto.outages.length > 0) {
+    const atLeast = rto.rtoAtLeastMs ?? 0;
+    return atLeastResult(objective, atLeast, `clients had not recovered ${formatMs(atLeast)} after the outage began`);
   }
-  if (rto.noOutageAboveMs === null) return unknown(objective, doubts[0] ?? 'no write was acknowledged in the measured span');
+  if (rto.noOutageAboveMs === null) return unknown(objective, doubts[0] ?? 'nothing was acknowledged in the measured span');
   return byInterval(objective, { lowMs: 0, highMs: rto.noOutageAboveMs }, doubts, `no outage above ${formatMs(rto.noOutageAboveMs)}`);
+}
+
+/** What lasts still when the measurement ends: a fail once the target has passed, unknown before. */
+function atLeastResult(objective: Objective, atLeastMs: number, reason: string): ObjectiveResult {
+  const verdict: Verdict = atLeastMs > objective.target ? 'fail' : 'inconclusive';
+  return { objective, verdict, measured: null, low: atLeastMs, high: null, reason };
+}
+
+/** RTO as the readers through the main entry saw it. What makes their measurement doubtful blocks their pass only. */
+function judgeReads(objective: Objective, facts: DrillFacts, doubts: readonly string[]): ObjectiveResult {
+  if (isMissing(facts.rto)) return unknown(objective, facts.rto.notRecorded);
+  const view = facts.views.find(({ kind, path, client }) => kind === 'read' && path === 'entry' && client === 'tuned');
+  if (view === undefined) return unknown(objective, 'no reads were probed through the main entry');
+  const own = [...view.rto.inconclusive, ...view.rto.contradictions].map((text) => `reads: ${text}`);
+  return judgeRto(objective, view.rto, [...doubts, ...own]);
+}
+
+/** The longest time without an acknowledged write, whether writes failed in it or were merely late. */
+function judgeStall(objective: Objective, rto: Maybe<RtoMeasurement>, doubts: readonly string[]): ObjectiveResult {
+  if (isMissing(rto)) return unknown(objective, rto.notRecorded);
+  if (rto.counts.acked === 0) return unknown(objective, doubts[0] ?? 'no write was acknowledged in the measured span');
+  const { longestStallMs, starvedMs } = rto;
+  // As much of a stall as the prober was starved for may have been the prober's own.
+  let longest: Interval = { lowMs: Math.max(0, longestStallMs - starvedMs), highMs: longestStallMs };
+  for (const { down } of rto.outages) {
+    if (down === null) continue;
+    longest = { lowMs: Math.max(longest.lowMs, down.lowMs), highMs: Math.max(longest.highMs, down.highMs) };
+  }
+  const [first] = rto.outages;
+  const last = rto.outages.at(-1);
+  if (first !== undefined && last !== undefined && last.down === null) {
+    // The first outage has lasted for `rtoAtLeastMs`; the last, which has seen no write since, began later by what lies between them.
+    const atLeast = Math.max(longest.lowMs, (rto.rtoAtLeastMs ?? 0) + first.t0.highMs - last.t0.highMs);
+    return atLeastResult(objective, atLeast, `no write was acknowledged any more, for at least ${formatMs(atLeast)}`);
+  }
+  return byInterval(objective, longest, doubts, 'the longest time without an acknowledged write');
 }
 
 /** A write in doubt that vanished broke no promise: it is reported as the band's upper end, and not judged. */

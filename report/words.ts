@@ -14,6 +14,8 @@ export const VERDICT_WORD: Readonly<Record<Verdict, string>> = {
 
 const OBJECTIVE_WORD: Readonly<Record<ObjectiveName, string>> = {
   rto: 'Recovery time (RTO)',
+  rto_reads: 'Recovery time of reads',
+  write_stall: 'Longest write stall',
   rpo_transactions: 'Lost transactions (RPO)',
   rpo_time: 'Lost time (RPO)',
   restore_time: 'Restore time',

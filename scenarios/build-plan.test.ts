@@ -202,6 +202,15 @@ describe('a plan', () => {
       'no step restores',
     );
   });
+
+  test('an objective about reads needs reads', () => {
+    const text = `${HEAD.replace('{ rto: 30s }', '{ rto_reads: 10s, write_stall: 5s }')}steps: [{ wait: 1s }]\n`;
+    expect(build(text).plan.objectives.map(({ name, target, unit }) => [name, target, unit])).toEqual([
+      ['rto_reads', 10_000, 'ms'],
+      ['write_stall', 5_000, 'ms'],
+    ]);
+    expect(failure(() => build(`${text}probe: { readStreams: 0 }\n`)).message).toContain('is about reads, and `probe.readStreams` is 0');
+  });
 });
 
 describe('whatever stands in a file', () => {

@@ -275,6 +275,8 @@ function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): O
   const restores = flattenSteps(steps).filter((step) => step.kind === 'restore');
   const units = {
     rto: 'ms',
+    rto_reads: 'ms',
+    write_stall: 'ms',
     rpo: 'tx',
     rpo_time: 'ms',
     restore_time: 'ms',

@@ -52,12 +52,16 @@ function stepProblems(
 }
 
 function objectiveProblems(
-  { objectives }: ScenarioWritten,
+  { objectives, probe }: ScenarioWritten,
   all: readonly StepWritten[],
   names: ReadonlyMap<StepWritten, string>,
 ): YamlProblem[] {
   const restores = all.flatMap((step) => (step.verb === 'restore' ? [names.get(step) ?? ''] : []));
-  return (['restore_time', 'recovery_point_error'] as const).flatMap((name): YamlProblem[] => {
+  const unread: YamlProblem[] =
+    objectives.rto_reads !== undefined && probe.readStreams === 0
+      ? [{ path: ['objectives', 'rto_reads'], at: 'key', message: 'is about reads, and `probe.readStreams` is 0' }]
+      : [];
+  const aboutRestores = (['restore_time', 'recovery_point_error'] as const).flatMap((name): YamlProblem[] => {
     const objective = objectives[name];
     if (objective === undefined) return [];
     if (restores.length === 0) return [{ path: ['objectives', name], at: 'key', message: 'is about a restore, and no step restores' }];
@@ -74,4 +78,5 @@ function objectiveProblems(
       },
     ];
   });
+  return [...unread, ...aboutRestores];
 }

@@ -129,6 +129,8 @@ function objective(quantity: z.ZodType<number, string | number>, step: boolean) 
 const objectives = z
   .strictObject({
     rto: objective(duration, false).optional(),
+    rto_reads: objective(duration, false).optional(),
+    write_stall: objective(duration, false).optional(),
     rpo: objective(transactions, false).optional(),
     rpo_time: objective(duration, false).optional(),
     restore_time: objective(duration, true).optional(),
@@ -139,6 +141,8 @@ const objectives = z
 /** Names of objectives in the file, and in the plan. */
 export const OBJECTIVE_NAMES = {
   rto: 'rto',
+  rto_reads: 'rto_reads',
+  write_stall: 'write_stall',
   rpo: 'rpo_transactions',
   rpo_time: 'rpo_time',
   restore_time: 'restore_time',
