@@ -9,6 +9,7 @@ import { drillsCommand, showCommand } from './commands/drills';
 import { haltCommand } from './commands/halt';
 import { labCommand } from './commands/lab';
 import { ledgerCommand } from './commands/ledger';
+import { observeCommand } from './commands/observe';
 import { planCommand } from './commands/plan';
 import { releaseCommand } from './commands/release';
 import { reportCommand } from './commands/report';
@@ -25,6 +26,7 @@ export function buildProgram(): Command {
     checkCommand(),
     planCommand(),
     runCommand(),
+    observeCommand(),
     statusCommand(),
     answerCommand(),
     haltCommand(),

@@ -17,10 +17,21 @@ export interface Terminal {
   result(value: unknown): void;
   /** Progress and asides, on stderr. */
   progress(text: string): void;
+  /** One line on stderr that the next one replaces; null removes it. Where stderr is no terminal nothing is shown, and `rewrites` is false. */
+  live(text: string | null): void;
+  readonly rewrites: boolean;
 }
 
 export function openTerminal(json: boolean): Terminal {
-  const line = (stream: NodeJS.WriteStream, text: string): void => void stream.write(`${text}\n`);
+  let liveShown = false;
+  const wipe = (): void => {
+    if (liveShown) process.stderr.write('\r\u001b[2K');
+    liveShown = false;
+  };
+  const line = (stream: NodeJS.WriteStream, text: string): void => {
+    wipe();
+    stream.write(`${text}\n`);
+  };
   return {
     json,
     color: process.stdout.isTTY && !json && process.env['NO_COLOR'] === undefined,
@@ -32,6 +43,13 @@ export function openTerminal(json: boolean): Terminal {
       if (json) line(process.stdout, JSON.stringify(value));
     },
     progress: (text) => line(process.stderr, printable(text)),
+    live: (text) => {
+      wipe();
+      if (text === null || !process.stderr.isTTY) return;
+      process.stderr.write(printable(text).slice(0, Math.max(20, process.stderr.columns - 1)));
+      liveShown = true;
+    },
+    rewrites: process.stderr.isTTY,
   };
 }
 

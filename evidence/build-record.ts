@@ -5,13 +5,14 @@
 import { FORMAT_VERSION } from '../model/constants';
 import type { LeaseView } from '../model/fault';
 import type { Interval, Judgement, RpoMeasurement } from '../model/measurement';
+import { READ_ONLY, type ObservationPlan } from '../model/observation';
 import type { Plan } from '../model/plan';
 import type { CheckResult, DrillRecord, DrillState, FaultRecord, PhaseRecord, RestoreRecord, StepRecord } from '../model/record';
 import type { LedgerJudgement } from '../probe/contract';
 import { findingsOf, type PredictedBand } from './findings';
 
 export interface RecordFacts {
-  readonly plan: Plan;
+  readonly plan: Plan | ObservationPlan;
   readonly planSha256: string;
   readonly drill: string;
   readonly sequence: number;
@@ -41,6 +42,8 @@ export interface RecordFacts {
   readonly failures: readonly string[];
   readonly people: DrillRecord['people'];
   readonly left: readonly string[];
+  /** What an observation meant to do and could not, beside what its plan leaves out. */
+  readonly notExercised?: readonly string[];
   /** Failover time predicted from the target's own settings; null when there was none to predict. */
   readonly band: PredictedBand | null;
 }
@@ -82,7 +85,7 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     views: measured?.views ?? [],
     unlocked: measured?.unlocked ?? [],
     rto: measured?.rto ?? { notRecorded: NO_PROBE },
-    rpo: facts.rpo ?? { notRecorded: measured === null ? NO_PROBE : 'the ledger could not be joined with the surviving rows' },
+    rpo: facts.rpo ?? { notRecorded: whyNoRpo(facts) },
     splitBrain: measured?.splitBrain ?? [],
     restores: facts.restores,
     faults: facts.leases.map(faultRecord),
@@ -103,6 +106,11 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     tool: { version: plan.toolVersion, node: process.version, platform: `${process.platform} ${process.arch}` },
   };
   return { ...record, findings: findingsOf(record, facts.band) };
+}
+
+function whyNoRpo({ plan, measured }: RecordFacts): string {
+  if ('observation' in plan && plan.observation.table === null) return READ_ONLY;
+  return measured === null ? NO_PROBE : 'the ledger could not be joined with the surviving rows';
 }
 
 /** A fault as the record tells it, from what the guardian knew of its lease at the end. */
@@ -147,7 +155,8 @@ function redundantAfter(measured: LedgerJudgement | null): Interval | null {
   return { lowMs: begin.atMs - t0.highMs, highMs: end.atMs - t0.lowMs };
 }
 
-function notExercised({ steps, plan }: RecordFacts): string[] {
+function notExercised({ steps, plan, notExercised: more = [] }: RecordFacts): string[] {
+  if ('observation' in plan) return [...notObserved(plan), ...more];
   const skipped = steps
     .filter((step) => step.outcome === 'not executed')
     .map((step) => `step ${step.id} (${step.reason ?? 'no reason recorded'})`);
@@ -155,4 +164,15 @@ function notExercised({ steps, plan }: RecordFacts): string[] {
   if (!plan.steps.some((step) => step.kind === 'restore')) never.push('restore from the archive');
   if (!plan.steps.some((step) => step.kind === 'failover')) never.push('failover');
   return [...skipped, ...never];
+}
+
+function notObserved({ target, observation }: ObservationPlan): string[] {
+  return [
+    'faults (an observation breaks nothing)',
+    'failover, restore and redundancy (gameday did none of them here; what people or a controller did is seen from the clients’ side only)',
+    ...(observation.table === null ? ['writes (read-only)'] : []),
+    ...(target.nodes.length === 0
+      ? ['roles and timelines of the nodes (not recorded: no node was named, so split brain would not have been seen)']
+      : []),
+  ];
 }

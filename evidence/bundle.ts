@@ -9,6 +9,7 @@ import { GamedayError } from '../core/errors';
 import { CHAIN_START } from '../core/event-chain';
 import { sha256Hex } from '../core/files';
 import type { ChainedEvent } from '../model/event';
+import type { ObservationPlan } from '../model/observation';
 import type { Plan } from '../model/plan';
 import type { DrillRecord } from '../model/record';
 import type { ObjectStore } from '../objects/store';
@@ -42,7 +43,7 @@ export interface SealRequest {
   readonly store: ObjectStore;
   /** `<target>/drill-000042`: holds the registration already. */
   readonly prefix: string;
-  readonly plan: Plan;
+  readonly plan: Plan | ObservationPlan;
   readonly record: DrillRecord;
   readonly reportHtml: string;
   readonly reportMarkdown: string;
@@ -71,7 +72,7 @@ export function encodeRecord(record: DrillRecord): Buffer {
 }
 
 /** `plan.json` as it is stored; its SHA-256 is the plan's digest, so that `sha256sum plan.json` shows what was registered. */
-export function encodePlan(plan: Plan): Buffer {
+export function encodePlan(plan: Plan | ObservationPlan): Buffer {
   return Buffer.from(canonicalJson(plan));
 }
 

@@ -42,7 +42,8 @@ export function streamsOf({ settings, paths }: Pick<ProberConfig, 'settings' | '
     ...(settings.naive ? paths.map(({ name }) => ({ path: name, client: 'naive' as const })) : []),
   ];
   for (const other of others)
-    for (const kind of settings.writeStreams > 0 ? kinds : (['read'] as const)) streams.push({ kind, ...other, periodMs: settings.otherPeriodMs });
+    for (const kind of settings.writeStreams > 0 ? kinds : (['read'] as const))
+      streams.push({ kind, ...other, periodMs: settings.otherPeriodMs });
   return streams;
 }
 
@@ -123,10 +124,13 @@ class Prober {
       },
       table: config.table,
       maxConnections: isMain(info) ? Math.max(1, share) : OTHER_CONNECTIONS,
-      readsFrom: Math.max(
-        0,
-        infos.findIndex((each) => each.kind === 'write' && each.path === info.path && each.client === info.client),
-      ),
+      readsFrom:
+        settings.writeStreams === 0
+          ? null
+          : Math.max(
+              0,
+              infos.findIndex((each) => each.kind === 'write' && each.path === info.path && each.client === info.client),
+            ),
       nowNs: () => this.nowNs(),
       nextConnectionId: () => ++this.connections,
       serverId: (postmasterStart, address) => this.serverId(postmasterStart, address),
@@ -134,7 +138,7 @@ class Prober {
       flush: () => this.flush(),
       flushSoon: () => this.flushSoon(),
       observe: (result) => {
-        if (info.kind === 'write' && isMain(info)) this.figures.add(result);
+        if (info.kind === infos[0]?.kind && isMain(info)) this.figures.add(result);
       },
     };
   }
@@ -201,7 +205,7 @@ class Prober {
     }
     const main = this.config.paths[0]?.name;
     const pending = this.streams
-      .filter(({ info }) => info.kind === 'write' && info.client === 'tuned' && info.path === main)
+      .filter(({ info }) => info.kind === this.streams[0]?.info.kind && info.client === 'tuned' && info.path === main)
       .flatMap((stream) => [...stream.pendingDue()]);
     return this.figures.window(request, this.nowNs(), 0, notBeforeNs, pending);
   }

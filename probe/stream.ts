@@ -28,8 +28,8 @@ export interface StreamContext {
   readonly door: DoorAddress;
   readonly table: string;
   readonly maxConnections: number;
-  /** The stream whose newest row a read looks for. */
-  readonly readsFrom: number;
+  /** The stream whose newest row a read looks for; null: nobody writes, and there is no table. */
+  readonly readsFrom: number | null;
   readonly nowNs: () => number;
   readonly nextConnectionId: () => number;
   /** Number of the server that says this of itself; new ones are recorded first. */
@@ -180,7 +180,9 @@ export class ProbeStream {
     // SET LOCAL ends with the statements' own transaction, so that a pooler's next client does not inherit it.
     const timeout = this.naive ? '' : `SET LOCAL statement_timeout = ${settings.statementTimeoutMs}; `;
     if (this.info.kind === 'read')
-      return `${timeout}SELECT (SELECT max(seq) FROM gameday.${table} WHERE stream = ${readsFrom})::text AS seq, ${IDENTITY}`;
+      return readsFrom === null
+        ? `${timeout}SELECT ${IDENTITY}`
+        : `${timeout}SELECT (SELECT max(seq) FROM gameday.${table} WHERE stream = ${readsFrom})::text AS seq, ${IDENTITY}`;
     return (
       `${timeout}INSERT INTO gameday.${table} (stream, seq) VALUES (${this.id}, ${seq}) ` +
       `RETURNING pg_current_xact_id()::text AS xid, pg_current_wal_insert_lsn()::text AS lsn, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) AS tli, ${IDENTITY}`

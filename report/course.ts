@@ -12,6 +12,7 @@ export function outcome(value: keyof typeof OUTCOME_MARK): Markup {
 }
 
 export function stepsTable(record: DrillRecord): Markup {
+  if (record.steps.length === 0) return markup`<p>No step was planned.</p>`;
   const rows = record.steps.map(
     (step) => markup`<tr><th scope="row">${step.title}<small>${step.id}</small></th><td>${step.kind}</td><td>${step.actor}</td>
 <td class="num">${startOf(step, record)}</td><td class="num">${durationOf(step)}</td><td>${outcome(step.outcome)}${step.reason === null ? null : markup`<small>${step.reason}</small>`}</td></tr>`,

@@ -60,7 +60,7 @@ function scope(record: DrillRecord): Markup {
     markup`<p class="statement">${scenario.hypothesis}</p><p>${scenario.description}</p>`,
     facts([
       ['Target', `${target.name}, PostgreSQL system ${target.systemIdentifier}`],
-      ['Nodes', target.nodes.join(', ')],
+      ['Nodes', target.nodes.join(', ') || 'not recorded: no node was named'],
       ['Controller', target.controller],
       ['PostgreSQL', textOf(target.postgresVersion)],
       ['Trigger', trigger.kind === 'command' ? 'command' : `schedule ${trigger.name ?? ''}`],

@@ -78,7 +78,7 @@ export function renderMarkdown(record: DrillRecord, options: ReportOptions): str
           took(s.startedAt, s.endedAt),
           s.reason === null ? s.outcome : `${s.outcome}: ${s.reason}`,
         ]),
-      ),
+      ) || 'No step was planned.',
     ),
     section(
       'People',

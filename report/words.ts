@@ -1,6 +1,7 @@
 /** How the report says things: verdicts with a mark besides the colour, objectives by name, quantities with their bounds. Pure; the same in every format. */
 import { formatBytes, formatMs } from '../core/units';
 import type { Interval, ObjectiveResult, Verdict } from '../model/measurement';
+import { READ_ONLY } from '../model/observation';
 import type { ObjectiveName, Unit } from '../model/plan';
 import type { DrillRecord, DrillState, Maybe, NotRecorded } from '../model/record';
 
@@ -97,10 +98,18 @@ export function marginText({ high, measured, objective }: ObjectiveResult): stri
   return `${formatQuantity(margin, objective.unit)} (${Math.floor((100 * margin) / objective.target)} %)`;
 }
 
+const NO_OBJECTIVE: Readonly<Record<Verdict, string>> = {
+  pass: 'No objective was set; the measurement is sound.',
+  marginal: 'No objective was set.',
+  inconclusive: 'No objective was set, and the measurement is not sound.',
+  fail: 'No objective was set; what was seen fails all the same.',
+};
+
 /** One sentence under the verdict. */
 export function verdictSentence(record: DrillRecord): string {
   const { objectives } = record.judgement;
   if (record.state !== 'completed') return STATE_SENTENCE[record.state];
+  if (objectives.length === 0) return NO_OBJECTIVE[record.verdict];
   const met = objectives.filter(({ verdict }) => verdict === 'pass').length;
   if (record.verdict === 'pass') return met === 1 ? 'The one objective was met.' : `All ${met} objectives were met.`;
   if (record.verdict === 'inconclusive')
@@ -130,7 +139,8 @@ export function validityFacts(record: DrillRecord): readonly string[] {
   if (isNotRecorded(record.rto)) facts.push(`client measurement not recorded: ${record.rto.notRecorded}`);
   else {
     const { writesDue, baselineP99Ms, onTimeRatio } = record.rto;
-    facts.push(`load: ${formatCount(writesDue)} writes due in the measured window`);
+    const kind = isNotRecorded(record.rpo) && record.rpo.notRecorded === READ_ONLY ? 'reads' : 'writes';
+    facts.push(`load: ${formatCount(writesDue)} ${kind} due in the measured window`);
     facts.push(baselineP99Ms === null ? 'baseline not recorded: no steady window' : `baseline commit p99 ${formatMs(baselineP99Ms)}`);
     facts.push(`prober on time ${(100 * onTimeRatio).toFixed(1)} %`);
   }
