@@ -81,6 +81,14 @@ describe('join', () => {
     expect((await join(all, history(), t0)).rpoTimeMs).toEqual({ lowMs: 0, highMs: 0 });
   });
 
+  it('never measures lost time from a stall that was over before the loss: that would be no time at all', async () => {
+    // The judge's first outage was at 2 s; the last write of the lost ones was acknowledged at 4,996.
+    const stall = { lowMs: 2_000, highMs: 2_012 };
+    const rpo = await join(all.slice(0, 900), history(), stall);
+    expect(rpo.rpoTimeMs).toEqual({ lowMs: 4_996 - 4_501, highMs: 4_996 - 4_501 });
+    expect(rpo.recoveryPointAgeMs).toEqual({ lowMs: 4_996 - 4_496, highMs: 4_996 - 4_495 });
+  });
+
   it('counts writes that the old timeline acknowledged after the new primary stood', async () => {
     const more = [sampleAt('n1', 100, 'primary', 1), sampleAt('n2', 100, 'standby', 1), sampleAt('n2', 3_999, 'primary', 2)];
     expect((await join(all, history(undefined, more))).splitBrainWrites).toBe(199);
@@ -210,7 +218,12 @@ function reference(
     .sort((a, b) => operations.indexOf(outcomes.get(a.key)!) - operations.indexOf(outcomes.get(b.key)!))[0]?.timeline;
   const lastAck = Math.max(...acked.filter(({ timeline }) => timeline === fork).map(({ doneNs }) => doneNs));
   const until = (low: number, high: number): Interval => ({ lowMs: Math.max(0, low), highMs: Math.max(0, high) });
-  const before = t0 === null ? [] : kept.filter(({ doneNs }) => doneNs / 1e6 <= t0.highMs);
+  // A t0 after which the losing fork still acknowledged is not that fork's end.
+  const end = t0 !== null && (lost.length === 0 || t0.highMs >= lastAck / 1e6) ? t0 : { lowMs: lastAck / 1e6, highMs: lastAck / 1e6 };
+  const before =
+    lost.length === 0
+      ? kept.filter(({ doneNs }) => doneNs / 1e6 <= end.highMs)
+      : kept.filter(({ timeline }) => (timeline ?? 0) <= (fork ?? 0));
   return {
     attempted: intents.size,
     acked: acked.length,
@@ -231,18 +244,13 @@ function reference(
       .map(({ stream, seq }) => ({ stream, seq }))
       .sort((a, b) => a.stream - b.stream || a.seq - b.seq)
       .slice(0, 20),
-    rpoTimeMs:
-      lost.length === 0
-        ? { lowMs: 0, highMs: 0 }
-        : t0 === null
-          ? until((lastAck - oldest) / 1e6, (lastAck - oldest) / 1e6)
-          : until(t0.lowMs - oldest / 1e6, t0.highMs - oldest / 1e6),
+    rpoTimeMs: lost.length === 0 ? { lowMs: 0, highMs: 0 } : until(end.lowMs - oldest / 1e6, end.highMs - oldest / 1e6),
     recoveryPointAgeMs:
       t0 === null || before.length === 0
         ? null
         : until(
-            t0.lowMs - Math.max(...before.map(({ doneNs }) => doneNs)) / 1e6,
-            t0.highMs - Math.max(...before.map(({ sent }) => sent)) / 1e6,
+            end.lowMs - Math.max(...before.map(({ doneNs }) => doneNs)) / 1e6,
+            end.highMs - Math.max(...before.map(({ sent }) => sent)) / 1e6,
           ),
   };
 }

@@ -48,6 +48,7 @@ interface Fork {
   readonly succeededMs: number;
   lastAckNs: number;
   lastKeptSentNs: number;
+  lastKeptDoneNs: number;
   lost: number;
 }
 
@@ -62,8 +63,8 @@ class Counts implements AttemptVisitor {
   splitBrainWrites = 0;
   readonly firstLost = new FirstRows(SAMPLE_LIMIT);
   oldestLost: { readonly doneNs: number; readonly fork: Fork } | null = null;
-  /** Newest kept write that was acknowledged before the outage: its last instants of sending and of acknowledgement. */
-  readonly newestKept = { sentNs: -Infinity, doneNs: -Infinity };
+  /** Of the kept writes that were acknowledged before `t0`: the last instants of sending and of acknowledgement. */
+  readonly keptBefore = { sentNs: -Infinity, doneNs: -Infinity };
   private readonly forks = new Map<number, Fork>();
   private fork: Fork | null = null;
   private rejectedPresent = 0;
@@ -95,6 +96,7 @@ class Counts implements AttemptVisitor {
     if (present) {
       this.kept += 1;
       if (sentNs > fork.lastKeptSentNs) fork.lastKeptSentNs = sentNs;
+      if (doneNs > fork.lastKeptDoneNs) fork.lastKeptDoneNs = doneNs;
       if (this.t0 !== null && doneNs / 1e6 <= this.t0.highMs) this.noteKept(sentNs, doneNs);
       return;
     }
@@ -105,9 +107,18 @@ class Counts implements AttemptVisitor {
   }
 
   private noteKept(sentNs: number, doneNs: number): void {
-    const { newestKept } = this;
-    if (sentNs > newestKept.sentNs) newestKept.sentNs = sentNs;
-    if (doneNs > newestKept.doneNs) newestKept.doneNs = doneNs;
+    const { keptBefore } = this;
+    if (sentNs > keptBefore.sentNs) keptBefore.sentNs = sentNs;
+    if (doneNs > keptBefore.doneNs) keptBefore.doneNs = doneNs;
+  }
+
+  /** Of the kept writes on this fork and those that it came from: the last instants of sending and of acknowledgement. */
+  keptUpTo({ timeline }: Fork): { readonly sentNs: number; readonly doneNs: number } {
+    const history = [...this.forks.values()].filter((fork) => fork.timeline <= timeline);
+    return {
+      sentNs: Math.max(...history.map((fork) => fork.lastKeptSentNs)),
+      doneNs: Math.max(...history.map((fork) => fork.lastKeptDoneNs)),
+    };
   }
 
   forkOf(timeline: number): Fork {
@@ -116,7 +127,7 @@ class Counts implements AttemptVisitor {
     if (fork === undefined) {
       const after = timeline === 0 ? [] : this.promotions.filter((promotion) => promotion.timeline > timeline);
       const succeededMs = Math.min(Infinity, ...after.map(({ at }) => at.highMs));
-      fork = { timeline, succeededMs, lastAckNs: 0, lastKeptSentNs: -Infinity, lost: 0 };
+      fork = { timeline, succeededMs, lastAckNs: 0, lastKeptSentNs: -Infinity, lastKeptDoneNs: -Infinity, lost: 0 };
       this.forks.set(timeline, fork);
     }
     this.fork = fork;
@@ -173,19 +184,34 @@ function measure(counts: Counts, holes: number, info: JoinInfo): RpoMeasurement 
   };
 }
 
-/** t0 − ack of the oldest lost write; without an outage, last ack on the losing fork − oldest lost ack. */
-function rpoTime({ oldestLost }: Counts, t0: Interval | null): Interval {
-  if (oldestLost === null) return { lowMs: 0, highMs: 0 };
-  const ackMs = oldestLost.doneNs / 1e6;
-  if (t0 !== null) return { lowMs: Math.max(0, t0.lowMs - ackMs), highMs: Math.max(0, t0.highMs - ackMs) };
-  const ms = Math.max(0, oldestLost.fork.lastAckNs / 1e6 - ackMs);
-  return { lowMs: ms, highMs: ms };
+/**
+ * When the losing fork's time was over: t0, unless that fork went on acknowledging after it. Then the outage that t0 belongs to was an earlier one, or
+ * other clients than the headline's, and the fork's own last acknowledgement counts, as it does without an outage.
+ */
+function endOf({ lastAckNs }: Fork, t0: Interval | null): Interval {
+  const lastMs = lastAckNs / 1e6;
+  return t0 !== null && t0.highMs >= lastMs ? t0 : { lowMs: lastMs, highMs: lastMs };
 }
 
-/** t0 − newest kept commit. A commit took effect somewhere between sending and acknowledgement. Null without an outage, or if nothing before it was kept. */
-function recoveryPointAge({ newestKept: { sentNs, doneNs } }: Counts, t0: Interval | null): Interval | null {
-  if (t0 === null || doneNs === -Infinity) return null;
-  return { lowMs: Math.max(0, t0.lowMs - doneNs / 1e6), highMs: Math.max(0, t0.highMs - sentNs / 1e6) };
+/** End of the losing fork − ack of the oldest lost write. */
+function rpoTime({ oldestLost }: Counts, t0: Interval | null): Interval {
+  if (oldestLost === null) return { lowMs: 0, highMs: 0 };
+  const end = endOf(oldestLost.fork, t0);
+  const ackMs = oldestLost.doneNs / 1e6;
+  return { lowMs: Math.max(0, end.lowMs - ackMs), highMs: Math.max(0, end.highMs - ackMs) };
+}
+
+/**
+ * t0 (with losses: the end of the losing fork) − newest kept commit until then. A commit took effect somewhere between sending and acknowledgement.
+ * Null without an outage, or if nothing before it was kept.
+ */
+function recoveryPointAge(counts: Counts, t0: Interval | null): Interval | null {
+  if (t0 === null) return null;
+  const { oldestLost } = counts;
+  const end = oldestLost === null ? t0 : endOf(oldestLost.fork, t0);
+  const kept = oldestLost === null ? counts.keptBefore : counts.keptUpTo(oldestLost.fork);
+  if (kept.doneNs === -Infinity) return null;
+  return { lowMs: Math.max(0, end.lowMs - kept.doneNs / 1e6), highMs: Math.max(0, end.highMs - kept.sentNs / 1e6) };
 }
 
 /** Zero is stated with its resolution: by the rule of three, 0 of n bounds the rate at 3/n with 95 % confidence. */

@@ -91,11 +91,11 @@ function kindsOf(given: readonly string[]): ReadonlySet<string> {
 }
 
 /** One entry as a line: nanoseconds and transaction ids as decimal strings, WAL positions as PostgreSQL prints them. */
-export function ledgerLine(entry: Entry): string {
-  return `${JSON.stringify(entry, asText)}\n`;
+function ledgerLine(entry: Entry): string {
+  return `${JSON.stringify(Object.fromEntries(Object.entries(entry).map(([key, value]) => [key, asText(key, value)])))}\n`;
 }
 
-/** Numbers that a reader's JSON parser would round, or that mean nothing as a number. */
+/** Numbers that a reader's JSON parser would round, or that mean nothing as a number. Those inside a receipt's facts are whoever's stamped it. */
 function asText(key: string, value: unknown): unknown {
   if (typeof value !== 'number') return value;
   if (key === 'lsn') return formatLsn(BigInt(value));
