@@ -111,9 +111,9 @@ export interface RpoMeasurement {
   readonly holes: number;
   /** First lost (stream, seq) pairs, at most 20. */
   readonly lostSample: readonly { readonly stream: number; readonly seq: number }[];
-  /** t0 − ack of the oldest lost write; 0 if none lost. */
+  /** t0 − ack of the oldest lost write; 0 if none lost. Where the losing fork acknowledged after t0, that fork's last ack stands for t0. */
   readonly rpoTimeMs: Interval;
-  /** t0 − newest kept commit before it: how old the data is that survived. Null without an outage, or if nothing before it was kept. */
+  /** t0 (as above) − newest kept commit until then: how old the data is that survived. Null without an outage, or if nothing before it was kept. */
   readonly recoveryPointAgeMs: Interval | null;
   readonly rpoBytes: string | null;
   /** One sentence: "0 of 5,120 acked writes lost; 95 % bound …; synchronous_commit = on". */
