@@ -6,7 +6,7 @@ import { diagnose, formatDoctor, type DoctorReport } from './doctor';
 
 test('this machine: every tool that is set up is where the report says', async () => {
   const report = await diagnose();
-  expect(report.tools.map((finding) => finding.tool)).toEqual(['postgres', 'haproxy', 'temporal', 'toxiproxy', 'versitygw']);
+  expect(report.tools.map((finding) => finding.tool)).toEqual(['postgres', 'haproxy', 'pgbouncer', 'temporal', 'toxiproxy', 'versitygw']);
   for (const finding of report.tools) {
     if (finding.ok) expect(existsSync(finding.path ?? '')).toBe(true);
     else expect(finding.command).toBe('npm run setup');

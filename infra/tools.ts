@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { GamedayError } from '../core/errors';
 import { packageRoot, readJsonFile } from '../core/files';
 
-export const TOOL_NAMES = ['postgres', 'haproxy', 'temporal', 'toxiproxy', 'versitygw'] as const;
+export const TOOL_NAMES = ['postgres', 'haproxy', 'pgbouncer', 'temporal', 'toxiproxy', 'versitygw'] as const;
 export type ToolName = (typeof TOOL_NAMES)[number];
 
 export interface FoundTool {
@@ -23,6 +23,7 @@ export interface Tools {
   /** Directory that holds postgres, initdb, pg_ctl, pg_basebackup, pg_rewind and their like. */
   readonly postgresBin: string;
   readonly haproxy: string;
+  readonly pgbouncer: string;
   readonly temporal: string;
   readonly toxiproxy: string;
   readonly versitygw: string;
@@ -49,6 +50,7 @@ export function locateTools(root: string = packageRoot()): Tools {
   const details = {
     postgres: foundTool(manifest, 'postgres'),
     haproxy: foundTool(manifest, 'haproxy'),
+    pgbouncer: foundTool(manifest, 'pgbouncer'),
     temporal: foundTool(manifest, 'temporal'),
     toxiproxy: foundTool(manifest, 'toxiproxy'),
     versitygw: foundTool(manifest, 'versitygw'),
@@ -56,6 +58,7 @@ export function locateTools(root: string = packageRoot()): Tools {
   return {
     postgresBin: details.postgres.path,
     haproxy: details.haproxy.path,
+    pgbouncer: details.pgbouncer.path,
     temporal: details.temporal.path,
     toxiproxy: details.toxiproxy.path,
     versitygw: details.versitygw.path,

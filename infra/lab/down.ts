@@ -21,7 +21,7 @@ import { describeProcess, labProcesses, mountsBelow, postgresProcesses } from '.
 const LOCK_WAIT_MS = 120_000;
 const GRACE_MS = 10_000;
 /** Needed until the nodes have stopped: a primary archives its last WAL and sends it to its standbys while it shuts down. */
-const SERVERS = ['archiver', 'haproxy', 'toxiproxy', 's3', 'temporal'];
+const SERVERS = ['archiver', 'pgbouncer', 'haproxy', 'toxiproxy', 's3', 'temporal'];
 
 /** Stops everything of this home. `purge` removes the lab's data, its target file and its leases too; drills and keys are kept. Throws `lab_failed` if something stays. */
 export async function labDown(options: {

@@ -7,11 +7,22 @@ import { join } from 'node:path';
 import { packageRoot, writeFileDurably } from '../../core/files';
 import { homePaths } from '../../core/home';
 import { lookUpUser } from '../../core/process';
+import { resolveSecret } from '../../core/secrets';
 import type { Target } from '../../model/target';
 import type { ChildSpec } from '../supervisor/contract';
 import type { Tools } from '../tools';
 import { makeServerDir, reachableProgram } from './places';
-import { labAddresses, labLinks, NODE_NAMES, ROUTER_PORT, secretFile, temporalPorts, TOXIPROXY_PORT, type LabPlan } from './topology';
+import {
+  labAddresses,
+  labLinks,
+  NODE_NAMES,
+  POOLER_PORT,
+  ROUTER_PORT,
+  secretFile,
+  temporalPorts,
+  TOXIPROXY_PORT,
+  type LabPlan,
+} from './topology';
 
 const S3_PORT = 7070;
 
@@ -162,7 +173,67 @@ function haproxyServer(plan: LabPlan, program: string): ChildSpec {
   };
 }
 
-/** Writes what they need and returns how Temporal, S3, Toxiproxy and HAProxy are started. */
+/**
+ * Transaction mode, as most applications have it; its servers are reached through the router, which closes what leads to a fenced primary.
+ * A server that refuses is asked again after 1 s (default 15 s, for which every client would be turned away although the new primary stands), one that
+ * accepts and then says nothing is given up after 2 s. The rest keeps a connection from being older than anybody would expect.
+ */
+export function pgbouncerConfig(plan: LabPlan): string {
+  const at = labAddresses(plan.net);
+  return `; written by gameday; clients in transaction mode, led to the primary by the router
+[databases]
+gameday = host=${at.router} port=${ROUTER_PORT} dbname=gameday
+
+[pgbouncer]
+listen_addr = ${at.pooler}
+listen_port = ${POOLER_PORT}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = ${join(plan.lab, 'pgbouncer', 'users.txt')}
+pool_mode = transaction
+default_pool_size = 10
+max_client_conn = 200
+ignore_startup_parameters = extra_float_digits
+server_login_retry = 1
+server_connect_timeout = 2
+server_check_delay = 5
+server_lifetime = 300
+server_idle_timeout = 60
+tcp_keepidle = 2
+tcp_keepintvl = 1
+tcp_keepcnt = 3
+log_connections = 0
+log_disconnections = 0
+log_pooler_errors = 0
+log_stats = 0
+`;
+}
+
+/** PgBouncer's own form: two quoted words a line, quotes doubled. Plain, because it must log in onward with the same password. */
+export function pgbouncerUsers(users: readonly (readonly [user: string, password: string])[]): string {
+  const quote = (word: string): string => `"${word.replaceAll('"', '""')}"`;
+  return users.map(([user, password]) => `${quote(user)} ${quote(password)}\n`).join('');
+}
+
+function pgbouncerServer(plan: LabPlan, program: string): ChildSpec {
+  const dir = join(plan.lab, 'pgbouncer');
+  makeServerDir(dir, plan.user, 0o700);
+  const user = 'gameday_probe';
+  writeForServer(join(dir, 'users.txt'), pgbouncerUsers([[user, resolveSecret(`file:${secretFile(plan.lab, user)}`)]]), plan.user);
+  const file = join(dir, 'pgbouncer.ini');
+  writeForServer(file, pgbouncerConfig(plan), plan.user);
+  return {
+    name: 'pgbouncer',
+    argv: [program, file],
+    cwd: dir,
+    user: plan.user,
+    restart: true,
+    readyWhen: { kind: 'tcp', host: labAddresses(plan.net).pooler, port: POOLER_PORT },
+    stopGraceMs: 1_000,
+  };
+}
+
+/** Writes what they need and returns how Temporal, S3, Toxiproxy, HAProxy and PgBouncer are started. */
 export async function prepareServers(plan: LabPlan, tools: Tools): Promise<readonly ChildSpec[]> {
   const program = (path: string): Promise<string> => reachableProgram(path, plan.lab, plan.user);
   return [
@@ -170,6 +241,7 @@ export async function prepareServers(plan: LabPlan, tools: Tools): Promise<reado
     s3Server(plan, await program(tools.versitygw)),
     toxiproxyServer(plan, await program(tools.toxiproxy)),
     haproxyServer(plan, await program(tools.haproxy)),
+    pgbouncerServer(plan, await program(tools.pgbouncer)),
   ];
 }
 

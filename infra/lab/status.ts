@@ -11,7 +11,7 @@ import { openTarget } from '../../targets/open-target';
 import { openSupervisorClient } from '../supervisor/client';
 import type { SupervisorState } from '../supervisor/contract';
 import { readLabFile, readLabTarget, targetPath } from './lab-file';
-import { labAddresses, ROUTER_PORT, temporalPorts, TOXIPROXY_PORT } from './topology';
+import { labAddresses, POOLER_PORT, ROUTER_PORT, temporalPorts, TOXIPROXY_PORT } from './topology';
 
 export interface LabServerStatus {
   readonly name: string;
@@ -53,7 +53,7 @@ export interface LabStatus {
   readonly entry: { readonly host: string; readonly port: number } | null;
 }
 
-const SERVERS = ['temporal', 's3', 'toxiproxy', 'haproxy', 'archiver', 'guardian', 'worker'] as const;
+const SERVERS = ['temporal', 's3', 'toxiproxy', 'haproxy', 'pgbouncer', 'archiver', 'guardian', 'worker'] as const;
 
 function addressOf(name: string, net: string): string | null {
   const at = labAddresses(net);
@@ -62,6 +62,7 @@ function addressOf(name: string, net: string): string | null {
     s3: `${at.s3}:7070`,
     toxiproxy: `${at.toxiproxy}:${TOXIPROXY_PORT}`,
     haproxy: `${at.router}:${ROUTER_PORT}`,
+    pgbouncer: `${at.pooler}:${POOLER_PORT}`,
   };
   return known[name] ?? null;
 }

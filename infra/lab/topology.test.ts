@@ -2,7 +2,7 @@
 import { parse } from 'yaml';
 import { targetSchema } from '../../targets/schema';
 import { targetYaml } from './lab-file';
-import { haproxyConfig } from './servers';
+import { haproxyConfig, pgbouncerConfig, pgbouncerUsers } from './servers';
 import { allAddresses, checkNet, labLinks, labTarget, NODE_NAMES, type LabPlan } from './topology';
 
 const plan: LabPlan = {
@@ -38,6 +38,20 @@ test('the router lets nobody through before somebody says so', () => {
     .filter((line) => line.trim().startsWith('server n'));
   expect(servers).toHaveLength(NODE_NAMES.length);
   for (const line of servers) expect(line).toMatch(/ disabled$/);
+});
+
+test('the pooler stands behind the router, for it must follow a failover, and clients find it among the ways in', () => {
+  const config = pgbouncerConfig(plan);
+  expect(config).toContain('gameday = host=127.0.9.20 port=5432 dbname=gameday\n');
+  expect(config).toContain('pool_mode = transaction\n');
+  const [pooler] = labTarget(plan, '1').paths;
+  expect(pooler).toMatchObject({ name: 'pooler', kind: 'pooler', hosts: [{ host: '127.0.9.50', port: 6432 }] });
+  expect(config).toContain('listen_addr = 127.0.9.50\nlisten_port = 6432\n');
+  expect(allAddresses('127.0.9')).toContainEqual({ host: '127.0.9.50', port: 6432, use: 'pooler' });
+});
+
+test('no password can end its line or its quotes in the pooler’s file', () => {
+  expect(pgbouncerUsers([['probe', 'a"b c']])).toBe('"probe" "a""b c"\n');
 });
 
 test.each(['10.0.0', '127.0', '127.0.256', '127.0.1.1', '127.0.x', ''])('"%s" is no network for a lab', (net) => {

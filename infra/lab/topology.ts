@@ -32,6 +32,7 @@ export interface LabPlan {
 export interface LabAddresses {
   readonly entry: string;
   readonly router: string;
+  readonly pooler: string;
   readonly toxiproxy: string;
   readonly s3: string;
   readonly temporal: string;
@@ -57,6 +58,7 @@ export function labAddresses(net: string): LabAddresses {
     router: `${net}.20`,
     toxiproxy: `${net}.30`,
     s3: `${net}.40`,
+    pooler: `${net}.50`,
     temporal: '127.0.0.1',
     node: (name) => `${net}.${11 + NODE_NAMES.findIndex((each) => each === name)}`,
   };
@@ -64,6 +66,7 @@ export function labAddresses(net: string): LabAddresses {
 
 export const ROUTER_PORT = PG_PORT;
 export const TOXIPROXY_PORT = 8474;
+export const POOLER_PORT = 6432;
 /**
  * Temporal's dev server must listen on 127.0.0.1: its own services call each other there whatever `--ip` says (CLI 1.5.1, devserver/server.go).
  * So labs are told apart by port: the well-known pair for the default network, a pair of its own for every other.
@@ -105,6 +108,7 @@ export function allAddresses(net: string): readonly Address[] {
     { host: at.s3, port: S3_PORT, use: 'S3' },
     { host: at.toxiproxy, port: TOXIPROXY_PORT, use: 'Toxiproxy' },
     { host: at.router, port: ROUTER_PORT, use: 'router' },
+    { host: at.pooler, port: POOLER_PORT, use: 'pooler' },
     ...NODE_NAMES.map((name) => ({ host: at.node(name), port: PG_PORT, use: `node ${name}` })),
     ...labLinks(net).map((link) => ({ host: link.listenHost, port: link.listenPort, use: `link ${link.name}` })),
   ];
@@ -149,6 +153,7 @@ export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
     router: { kind: 'haproxy', socket: join(lab, 'haproxy', 'run.sock'), backend: 'postgres', stateFile: join(lab, 'haproxy', 'state') },
     entry: { host: at.entry, port: PG_PORT, database: 'gameday' },
     paths: [
+      { name: 'pooler', kind: 'pooler', hosts: [{ host: at.pooler, port: POOLER_PORT }], database: 'gameday' },
       { name: 'direct', kind: 'direct', hosts: NODE_NAMES.map((node) => ({ host: at.node(node), port: PG_PORT })), database: 'gameday' },
     ],
     archive: {

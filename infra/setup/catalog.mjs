@@ -59,6 +59,17 @@ export const CATALOG = [
     go: null,
   },
   {
+    name: 'pgbouncer',
+    programs: ['pgbouncer'],
+    places: KNOWN_PLACES,
+    versionArguments: ['--version'],
+    versionPattern: /PgBouncer (\d+(?:\.\d+)*)/,
+    good: between('1.16', '2'),
+    wanted: '1.16 or newer',
+    debian: { pattern: /^pgbouncer$/, search: '^pgbouncer$', bin: () => 'usr/sbin', hint: 'pgbouncer' },
+    go: null,
+  },
+  {
     name: 'toxiproxy',
     programs: ['toxiproxy-server'],
     places: KNOWN_PLACES,

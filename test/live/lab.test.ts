@@ -69,7 +69,7 @@ test('status tells every server and node, and one primary with two standbys that
   const status = await labStatus({ home: lab().home });
   expect(status.up).toBe(true);
   expect(status.servers.map((server) => server.name).sort()).toEqual(
-    expect.arrayContaining(['archiver', 'guardian', 'haproxy', 's3', 'temporal', 'toxiproxy', 'worker']),
+    expect.arrayContaining(['archiver', 'guardian', 'haproxy', 'pgbouncer', 's3', 'temporal', 'toxiproxy', 'worker']),
   );
   expect(status.nodes.map((node) => node.role).sort()).toEqual(['primary', 'standby', 'standby']);
   expect(status.routed).toEqual([status.nodes.find((node) => node.role === 'primary')?.name]);
