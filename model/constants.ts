@@ -16,6 +16,8 @@ export const DEFAULT_PERIOD_MS = 5;
 export const DEFAULT_RECOVERY_WINDOW_MS = 10_000;
 /** Share of successful operations that makes a window good. */
 export const RECOVERY_SUCCESS_RATIO = 0.999;
+/** Connections that a stream on a further way in, or a naive one, may take: its pace is slow. */
+export const OTHER_STREAM_CONNECTIONS = 4;
 /** Node sampler rate, in samples per second and node. */
 export const SAMPLER_HZ = 10;
 

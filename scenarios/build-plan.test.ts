@@ -24,6 +24,10 @@ const LAB: Target = {
     spoolDir: '/nowhere/spool',
   },
   sandbox: { dir: '/nowhere/sandbox', osUser: null, binDir: '/nowhere/bin' },
+  paths: [
+    { name: 'pooler', kind: 'pooler', hosts: [{ host: '127.0.99.50', port: 6432 }], database: 'gameday' },
+    { name: 'direct', kind: 'direct', hosts: [{ host: '127.0.99.11', port: 5432 }], database: 'gameday' },
+  ],
   policy: { ...sampleTarget().policy, allowFaults: ['noop', 'link-latency', 'process-kill'], maxFaultMs: 900_000, maxDrillMs: 3_600_000 },
 };
 const target = (value: Target = LAB): LoadedTarget => ({ target: value, source: '', sha256: sha256Hex(''), file: 'lab.yaml' });
@@ -40,8 +44,9 @@ const failure = (work: () => unknown): GamedayError => {
 };
 
 describe('the library', () => {
-  test('holds the four scenarios, each usable', () => {
+  test('holds the five scenarios, each usable', () => {
     expect(listScenarios().map(({ name, problem }) => [name, problem])).toEqual([
+      ['failover-three-ways', null],
       ['game-day-in-a-box', null],
       ['primary-loss', null],
       ['replication-latency', null],
@@ -65,6 +70,16 @@ describe('the library', () => {
       };
     });
     expect(outline).toEqual([
+      {
+        name: 'failover-three-ways',
+        objectives: ['rto ≤ 30000 ms', 'rpo_transactions ≤ 0 tx'],
+        steps: [
+          'kill=process-kill ≤ 900000',
+          'failover=failover',
+          'recovered={"kind":"recovered","timeoutMs":90000}',
+          'all-back={"kind":"for","ms":5000}',
+        ],
+      },
       {
         name: 'game-day-in-a-box',
         objectives: [
@@ -201,6 +216,27 @@ describe('a plan', () => {
     expect(failure(() => build(`${HEAD.replace('{ rto: 30s }', '{ restore_time: 60s }')}steps: [{ wait: 1s }]\n`)).message).toContain(
       'no step restores',
     );
+  });
+
+  test('further ways in are those that the target names', () => {
+    const text = (paths: string): string => `${HEAD}probe:\n  paths: ${paths}\nsteps: [{ wait: 1s }]\n`;
+    expect(build(text('[direct, pooler]')).plan.probe.paths).toEqual(['direct', 'pooler']);
+    const wrong = failure(() => build(text('[pooler, poler, entry, pooler]')));
+    expect(wrong.code).toBe('plan_invalid');
+    expect(wrong.message).toContain('s.yaml:6:19');
+    expect(wrong.message).toContain('target sample has no path "poler" (did you mean "pooler"?); it has pooler, direct');
+    expect(wrong.message).toContain('s.yaml:6:26');
+    expect(wrong.message).toContain('the main entry is always probed');
+    expect(wrong.message).toContain('path "pooler" is named twice');
+    expect(failure(() => build(text('[pooler]'), { ...LAB, paths: [] })).message).toContain('it has none besides its main entry');
+  });
+
+  test('more ways in than the allowed connections suffice for are refused', () => {
+    const text = (settings: string): string => `${HEAD}probe: { ${settings} }\nsteps: [{ wait: 1s }]\n`;
+    expect(build(text('paths: [direct], naive: true, maxConnections: 26')).plan.probe.maxConnections).toBe(26);
+    const wrong = failure(() => build(text('paths: [direct], naive: true, maxConnections: 25')));
+    expect(wrong.message).toContain('these streams need at least 26 connections, `probe.maxConnections` is 25');
+    expect(failure(() => build(text('naive: true'), { ...LAB, kind: 'staging' })).message).toContain('need at least 11 connections');
   });
 
   test('an objective about reads needs reads', () => {

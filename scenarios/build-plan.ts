@@ -14,6 +14,7 @@ import {
   DEFAULT_PERIOD_MS,
   DEFAULT_RECOVERY_WINDOW_MS,
   FORMAT_VERSION,
+  OTHER_STREAM_CONNECTIONS,
   RECOVERY_SUCCESS_RATIO,
 } from '../model/constants';
 import type { JsonObject } from '../model/json';
@@ -88,7 +89,11 @@ export function buildPlan(request: {
   const { target } = request.target;
   const { written, variables } = interpretScenario(yaml, request.overrides ?? {});
   const names = nameSteps(written.steps);
-  const problems = [...findReferenceProblems(written, names), ...findTargetProblems(written.steps, target)];
+  const problems = [
+    ...findReferenceProblems(written, names),
+    ...findPathProblems(written, target),
+    ...findTargetProblems(written.steps, target),
+  ];
   const faultMaxMs = Math.min(written.limits.maxFault ?? DEFAULT_FAULT_MAX_MS, target.policy.maxFaultMs);
   const resolve = new StepResolver(names, faultMaxMs, problems);
   const steps = seriesSteps(
@@ -101,7 +106,10 @@ export function buildPlan(request: {
     faultMaxMs,
     leaseTtlMs: written.limits.leaseTtl ?? DEFAULT_LEASE_TTL_MS,
   };
-  problems.push(...findLimitProblems(written, steps, limits.maxDrillMs, target));
+  problems.push(
+    ...findConnectionProblems(written, planProbe(written, target)),
+    ...findLimitProblems(written, steps, limits.maxDrillMs, target),
+  );
   if (problems.length > 0) throw yaml.error('plan_invalid', problems);
   const control = request.series?.kind === 'control';
   const plan: Plan = {
@@ -330,6 +338,29 @@ function planSteady({ steady }: ScenarioWritten): SteadyState {
     recoveryFloorMs: steady.recoveryFloor ?? STEADY.recoveryFloorMs,
     recoveryWindowMs: steady.recoveryWindow ?? STEADY.recoveryWindowMs,
   };
+}
+
+/** Ways in are named by the target; the main entry is always probed and needs no naming. */
+function findPathProblems({ probe }: ScenarioWritten, target: Target): YamlProblem[] {
+  const names = target.paths.map(({ name }) => name);
+  const has = names.length === 0 ? 'it has none besides its main entry' : `it has ${names.join(', ')}`;
+  return (probe.paths ?? []).flatMap((name, at): YamlProblem[] => {
+    const path = ['probe', 'paths', at];
+    if (name === 'entry') return [{ path, message: 'the main entry is always probed; name further paths only' }];
+    if (!names.includes(name)) return [{ path, message: `target ${target.name} has no path "${name}"${suggest(name, names)}; ${has}` }];
+    return probe.paths?.indexOf(name) === at ? [] : [{ path, message: `path "${name}" is named twice` }];
+  });
+}
+
+/** Connections are a promise to the target's owner: they must suffice for every stream, not be exceeded. */
+function findConnectionProblems({ probe }: ScenarioWritten, settings: ProbeSettings): YamlProblem[] {
+  const { writeStreams, readStreams, paths, naive, maxConnections } = settings;
+  const kinds = readStreams > 0 ? 2 : 1;
+  const ways = paths.length + (naive ? paths.length + 1 : 0);
+  const least = writeStreams + readStreams + ways * kinds * OTHER_STREAM_CONNECTIONS;
+  if (least <= maxConnections) return [];
+  const message = `these streams need at least ${least} connections, \`probe.maxConnections\` is ${maxConnections}`;
+  return [{ path: probe.maxConnections === undefined ? ['probe'] : ['probe', 'maxConnections'], message }];
 }
 
 /** What the target must have for a step to make sense at all. */
