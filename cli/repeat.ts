@@ -3,16 +3,23 @@
  * drill like any other, with a number and a bundle of its own; the series only starts them and adds them up, and never starts one after an unsafe end.
  */
 import { randomInt } from 'node:crypto';
+import { until } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
+import { formatMs } from '../core/units';
 import { readRecord } from '../evidence/read-bundle';
 import { EXIT, type ExitCode } from '../model/constants';
 import type { DrillResult } from '../model/message';
 import type { DrillRecord } from '../model/record';
 import type { BuiltPlan } from '../scenarios/build-plan';
 import { isInjectionPhase, type SeriesRun } from '../scenarios/series';
+import { askReadiness } from './commands/check';
 import { controlProblem, runLine, seriesLine, seriesText, worstExit, type Series, type SeriesRunLine } from './repeat-summary';
 import { runDrill } from './run-drill';
+import { withTemporal } from './temporal';
 import type { Terminal } from './terminal';
+
+const READY_TIMEOUT_MS = 3 * 60_000;
+const READY_EVERY_MS = 1_000;
 
 export interface SeriesRequest {
   readonly home: string;
@@ -82,12 +89,35 @@ class Course {
     }
     const runs: SeriesRunLine[] = [];
     for (const [at, plan] of drills.entries()) {
+      if (at > 0 || control !== null) await this.awaitReady(plan);
       const ended = await this.run(plan, `run ${at + 1} of ${repeat}`);
       this.exits.push(ended.exit);
       if (ended.record !== null) runs.push(runLine(at + 1, phaseOf(plan), ended.record, ended.evidence));
       if (ended.stop !== null) return { ...base, control: judged, runs, stopped: `after run ${at + 1} of ${repeat}: ${ended.stop}` };
     }
     return { ...base, control: judged, runs, stopped: null };
+  }
+
+  /**
+   * A drill leaves its target well but not always ready for the next: the new timeline must reach the archive first, say. A refusal would spend a
+   * number, so readiness is asked before; a target that never becomes ready is refused by the drill itself, with a record.
+   */
+  private async awaitReady({ plan }: BuiltPlan): Promise<void> {
+    const { home, terminal } = this.request;
+    let told = '';
+    const ready = (): Promise<true | null> =>
+      withTemporal(home, async (temporal) => {
+        const missing = (await askReadiness(temporal, plan)).filter((check) => !check.ok).map(({ name, found }) => `${name}: ${found}`);
+        if (missing.length === 0 || this.interrupted()) return true;
+        if (told === '') terminal.progress(`waiting until the target is ready again: ${missing.join('; ')}`);
+        told = missing.join('; ');
+        return null;
+      });
+    await until(ready, { timeoutMs: READY_TIMEOUT_MS, everyMs: READY_EVERY_MS, onTimeout: () => new GamedayError('refused', told) }).catch(
+      (error: unknown) => {
+        terminal.progress(`still not ready after ${formatMs(READY_TIMEOUT_MS)}: ${messageOf(error)}`);
+      },
+    );
   }
 
   private async run(built: BuiltPlan, name: string): Promise<Ended> {

@@ -3,10 +3,11 @@ import { Command } from 'commander';
 import { randomUUID } from 'node:crypto';
 import { taskQueues } from '../../core/ids';
 import { EXIT } from '../../model/constants';
+import type { Plan } from '../../model/plan';
 import type { CheckResult } from '../../model/record';
 import { collect, defineCommand } from '../command';
 import { planFor } from '../plan-request';
-import { withTemporal } from '../temporal';
+import { withTemporal, type TemporalAccess } from '../temporal';
 import { exitWith } from '../terminal';
 
 const READINESS_WORKFLOW = 'readiness';
@@ -26,18 +27,7 @@ export function checkCommand(): Command {
     .option('--set <name=value>', 'override a variable (repeatable)', collect, []);
   return defineCommand(command, async ({ home, terminal }, options: Options) => {
     const { plan } = planFor(home, options);
-    const checks = await withTemporal(home, (temporal) =>
-      temporal.call(
-        () =>
-          temporal.client.workflow.execute<(input: typeof plan) => Promise<readonly CheckResult[]>>(READINESS_WORKFLOW, {
-            args: [plan],
-            workflowId: `readiness/${plan.target.systemIdentifier}/${randomUUID()}`,
-            taskQueue: taskQueues(plan.target.site).control,
-            workflowExecutionTimeout: READINESS_MS,
-          }),
-        READINESS_MS + 5_000,
-      ),
-    );
+    const checks = await withTemporal(home, (temporal) => askReadiness(temporal, plan));
     const ok = checks.every((check) => check.ok);
     terminal.print(checksText(checks));
     terminal.print(
@@ -48,6 +38,20 @@ export function checkCommand(): Command {
     terminal.result({ ready: ok, target: plan.target.name, scenario: plan.scenario.name, checks });
     exitWith(ok ? EXIT.pass : EXIT.refused);
   });
+}
+
+/** What readiness finds now; touches nothing. Throws what the workflow failed with. */
+export function askReadiness(temporal: TemporalAccess, plan: Plan): Promise<readonly CheckResult[]> {
+  return temporal.call(
+    () =>
+      temporal.client.workflow.execute<(input: Plan) => Promise<readonly CheckResult[]>>(READINESS_WORKFLOW, {
+        args: [plan],
+        workflowId: `readiness/${plan.target.systemIdentifier}/${randomUUID()}`,
+        taskQueue: taskQueues(plan.target.site).control,
+        workflowExecutionTimeout: READINESS_MS,
+      }),
+    READINESS_MS + 5_000,
+  );
 }
 
 /** One line per check; what to do beneath those that fail. */
