@@ -10,6 +10,7 @@ import { checksTable, restoresSection } from './restores';
 import { patterns } from './svg';
 import { THEME } from './theme';
 import { axisOf, closeUp } from './time-axis';
+import { viewsSection } from './views';
 import { waterfallChart } from './waterfall';
 import { formatCount, formatInterval, formatTime, isNotRecorded, limitsOf, textOf } from './words';
 import { writesSection } from './writes';
@@ -37,6 +38,7 @@ function sections(record: DrillRecord): Markup {
     timeline(record),
     recovery(record),
     latency(record),
+    block('ways-in', 'Ways in', [viewsSection(record)]),
     block('writes', 'Every write accounted for', [writesSection(record)]),
     block('restores', 'Restores', [restoresSection(record)]),
     block('faults', 'What was broken, and the proofs', [faultsTable(record)]),

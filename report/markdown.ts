@@ -2,6 +2,7 @@
 import { formatMs } from '../core/units';
 import type { CheckResult, DrillRecord } from '../model/record';
 import type { ReportOptions } from './page-one';
+import { VIEW_FIGURES, VIEWS_NOTE, viewRows } from './views';
 import {
   VERDICT_MARK,
   VERDICT_WORD,
@@ -52,6 +53,7 @@ export function renderMarkdown(record: DrillRecord, options: ReportOptions): str
     ),
     section('Hypothesis', text(record.scenario.hypothesis)),
     section('Recovery time', recovery(record)),
+    section('Ways in', ways(record)),
     section('Writes', writes(record)),
     ...(record.restores.length === 0 ? [] : [section('Restores', restores(record))]),
     section(
@@ -142,6 +144,13 @@ function recovery({ rto }: DrillRecord): string {
   if (rto.rto !== null) rows.push(['RTO, first t0 to last t_rec', formatInterval(rto.rto)]);
   const none = rto.noOutageAboveMs === null ? '' : `No outage above ${formatMs(rto.noOutageAboveMs)} was seen.\n\n`;
   return none + (table(['Segment', 'Took'], rows) || bullets(rto.inconclusive) || 'No segment was observed.');
+}
+
+function ways(record: DrillRecord): string {
+  const rows = viewRows(record);
+  if (isNotRecorded(rows)) return `Not recorded: ${text(rows.notRecorded)}`;
+  const cells = rows.map(({ clients, figures, story, doubts }) => [clients, ...figures, [story, ...doubts].join('; ')]);
+  return `${text(VIEWS_NOTE)}\n\n${table(['Clients', ...VIEW_FIGURES, 'What they saw'], cells)}`;
 }
 
 function writes({ rpo }: DrillRecord): string {

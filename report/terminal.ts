@@ -1,6 +1,7 @@
 /** The verdict at the end of `gameday run`: a box that fits eighty columns. Colour only adds to what the words and marks say. Pure. */
 import type { Verdict } from '../model/measurement';
 import type { DrillRecord } from '../model/record';
+import { viewLines } from './views';
 import {
   STATE_SENTENCE,
   VERDICT_MARK,
@@ -47,6 +48,7 @@ export function renderTerminal(record: DrillRecord, options: { readonly color: b
     ...record.judgement.reasons.flatMap((reason) => wrap(reason, WIDTH - 6).map((line, at) => row(`${at === 0 ? '– ' : '  '}${line}`))),
     row(''),
     ...objectives.flat(),
+    ...viewLines(record).flatMap((text) => wrap(text, WIDTH - 6).map((line, at) => row(`${at === 0 ? '↳ ' : '  '}${line}`))),
     ...(findings.length === 0 ? [] : [row(''), ...findings]),
     ...notes.flatMap((note, at) => [...(at === 0 ? [row('')] : []), ...wrap(note, WIDTH - 4).map((line) => row(line, '2'))]),
     tone(`╰${'─'.repeat(WIDTH - 2)}╯`),
