@@ -5,7 +5,7 @@
 import { findInPgpass, parseDsn, type Dsn } from '../core/dsn';
 import { GamedayError } from '../core/errors';
 import { formatBytes, formatMs, parseDurationMs, parseSizeBytes, parseTransactions } from '../core/units';
-import { RECOVERY_SUCCESS_RATIO } from '../model/constants';
+import { OTHER_CONNECTIONS, RECOVERY_SUCCESS_RATIO } from '../model/constants';
 import type { ObservationPlan, ObservedNode, ObservedPath } from '../model/observation';
 import type { Objective, ProbeSettings, SteadyState } from '../model/plan';
 import type { HostPort, TargetKind, TargetRole } from '../model/target';
@@ -62,8 +62,6 @@ export interface ObserveRequest {
 const WRITES_PER_SECOND = 20;
 const PASSWORD_VARIABLE = 'GAMEDAY_OBSERVE_PASSWORD';
 const NODE_PASSWORD_VARIABLE = 'GAMEDAY_OBSERVE_NODE_PASSWORD';
-/** Most connections of a stream on a further path (`probe/prober.ts`). */
-const OTHER_CONNECTIONS = 4;
 /** A row of the probe table with its index entry takes 90 bytes of PostgreSQL 15; pages are not full. */
 const ROW_BYTES = 128;
 const MAX_PATHS = 8;

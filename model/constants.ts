@@ -35,3 +35,5 @@ export const EXIT = {
   detached: 130,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+/** Connections at most of one stream of the prober that is not the headline's: its pace is slow. */
+export const OTHER_CONNECTIONS = 4;

@@ -12,6 +12,7 @@ import { GamedayError, messageOf } from '../core/errors';
 import { serveRpc, type RpcServer } from '../core/rpc';
 import { resolveSecret } from '../core/secrets';
 import { withSql } from '../targets/sql';
+import { OTHER_CONNECTIONS } from '../model/constants';
 import type { JsonObject } from '../model/json';
 import type { ProberConfig, ProberStatus, Receipt, WindowAnswer, WindowRequest } from './contract';
 import { ControllerWatch } from './controller-watch';
@@ -24,8 +25,6 @@ import { ProbeStream, type StreamContext } from './stream';
 const PREPARE_TIMEOUT_MS = 30_000;
 /** The loop looks at deadlines at least this often. */
 const MAX_SLEEP_NS = 5e6;
-/** Connections of one stream on a further path: its pace is slow. */
-const OTHER_CONNECTIONS = 4;
 
 /** Streams of the main path first, writes before reads; then one of each kind for every further path, and for the naive client of every path. */
 export function streamsOf({ settings, paths }: Pick<ProberConfig, 'settings' | 'paths'>): readonly StreamInfo[] {

@@ -1,0 +1,111 @@
+/**
+ * One outage, three ways in: the library's scenario on the shared lab. Each way is measured by itself, every stream's writes are accounted for, and
+ * the ledger says which server answered, also where a pooler stands between. Counted a second time here, past judge and join.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { readJsonFile } from '../../core/files';
+import { resolveSecret } from '../../core/secrets';
+import type { RtoMeasurement } from '../../model/measurement';
+import type { DrillRecord } from '../../model/record';
+import { ledgerIn } from '../../probe/ledger-reader';
+import type { Entry, StreamInfo } from '../../probe/ledger-format';
+import { withSql } from '../../targets/sql';
+import { cli, lab } from './lab';
+
+let evidence = '';
+let record: DrillRecord;
+let entries: readonly Entry[];
+let streams: readonly StreamInfo[];
+
+beforeAll(async () => {
+  const ended = await cli(['run', 'failover-three-ways', '--json'], { timeoutMs: 150_000 });
+  const last = ended.stdout.trim().split('\n').at(-1) ?? '';
+  if (!last.startsWith('{')) throw new Error(`no result line; exit ${ended.code}\n${ended.stdout}\n${ended.stderr}`);
+  const line = JSON.parse(last) as { readonly evidence: string; readonly state: string };
+  expect(line.state).toBe('completed');
+  ({ evidence } = line);
+  const found = readJsonFile<DrillRecord>(join(evidence, 'record.json'));
+  if (found === null) throw new Error(`no record in ${evidence}`);
+  record = found;
+  const all: Entry[] = [];
+  for await (const batch of ledgerIn(join(evidence, 'ledger')).batches()) all.push(...batch);
+  entries = all;
+  streams = all.find((entry) => entry.kind === 'segment')?.streams ?? [];
+}, 180_000);
+
+const outcomesOf = (wanted: (info: StreamInfo) => boolean): readonly Extract<Entry, { kind: 'outcome' }>[] => {
+  const chosen = new Set(streams.flatMap((info, stream) => (wanted(info) ? [stream] : [])));
+  return entries.flatMap((entry) => (entry.kind === 'outcome' && chosen.has(entry.stream) ? [entry] : []));
+};
+
+/** Of the drill's fault: the node that was the primary when it was killed. */
+const killed = (): string => (record.faults[0]?.resolved as { readonly node?: string } | undefined)?.node ?? '';
+
+test('every way in, kind and habit is measured by itself, saw the outage, and recovered', () => {
+  const views = record.views.map(({ kind, path, client }) => `${kind} ${path} ${client}`).sort();
+  const expected = ['entry', 'pooler', 'direct'].flatMap((path) =>
+    ['write', 'read'].flatMap((kind) => ['tuned', 'naive'].map((client) => `${kind} ${path} ${client}`)),
+  );
+  expect([...views, 'write entry tuned'].sort()).toEqual(expected.sort());
+  if ('notRecorded' in record.rto) throw new Error(record.rto.notRecorded);
+  const all: readonly (readonly [string, RtoMeasurement])[] = [
+    ['main', record.rto],
+    ...record.views.map(({ kind, path, client, rto }) => [`${kind} ${path} ${client}`, rto] as const),
+  ];
+  for (const [name, { outages, rto, downMs, contradictions, counts }] of all) {
+    expect([name, contradictions]).toEqual([name, []]);
+    expect([name, outages.length]).not.toEqual([name, 0]);
+    expect([name, rto]).toEqual([name, { lowMs: expect.any(Number), highMs: expect.any(Number) }]);
+    expect([name, (downMs?.lowMs ?? 0) > 0]).toEqual([name, true]);
+    expect([name, counts.acked > 100]).toEqual([name, true]);
+  }
+});
+
+test('the writes of all streams were joined, not only those of the main way', async () => {
+  if ('notRecorded' in record.rpo) throw new Error(record.rpo.notRecorded);
+  const outcomes = outcomesOf(({ kind }) => kind === 'write');
+  const acked = outcomes.filter(({ outcome }) => outcome === 'acked');
+  const writers = streams.flatMap(({ kind }, stream) => (kind === 'write' ? [stream] : []));
+  expect(writers).toHaveLength(6);
+  expect(record.rpo.acked).toBe(acked.length);
+  expect(record.rpo.lost).toBe(0);
+  expect(record.rpo.kept).toBe(acked.length);
+  const { target } = lab();
+  const { user, password } = target.roles.probe;
+  const rows = await withSql({ ...target.entry, user, password: password === null ? null : resolveSecret(password) }, (sql) =>
+    sql.query(
+      `SELECT stream, count(*)::text AS n FROM gameday.probe_${record.drill.replace('-', '_')} WHERE stream >= 0 GROUP BY 1 ORDER BY 1`,
+    ),
+  );
+  expect(rows.map((row) => Number(row['stream']))).toEqual(writers);
+  const stored = rows.reduce((sum, row) => sum + Number(row['n']), 0);
+  expect(stored).toBe(record.rpo.kept + record.rpo.indeterminateCommitted);
+}, 30_000);
+
+test.each(['entry', 'pooler', 'direct'])(
+  'by %s the ledger names the server of each acknowledgement: the old primary, then the new one',
+  (path) => {
+    const { target } = lab();
+    const nodeOf = new Map(
+      entries.flatMap((entry) => {
+        const host = entry.kind === 'server' ? (entry.address ?? '').replace(/\/[0-9]+$/, '') : null;
+        return entry.kind === 'server' ? [[entry.server, target.nodes.find((node) => node.host === host)?.name] as const] : [];
+      }),
+    );
+    const answered = outcomesOf((info) => info.kind === 'write' && info.path === path).filter(({ outcome }) => outcome === 'acked');
+    const nodes = answered.map(({ server }) => nodeOf.get(server ?? 0));
+    const changes = nodes.filter((node, at) => node !== nodes[at - 1]);
+    expect(changes).toEqual([killed(), expect.stringMatching(/^n[123]$/)]);
+    expect(changes[1]).not.toBe(killed());
+    // The timelines agree with the servers.
+    const timelines = new Set(answered.map(({ timeline, server }) => `${nodeOf.get(server ?? 0) ?? '?'} ${timeline ?? '?'}`));
+    expect(timelines.size).toBe(2);
+  },
+);
+
+test('the report has a row for every way in', () => {
+  const html = readFileSync(join(evidence, 'report.html'), 'utf8').split('id="ways-in"')[1]?.split('</section>')[0] ?? '';
+  expect(html.match(/<th scope="row">/g)).toHaveLength(12);
+  for (const path of ['entry', 'pooler', 'direct']) expect(html).toContain(`writes by ${path}, naive client`);
+});
