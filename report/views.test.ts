@@ -85,7 +85,7 @@ test('a row has the figures, with what is not known said as such', () => {
     '8.9 ms',
     '3.2 ms / nothing answered / 2.21 s',
   ]);
-  expect(rowsOf([pooled])[1]?.story).toBe('38 statements failed; nothing was acknowledged for 2.07 s to 2.28 s');
+  expect(rowsOf([pooled])[1]?.story).toBe('38 statements failed, 8 were not sent; nothing was acknowledged for 2.07 s to 2.28 s');
   expect(rowsOf([view('pooler', 'tuned', { latencies: [] })])[1]?.figures[5]).toBe('not recorded / not recorded / not recorded');
 });
 
@@ -102,7 +102,7 @@ describe('what clients saw is told rightly', () => {
   });
 
   test('nobody recovered', () => {
-    expect(story(stuck)).toBe('2 statements failed; nothing was acknowledged until the end');
+    expect(story(stuck)).toBe('2 statements failed, 963 were not sent; nothing was acknowledged until the end');
     expect(rowsOf([stuck])[1]?.figures.slice(1, 3)).toEqual(['at least 58.0 s, not recovered', 'to the end']);
     expect(story(view('direct', 'naive', { rto: null, rtoAtLeastMs: 9_000 }))).toMatch(/; not recovered when the drill ended$/);
   });
@@ -151,7 +151,11 @@ describe('the terminal', () => {
 
   test.each([
     ['much longer', frozen, 'writes by entry, naive client: 0 statements failed, yet nothing was answered for 20.0 s ± 25 ms'],
-    ['not recovered', stuck, 'writes by direct, naive client: 2 statements failed; nothing was acknowledged until the end'],
+    [
+      'not recovered',
+      stuck,
+      'writes by direct, naive client: 2 statements failed, 963 were not sent; nothing was acknowledged until the end',
+    ],
   ])('has a line for what is %s', (_what, each, line) => {
     expect(viewLines(sampleRecord({ views: [pooled, each] }))).toEqual([line]);
   });

@@ -114,7 +114,7 @@ function p99Text(phase: PhaseLatency | undefined): string {
 }
 
 function storyOf({ rto }: ViewMeasurement): string {
-  const { outages, downMs, noOutageAboveMs } = rto;
+  const { counts, outages, downMs, noOutageAboveMs } = rto;
   const failed = failedOf(rto);
   if (outages.length === 0) {
     const beside = failed === 0 ? '' : `, ${statements(failed)} failed beside others that succeeded`;
@@ -122,7 +122,9 @@ function storyOf({ rto }: ViewMeasurement): string {
   }
   const long = downMs === null ? 'until the end' : `for ${formatInterval(downMs)}`;
   const silence = `${failed === 0 ? 'answered' : 'acknowledged'} ${long}${outages.length === 1 ? '' : `, in ${outages.length} outages`}`;
-  const told = failed === 0 ? `0 statements failed, yet nothing was ${silence}` : `${statements(failed)} failed; nothing was ${silence}`;
+  const unsent = counts.missed === 0 ? '' : `, ${formatCount(counts.missed)} ${counts.missed === 1 ? 'was' : 'were'} not sent`;
+  const told =
+    failed === 0 ? `0 statements failed, yet nothing was ${silence}` : `${statements(failed)} failed${unsent}; nothing was ${silence}`;
   return rto.rto === null && downMs !== null ? `${told}; not recovered when the drill ended` : told;
 }
 
