@@ -7,7 +7,7 @@ import type { EventBody } from '../model/event';
 import type { FaultHandle, FaultProof, LeaseKey, LeaseView } from '../model/fault';
 import type { Judgement, ObjectiveResult, Verdict } from '../model/measurement';
 import type { CheckSpec, FailoverStep, FaultStep, Plan, RestoreStep } from '../model/plan';
-import type { CheckResult, DrillRecord, DrillState, PhaseRecord, RestoreRecord, StepRecord } from '../model/record';
+import type { CheckResult, DrillRecord, DrillState, PhaseRecord, ForkRecord, RestoreRecord, StepRecord } from '../model/record';
 import type { FailoverResult, SalvageResult, Topology } from '../targets/ports';
 
 export type { Topology };
@@ -81,6 +81,7 @@ export interface RedundancyResult {
   readonly regained: boolean;
   readonly rejoined: readonly { readonly node: string; readonly method: string; readonly movedAside: string | null }[];
   readonly salvages: readonly SalvageResult[];
+  readonly forks: readonly ForkRecord[];
   readonly differences: readonly string[];
 }
 

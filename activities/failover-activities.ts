@@ -1,9 +1,11 @@
 /** Failover and redundancy: asked of the controller, with the prober's receipts around every instant. */
 import { openTarget } from '../targets/open-target';
 import type { FailoverResult, SalvageResult, Topology } from '../targets/ports';
+import type { ForkRecord } from '../model/record';
 import { GamedayError, messageOf } from '../core/errors';
 import { canonicalJson } from '../core/canonical-json';
 import type { RedundancyResult, SiteActivities } from './contract';
+import { examineFork } from './examine-fork';
 import { stamp, stepToken, withHeartbeat } from './open-drill';
 
 export async function failover({ plan, step, probe }: Parameters<SiteActivities['failover']>[0]): Promise<FailoverResult> {
@@ -27,18 +29,24 @@ export async function restoreRedundancy({
   probe,
   before,
 }: Parameters<SiteActivities['restoreRedundancy']>[0]): Promise<RedundancyResult> {
-  const { controller } = openTarget(plan.target);
+  const live = openTarget(plan.target);
+  const { controller } = live;
   return withHeartbeat(async (signal) => {
     await stamp(probe, 'redundant', 'about-to', 'target');
     const rejoined: RedundancyResult['rejoined'][number][] = [];
     const salvages: SalvageResult[] = [];
+    const forks: ForkRecord[] = [];
     const failures: string[] = [];
     const now = await controller.topology();
     for (const { name } of plan.target.nodes) {
       if (name === now.primary || (now.replication[name] ?? '') !== '') continue;
       try {
         const started = await controller.startNode(name);
-        if (started.salvage !== null) salvages.push(started.salvage);
+        if (started.salvage !== null) {
+          salvages.push(started.salvage);
+          // Before the rebuild below: afterwards nobody can ask the old primary any more.
+          if (now.primary !== null) forks.push(await examineFork(live, started.salvage, { plan, probe, survivor: now.primary }));
+        }
         const result = await controller.rejoin(name, { timeoutMs: 5 * 60_000, signal });
         rejoined.push({ node: name, method: result.method, movedAside: result.movedAside });
       } catch (error) {
@@ -49,7 +57,7 @@ export async function restoreRedundancy({
     const after = await settled(() => controller.topology(), before, signal);
     const differences = [...failures, ...topologyDifferences(before, after)];
     await stamp(probe, 'redundant', 'done', 'target', { regained: differences.length === 0 });
-    return { regained: differences.length === 0, rejoined, salvages, differences };
+    return { regained: differences.length === 0, rejoined, salvages, forks, differences };
   });
 }
 

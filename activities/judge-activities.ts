@@ -3,9 +3,8 @@ import { join } from 'node:path';
 import { writeFileDurably, readJsonFile } from '../core/files';
 import { messageOf } from '../core/errors';
 import type { LeaseView } from '../model/fault';
-import type { RpoMeasurement } from '../model/measurement';
+import type { PredictedFailover, RpoMeasurement } from '../model/measurement';
 import { faultRecord, redundancyRecord } from '../evidence/build-record';
-import type { PredictedBand } from '../evidence/findings';
 import type { LedgerJudgement } from '../probe/contract';
 import { judgeLedger } from '../probe/judge';
 import { judgeDrill } from '../probe/verdict';
@@ -16,14 +15,15 @@ import { withHeartbeat } from './open-drill';
 /** Content of `measurement.json` beside the ledger. */
 export interface Measured {
   readonly ledger: LedgerJudgement;
-  readonly band: PredictedBand | null;
+  readonly band: PredictedFailover | null;
 }
 
 export async function judge(input: JudgeInput): Promise<JudgeResult> {
   return withHeartbeat(() => judgeFacts(input));
 }
 
-async function judgeFacts(input: JudgeInput): Promise<JudgeResult> {
+/** A ledger that cannot be judged is a doubt, whatever is wrong with it: then nothing may pass. */
+export async function judgeFacts(input: JudgeInput): Promise<JudgeResult> {
   const { plan, probe } = input;
   const doubts = [...input.doubts];
   const ledger =
@@ -66,7 +66,7 @@ function endedEarly(lease: LeaseView): boolean {
   return lease.endedBy === 'expired' || lease.endedBy === 'halted' || lease.endedBy === 'reconciled';
 }
 
-async function predicted({ plan }: JudgeInput): Promise<PredictedBand | null> {
+async function predicted({ plan }: JudgeInput): Promise<PredictedFailover | null> {
   if (!plan.steps.some((step) => step.kind === 'failover')) return null;
   return openTarget(plan.target)
     .controller.predictedFailover()

@@ -42,7 +42,7 @@ async function sealDrill(hand: Hand, input: SealInput): Promise<SealResult> {
     measured: measured?.ledger ?? null,
     rpo: input.rpoFile === null ? null : readJsonFile<RpoMeasurement>(input.rpoFile),
     postgresVersion: await postgresVersion(input),
-    band: measured?.band ?? null,
+    predicted: measured?.band ?? null,
   });
   const pending = input.pendingEvents.map((event) => ({ ...event, drill: drill.drill }));
   if (pending.length > 0) await recordEvents(store, prefix, 'workflow', pending);

@@ -5,7 +5,6 @@
 import { join } from 'node:path';
 import { GamedayError, messageOf } from '../core/errors';
 import { writeFileDurably } from '../core/files';
-import { resolveSecret } from '../core/secrets';
 import type { RpoMeasurement } from '../model/measurement';
 import type { Plan } from '../model/plan';
 import type { CheckResult } from '../model/record';
@@ -14,9 +13,9 @@ import { judgeLedger } from '../probe/judge';
 import { joinLedger } from '../probe/join';
 import { awaitReplay, compareReplica, readSurvivors, writeBarrier } from '../probe/survivors';
 import { openTarget } from '../targets/open-target';
-import type { SqlAddress } from '../targets/sql';
 import type { ReconcileResult, SiteActivities } from './contract';
 import { requirePrimary } from './failover-activities';
+import { probeAddress } from './examine-fork';
 import { withHeartbeat } from './open-drill';
 import { waitForWindow } from './probe-activities';
 
@@ -55,20 +54,6 @@ export async function verify({ plan, probe }: Parameters<SiteActivities['verify'
       },
     ];
   });
-}
-
-/** The probe role's way straight to a node, past router and links. */
-function probeAddress({ target }: Pick<Plan, 'target'>, node: string): SqlAddress {
-  const found = target.nodes.find(({ name }) => name === node);
-  if (found === undefined) throw new GamedayError('internal', `target ${target.name} has no node "${node}"`);
-  const { user, password } = target.roles.probe;
-  return {
-    host: found.host,
-    port: found.port,
-    user,
-    password: password === null ? null : resolveSecret(password),
-    database: target.entry.database,
-  };
 }
 
 /** The prober must have stopped: a write under way while rows are read would count as lost. */

@@ -110,7 +110,7 @@ export async function concludeObservation(input: Concluding): Promise<ExitCode> 
     people: [],
     left: joined.left,
     notExercised: [...course.cut, ...joined.notCompared],
-    band: null,
+    predicted: null,
   });
   await seal(input, record, { ledger, rpo });
   show(input, record);

@@ -4,12 +4,21 @@
  */
 import { FORMAT_VERSION } from '../model/constants';
 import type { LeaseView } from '../model/fault';
-import type { Interval, Judgement, RpoMeasurement } from '../model/measurement';
+import type { Interval, Judgement, RpoMeasurement, PredictedFailover } from '../model/measurement';
 import { READ_ONLY, type ObservationPlan } from '../model/observation';
 import type { Plan } from '../model/plan';
-import type { CheckResult, DrillRecord, DrillState, FaultRecord, PhaseRecord, RestoreRecord, StepRecord } from '../model/record';
+import type {
+  CheckResult,
+  DrillRecord,
+  ForkRecord,
+  DrillState,
+  FaultRecord,
+  PhaseRecord,
+  RestoreRecord,
+  StepRecord,
+} from '../model/record';
 import type { LedgerJudgement } from '../probe/contract';
-import { findingsOf, type PredictedBand } from './findings';
+import { findingsOf } from './findings';
 
 export interface RecordFacts {
   readonly plan: Plan | ObservationPlan;
@@ -36,7 +45,11 @@ export interface RecordFacts {
   readonly steps: readonly StepRecord[];
   readonly readiness: readonly CheckResult[];
   readonly verification: readonly CheckResult[];
-  readonly redundancy: { readonly regained: boolean; readonly differences: readonly string[] } | null;
+  readonly redundancy: {
+    readonly regained: boolean;
+    readonly differences: readonly string[];
+    readonly forks: readonly ForkRecord[];
+  } | null;
   readonly redundancySkipped: string | null;
   readonly doubts: readonly string[];
   readonly failures: readonly string[];
@@ -45,7 +58,7 @@ export interface RecordFacts {
   /** What an observation meant to do and could not, beside what its plan leaves out. */
   readonly notExercised?: readonly string[];
   /** Failover time predicted from the target's own settings; null when there was none to predict. */
-  readonly band: PredictedBand | null;
+  readonly predicted: PredictedFailover | null;
 }
 
 const NO_PROBE = 'no prober ran in this drill';
@@ -93,6 +106,8 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     steps: facts.steps,
     readiness: facts.readiness,
     verification: facts.verification,
+    predicted: facts.predicted ?? { notRecorded: 'no failover was part of this drill, or its controller predicts none' },
+    forks: facts.redundancy?.forks ?? [],
     redundancy: redundancyRecord(facts, measured),
     doubts: facts.doubts,
     failures: facts.failures,
@@ -105,7 +120,7 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     notExercised: notExercised(facts),
     tool: { version: plan.toolVersion, node: process.version, platform: `${process.platform} ${process.arch}` },
   };
-  return { ...record, findings: findingsOf(record, facts.band) };
+  return { ...record, findings: findingsOf(record) };
 }
 
 function whyNoRpo({ plan, measured }: RecordFacts): string {

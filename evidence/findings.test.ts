@@ -3,7 +3,7 @@ import type { DrillRecord } from '../model/record';
 import { sampleRecord } from '../test/fixtures/record';
 import { findingsOf } from './findings';
 
-const texts = (record: DrillRecord): readonly string[] => findingsOf(record, null).map(({ severity, text }) => `${severity}: ${text}`);
+const texts = (record: DrillRecord): readonly string[] => findingsOf(record).map(({ severity, text }) => `${severity}: ${text}`);
 const [firstFault] = sampleRecord().faults;
 const [firstStep] = sampleRecord().steps;
 const [firstRestore] = sampleRecord().restores;
@@ -12,7 +12,7 @@ const { rpo } = sampleRecord();
 
 describe('findings', () => {
   it('finds nothing where everything went as it should', () => {
-    expect(findingsOf(sampleRecord(), null)).toEqual([]);
+    expect(findingsOf(sampleRecord())).toEqual([]);
   });
 
   it.each<readonly [string, Partial<DrillRecord>, RegExp]>([
@@ -71,11 +71,38 @@ describe('findings', () => {
   });
 
   it('compares with the predicted band only where their intervals are apart', () => {
-    const band = (lowMs: number, highMs: number) => findingsOf(sampleRecord(), { lowMs, highMs, formula: 'ttl + loop_wait' });
+    const band = (lowMs: number, highMs: number) =>
+      findingsOf(sampleRecord({ predicted: { lowMs, highMs, formula: 'ttl + loop_wait', segments: [] } }));
     expect(band(2_000, 5_000)).toEqual([]);
     expect(band(2_420, 5_000)).toEqual([]);
     expect(band(5_000, 9_000)).toMatchObject([{ id: 'F1', text: expect.stringContaining('faster than the settings predict') }]);
     expect(band(100, 900)).toMatchObject([{ text: expect.stringContaining('slower') }]);
+  });
+
+  it('compares every segment with its own band', () => {
+    const segments = [{ name: 'promotion', lowMs: 0, highMs: 100, formula: 'replay' }] as const;
+    const found = findingsOf(sampleRecord({ predicted: { lowMs: 0, highMs: 60_000, formula: 'all', segments } }));
+    expect(found).toMatchObject([{ severity: 'medium', text: expect.stringMatching(/^promotion is slower .*replay/) }]);
+  });
+
+  it('says what an old primary alone held', () => {
+    const wal = { records: 9, commits: 3, aborts: 0, firstCommitAt: null, lastCommitAt: null, relations: [] };
+    const fork = {
+      node: 'n1',
+      timeline: 1,
+      forkLsn: '0/1',
+      endLsn: '0/9',
+      divergedBytes: 8,
+      wal,
+      probeRows: { notRecorded: 'x' },
+      quarantine: { files: 1, sha256: 'a'.repeat(64) },
+    };
+    expect(findingsOf(sampleRecord({ forks: [fork] }))).toMatchObject([
+      { severity: 'high', text: expect.stringContaining('n1 alone held 3 committed') },
+    ]);
+    expect(findingsOf(sampleRecord({ forks: [{ ...fork, wal: { notRecorded: 'gone' } }] }))).toMatchObject([
+      { severity: 'high', text: expect.stringContaining('gone') },
+    ]);
   });
 
   it('puts the worst first and numbers them in that order', () => {
@@ -84,7 +111,6 @@ describe('findings', () => {
         faults: [{ ...firstFault!, confirmed: false }],
         restores: [{ ...firstRestore!, under: 1, sandbox: { dir: '/x', removed: false } }],
       }),
-      null,
     );
     expect(found.map(({ id, severity }) => `${id} ${severity}`)).toEqual(['F1 high', 'F2 medium', 'F3 low']);
   });

@@ -1,12 +1,8 @@
 /** What a drill teaches, as rules over its record: each finding is a fact with a severity, never an opinion. Pure; owners and due dates are set by people later. */
+import { predictedBand } from '../core/segment-bands';
 import { formatMs } from '../core/units';
 import type { Interval } from '../model/measurement';
 import type { DrillRecord, RecordFinding } from '../model/record';
-
-/** The RTO that the controller's live settings predict, and the formula it came from. */
-export interface PredictedBand extends Interval {
-  readonly formula: string;
-}
 
 type Facts = Omit<DrillRecord, 'findings'>;
 type Found = { readonly severity: RecordFinding['severity']; readonly text: string };
@@ -16,7 +12,7 @@ const RANK = { high: 0, medium: 1, low: 2 } as const;
 const LATE_REDUNDANCY_MS = 10 * 60_000;
 
 /** Findings of one drill, worst first, numbered `F1`, `F2`, …: the same record always yields the same list. */
-export function findingsOf(record: Facts, band: PredictedBand | null): readonly RecordFinding[] {
+export function findingsOf(record: Facts): readonly RecordFinding[] {
   const found = [
     ...unhealed(record),
     ...missedObjectives(record),
@@ -27,7 +23,8 @@ export function findingsOf(record: Facts, band: PredictedBand | null): readonly 
     ...failedChecks(record),
     ...steps(record),
     ...restores(record),
-    ...predicted(record, band),
+    ...forks(record),
+    ...predicted(record),
   ];
   return found
     .map((finding, at) => ({ finding, at }))
@@ -136,15 +133,33 @@ function restores(record: Facts): readonly Found[] {
   });
 }
 
-function predicted(record: Facts, band: PredictedBand | null): readonly Found[] {
-  if (band === null || 'notRecorded' in record.rto || record.rto.rto === null) return [];
-  const { lowMs, highMs } = record.rto.rto;
-  if (highMs >= band.lowMs && lowMs <= band.highMs) return [];
-  const side = highMs < band.lowMs ? 'faster' : 'slower';
-  return [
-    {
-      severity: 'medium',
-      text: `RTO is ${side} than the settings predict (${formatMs(band.lowMs)} to ${formatMs(band.highMs)}: ${band.formula})`,
-    },
-  ];
+/** Only where the intervals are apart: what overlaps may be what was predicted. Merged segments compare with the sum of their bands. */
+function predicted({ predicted: band, rto }: Facts): readonly Found[] {
+  if ('notRecorded' in band || 'notRecorded' in rto || rto.rto === null) return [];
+  const compare = (what: string, measured: Interval, expected: Interval, formula: string): readonly Found[] => {
+    if (measured.highMs >= expected.lowMs && measured.lowMs <= expected.highMs) return [];
+    const side = measured.highMs < expected.lowMs ? 'faster' : 'slower';
+    const text = `${what} is ${side} than the settings predict (${formatMs(expected.lowMs)} to ${formatMs(expected.highMs)}: ${formula})`;
+    return [{ severity: 'medium', text }];
+  };
+  const parts = rto.segments.flatMap(({ name, ms }) => {
+    const bands = predictedBand(name, band);
+    return bands === null ? [] : compare(name, ms, bands, bands.formula);
+  });
+  return [...compare('RTO', rto.rto, band, band.formula), ...parts];
+}
+
+/** Commits that only an old primary held: they were acknowledged to somebody, and the surviving history does not have them. */
+function forks(record: Facts): readonly Found[] {
+  return record.forks.map(({ node, wal, divergedBytes }) => {
+    if ('notRecorded' in wal)
+      return {
+        severity: 'high',
+        text: `${node} held ${divergedBytes} bytes of WAL beyond the fork, which could not be decoded: ${wal.notRecorded}`,
+      };
+    return {
+      severity: wal.commits > 0 ? 'high' : 'low',
+      text: `${node} alone held ${wal.commits} committed transactions beyond the fork (${divergedBytes} bytes of WAL, kept in quarantine)`,
+    };
+  });
 }

@@ -65,9 +65,23 @@ const rto = z.strictObject({
   inconclusive: list(z.string()),
 });
 
-const views = list(
-  z.strictObject({ kind: z.enum(['write', 'read']), path: z.string(), client: z.enum(['tuned', 'naive']), rto }),
-).describe('what clients of other kinds, paths and habits saw');
+const views = list(z.strictObject({ kind: z.enum(['write', 'read']), path: z.string(), client: z.enum(['tuned', 'naive']), rto })).describe(
+  'what clients of other kinds, paths and habits saw',
+);
+
+const predicted = z.strictObject({
+  lowMs: ms,
+  highMs: ms,
+  formula: z.string(),
+  segments: list(
+    z.strictObject({
+      name: z.enum(['detection', 'decision', 'promotion', 'routing', 'client recovery']),
+      lowMs: ms,
+      highMs: ms,
+      formula: z.string(),
+    }),
+  ),
+});
 
 const rpo = z.strictObject({
   attempted: count,
@@ -139,6 +153,28 @@ const restore = z.strictObject({
   over: count,
   checks: list(checkResult),
   sandbox: z.strictObject({ dir: z.string(), removed: z.boolean() }),
+});
+
+const fork = z.strictObject({
+  node: z.string(),
+  timeline: count,
+  forkLsn: z.string(),
+  endLsn: z.string(),
+  divergedBytes: count,
+  wal: maybe(
+    z.strictObject({
+      records: count,
+      commits: count,
+      aborts: count,
+      firstCommitAt: time.nullable(),
+      lastCommitAt: time.nullable(),
+      relations: list(
+        z.strictObject({ database: z.string(), relation: z.string(), inserts: count, updates: count, deletes: count, other: count }),
+      ),
+    }),
+  ),
+  probeRows: maybe(z.strictObject({ count, sha256 })),
+  quarantine: z.strictObject({ files: count, sha256 }),
 });
 
 const fault = z.strictObject({
@@ -213,10 +249,12 @@ export const recordSchema = z.strictObject({
   endedAt: time,
   judgement,
   rto: maybe(rto),
+  predicted: maybe(predicted),
   views,
   rpo: maybe(rpo),
   splitBrain: list(z.strictObject({ nodes: list(z.string()), from: interval, to: interval })),
   unlocked: list(z.strictObject({ node: z.string(), holder: z.string().nullable(), from: interval, to: interval })),
+  forks: list(fork),
   restores: list(restore),
   faults: list(fault),
   phases: list(phase),

@@ -30,6 +30,18 @@ export interface Outage {
   readonly unsuccessful: number;
 }
 
+/** What the target's live settings allow one part of a failover to take, with the formula in words. */
+export interface PredictedSegment extends Interval {
+  readonly name: 'detection' | 'decision' | 'promotion' | 'routing' | 'client recovery';
+  readonly formula: string;
+}
+
+/** The same for the whole. A segment that is missing cannot be predicted. */
+export interface PredictedFailover extends Interval {
+  readonly formula: string;
+  readonly segments: readonly PredictedSegment[];
+}
+
 export interface Segment {
   /** detection, decision, promotion, routing, client recovery — or several merged, joined with `+`. */
   readonly name: string;

@@ -3,7 +3,7 @@
  * A missing fact is `{ notRecorded: reason }`, never blank and never zero.
  */
 import type { Json } from './json';
-import type { Interval, Judgement, PhaseLatency, RpoMeasurement, RtoMeasurement, SplitBrainSpan, UnlockedSpan, Verdict, ViewMeasurement } from './measurement';
+import type { Interval, Judgement, PhaseLatency, PredictedFailover, RpoMeasurement, RtoMeasurement, SplitBrainSpan, UnlockedSpan, Verdict, ViewMeasurement } from './measurement';
 import type { PlanStep } from './plan';
 
 export type DrillState = 'completed' | 'aborted' | 'refused' | 'failed' | 'unsafe' | 'lost';
@@ -103,6 +103,36 @@ export interface NodeSpan {
   readonly toMs: number;
 }
 
+/** Heap records of a fork that touched one relation; `deletes` includes truncations, `other` locks, pruning and the like. */
+export interface ForkRelation {
+  readonly database: string;
+  readonly relation: string;
+  readonly inserts: number;
+  readonly updates: number;
+  readonly deletes: number;
+  readonly other: number;
+}
+
+/** What an old primary held that the surviving history does not, saved before anything overwrote it. The rows stay in the quarantine on its host. */
+export interface ForkRecord {
+  readonly node: string;
+  readonly timeline: number;
+  readonly forkLsn: string;
+  readonly endLsn: string;
+  readonly divergedBytes: number;
+  readonly wal: Maybe<{
+    readonly records: number;
+    readonly commits: number;
+    readonly aborts: number;
+    readonly firstCommitAt: string | null;
+    readonly lastCommitAt: string | null;
+    readonly relations: readonly ForkRelation[];
+  }>;
+  /** Probe rows that stand on the old primary alone; the digest is over their lines in order. */
+  readonly probeRows: Maybe<{ readonly count: number; readonly sha256: string }>;
+  readonly quarantine: { readonly files: number; readonly sha256: string };
+}
+
 export interface RecordFinding {
   readonly id: string;
   readonly severity: 'high' | 'medium' | 'low';
@@ -137,11 +167,14 @@ export interface DrillRecord {
   readonly endedAt: string;
   readonly judgement: Judgement;
   readonly rto: Maybe<RtoMeasurement>;
+  /** What the controller's live settings predicted for the failover, computed before the verdict. */
+  readonly predicted: Maybe<PredictedFailover>;
   /** What clients of other kinds, paths and habits saw. */
   readonly views: readonly ViewMeasurement[];
   readonly rpo: Maybe<RpoMeasurement>;
   readonly splitBrain: readonly SplitBrainSpan[];
   readonly unlocked: readonly UnlockedSpan[];
+  readonly forks: readonly ForkRecord[];
   readonly restores: readonly RestoreRecord[];
   readonly faults: readonly FaultRecord[];
   readonly phases: readonly PhaseRecord[];

@@ -50,7 +50,7 @@ interface Slot {
 }
 
 /** With every acknowledgement the server says who it is: through a pooler, each one may come from another. */
-const IDENTITY = 'pg_postmaster_start_time()::text AS started, inet_server_addr()::text AS address';
+const IDENTITY = 'pg_postmaster_start_time()::text AS started, host(inet_server_addr()) AS address';
 
 export class ProbeStream {
   private readonly periodNs: number;

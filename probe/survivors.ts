@@ -100,6 +100,28 @@ export async function compareReplica(
   }
 }
 
+/** Rows of the first that the second lacks, in order. Both sorted; memory: a few batches of each. */
+export async function* rowsOnlyIn(
+  first: AsyncIterable<RowBatch>,
+  second: AsyncIterable<RowBatch>,
+): AsyncIterable<{ readonly stream: number; readonly seq: number }> {
+  const left = new SortedRows('the first', first);
+  const right = new SortedRows('the second', second);
+  try {
+    for (;;) {
+      if (left.spent) await left.refill();
+      if (right.spent) await right.refill();
+      if (left.ended) return;
+      const order = right.ended ? -1 : left.stream - right.stream || left.seq - right.seq;
+      if (order < 0) yield { stream: left.stream, seq: left.seq };
+      if (order <= 0) left.advance();
+      if (order >= 0) right.advance();
+    }
+  } finally {
+    await Promise.all([left.close(), right.close()]);
+  }
+}
+
 /** The front of a sorted sequence of rows; checks its order. */
 class SortedRows {
   ended = false;

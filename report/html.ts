@@ -10,6 +10,7 @@ import { checksTable, restoresSection } from './restores';
 import { patterns } from './svg';
 import { THEME } from './theme';
 import { axisOf, closeUp } from './time-axis';
+import { forksSection } from './forks';
 import { viewsSection } from './views';
 import { waterfallChart } from './waterfall';
 import { formatCount, formatInterval, formatTime, isNotRecorded, limitsOf, textOf } from './words';
@@ -40,6 +41,7 @@ function sections(record: DrillRecord): Markup {
     latency(record),
     block('ways-in', 'Ways in', [viewsSection(record)]),
     block('writes', 'Every write accounted for', [writesSection(record)]),
+    block('forks', 'What the old primary alone held', [forksSection(record)]),
     block('restores', 'Restores', [restoresSection(record)]),
     block('faults', 'What was broken, and the proofs', [faultsTable(record)]),
     block('steps', 'Steps, planned and carried out', [stepsTable(record)]),
@@ -102,17 +104,25 @@ function timeline(record: DrillRecord): Markup {
 function recovery(record: DrillRecord): Markup {
   const { rto } = record;
   if (isNotRecorded(rto)) return block('rto', 'Recovery time', [markup`<p>Not recorded: ${rto.notRecorded}</p>`]);
-  const chart = waterfallChart(rto, axisOf(record));
+  const chart = waterfallChart(rto, axisOf(record), isNotRecorded(record.predicted) ? null : record.predicted);
   const maybe = (interval: typeof rto.rto): string => (interval === null ? 'not recorded: not observed' : formatInterval(interval));
   const doubts = [...rto.contradictions.map((text) => `Contradiction: ${text}`), ...rto.inconclusive];
   return block('rto', 'Where the recovery time went', [
     rto.noOutageAboveMs === null ? null : markup`<p class="statement">No outage above ${formatMs(rto.noOutageAboveMs)} was seen.</p>`,
     chart === null
       ? null
-      : markup`<div class="figurebox">${chart}</div><p class="note">Bars reach from the earliest to the latest instant the observations allow; whiskers mark the uncertain ends.</p>`,
+      : markup`<div class="figurebox">${chart}</div><p class="note">Bars reach from the earliest to the latest instant the observations allow; whiskers mark the uncertain ends. Dashed: the envelope that the controller’s live settings predict.</p>`,
     facts([
       ['RTO, first t0 to last t_rec', maybe(rto.rto)],
+      [
+        'Predicted',
+        isNotRecorded(record.predicted)
+          ? `not recorded: ${record.predicted.notRecorded}`
+          : `${formatInterval(record.predicted)}, ${record.predicted.formula}`,
+      ],
       ['From injection to recovery', maybe(rto.fromInjection)],
+      ['Time without a success, all outages', maybe(rto.downMs)],
+      ['Longest stall that was no outage', formatMs(rto.longestStallMs)],
       ['First acknowledged write', maybe(rto.firstAck)],
       ['Outages', formatCount(rto.outages.length)],
       ['Baseline p99 / recovery limit', `${ms(rto.baselineP99Ms)} / ${ms(rto.recoveryLimitP99Ms)}`],

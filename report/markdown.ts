@@ -1,6 +1,8 @@
 /** `report.md`: the report's facts for a wiki, a ticket or a pull request. The same words as the HTML, without its drawings. Pure. */
+import { predictedBand } from '../core/segment-bands';
 import { formatMs } from '../core/units';
 import type { CheckResult, DrillRecord } from '../model/record';
+import { FORK_COLUMNS, forkFacts, forkRelations } from './forks';
 import type { ReportOptions } from './page-one';
 import { VIEW_FIGURES, VIEWS_NOTE, viewRows } from './views';
 import {
@@ -55,6 +57,7 @@ export function renderMarkdown(record: DrillRecord, options: ReportOptions): str
     section('Recovery time', recovery(record)),
     section('Ways in', ways(record)),
     section('Writes', writes(record)),
+    ...(record.forks.length === 0 ? [] : [section('What the old primary alone held', forks(record))]),
     ...(record.restores.length === 0 ? [] : [section('Restores', restores(record))]),
     section(
       'Faults',
@@ -138,12 +141,20 @@ function checks(items: readonly CheckResult[]): string {
   );
 }
 
-function recovery({ rto }: DrillRecord): string {
+function recovery({ rto, predicted }: DrillRecord): string {
   if (isNotRecorded(rto)) return `Not recorded: ${text(rto.notRecorded)}`;
-  const rows: Row[] = rto.segments.map(({ name, ms }) => [name, formatInterval(ms)]);
-  if (rto.rto !== null) rows.push(['RTO, first t0 to last t_rec', formatInterval(rto.rto)]);
+  const rows: Row[] = rto.segments.map(({ name, ms }) => {
+    const band = isNotRecorded(predicted) ? null : predictedBand(name, predicted);
+    return [name, formatInterval(ms), band === null ? 'not predicted' : formatInterval(band)];
+  });
+  if (rto.rto !== null)
+    rows.push([
+      'RTO, first t0 to last t_rec',
+      formatInterval(rto.rto),
+      isNotRecorded(predicted) ? 'not predicted' : formatInterval(predicted),
+    ]);
   const none = rto.noOutageAboveMs === null ? '' : `No outage above ${formatMs(rto.noOutageAboveMs)} was seen.\n\n`;
-  return none + (table(['Segment', 'Took'], rows) || bullets(rto.inconclusive) || 'No segment was observed.');
+  return none + (table(['Segment', 'Took', 'Predicted'], rows) || bullets(rto.inconclusive) || 'No segment was observed.');
 }
 
 function ways(record: DrillRecord): string {
@@ -157,6 +168,14 @@ function writes({ rpo }: DrillRecord): string {
   if (isNotRecorded(rpo)) return `Not recorded: ${text(rpo.notRecorded)}`;
   const row = [rpo.attempted, rpo.acked, rpo.kept, rpo.lost, rpo.indeterminateCommitted, rpo.indeterminateVanished].map(formatCount);
   return `${text(rpo.statement)}\n\n${table(['Attempted', 'Acked', 'Kept', 'Lost', 'Indeterminate, committed', 'Indeterminate, vanished'], [row])}`;
+}
+
+function forks(record: DrillRecord): string {
+  return record.forks
+    .map((fork) =>
+      [bullets(forkFacts(fork).map(([name, value]) => `${name}: ${value}`)), table([...FORK_COLUMNS], forkRelations(fork))].join('\n\n'),
+    )
+    .join('\n\n');
 }
 
 function restores(record: DrillRecord): string {

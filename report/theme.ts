@@ -43,7 +43,7 @@ text.lane{fill:var(--ink);font-weight:600}text.in{font-size:11.5px;font-weight:6
 .primary,.leader{fill:var(--primary)}.standby{fill:var(--standby)}text.standby-text{fill:var(--standby-ink)}.down{fill:url(#hatch-off)}text.down-text{fill:var(--ink)}.po{fill:var(--faint)}.pol{stroke:var(--off2);stroke-width:2}
 .fault{fill:var(--fault)}.unsure{fill:var(--fault-soft);stroke:var(--fault);stroke-dasharray:4 3}text.unsure-text{fill:var(--ink)}.good{fill:var(--good)}.partly{fill:var(--partly)}.bad,.outage{fill:url(#hatch-bad)}.pb{fill:var(--bad)}.pbl{stroke:var(--bad2);stroke-width:1.6}
 text.outage-text{paint-order:stroke;stroke:var(--bad2);stroke-width:3px}.step{fill:var(--faint);stroke:var(--off)}text.step-text{fill:var(--ink);font-weight:500}.mark{fill:var(--ink)}
-.seg0{fill:var(--s0)}.seg1{fill:var(--s1)}.seg2{fill:var(--s2)}.seg3{fill:var(--s3)}.seg4{fill:var(--s4)}.total{fill:var(--soft)}.whisker{stroke:var(--ink);stroke-width:1.4;fill:none}
+.seg0{fill:var(--s0)}.seg1{fill:var(--s1)}.seg2{fill:var(--s2)}.seg3{fill:var(--s3)}.seg4{fill:var(--s4)}.total{fill:var(--soft)}.whisker{stroke:var(--ink);stroke-width:1.4;fill:none}.envelope{stroke:var(--ink);stroke-width:1;stroke-dasharray:3 3;fill:none}
 .p99{stroke:var(--primary);stroke-width:1.8;fill:none;stroke-linejoin:round;stroke-linecap:round}.p50{stroke:var(--good);stroke-width:1.8;fill:none;stroke-dasharray:5 3}.shade{fill:var(--fault-soft)}
 .e-rejected{fill:var(--partly)}.e-indeterminate{fill:var(--s0)}.e-missed{fill:url(#hatch-bad)}.track{fill:var(--faint)}.fill{fill:var(--v)}.goal{stroke:var(--ink);stroke-width:1.6}
 text.outage-text,text.fault-text,text.primary-text,text.leader-text,text.seg-text{fill:#fff}

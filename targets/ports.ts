@@ -3,6 +3,7 @@
  * Whoever calls these runs inside an activity or the guardian; implementations hold no state that a crash may lose.
  */
 import type { ProcessId, RunResult } from '../core/process';
+import type { PredictedFailover } from '../model/measurement';
 import type { CheckResult } from '../model/record';
 import type { JsonObject } from '../model/json';
 import type { Target, TargetLink, TargetNode } from '../model/target';
@@ -76,6 +77,8 @@ export interface SalvageResult {
   readonly forkLsn: string;
   readonly endLsn: string;
   readonly divergedBytes: number;
+  /** The old primary's own timeline. */
+  readonly timeline: number;
   readonly directory: string;
   readonly sha256: string;
   readonly files: number;
@@ -86,7 +89,7 @@ export interface Controller {
   status(): Promise<readonly NodeStatus[]>;
   topology(): Promise<Topology>;
   /** Predicted failover time in ms from the target's own settings, with the formula in words. */
-  predictedFailover(): Promise<{ readonly lowMs: number; readonly highMs: number; readonly formula: string }>;
+  predictedFailover(): Promise<PredictedFailover>;
   /**
    * Fences the old primary's epoch, picks the most advanced standby (or the candidate), promotes, steers the router, re-follows the others.
    * Idempotent per `token`: a repeated call after a crash continues where the first stopped.

@@ -1,6 +1,6 @@
 /**
  * Makes a node a streaming standby of the current primary again: as it is, by following, or rebuilt by a base backup through its link.
- * The old data directory is moved aside before its successor takes its name; it is never deleted first, and the newest two are kept.
+ * The old data directory is moved aside before its successor takes its name; it is never deleted first; a lab keeps the newest two, any other target all.
  */
 import { basename, dirname, join } from 'node:path';
 import { until } from '../../core/clock';
@@ -79,8 +79,8 @@ async function listAsides(host: Host, node: TargetNode): Promise<readonly string
     .map((name) => join(dirname(node.dataDir), name));
 }
 
-/** Moves the data directory aside under the epoch's name and drops all but the newest asides; null if there was none to move. */
-async function moveAside(host: Host, node: TargetNode, epoch: EpochFile): Promise<string | null> {
+/** Moves the data directory aside under the epoch's name; in a lab drops all but the newest asides, elsewhere none. Null if there was none to move. */
+async function moveAside(host: Host, node: TargetNode, epoch: EpochFile, isLab: boolean): Promise<string | null> {
   if (!(await host.exists(node.dataDir))) return null;
   const taken = await listAsides(host, node);
   const base = `${node.dataDir}.aside-${epoch.epoch}`;
@@ -88,7 +88,7 @@ async function moveAside(host: Host, node: TargetNode, epoch: EpochFile): Promis
   for (let again = 2; taken.includes(path); again += 1) path = `${base}-${again}`;
   await host.rename(node.dataDir, path);
   await host.exec(['touch', path], { asNode: false, timeoutMs: 5_000 });
-  for (const old of (await listAsides(host, node)).slice(KEEP_ASIDES)) await host.remove(old);
+  if (isLab) for (const old of (await listAsides(host, node)).slice(KEEP_ASIDES)) await host.remove(old);
   return path;
 }
 
@@ -101,7 +101,7 @@ async function rebuild(live: LiveTarget, node: TargetNode, epoch: EpochFile, opt
     const divergence = await findDivergence(live, node.name, epoch);
     if (divergence !== null) await salvageTail(live, node.name, epoch, divergence);
   }
-  const movedAside = await moveAside(host, node, epoch);
+  const movedAside = await moveAside(host, node, epoch, live.target.kind === 'lab');
   await host.rename(fresh, node.dataDir);
   await startServer(host, node);
   await waitStreaming(live, node.name, epoch.primary, options);

@@ -33,6 +33,11 @@ test('no record after the fork means nothing diverged', () => {
   expect(parseWalEnd('pg_waldump: error: could not find a valid record after 0/4023F58', parseLsn('0/4023F58'))).toBeNull();
 });
 
+test('an end of WAL that cannot be told is an error, never nothing', () => {
+  const messages = ['', 'pg_waldump: error: could not find file "000000010000000000000004": No such file or directory', 'Killed'];
+  for (const message of messages) expect(() => parseWalEnd(message, parseLsn('0/4023F58'))).toThrow(/the end of WAL cannot be told/);
+});
+
 test('the most advanced standby has the highest timeline, then the highest position; a tie goes to the first', () => {
   const at = (node: string, timeline: number, lsn: string): { node: string; timeline: number; lsn: string } => ({ node, timeline, lsn });
   expect(mostAdvanced([at('n2', 1, '0/9000000'), at('n3', 1, '0/10000000')])).toBe('n3');

@@ -37,10 +37,18 @@ export function forkPoint(node: readonly TimelineSpan[], current: readonly Timel
   return ends.length === 0 ? null : ends.reduce((a, b) => (a < b ? a : b));
 }
 
-/** End of valid WAL from pg_waldump's complaint at its end; null if it found no record at or after `from`. */
+/**
+ * End of valid WAL from pg_waldump's complaint at its end; null if it says that no record follows `from`. Throws `fork_salvage_failed` on anything
+ * else: what cannot be read may hold commits that exist nowhere else.
+ */
 export function parseWalEnd(stderr: string, from: bigint): bigint | null {
+  if (/could not find a valid record after/.test(stderr)) return null;
   const last = /error in WAL record at ([0-9A-F]+\/[0-9A-F]+):(.*)/.exec(stderr);
-  if (last?.[1] === undefined) return null;
+  if (last?.[1] === undefined)
+    throw new GamedayError(
+      'fork_salvage_failed',
+      `the end of WAL cannot be told, so neither whether commits beyond ${formatLsn(from)} exist: ${stderr.trim().slice(-300) || 'pg_waldump said nothing'}`,
+    );
   const record = parseLsn(last[1]);
   if (record < from) return null;
   const next = / at ([0-9A-F]+\/[0-9A-F]+)/.exec(last[2] ?? '')?.[1];
@@ -185,6 +193,7 @@ export async function salvageTail(live: LiveTarget, name: string, epoch: EpochFi
       forkLsn: formatLsn(divergence.forkLsn),
       endLsn: formatLsn(divergence.endLsn),
       divergedBytes: Number(divergence.endLsn - divergence.forkLsn),
+      timeline: divergence.timeline,
       directory,
       ...seal,
     };

@@ -3,6 +3,7 @@
  * What may be read by others at any time (status, topology) takes no lock and changes nothing.
  */
 import { parseDurationMs } from '../../core/units';
+import type { PredictedFailover, PredictedSegment } from '../../model/measurement';
 import type { Controller, LiveTarget, NodeStatus, Topology } from '../ports';
 import { readEpoch, withEpochLock } from './standalone-epoch';
 import { failover } from './standalone-failover';
@@ -91,12 +92,37 @@ async function slowestRetryMs(live: LiveTarget): Promise<number> {
   return Math.max(0, ...values.filter((value): value is number => value !== null));
 }
 
-async function predictedFailover(live: LiveTarget): Promise<{ readonly lowMs: number; readonly highMs: number; readonly formula: string }> {
+/** Deadlines of the runbook's own steps (`standalone-failover.ts`): what it takes at most if the old primary or a link hangs. */
+const FENCING_MS = 3_000;
+const WAL_AT_REST_MS = 5_000;
+const ROUTER_READ_BACK_MS = 2_000;
+/** From pg_promote to accepting writes: end of recovery without a checkpoint (it follows later), measured from 0.1 s to 1 s here. */
+const PROMOTION_MS = { lowMs: 50, highMs: 1_000 };
+
+/** Nobody detects by itself here: the clock starts with the runbook's order to fail over. */
+async function predictedFailover(live: LiveTarget): Promise<PredictedFailover> {
   const retryMs = await slowestRetryMs(live);
+  const segments: readonly PredictedSegment[] = [
+    {
+      name: 'decision',
+      lowMs: 0,
+      highMs: FENCING_MS + WAL_AT_REST_MS,
+      formula: `fencing the old primary 0–${FENCING_MS} ms + received WAL at rest 0–${WAL_AT_REST_MS} ms, our own limits, reached only if a node or link hangs`,
+    },
+    { name: 'promotion', ...PROMOTION_MS, formula: 'end of recovery of a standby that has replayed all it received' },
+    { name: 'routing', lowMs: 0, highMs: ROUTER_READ_BACK_MS, formula: 'the router’s runtime command and its read-back' },
+    {
+      name: 'client recovery',
+      lowMs: 0,
+      highMs: retryMs + 5_000,
+      formula: `wal_retrieve_retry_interval 0–${retryMs} ms until a standby follows and commits are confirmed, + reconnecting up to 5000 ms`,
+    },
+  ];
   return {
-    lowMs: 100,
-    highMs: 3_000 + 5_000 + 1_000 + retryMs,
-    formula: `from the order to fail over (nothing detects by itself): fencing the old primary 0–3 s + received WAL at rest 0–5 s + promotion 0.1–1 s + wal_retrieve_retry_interval 0–${retryMs} ms until a standby follows; the upper end only if the old primary or a link hangs`,
+    lowMs: segments.reduce((sum, each) => sum + each.lowMs, 0),
+    highMs: segments.reduce((sum, each) => sum + each.highMs, 0),
+    formula: `from the order to fail over (nothing detects by itself): ${segments.map(({ name, formula }) => `${name}: ${formula}`).join('; ')}`,
+    segments,
   };
 }
 

@@ -122,7 +122,7 @@ class Script {
     },
     restoreRedundancy: async () => {
       this.calls.push('redundancy');
-      return { regained: true, rejoined: [], salvages: [], differences: [] };
+      return { regained: true, rejoined: [], salvages: [], forks: [], differences: [] };
     },
     recordSkip: async () => undefined,
   };

@@ -1,6 +1,8 @@
 /** The standalone controller on real servers: failover, fencing, salvage and rebuild, with a power cut in the middle of a drill. */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { examineFork } from '../../activities/examine-fork';
 import { createCluster, currentPrimary, startCluster } from '../../targets/controllers/standalone-cluster';
 import { nodeSocketDir } from '../../targets/controllers/standalone-config';
 import { startGround, type Ground } from './standalone-ground';
@@ -56,6 +58,7 @@ async function writeUnreplicated(primary: string, rows: number): Promise<void> {
   await ground.live.sql(primary, 'operate', async (connection) => {
     await connection.query('SET synchronous_commit = local');
     await connection.query(`INSERT INTO gameday.t SELECT generate_series(1, ${rows})`);
+    await connection.query('INSERT INTO gameday.probe_fork SELECT 0, generate_series(4, 10)').catch(() => undefined);
   });
 }
 
@@ -86,6 +89,9 @@ test('creating a cluster again changes nothing', async () => {
 
 test('a killed primary is succeeded by the most advanced standby, and its undo brings it back present, not writable', async () => {
   await write('n1', 'INSERT INTO gameday.t SELECT generate_series(1, 100)');
+  await write('n1', 'CREATE TABLE gameday.probe_fork (stream integer, seq bigint)');
+  await write('n1', 'GRANT SELECT ON gameday.probe_fork TO PUBLIC');
+  await write('n1', 'INSERT INTO gameday.probe_fork SELECT 0, generate_series(1, 3)');
   await writeUnreplicated('n1', 5_000);
   watch = watchWriters();
   await kill('n1');
@@ -103,6 +109,23 @@ test('a killed primary is succeeded by the most advanced standby, and its undo b
   expect(existsSync(join(started.salvage?.directory ?? '', 'pg_control'))).toBe(true);
   await expect(write('n1', 'INSERT INTO gameday.t VALUES (0)')).rejects.toThrow(/read-only/);
   expect(await count('n1')).toBe('5100');
+  const probe = { socket: '', dir: ground.dir, table: 'probe_fork' };
+  const fork = await examineFork(ground.live, started.salvage!, { plan: { target: ground.target }, probe, survivor: result.to });
+  expect(fork.probeRows).toMatchObject({ count: 7 });
+  expect(fork.wal).toMatchObject({ commits: 2, aborts: 0, firstCommitAt: expect.stringMatching(/^20.*Z$/) });
+  expect('relations' in fork.wal ? fork.wal.relations : []).toEqual(
+    expect.arrayContaining([
+      { database: 'gameday', relation: 'gameday.t', inserts: 5_000, updates: 0, deletes: 0, other: 0 },
+      { database: 'gameday', relation: 'gameday.probe_fork', inserts: 7, updates: 0, deletes: 0, other: 0 },
+    ]),
+  );
+  const rows = gunzipSync(readFileSync(`${started.salvage!.directory}.probe_fork.ndjson.gz`)).toString('utf8');
+  expect(
+    rows
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { seq: number }).seq),
+  ).toEqual([4, 5, 6, 7, 8, 9, 10]);
   expect(await count(result.to)).toBe('100');
   for (const writers of await watch.stop()) expect(writers.length).toBeLessThanOrEqual(1);
 }, 60_000);
