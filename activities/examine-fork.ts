@@ -3,7 +3,6 @@
  * answers for the rows: it stands fenced, in recovery on its own history, and reads are all it can do. The rows stay in the quarantine; counts and digests travel.
  */
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { messageOf } from '../core/errors';
 import { writeFileDurably } from '../core/files';

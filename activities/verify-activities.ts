@@ -3,10 +3,9 @@
  * what survived — first the primary behind a write barrier, then every replica at or past that barrier.
  */
 import { join } from 'node:path';
-import { GamedayError, messageOf } from '../core/errors';
+import { messageOf } from '../core/errors';
 import { writeFileDurably } from '../core/files';
 import type { RpoMeasurement } from '../model/measurement';
-import type { Plan } from '../model/plan';
 import type { CheckResult } from '../model/record';
 import { cleanUpDrillTables } from '../faults/drop-table';
 import { judgeLedger } from '../probe/judge';
