@@ -170,6 +170,22 @@ describe('judge', () => {
     expect((await run()).inconclusive.join('\n')).toMatch(reason);
   });
 
+  it('does not say of what it could not see that nothing was', async () => {
+    const starved = (...spans: readonly (readonly [number, number])[]): Entry[] =>
+      spans.map(([from, to]) => ({ kind: 'starved', fromNs: from * 1e6, toNs: to * 1e6 }));
+    const rto = await judge(historyOf(6_000, () => OK, { injectMs: [1_998, 1_999], more: starved([2_500, 2_540], [3_000, 3_090]) }));
+    expect(rto).toMatchObject({ outages: [], noOutageAboveMs: 90 + 10, starvedMs: 130, inconclusive: [] });
+  });
+
+  it('takes more failures than there was time for as a contradiction', async () => {
+    const twice = historyOf(6_000, downtime, { injectMs: [1_998, 1_999] }).flatMap((entry): Entry[] =>
+      entry.kind === 'missed' ? [entry, entry] : [entry],
+    );
+    expect((await judge(twice)).contradictions).toEqual([
+      expect.stringMatching(/^availability lost \(2000\.0 ms\) exceeds the RTO of at most/),
+    ]);
+  });
+
   it('widens an instant that touches a starved span', async () => {
     const more: Entry[] = [{ kind: 'starved', fromNs: 1_980e6, toNs: 1_996e6 }];
     const rto = await judge(historyOf(6_000, downtime, { injectMs: [1_998, 1_999], more }));

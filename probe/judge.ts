@@ -3,7 +3,6 @@
  * what it cannot know it calls inconclusive. The rules are `docs/MEASUREMENT.md`; the verdict over a whole drill is `verdict.ts`.
  */
 import type { Interval, Outage, OutcomeCounts, PhaseLatency, RtoMeasurement, Segment } from '../model/measurement';
-import type { SteadyState } from '../model/plan';
 import type { SeriesBin } from '../model/record';
 import type { JudgeRequest, LedgerJudgement, Receipt } from './contract';
 import type { ReceiptEntry } from './ledger-format';
@@ -24,7 +23,7 @@ import {
 } from './ops-table';
 import { findGaps, type Gap } from './outages';
 import { percentile, percentilesOf } from './percentiles';
-import { findRecovery } from './recovery';
+import { findRecovery, type RecoveryRules } from './recovery';
 import { segmentsOf } from './segments';
 
 /** Share of the measured window that may be starved before nothing can pass. Less than this widens the bounds it touches, and what "no outage above" says. */
@@ -97,10 +96,10 @@ function judgeRto(loaded: LoadedLedger, { view, ops, connections, periodMs, stre
   const baseline = tally(ops, frame.baseline);
   const baselineP99Ms = percentile(baseline.latencies.slice().sort(), 0.99);
   const limit = baselineP99Ms === null ? null : Math.max(steady.recoveryFactor * baselineP99Ms, steady.recoveryFloorMs);
-  const { gaps, unsuccessfulOutside, longestStallMs } = findGaps(ops, { periodMs, ...frame.measured, connections });
-  const { outages, recovered, rto, rtoAtLeastMs } = courseOf(
-    gaps.map((gap) => followGap(gap, loaded, ops, steady, limit, frame.measured.toMs)),
-  );
+  const { starvation } = loaded;
+  const { gaps, unsuccessfulOutside, longestStallMs } = findGaps(ops, { periodMs, ...frame.measured, starvation, connections });
+  const rules = { steady, limitP99Ms: limit, starvation, toMs: frame.measured.toMs };
+  const { outages, recovered, rto, rtoAtLeastMs } = courseOf(gaps.map((gap) => followGap(gap, loaded, ops, rules)));
   const [firstOutage = null] = outages;
   const injection = firstOutage === null ? null : (frame.injections.filter((i) => i.at.lowMs <= firstOutage.t0.highMs).at(-1) ?? null);
   // Up to the last heal, not the last recovery: a prober that was blind under a later fault has not shown that nothing happened.
@@ -109,7 +108,7 @@ function judgeRto(loaded: LoadedLedger, { view, ops, connections, periodMs, stre
     fromMs: Math.min(frame.measured.fromMs, frame.baseline.fromMs),
     toMs: recovered === null ? frame.measured.toMs : Math.min(frame.measured.toMs, Math.max(recovered.highMs, healedMs)),
   };
-  const starvedMs = starvedWithin(loaded, span);
+  const starvedMs = starvation.withinMs(span.fromMs, span.toMs);
   const longestStarved = Math.max(0, ...loaded.starved.map((s) => overlapMs({ fromMs: s.fromNs / 1e6, toMs: s.toNs / 1e6 }, span)));
   const segments =
     firstOutage !== null && recovered !== null ? segmentsOf(firstOutage.t0, recovered, loaded.receipts, promotions(loaded.samples)) : [];
@@ -167,14 +166,14 @@ interface Followed {
   readonly proven: boolean;
 }
 
-function followGap(gap: Gap, loaded: LoadedLedger, ops: Ops, steady: SteadyState, limitMs: number | null, toMs: number): Followed {
+function followGap(gap: Gap, loaded: LoadedLedger, ops: Ops, rules: RecoveryRules): Followed {
   const t0 = widen(gap.t0, loaded);
   const tFirst = gap.tFirst === null ? null : widen(gap.tFirst, loaded);
-  const { lowMs, highMs } = findRecovery(ops, gap, steady, limitMs, toMs);
+  const { lowMs, highMs } = findRecovery(ops, gap, rules);
   const tRec = highMs === null ? null : widen({ lowMs, highMs }, loaded);
   const down = tFirst === null ? null : minus(tFirst, t0);
   const duration = tRec === null ? null : minus(tRec, t0);
-  const isBlurred = starvedWithin(loaded, { fromMs: t0.lowMs, toMs: (tFirst ?? t0).highMs }) > 0;
+  const isBlurred = loaded.starvation.withinMs(t0.lowMs, (tFirst ?? t0).highMs) > 0;
   return {
     outage: { t0, tFirst, tRec, down, duration, unsuccessful: gap.unsuccessful },
     notBeforeMs: widen({ lowMs, highMs: lowMs }, loaded).lowMs,
@@ -239,12 +238,6 @@ function tally(ops: Ops, span: Span): Tally {
 
 function overlapMs(a: Span, b: Span): number {
   return Math.max(0, Math.min(a.toMs, b.toMs) - Math.max(a.fromMs, b.fromMs));
-}
-
-function starvedWithin(loaded: LoadedLedger, span: Span): number {
-  let sum = 0;
-  for (const { fromNs, toNs } of loaded.starved) sum += overlapMs({ fromMs: fromNs / 1e6, toMs: toNs / 1e6 }, span);
-  return sum;
 }
 
 function onTimeRatio(loaded: LoadedLedger): number {

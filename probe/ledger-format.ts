@@ -153,7 +153,8 @@ export interface EndEntry {
   readonly atNs: number;
   readonly reason: string;
 }
-export type JsonEntry = SegmentEntry | ReceiptEntry | SampleEntry | WatchEntry | StarvedEntry | ConnectionEntry | ServerEntry | ControllerEntry | EndEntry;
+export type JsonEntry =
+  SegmentEntry | ReceiptEntry | SampleEntry | WatchEntry | StarvedEntry | ConnectionEntry | ServerEntry | ControllerEntry | EndEntry;
 export type Entry = IntentEntry | OutcomeEntry | MissedEntry | JsonEntry;
 
 export function segmentFileName(segment: number): string {

@@ -28,7 +28,8 @@ export class NodeSampler {
     record: (sample: SampleEntry) => void,
   ) {
     this.lanes = nodes.map(
-      (node) => new NodeLane(node.name, { ...login, hosts: [{ host: node.host, port: node.port }], connectTimeoutMs: DEADLINE_MS }, nowNs, record),
+      (node) =>
+        new NodeLane(node.name, { ...login, hosts: [{ host: node.host, port: node.port }], connectTimeoutMs: DEADLINE_MS }, nowNs, record),
     );
     this.timer = setInterval(() => {
       for (const lane of this.lanes) lane.tick();

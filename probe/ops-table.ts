@@ -18,6 +18,7 @@ import type {
 } from './ledger-format';
 import type { LedgerSource } from './ledger-reader';
 import type { ConnectionSpan } from './outages';
+import { Starvation } from './starvation';
 
 /** `excused`: missed because the prober itself was late; it says nothing about the database. */
 export type OpState = OutcomeName | 'missed' | 'excused';
@@ -54,6 +55,7 @@ export interface LoadedLedger {
   readonly samples: readonly SampleEntry[];
   readonly controller: readonly ControllerEntry[];
   readonly starved: readonly StarvedEntry[];
+  readonly starvation: Starvation;
   readonly watches: readonly WatchEntry[];
   /** The last instant of which the ledger knows, in ms. */
   readonly endMs: number;
@@ -185,7 +187,8 @@ class Loader {
     const [headline, ...others] = [...this.views.values()].map((view) => view.finish());
     if (headline === undefined) throw new GamedayError('object_corrupt', 'the ledger names no stream');
     const { header, receipts, samples, controller, starved, watches, endMs } = this;
-    return { header, views: [headline, ...others], receipts, samples, controller, starved, watches, endMs };
+    const starvation = new Starvation(starved);
+    return { header, views: [headline, ...others], receipts, samples, controller, starved, starvation, watches, endMs };
   }
 
   private begin(header: SegmentEntry): void {

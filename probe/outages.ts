@@ -13,6 +13,7 @@
  */
 import type { Interval } from '../model/measurement';
 import { ACKED, EXCUSED, firstDueAtOrAfter, type Ops } from './ops-table';
+import type { Starvation } from './starvation';
 
 export interface Gap {
   readonly t0: Interval;
@@ -27,6 +28,7 @@ export interface GapRules {
   readonly periodMs: number;
   readonly fromMs: number;
   readonly toMs: number;
+  readonly starvation: Starvation;
   /** In order of their end. */
   readonly connections: readonly ConnectionSpan[];
 }
@@ -120,23 +122,35 @@ function boundGap(ops: Ops, rules: GapRules, acks: Uint32Array, span: Span, quie
   const { start, end } = span;
   const usualMs = usualLatencyMs(ops, rules, acks, span.at, quietBeforeMs);
   let firstErrorMs = end;
+  let firstSpoiltMs = end;
   let firstMissMs = end;
   let lastFailedAttemptMs = start;
   for (const op of span.inside) {
     const sent = ops.sent[op] as number;
     const done = ops.done[op] as number;
+    if (isSpoilt(rules, ops.due[op] as number, Math.min(done, end), usualMs)) {
+      if (done > start) firstSpoiltMs = Math.min(firstSpoiltMs, done);
+      continue;
+    }
     if (done > start && Number.isNaN(sent)) firstMissMs = Math.min(firstMissMs, done);
     else if (done > start) firstErrorMs = Math.min(firstErrorMs, done);
     if (sent < end) lastFailedAttemptMs = Math.max(lastFailedAttemptMs, sent);
   }
   for (const { event, startedMs, endedMs } of rules.connections) {
     if (event === 'opened' || endedMs <= start) continue;
+    // A loss takes no time: it is when it was noticed that matters.
+    if (isSpoilt(rules, event === 'lost' ? endedMs - usualMs : startedMs, endedMs, usualMs)) {
+      firstSpoiltMs = Math.min(firstSpoiltMs, endedMs);
+      continue;
+    }
     if (endedMs <= end) firstErrorMs = Math.min(firstErrorMs, endedMs);
     if (event === 'failed' && startedMs < end) lastFailedAttemptMs = Math.max(lastFailedAttemptMs, startedMs);
   }
-  const silentMs = firstPendingMs(ops, span, usualMs) + usualMs;
+  const silentMs = firstPendingMs(ops, rules, span, usualMs) + usualMs;
   // An error that was seen beats what silence suggests (a stall may come before the outage), unless it came much later: after a deadline.
-  const high = Math.min(firstMissMs, firstErrorMs <= silentMs + RUSH_MS ? firstErrorMs : silentMs);
+  const beginsBy = (errorMs: number): number => (errorMs <= silentMs + RUSH_MS ? errorMs : silentMs);
+  // An error that the prober spoilt may have been none, or it may have been the first: what allows more holds.
+  const high = Math.min(firstMissMs, Math.max(beginsBy(firstErrorMs), beginsBy(Math.min(firstErrorMs, firstSpoiltMs))));
   return {
     t0: { lowMs: newestSent(ops, acks, span), highMs: Math.max(high, start) },
     tFirst: span.isLast
@@ -147,14 +161,21 @@ function boundGap(ops: Ops, rules: GapRules, acks: Uint32Array, span: Span, quie
   };
 }
 
+/** The prober was starved meanwhile, and without that it would have taken no longer than usual: its failure may be the prober's own, and bounds nothing. */
+function isSpoilt({ starvation }: GapRules, fromMs: number, toMs: number, usualMs: number): boolean {
+  const starvedMs = starvation.withinMs(fromMs, toMs);
+  return starvedMs > 0 && toMs - fromMs - starvedMs <= usualMs;
+}
+
 /** When the first operation was sent that was not answered in time, leaving out those that were overdue before the span began. */
-function firstPendingMs(ops: Ops, { start, end }: Span, usualMs: number): number {
+function firstPendingMs(ops: Ops, rules: GapRules, { start, end }: Span, usualMs: number): number {
   const LONGEST_QUEUE_MS = 1_000;
   let firstMs = Infinity;
   for (let op = firstDueAtOrAfter(ops, start - usualMs - LONGEST_QUEUE_MS); op < ops.count && (ops.due[op] as number) < end; op += 1) {
     const sent = ops.sent[op] as number;
     const done = ops.done[op] as number;
-    if (sent >= start - usualMs && sent < end && (done >= end || done > sent + usualMs)) firstMs = Math.min(firstMs, sent);
+    const isOverdue = sent >= start - usualMs && sent < end && (done >= end || done > sent + usualMs);
+    if (isOverdue && !isSpoilt(rules, sent, Math.min(done, end), usualMs)) firstMs = Math.min(firstMs, sent);
   }
   return firstMs;
 }
@@ -165,10 +186,12 @@ function firstPendingMs(ops: Ops, { start, end }: Span, usualMs: number): number
  */
 function hungUntilMs(ops: Ops, rules: GapRules, acks: Uint32Array, { at, start, end }: Span, usualMs: number): number {
   const rushMs = usualMs + RUSH_MS;
-  const hung = (startedMs: number, endedMs: number): boolean => endedMs > start && endedMs <= end && endedMs - startedMs > rushMs;
+  const hung = (startedMs: number, endedMs: number): boolean =>
+    endedMs > start && endedMs <= end && endedMs - startedMs - rules.starvation.withinMs(startedMs, endedMs) > rushMs;
   const answered = hung(ops.sent[acks[at + 1] as number] as number, end);
   const opened = rules.connections.some((each) => each.event === 'opened' && hung(each.startedMs, each.endedMs));
-  return answered || opened ? end - rushMs : -Infinity;
+  // Starved until then, the prober may have noticed that answer late.
+  return answered || opened ? end - rushMs - rules.starvation.withinMs(end - rushMs, end) : -Infinity;
 }
 
 /** L: the longest of the last answers before the span, with a margin, and δ. Answers that hung through the quiet before do not count. */

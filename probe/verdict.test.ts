@@ -196,6 +196,11 @@ describe('verdict', () => {
       'pass',
     ],
     [
+      'inconclusive: restored on the point, in a drill that is in doubt',
+      facts([objective('restore_time', 60_000)], { restores: [restore(0, 0, { lowMs: 900, highMs: 950 })], doubts: ['halted'] }),
+      'inconclusive',
+    ],
+    [
       'fail: restored one too few',
       facts([objective('recovery_point_error', 0, 'tx')], { restores: [restore(1, 0, { lowMs: 1, highMs: 1 })] }),
       'fail',

@@ -24,6 +24,9 @@ const product = code.filter((path) => !isTest(path));
 const ENTRY_POINTS = [
   /^test\/(replay-runner|record-history)\.js$/,
   /^test\/bench\/[a-z-]+\.mjs$/,
+  /^test\/mutation\/(main\.mjs|check\.ts)$/,
+  /^test\/bench\/measure\.ts$/,
+  /^test\/calibration\/door\.js$/,
   /^infra\/bin\/.*$/,
   /^(cli|worker)\/main\.ts$/,
   /^workflows\/index\.ts$/,
