@@ -3,7 +3,18 @@
  * A missing fact is `{ notRecorded: reason }`, never blank and never zero.
  */
 import type { Json } from './json';
-import type { Interval, Judgement, PhaseLatency, PredictedFailover, RpoMeasurement, RtoMeasurement, SplitBrainSpan, UnlockedSpan, Verdict, ViewMeasurement } from './measurement';
+import type {
+  Interval,
+  Judgement,
+  PhaseLatency,
+  PredictedFailover,
+  RpoMeasurement,
+  RtoMeasurement,
+  SplitBrainSpan,
+  UnlockedSpan,
+  Verdict,
+  ViewMeasurement,
+} from './measurement';
 import type { PlanStep } from './plan';
 
 export type DrillState = 'completed' | 'aborted' | 'refused' | 'failed' | 'unsafe' | 'lost';

@@ -7,6 +7,13 @@ import { fileURLToPath } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const { buildSync } = createRequire(join(root, 'package.json'))('esbuild');
 const outfile = join(root, 'dist', 'bench', 'measure.js');
-buildSync({ entryPoints: [join(root, 'test', 'bench', 'measure.ts')], outfile, bundle: true, platform: 'node', packages: 'external', sourcemap: 'inline' });
+buildSync({
+  entryPoints: [join(root, 'test', 'bench', 'measure.ts')],
+  outfile,
+  bundle: true,
+  platform: 'node',
+  packages: 'external',
+  sourcemap: 'inline',
+});
 const ended = spawnSync(process.execPath, ['--enable-source-maps', outfile, ...process.argv.slice(2)], { stdio: 'inherit' });
 process.exit(ended.status ?? 1);

@@ -46,7 +46,7 @@ export const MUTATIONS: readonly Mutation[] = [
   outages('t0 ends δ early', 'highMs: Math.max(high, start)', 'highMs: Math.max(high, start) - rules.periodMs'),
   outages('t0 ends with the last acknowledgement', 'highMs: Math.max(high, start)', 'highMs: start'),
   outages('t0 ends with the first acknowledgement after', 'highMs: Math.max(high, start)', 'highMs: end'),
-  outages('only the deadline tells of silence', 'firstErrorMs <= silentMs + RUSH_MS ? firstErrorMs : silentMs', 'firstErrorMs'),
+  outages('only the deadline tells of silence', 'errorMs <= silentMs + RUSH_MS ? errorMs : silentMs', 'errorMs'),
   outages('an answer is overdue at once', 'return USUAL_MARGIN * longest + rules.periodMs;', 'return 0;'),
   outages(
     'lost connections tell nothing of the beginning',
@@ -68,10 +68,14 @@ export const MUTATIONS: readonly Mutation[] = [
   ),
   outages(
     'a silence that was answered lasted to the answer',
-    'return answered || opened ? end - rushMs : -Infinity;',
+    'return answered || opened ? end - rushMs - rules.starvation.withinMs(end - rushMs, end) : -Infinity;',
     'return answered || opened ? end : -Infinity;',
   ),
-  outages('what hung says nothing of the end', 'return answered || opened ? end - rushMs : -Infinity;', 'return -Infinity;'),
+  outages(
+    'what hung says nothing of the end',
+    'return answered || opened ? end - rushMs - rules.starvation.withinMs(end - rushMs, end) : -Infinity;',
+    'return -Infinity;',
+  ),
   outages(
     'what the prober spoilt bounds t_first and t0',
     'return starvedMs > 0 && toMs - fromMs - starvedMs <= usualMs;',
@@ -82,6 +86,8 @@ export const MUTATIONS: readonly Mutation[] = [
     'return starvedMs > 0 && toMs - fromMs - starvedMs <= usualMs;',
     'return starvedMs > 0;',
   ),
+  outages('an error that the prober spoilt was the first', 'Math.max(beginsBy(firstErrorMs), beginsBy(', '(beginsBy('),
+  outages('an answer noticed late was given late', ' - rules.starvation.withinMs(end - rushMs, end) :', ' :'),
   outages('a killed prober proves an outage', 'isPending: span.isLast &&', 'isPending: !span.isLast &&'),
 
   recovery('a window may end after the ledger', 'startMs + steady.recoveryWindowMs > toMs', 'startMs > toMs'),
