@@ -191,6 +191,9 @@ describe('bounds of t_first', () => {
     expect(tFirst(hung)?.lowMs).toBeGreaterThan(500);
     expect(tFirst(hung)?.lowMs).toBeLessThan(801 - 2);
     expect(gapsOf(hung, { starvation: starved([110, 790]) }).gaps[0]?.tFirst?.lowMs).toBe(101);
+    // Starved until just before, the prober may have noticed the answer that much later than it came.
+    const late = gapsOf(hung, { starvation: starved([760, 800]) }).gaps[0]?.tFirst?.lowMs;
+    expect(late).toBe((tFirst(hung)?.lowMs ?? 0) - 40);
     const quick = [...steady(0, 100), missed(400), acked(800), ...steady(805, 995)];
     expect(tFirst(quick)?.lowMs).toBe(101);
     expect(tFirst(quick, [connection('opened', 105, 799)])?.lowMs).toBeGreaterThan(500);
