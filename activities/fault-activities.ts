@@ -3,7 +3,7 @@ import { ApplicationFailure } from '@temporalio/activity';
 import { GamedayError } from '../core/errors';
 import type { FaultHandle, LeaseKey, LeaseView } from '../model/fault';
 import type { Plan } from '../model/plan';
-import { faultLabel } from '../faults/contract';
+import { faultLabel, NO_MEMORY } from '../faults/contract';
 import { findFault } from '../faults/registry';
 import { openTarget } from '../targets/open-target';
 import type { InjectResult, ProbeRef, SiteActivities, UndoActivities } from './contract';
@@ -19,7 +19,7 @@ export async function resolveFault({ plan, drill, step }: Parameters<SiteActivit
       `fault ${step.fault} may lose acknowledged writes, and target "${plan.target.name}" does not say acceptDataLoss`,
     );
   }
-  const resolved = await fault.resolve(settings, { live, drill: drill.drill, label: faultLabel(drill.drill, step.id) });
+  const resolved = await fault.resolve(settings, { live, drill: drill.drill, label: faultLabel(drill.drill, step.id), memory: NO_MEMORY });
   return {
     fault: step.fault,
     drill: drill.drill,

@@ -3,7 +3,7 @@ import { GamedayError, messageOf } from '../core/errors';
 import { formatBytes, formatMs } from '../core/units';
 import type { FaultStep, Plan, PlanStep } from '../model/plan';
 import type { CheckResult } from '../model/record';
-import { faultLabel } from '../faults/contract';
+import { faultLabel, NO_MEMORY } from '../faults/contract';
 import { findFault } from '../faults/registry';
 import { openTarget } from '../targets/open-target';
 import type { LiveTarget, Topology } from '../targets/ports';
@@ -167,7 +167,7 @@ async function faultChecks({ plan, live }: Parameters<Check>[0], drill: string):
   const found: CheckResult[] = [];
   for (const step of faultSteps(plan.steps)) {
     const fault = findFault(step.fault);
-    const checks = await fault.ready(fault.schema.parse(step.settings), { live, drill, label: faultLabel(drill, step.id) });
+    const checks = await fault.ready(fault.schema.parse(step.settings), { live, drill, label: faultLabel(drill, step.id), memory: NO_MEMORY });
     found.push(...checks.map((check) => ({ ...check, name: `${step.id}: ${check.name}` })));
   }
   return found;

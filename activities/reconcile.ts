@@ -34,5 +34,10 @@ export async function reconcile(hand: Hand): Promise<Reconciled> {
       failed.push(`${name}: ${messageOf(error)}`);
     }
   }
+  try {
+    undone.push(...(await guardian.removeStrays()));
+  } catch (error) {
+    failed.push(`looking for what no lease holds: ${messageOf(error)}`);
+  }
   return { undone, kept, failed };
 }

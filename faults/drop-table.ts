@@ -132,6 +132,7 @@ export const dropTable: Fault<Settings, Resolved> = {
     return { table, rows: settings.rows, sha256: expectedDigest(table, settings.rows) };
   },
   preview: (r) => `create gameday.${r.table} with ${r.rows} rows, then drop it by accident`,
+  reach: () => ({ nodes: [] }),
   manualUndo: (r, target) => [
     `psql -h ${target.entry.host} -p ${target.entry.port} -U ${target.roles.probe.user} -d ${target.entry.database} -c "CREATE TABLE gameday.${r.table} AS SELECT id, encode(sha256(convert_to('${r.table}/' || id, 'UTF8')), 'hex') AS payload FROM generate_series(1, ${r.rows}) AS id"`,
   ],

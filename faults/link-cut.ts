@@ -15,7 +15,7 @@ import type { Fault } from './contract';
 import { checkLinks, endSchema } from './link-settings';
 import { askPast, askThrough } from './link-traffic';
 import { manualToxicRemoval, proveLinksClear, removeToxics, unblockLinks, type PlacedToxic } from './link-undo';
-import { requireLinks, resolveLinks } from './resolve-links';
+import { reachOfLinks, requireLinks, resolveLinks } from './resolve-links';
 
 /** Silence this long past a far end that answers within `PAST_MS` is no slowness. */
 const SILENCE_MS = 1_500;
@@ -65,6 +65,8 @@ export const linkCut: Fault<Settings, Resolved> = {
   },
   preview: (r) =>
     `cut ${r.links.map((link) => link.name).join(', ')} (${r.direction === 'both' ? 'both directions' : r.direction === 'up' ? 'requests only' : 'answers only'})`,
+  reach: ({ links }) => reachOfLinks(links),
+  insideToxiproxy: true,
   manualUndo: (resolved, target) => manualToxicRemoval(place(resolved), target),
   ready: (settings, context) => checkLinks(settings.from, settings.to, context),
   async inject(resolved, context) {

@@ -14,7 +14,7 @@ import type { Fault } from './contract';
 import { checkLinks, durationMs, durationSchema, endSchema } from './link-settings';
 import { askPast, askThrough, quickest } from './link-traffic';
 import { manualToxicRemoval, proveLinksClear, removeToxics, unblockLinks, type PlacedToxic } from './link-undo';
-import { requireLinks, resolveLinks } from './resolve-links';
+import { reachOfLinks, requireLinks, resolveLinks } from './resolve-links';
 
 const TRIES = 5;
 /** Below this a machine's own noise is larger than the fault. */
@@ -100,6 +100,8 @@ export const linkLatency: Fault<Settings, Resolved> = {
   },
   preview: (r) =>
     `slow ${r.links.map((link) => link.name).join(', ')} by ${formatMs(r.latencyMs)}${r.jitterMs === 0 ? '' : ` ± ${formatMs(r.jitterMs)}`} a round trip`,
+  reach: ({ links }) => reachOfLinks(links),
+  insideToxiproxy: true,
   manualUndo: (resolved, target) => manualToxicRemoval(place(resolved), target),
   ready: (settings, context) => checkLinks(settings.from, settings.to, context),
   async inject(resolved, context) {

@@ -16,6 +16,7 @@ export const noop: Fault<Settings, Resolved> = {
   mayLoseWrites: () => false,
   resolve: async (settings) => ({ note: settings.note ?? '' }),
   preview: (resolved) => `break nothing${resolved.note === '' ? '' : ` (${resolved.note})`}`,
+  reach: () => ({ nodes: [] }),
   manualUndo: () => ['true'],
   ready: async () => [],
   inject: async () => ({}),

@@ -1,7 +1,8 @@
 /** A target on paper for unit tests of faults: three nodes, n1 primary, links without a proxy behind them. Nothing here can be broken. */
 import type { Target, TargetLink } from '../model/target';
 import type { LiveTarget, NodeStatus } from '../targets/ports';
-import { faultLabel, type FaultContext } from './contract';
+import { faultLabel, type FaultContext, type FaultMemory } from './contract';
+import type { JsonObject } from '../model/json';
 
 const link = (from: string, to: string, port: number): TargetLink => ({
   name: `${from}-${to}`,
@@ -42,5 +43,11 @@ export function paperContext(step: string, nodes: readonly NodeStatus[] = HEALTH
     links: { list: () => LINKS, find: (from: string, to: string) => LINKS.find((each) => each.from === from && each.to === to) ?? null },
     host: () => ({ postmaster: async () => ({ pid: 4242, startTicks: '1', bootId: 'b' }) }),
   } as unknown as LiveTarget;
-  return { live, drill: 'drill-000042', label: faultLabel('drill-000042', step) };
+  return { live, drill: 'drill-000042', label: faultLabel('drill-000042', step), memory: memoryInMemory() };
+}
+
+/** What the guardian keeps on disk, for tests that call a fault's verbs by themselves. */
+export function memoryInMemory(): FaultMemory {
+  let state: JsonObject | null = null;
+  return { read: () => state, write: (next) => (state = next) };
 }

@@ -173,6 +173,7 @@ export const processKill: Fault<Settings, Resolved> = {
   },
   preview: (r) =>
     `SIGKILL ${r.scope === 'tree' ? 'the whole PostgreSQL process tree' : r.scope === 'postmaster' ? 'the postmaster' : 'one backend'} of ${r.node} (postmaster ${r.postmaster.pid})`,
+  reach: ({ node }) => ({ nodes: [node] }),
   manualUndo: (r, target) =>
     r.scope === 'backend'
       ? ['true  # PostgreSQL restarts by itself']

@@ -5,6 +5,7 @@
 import { GamedayError } from '../core/errors';
 import type { TargetLink } from '../model/target';
 import type { Links, LiveTarget } from '../targets/ports';
+import type { Reach } from './contract';
 import { resolveNodes } from './resolve-node';
 
 const PLACES: readonly string[] = ['client', 'router', 's3'];
@@ -34,6 +35,12 @@ async function refuseBackwards(live: LiveTarget, link: TargetLink): Promise<void
       `write from: ${link.to}, to: ${link.from} (the standby connects to the primary).`,
     );
   }
+}
+
+/** A link hurts the node that opens it; a way to a node that no node opens hurts the one it leads to; clients' way to the router hurts no node. */
+export function reachOfLinks(links: readonly Pick<TargetLink, 'from' | 'to'>[]): Reach {
+  const hurt = links.flatMap(({ from, to }) => [from, to].filter((end) => !PLACES.includes(end)).slice(0, 1));
+  return { nodes: [...new Set(hurt)].sort() };
 }
 
 /** Every declared link from one of `from` to one of `to`. Throws `fault_refused` when there is none. */

@@ -53,6 +53,8 @@ export interface GuardianClient {
   }): Promise<{ readonly halt: StandingHalt; readonly leases: readonly LeaseView[] }>;
   release(request: { readonly by: string; readonly reason: string }): Promise<void>;
   standingHalt(): Promise<StandingHalt | null>;
+  /** Removes what carries gameday's label on any known target and is held by no lease; returns each in words. */
+  removeStrays(): Promise<readonly string[]>;
   events(request: { readonly drill: string }): Promise<readonly ChainedEvent[]>;
   status(): Promise<GuardianStatus>;
 }
@@ -75,6 +77,7 @@ export function openGuardian(socket: string): GuardianClient {
       await call('release', request, TIMEOUTS_MS.quick);
     },
     standingHalt: () => call('standingHalt', null, TIMEOUTS_MS.quick),
+    removeStrays: () => call('removeStrays', null, TIMEOUTS_MS.undo),
     events: (request) => call('events', request, TIMEOUTS_MS.quick),
     status: () => call('status', null, TIMEOUTS_MS.quick),
   };

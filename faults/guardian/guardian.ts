@@ -45,6 +45,7 @@ export async function startGuardian(home: string): Promise<RpcServer> {
     haltAll: (request: { by: string; reason: string }) => ready().haltAll(request.by, request.reason),
     release: (request: { by: string; reason: string }) => ready().release(request.by, request.reason),
     standingHalt: () => ready().standingHalt(),
+    removeStrays: () => sweepStrays(targetsDir, ready()),
     events: (request: { drill: string }) => journal.events(request.drill),
     status: () => ({ pid: process.pid, bootId: bootId(), ...ready().status() }),
   });
@@ -61,17 +62,21 @@ export async function startGuardian(home: string): Promise<RpcServer> {
   keeper = started;
   started.start();
   log(`serves ${join(paths.run, 'guardian.sock')} (pid ${process.pid}, ${started.live().length} live leases)`);
-  for (const target of knownTargets(targetsDir, log)) {
-    const links = openTarget(target).links;
-    if (links === null) continue;
-    for (const removed of await removeStrays(links, () => started.live(), log)) log(`removed a toxic that no lease holds: ${removed}`);
-  }
+  await sweepStrays(targetsDir, started);
   return {
     async close() {
       started.stop();
       await server.close();
     },
   };
+}
+
+/** Every target of earlier drills, place by place. Returns what was removed. */
+async function sweepStrays(targetsDir: string, keeper: LeaseKeeper): Promise<readonly string[]> {
+  const removed: string[] = [];
+  for (const target of knownTargets(targetsDir, log)) removed.push(...(await removeStrays(openTarget(target), () => keeper.live(), log)));
+  for (const what of removed) log(`removed what no lease holds: ${what}`);
+  return removed;
 }
 
 async function main(): Promise<void> {

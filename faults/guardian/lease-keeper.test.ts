@@ -47,6 +47,7 @@ const trial: AnyFault = {
   mayLoseWrites: () => false,
   resolve: async () => ({}),
   preview: () => 'try',
+  reach: () => ({ nodes: [] }),
   manualUndo: () => [],
   ready: async () => [],
   async inject(resolved) {

@@ -72,12 +72,14 @@ export class LeaseKeeper {
     this.order = leases[0]?.order ?? 0;
   }
 
-  /** Takes up what a dead guardian left, then watches deadlines. What was injecting or undoing, or is of another boot, is undone. */
+  /** Takes up what a dead guardian left, then watches deadlines. What was injecting or undoing, was held by the dead process, or is of another boot, is undone. */
   start(): void {
+    const ended = (lease: Lease): boolean =>
+      lease.state === 'injecting' || (lease.state === 'active' && this.faultOf(lease)?.resident === true);
     const left = this.newestFirst().filter(
-      (lease) => lease.state === 'injecting' || lease.state === 'undoing' || (lease.state !== 'gone' && isExpired(lease, now())),
+      (lease) => lease.state === 'undoing' || ended(lease) || (lease.state !== 'gone' && isExpired(lease, now())),
     );
-    void this.undoSeveral(left, (lease) => (lease.state === 'injecting' ? 'reconciled' : 'expired'));
+    void this.undoSeveral(left, (lease) => (ended(lease) ? 'reconciled' : 'expired'));
     this.timer = setInterval(() => this.sweep(), this.parts.limits.sweepEveryMs);
   }
 
@@ -209,6 +211,15 @@ export class LeaseKeeper {
     this.parts.log(`released by ${by}: ${reason}`);
   }
 
+  /** Null for a fault that this guardian does not know, left by another version: its lease runs out like any other. */
+  private faultOf(lease: Lease): AnyFault | null {
+    try {
+      return this.parts.find(lease.handle.fault);
+    } catch {
+      return null;
+    }
+  }
+
   private newestFirst(): readonly Lease[] {
     return [...this.leases.values()].sort((a, b) => b.order - a.order);
   }
@@ -263,6 +274,10 @@ export class LeaseKeeper {
       live: this.parts.open(lease.target),
       drill: lease.handle.drill,
       label: faultLabel(lease.handle.drill, lease.key.step),
+      memory: {
+        read: () => this.require(leaseId(lease.key)).memory ?? null,
+        write: (memory) => this.advance(leaseId(lease.key), { kind: 'remember', memory }),
+      },
       note: (kind, text, facts) => {
         this.note(lease, kind, text, facts);
         if (kind === 'proxy-restarted') this.endLostWithProxy(lease);
@@ -276,7 +291,7 @@ export class LeaseKeeper {
       (lease) =>
         lease.order !== cause.order &&
         lease.state === 'active' &&
-        lease.handle.fault.startsWith('link-') &&
+        this.faultOf(lease)?.insideToxiproxy === true &&
         lease.target?.links?.api === cause.target?.links?.api,
     );
     void this.undoSeveral(lost, () => 'reconciled');
@@ -290,7 +305,7 @@ export class LeaseKeeper {
     const fault = this.parts.find(lease.handle.fault);
     this.advance(id, { kind: 'inject' });
     this.note(lease, 'injecting', lease.handle.preview, {});
-    const work = fault.inject(lease.handle.resolved, this.contextOf(lease));
+    const work = this.injectArmed(fault, lease);
     this.running.set(
       id,
       work.catch(() => undefined).finally(() => this.running.delete(id)),
@@ -312,6 +327,13 @@ export class LeaseKeeper {
     if (!isExpired(this.require(id), now())) return;
     await this.attempt(id, 'expired', 'guardian');
     throw new GamedayError('lease_gone', `${lease.handle.fault} of step ${lease.key.step} expired while it was being injected`);
+  }
+
+  /** What may cut us off from its host leaves its end there before it begins. */
+  private async injectArmed(fault: AnyFault, lease: Lease): Promise<JsonObject> {
+    const context = this.contextOf(lease);
+    await fault.armOnHost?.(lease.handle.resolved, context, Math.max(1, lease.hardMaximumBootMs - now().bootMs));
+    return fault.inject(lease.handle.resolved, context);
   }
 
   private async confirmOnce(lease: Lease): Promise<FaultProof> {

@@ -34,6 +34,8 @@ export interface Lease {
   readonly injectedAt: string | null;
   readonly goneAt: string | null;
   readonly facts: JsonObject | null;
+  /** What the fault wrote down for its undo; absent in leases of older guardians. */
+  readonly memory?: JsonObject | null;
   readonly confirmed: FaultProof | null;
   readonly gone: FaultProof | null;
   readonly endedBy: LeaseEnd | null;
@@ -43,6 +45,7 @@ export interface Lease {
 
 export type LeaseEvent =
   | { readonly kind: 'inject' }
+  | { readonly kind: 'remember'; readonly memory: JsonObject }
   | { readonly kind: 'injected'; readonly facts: JsonObject }
   | { readonly kind: 'confirmed'; readonly proof: FaultProof }
   | { readonly kind: 'renew'; readonly ttlMs: number }
@@ -169,6 +172,9 @@ export function advance(lease: Lease, event: LeaseEvent, now: Moment): Lease {
   switch (event.kind) {
     case 'inject':
       return inject(lease, now);
+    case 'remember':
+      if (lease.state !== 'injecting' && lease.state !== 'undoing') refuse(lease, 'nothing may be remembered for');
+      return { ...lease, memory: event.memory };
     case 'injected':
       if (lease.state !== 'injecting') refuse(lease, 'cannot activate');
       return { ...lease, state: 'active', facts: event.facts, injectedAt: now.utc };

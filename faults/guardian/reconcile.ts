@@ -1,19 +1,18 @@
 /**
- * Removes what a dead guardian may have left without a lease: toxics named `gd-<drill>-<step>` that no lease holds.
- * Looks only at links of targets it was told of, and never at a toxic whose name is not gameday's.
+ * Removes what a dead guardian may have left without a lease: whatever is named `gd-<drill>-<step>` and held by none.
+ * Looks only at targets it was told of, and never touches what is not named as gameday names things.
  */
 import { join } from 'node:path';
 import { readdirSync } from 'node:fs';
 import { messageOf } from '../../core/errors';
 import { readJsonFile, writeFileDurably } from '../../core/files';
 import type { Target } from '../../model/target';
-import type { Links } from '../../targets/ports';
+import type { LiveTarget } from '../../targets/ports';
 import { faultLabel } from '../contract';
+import { STRAY_FINDERS } from '../strays';
 import type { Lease } from './lease-machine';
 
-const OURS = /^gd-drill-[0-9]{6}-/;
-
-/** Remembers a target's links before the first toxic is set there. */
+/** Remembers a target before the first fault is set there. */
 export function rememberTarget(dir: string, target: Target): void {
   const path = join(dir, `${target.systemIdentifier.replace(/[^0-9]/g, '')}.json`);
   writeFileDurably(path, `${JSON.stringify(target)}\n`);
@@ -33,25 +32,24 @@ export function knownTargets(dir: string, log: (text: string) => void): readonly
   return targets;
 }
 
-const belongs = (toxic: string, leases: readonly Lease[]): boolean =>
-  leases.some((lease) => {
-    const label = faultLabel(lease.handle.drill, lease.key.step);
-    return toxic === label || toxic === `${label}-upstream` || toxic === `${label}-downstream`;
-  });
-
-/** Removes strays from all links; returns `link: toxic` of each. Unreachable links are told to `log`: with Toxiproxy down there is no toxic either. */
-export async function removeStrays(links: Links, live: () => readonly Lease[], log: (text: string) => void): Promise<readonly string[]> {
+/** Removes strays of one target; returns each in words. A place that cannot be read, or a stray that stays, is told to `log` and never stops the rest. */
+export async function removeStrays(
+  live: LiveTarget,
+  leases: () => readonly Lease[],
+  log: (text: string) => void,
+): Promise<readonly string[]> {
   const removed: string[] = [];
-  for (const link of links.list()) {
+  for (const { place, find } of STRAY_FINDERS) {
     try {
-      for (const toxic of (await links.state(link)).toxics) {
-        // Asked again for each toxic: a lease may have been armed since.
-        if (!OURS.test(toxic.name) || belongs(toxic.name, live())) continue;
-        await links.removeToxic(link, toxic.name);
-        removed.push(`${link.name}: ${toxic.name}`);
+      for (const stray of await find(live)) {
+        // Asked again for each: a lease may have been armed since.
+        const held = leases().some((lease) => stray.labels.includes(faultLabel(lease.handle.drill, lease.key.step)));
+        if (held) continue;
+        await stray.remove();
+        removed.push(stray.what);
       }
     } catch (error) {
-      log(`reconcile ${link.name}: ${messageOf(error)}`);
+      log(`reconcile ${place} of ${live.target.name}: ${messageOf(error)}`);
     }
   }
   return removed;

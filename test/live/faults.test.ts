@@ -1,13 +1,11 @@
-/**
- * The contract of every fault, on real servers: it bites and is proven to; undo works twice, works when inject never happened, and is proven;
- * inject may be called twice. Besides, what each fault promises by itself.
- */
+/** The first faults on real servers: the contract of each, and what each promises by itself. */
 import { until } from '../../core/clock';
 import { cleanUpDrillTables } from '../../faults/drop-table';
 import { faultLabel, type FaultContext } from '../../faults/contract';
-import { FAULTS, findFault } from '../../faults/registry';
+import { findFault } from '../../faults/registry';
 import { findPrimary } from '../../faults/resolve-node';
-import type { JsonObject } from '../../model/json';
+import { memoryInMemory } from '../../faults/paper-target.test-data';
+import { contractTests } from './fault-contract';
 import { startFaultGround, type FaultGround } from './fault-ground';
 
 const DRILL = 'drill-000042';
@@ -17,53 +15,14 @@ beforeAll(async () => {
 }, 90_000);
 afterAll(() => ground?.close(), 30_000);
 
-const contextOf = (step: string): FaultContext => ({ live: ground.live, drill: DRILL, label: faultLabel(DRILL, step) });
-
-/** What is tried of each fault: every fault must stand here. */
-const TRIED: readonly (readonly [string, JsonObject])[] = [
-  ['noop', {}],
-  ['link-latency', { from: 'standbys', to: 'primary', latency: '100ms', jitter: '10ms' }],
-  ['link-latency', { from: 'client', to: 'router', latency: '100ms' }],
-  ['link-cut', { from: 'any-standby', to: 'primary' }],
-  ['link-cut', { from: 'client', to: 'router', direction: 'up' }],
-  ['link-cut', { from: 'n3', to: 'primary', direction: 'down' }],
-  ['process-kill', { node: 'n3', scope: 'tree' }],
-  ['process-kill', { node: 'primary', scope: 'postmaster' }],
-  ['drop-table', { rows: 50 }],
-];
-
-test('every fault is tried here', () => {
-  expect([...new Set(TRIED.map(([name]) => name))].sort()).toEqual(FAULTS.map((fault) => fault.name).sort());
+const contextOf = (step: string): FaultContext => ({
+  live: ground.live,
+  drill: DRILL,
+  label: faultLabel(DRILL, step),
+  memory: memoryInMemory(),
 });
 
-test.each(TRIED.map(([name, settings], n) => ({ name, settings, step: `try-${n}`, what: JSON.stringify(settings) })))(
-  '$name $what keeps the contract',
-  async ({ name, settings, step }) => {
-    const fault = findFault(name);
-    const parsed = fault.schema.parse(settings);
-    const context = contextOf(step);
-    expect((await fault.ready(parsed, context)).filter((check) => !check.ok)).toEqual([]);
-    const resolved = await fault.resolve(parsed, context);
-    // The handle travels as JSON and must still be enough to undo.
-    const handle = JSON.parse(JSON.stringify(resolved)) as JsonObject;
-    expect(fault.preview(handle)).not.toBe('');
-    expect(fault.manualUndo(handle, ground.target).length).toBeGreaterThan(0);
-
-    await fault.undo(handle, context);
-    expect(await fault.confirmGone(handle, context)).toMatchObject({ holds: true });
-
-    await fault.inject(handle, context);
-    await fault.inject(handle, context);
-    expect(await fault.confirm(handle, context)).toMatchObject({ holds: true });
-    if (name !== 'noop') expect(await fault.confirmGone(handle, context).catch(() => ({ holds: false }))).toMatchObject({ holds: false });
-
-    await fault.undo(handle, context);
-    await fault.undo(handle, context);
-    expect(await fault.confirmGone(handle, context)).toMatchObject({ holds: true });
-    if (name !== 'noop') expect((await fault.confirm(handle, context)).holds).toBe(false);
-  },
-  45_000,
-);
+contractTests('basic', () => ground.live);
 
 test('a killed backend makes PostgreSQL restart its processes, on the same postmaster', async () => {
   const fault = findFault('process-kill');

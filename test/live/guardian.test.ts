@@ -5,6 +5,7 @@ import { processState, signal } from '../../core/process';
 import { faultLabel } from '../../faults/contract';
 import { askThrough } from '../../faults/link-traffic';
 import { findFault } from '../../faults/registry';
+import { memoryInMemory } from '../../faults/paper-target.test-data';
 import type { JsonObject } from '../../model/json';
 import { requireLinks } from '../../faults/resolve-links';
 import { startFaultGround, type FaultGround } from './fault-ground';
@@ -36,7 +37,12 @@ async function armed(
 ): Promise<ReturnType<typeof keyOf>> {
   const fault = findFault(name);
   const drill = 'drill-000001';
-  const resolved = await fault.resolve(fault.schema.parse(settings), { live: ground.live, drill, label: faultLabel(drill, options.step) });
+  const resolved = await fault.resolve(fault.schema.parse(settings), {
+    live: ground.live,
+    drill,
+    label: faultLabel(drill, options.step),
+    memory: memoryInMemory(),
+  });
   const handle = { fault: name, drill, resolved, preview: fault.preview(resolved), manualUndo: fault.manualUndo(resolved, ground.target) };
   const key = keyOf(options.step);
   await ground.guardian.arm({ key, handle, target: ground.target, ttlMs: options.ttlMs ?? 60_000, maxMs: 60_000 });

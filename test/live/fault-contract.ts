@@ -1,0 +1,132 @@
+/**
+ * The contract of every fault, tried automatically on real servers: it bites and is proven to; nothing is proven while it does not; undo works twice,
+ * works when inject never happened, and works after a crash behind every single call that injecting makes to the outside.
+ */
+import { faultLabel, type FaultContext, type FaultMemory } from '../../faults/contract';
+import { memoryInMemory } from '../../faults/paper-target.test-data';
+import { findFault } from '../../faults/registry';
+import { letGo } from '../../faults/residents';
+import type { JsonObject } from '../../model/json';
+import type { LiveTarget } from '../../targets/ports';
+import { TRIED, type Tried } from './tried';
+
+export const CONTRACT_DRILL = 'drill-000042';
+/** Behind calls beyond this many nothing new is crashed: what injects with more calls is polling. */
+const MOST_CRASHES = 12;
+
+export class Crash extends Error {}
+
+/**
+ * The same target, whose n-th call to the outside is carried out and never answered: as a process that dies right after it. Statements inside a
+ * session count each by itself.
+ */
+export function crashAfter(live: LiveTarget, n: number): { readonly live: LiveTarget; readonly crashed: () => boolean } {
+  let calls = 0;
+  let crashed = false;
+  const count = (): void => {
+    if (crashed) throw new Crash('dead processes call nobody');
+    calls += 1;
+    if (calls < n) return;
+    crashed = true;
+    throw new Crash(`crashed after call ${n}`);
+  };
+  const wrap = <T extends object>(inner: T): T =>
+    new Proxy(inner, {
+      get(target, name) {
+        const member = Reflect.get(target, name, target) as unknown;
+        if (typeof member === 'function')
+          return (...args: unknown[]) => {
+            if (crashed) throw new Crash('dead processes call nobody');
+            const given = args.map((arg) => (typeof arg === 'function' ? around(arg as (...inner: unknown[]) => unknown) : arg));
+            const result = (member as (...all: unknown[]) => unknown).apply(target, given);
+            if (result instanceof Promise) return result.then((value: unknown) => (count(), value));
+            return typeof result === 'object' && result !== null && name === 'host' ? wrap(result) : result;
+          };
+        return typeof member === 'object' && member !== null && ['controller', 'links', 'router', 'archive'].includes(String(name))
+          ? wrap(member)
+          : member;
+      },
+    });
+  // What a session is handed to: its statements are calls of their own.
+  const around =
+    (work: (...args: unknown[]) => unknown) =>
+    (...args: unknown[]): unknown =>
+      work(...args.map((arg) => (typeof arg === 'object' && arg !== null && 'query' in arg ? wrap(arg) : arg)));
+  return { live: wrap(live), crashed: () => crashed };
+}
+
+/** Declares one test for each of this suite's rows. `live`: asked when the test runs. */
+export function contractTests(suite: Tried['suite'], live: () => LiveTarget): void {
+  const rows = TRIED.filter((row) => row.suite === suite);
+  test.each(rows.map((row, n) => ({ ...row, step: `${suite}-${n}`, what: JSON.stringify(row.with) })))(
+    '$fault $what keeps the contract',
+    async (row) => {
+      const fault = findFault(row.fault);
+      const bites = row.fault !== 'noop';
+      const parsed = fault.schema.parse(row.with);
+      const contextOf = (memory: FaultMemory, on = live()): FaultContext => ({
+        live: on,
+        drill: CONTRACT_DRILL,
+        label: faultLabel(CONTRACT_DRILL, row.step),
+        memory,
+      });
+      const context = contextOf(memoryInMemory());
+      const gone = (): Promise<boolean> =>
+        fault.confirmGone(handle, context).then(
+          (proof) => proof.holds,
+          () => false,
+        );
+      expect((await fault.ready(parsed, context)).filter((check) => !check.ok)).toEqual([]);
+      // The handle travels as JSON and must still be enough to undo.
+      const handle = JSON.parse(JSON.stringify(await fault.resolve(parsed, context))) as JsonObject;
+      expect(fault.preview(handle)).not.toBe('');
+      expect(fault.manualUndo(handle, live().target).length).toBeGreaterThan(0);
+      const names = live().target.nodes.map((node) => node.name);
+      for (const node of fault.reach(handle).nodes) expect(names).toContain(node);
+
+      await fault.undo(handle, context);
+      expect(await fault.confirmGone(handle, context)).toMatchObject({ holds: true });
+      if (bites) expect((await fault.confirm(handle, context)).holds).toBe(false);
+
+      await fault.armOnHost?.(handle, context, 60_000);
+      await fault.inject(handle, context);
+      await fault.inject(handle, context);
+      expect(await fault.confirm(handle, context)).toMatchObject({ holds: true });
+      if (bites) expect(await gone()).toBe(false);
+
+      await fault.undo(handle, context);
+      await fault.undo(handle, context);
+      expect(await fault.confirmGone(handle, context)).toMatchObject({ holds: true });
+      if (bites) expect((await fault.confirm(handle, context)).holds).toBe(false);
+    },
+    60_000,
+  );
+
+  test.each(rows.map((row, n) => ({ ...row, step: `${suite}-crash-${n}`, what: JSON.stringify(row.with) })))(
+    '$fault $what comes off after a crash behind any of its calls',
+    async (row) => {
+      const fault = findFault(row.fault);
+      const parsed = fault.schema.parse(row.with);
+      for (let n = 1; n <= MOST_CRASHES; n += 1) {
+        const step = `${row.step}-${n}`;
+        const memory = memoryInMemory();
+        const context = { live: live(), drill: CONTRACT_DRILL, label: faultLabel(CONTRACT_DRILL, step), memory };
+        const handle = await fault.resolve(parsed, context);
+        const dying = crashAfter(live(), n);
+        const dead = { ...context, live: dying.live };
+        try {
+          await fault.armOnHost?.(handle, dead, 60_000);
+          await fault.inject(handle, dead);
+        } catch (error) {
+          if (!dying.crashed()) throw error;
+        }
+        // What the guardian's own process held ends with it.
+        await letGo(context.label);
+        await fault.undo(handle, context);
+        expect({ after: n, ...(await fault.confirmGone(handle, context)) }).toMatchObject({ after: n, holds: true });
+        if (!dying.crashed()) return;
+      }
+    },
+    180_000,
+  );
+}
