@@ -25,6 +25,12 @@ test('a refusal names the file and the entry that is missing', () => {
   expect(() => requireAllowed(path, { ...wanted, systemIdentifier: '5' })).toThrow('systemIdentifiers does not list 5');
 });
 
+test('it may name production systems, approvers and a limit on nodes', () => {
+  const more = { ...good, productionSystems: good.systemIdentifiers, approvers: '/etc/gameday/approvers', maxNodesAtOnce: 1 };
+  writeFileSync(path, JSON.stringify(more));
+  expect(readAllow(path)).toEqual(more);
+});
+
 test('without a file nothing is allowed', () => {
   rmSync(path);
   expect(() => requireAllowed(path, wanted)).toThrow('cannot be read');
@@ -50,6 +56,7 @@ test.each([
   ['{"systemIdentifiers":[],"faults":[]}'],
   [JSON.stringify({ ...good, more: 1 })],
   [JSON.stringify({ ...good, maxFaultMs: '1h' })],
+  [JSON.stringify({ ...good, approvers: 'approvers' })],
 ])('%s is not valid', (text) => {
   writeFileSync(path, text);
   expect(() => readAllow(path)).toThrow('is not valid');

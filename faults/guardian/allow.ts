@@ -2,51 +2,48 @@
  * What the owner of this machine allows: the last word, past which no plan and no Temporal client can go.
  * The file must belong to root or to whoever runs the guardian, and nobody else may be able to write it. No file: nothing is allowed.
  */
-import { lstatSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { GamedayError, messageOf } from '../../core/errors';
+import { readOwnedFile } from '../../core/owned-file';
 
+const systems = z.array(z.string().regex(/^[0-9]{1,20}$/)).max(1_000);
 const schema = z.strictObject({
   /** PostgreSQL system identifiers as decimal strings. */
-  systemIdentifiers: z.array(z.string().regex(/^[0-9]{1,20}$/)).max(1_000),
+  systemIdentifiers: systems,
+  /** Of these, those that are production whatever a target file calls them. */
+  productionSystems: systems.optional(),
   faults: z.array(z.string()).max(1_000),
   /** No fault stands longer than this, in milliseconds. */
   maxFaultMs: z.int().min(1),
+  /** Nodes of one system that faults may hurt at once; absent: as the target's policy says. */
+  maxNodesAtOnce: z.int().min(0).optional(),
+  /** Absolute path of the allowed-signers file of those who may approve drills on production; absent: nobody may. */
+  approvers: z.string().startsWith('/').optional(),
 });
 export type Allow = z.infer<typeof schema>;
 
-function refuse(path: string, why: string, hint: string | null = null): never {
+/** Throws `fault_refused` with the file's name, what is wrong, and what to do. */
+export function refuseByAllow(path: string, why: string, hint: string | null = null): never {
   throw new GamedayError('fault_refused', `allow file ${path}: ${why}`, hint);
 }
 
 /** Reads and checks the file. Throws `fault_refused` with the file's name and what is wrong with it. */
 export function readAllow(path: string): Allow {
-  let text: string;
-  try {
-    const stats = lstatSync(path);
-    const me = process.getuid?.() ?? 0;
-    if (!stats.isFile()) refuse(path, 'is no regular file');
-    if (stats.uid !== 0 && stats.uid !== me)
-      refuse(path, `belongs to user ${stats.uid}`, `chown it to root or to the guardian’s user (${me}).`);
-    if ((stats.mode & 0o022) !== 0)
-      refuse(path, `may be written by others (mode ${(stats.mode & 0o777).toString(8)})`, `chmod go-w ${path}`);
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    if (error instanceof GamedayError) throw error;
-    return refuse(
+  const file = readOwnedFile(path);
+  if ('problem' in file)
+    return refuseByAllow(
       path,
-      `cannot be read: ${messageOf(error)}`,
-      'without this file the guardian injects nothing; `gameday lab up` makes it for a lab.',
+      file.problem,
+      file.hint ?? 'without this file the guardian injects nothing; `gameday lab up` makes it for a lab.',
     );
-  }
   try {
-    return schema.parse(JSON.parse(text));
+    return schema.parse(JSON.parse(file.text));
   } catch (error) {
     const why =
       error instanceof z.ZodError
         ? error.issues.map((issue) => `${issue.path.join('.') || 'top level'}: ${issue.message}`).join('; ')
         : messageOf(error);
-    return refuse(path, `is not valid: ${why}`);
+    return refuseByAllow(path, `is not valid: ${why}`);
   }
 }
 
@@ -54,8 +51,12 @@ export function readAllow(path: string): Allow {
 export function requireAllowed(path: string, wanted: { readonly systemIdentifier: string; readonly fault: string }): Allow {
   const allow = readAllow(path);
   if (!allow.systemIdentifiers.includes(wanted.systemIdentifier))
-    refuse(path, `systemIdentifiers does not list ${wanted.systemIdentifier}`, 'add it, if the owner of that PostgreSQL system agrees.');
+    refuseByAllow(
+      path,
+      `systemIdentifiers does not list ${wanted.systemIdentifier}`,
+      'add it, if the owner of that PostgreSQL system agrees.',
+    );
   if (!allow.faults.includes(wanted.fault))
-    refuse(path, `faults does not list ${wanted.fault}`, 'add it, if the owner of this machine agrees.');
+    refuseByAllow(path, `faults does not list ${wanted.fault}`, 'add it, if the owner of this machine agrees.');
   return allow;
 }
