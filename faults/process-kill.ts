@@ -9,9 +9,10 @@ import { until } from '../core/clock';
 import { GamedayError } from '../core/errors';
 import type { JsonObject } from '../model/json';
 import type { FaultProof } from '../model/fault';
-import type { Target, TargetNode } from '../model/target';
 import type { LiveTarget } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
+import { describeNode, requireRunning, type ProcessHandle } from './node-process';
+import { proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
 const DIES_WITHIN_MS = 10_000;
@@ -25,16 +26,10 @@ type Settings = z.infer<typeof schema>;
 type Resolved = {
   readonly node: string;
   readonly scope: 'tree' | 'postmaster' | 'backend';
-  readonly postmaster: { readonly pid: number; readonly startTicks: string; readonly bootId: string };
+  readonly postmaster: ProcessHandle;
   /** Start of the checkpointer when resolved: a later one means that the server has restarted its processes. */
   readonly checkpointerSince: string | null;
 };
-
-function describeNode(target: Target, name: string): TargetNode {
-  const node = target.nodes.find((each) => each.name === name);
-  if (node === undefined) throw new GamedayError('fault_refused', `target ${target.name} has no node "${name}"`);
-  return node;
-}
 
 async function isRunning(live: LiveTarget, resolved: Resolved): Promise<boolean> {
   const now = await live.host(resolved.node).postmaster();
@@ -136,18 +131,6 @@ async function confirm(resolved: Resolved, { live }: FaultContext): Promise<Faul
   };
 }
 
-async function confirmGone(resolved: Resolved, { live }: FaultContext): Promise<FaultProof> {
-  const nodes = await live.controller.status();
-  const node = nodes.find((each) => each.node === resolved.node);
-  const writable = nodes.filter((each) => each.up && each.inRecovery === false).map((each) => each.node);
-  const up = node?.up === true;
-  return {
-    holds: up && writable.length === 1,
-    by: `${resolved.node} is ${!up ? `down: ${node?.error ?? 'unknown'}` : node.inRecovery === false ? 'up and primary' : 'up and in recovery'}; writable: ${writable.join(', ') || 'none'}`,
-    facts: { node: resolved.node, up, inRecovery: node?.inRecovery ?? null, writable },
-  };
-}
-
 export const processKill: Fault<Settings, Resolved> = {
   name: 'process-kill',
   summary: 'kills a node’s PostgreSQL: its whole process tree, its postmaster, or one backend',
@@ -156,18 +139,12 @@ export const processKill: Fault<Settings, Resolved> = {
   mayLoseWrites: (settings) => settings.scope !== 'backend',
   async resolve(settings, { live }) {
     const node = await resolveNode(live, settings.node);
-    const postmaster = await live.host(node).postmaster();
-    if (postmaster === null)
-      throw new GamedayError(
-        'fault_refused',
-        `node ${node} runs no postmaster, so there is nothing to kill`,
-        'bring the node up first; `gameday check` shows the topology.',
-      );
+    const postmaster = await requireRunning(live, node);
     const since = settings.scope === 'backend' ? await checkpointerSince(live, node) : null;
     return {
       node,
       scope: settings.scope,
-      postmaster: { pid: postmaster.pid, startTicks: postmaster.startTicks, bootId: postmaster.bootId },
+      postmaster,
       checkpointerSince: since,
     };
   },
@@ -200,7 +177,7 @@ export const processKill: Fault<Settings, Resolved> = {
     if (await isUpAsItWas(live, resolved)) return;
     await live.controller.startNode(resolved.node);
   },
-  confirmGone,
+  confirmGone: ({ node }, { live }) => proveNodeBack(live, node),
 };
 
 /** Nothing to start: the very postmaster that was to be killed still runs, because inject never happened or only a backend was killed. */

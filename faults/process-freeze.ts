@@ -1,0 +1,140 @@
+/**
+ * Freezes a node's PostgreSQL by SIGSTOP, all processes at once or the postmaster alone: connections stay open, nothing answers, no error is seen.
+ *
+ *     tree         every backend hangs in the middle of what it did; new connections hang too
+ *     postmaster   sessions that exist go on; new connections hang
+ *
+ * When it thaws the world has gone on: a node that lost its role meanwhile must never act on what it had begun. It is then killed where it stands,
+ * and the controller starts it in the role that is left for it.
+ */
+import { z } from 'zod';
+import { until } from '../core/clock';
+import { GamedayError } from '../core/errors';
+import type { FaultProof } from '../model/fault';
+import type { LiveTarget, ServerProcess } from '../targets/ports';
+import type { Fault } from './contract';
+import { askNode } from './link-traffic';
+import { bringUp } from './node-power';
+import { describeNode, requireRunning, type ProcessHandle } from './node-process';
+import { proveNodeBack } from './node-role';
+import { resolveNode } from './resolve-node';
+
+const SILENCE_MS = 1_500;
+const STOPS_WITHIN_MS = 5_000;
+const ANSWERS_WITHIN_MS = 10_000;
+
+const schema = z.strictObject({
+  node: z.string().min(1).max(63).describe('primary, any-standby or a node’s name'),
+  scope: z.enum(['tree', 'postmaster']).default('tree'),
+});
+type Settings = z.infer<typeof schema>;
+type Resolved = {
+  readonly node: string;
+  readonly scope: 'tree' | 'postmaster';
+  readonly postmaster: ProcessHandle;
+  readonly primary: boolean;
+};
+
+const same = (a: ProcessHandle, b: ProcessHandle): boolean => a.pid === b.pid && a.startTicks === b.startTicks && a.bootId === b.bootId;
+
+async function toFreeze(live: LiveTarget, { node, scope, postmaster }: Resolved): Promise<readonly ServerProcess[]> {
+  const all = await live.host(node).serverProcesses();
+  // Another server runs there since: this handle is not about it.
+  if (!all.some((each) => same(each, postmaster))) return [];
+  return scope === 'tree' ? all : all.filter((each) => same(each, postmaster));
+}
+
+/** The postmaster first, so that nobody new is born; again until nobody is found running. */
+async function freeze(live: LiveTarget, resolved: Resolved): Promise<number> {
+  const host = live.host(resolved.node);
+  await host.signal(resolved.postmaster, 'SIGSTOP');
+  return until(
+    async () => {
+      const processes = await toFreeze(live, resolved);
+      const running = processes.filter((each) => !each.stopped);
+      for (const each of running) await host.signal(each, 'SIGSTOP');
+      return running.length === 0 ? processes.length : null;
+    },
+    {
+      timeoutMs: STOPS_WITHIN_MS,
+      everyMs: 5,
+      onTimeout: () => new GamedayError('step_failed', `processes of ${resolved.node} go on after SIGSTOP for ${STOPS_WITHIN_MS} ms`),
+    },
+  );
+}
+
+async function confirm(resolved: Resolved, { live }: { readonly live: LiveTarget }): Promise<FaultProof> {
+  const processes = await toFreeze(live, resolved);
+  const stopped = processes.filter((each) => each.stopped).length;
+  const answer = await askNode(describeNode(live.target, resolved.node), SILENCE_MS);
+  return {
+    holds: stopped > 0 && stopped === processes.length && !answer.answered,
+    by: `${stopped} of ${processes.length} processes of ${resolved.node} are stopped; a new connection ${answer.answered ? `is answered after ${answer.ms.toFixed(1)} ms` : `gets ${answer.reason}`}`,
+    facts: { node: resolved.node, processes: processes.length, stopped },
+  };
+}
+
+async function undo(resolved: Resolved, { live }: { readonly live: LiveTarget }): Promise<void> {
+  const host = live.host(resolved.node);
+  const frozen = (await host.serverProcesses()).filter((each) => each.stopped);
+  // What was primary and is no longer must not wake up as one: not for a moment, and not for a commit that it had begun.
+  const dethroned = resolved.primary && !(await live.controller.mayWrite(resolved.node));
+  const orphaned = (await host.postmaster()) === null;
+  const wakes = !dethroned && !orphaned;
+  // The postmaster last: what it finds awake it need not ask about.
+  for (const each of [...frozen].sort((a, b) => Number(same(a, resolved.postmaster)) - Number(same(b, resolved.postmaster))))
+    await host.signal(each, wakes ? 'SIGCONT' : 'SIGKILL');
+  if (frozen.length > 0 && wakes)
+    await until(async () => ((await host.serverProcesses()).some((each) => each.stopped) ? null : true), {
+      timeoutMs: STOPS_WITHIN_MS,
+      everyMs: 5,
+      onTimeout: () =>
+        new GamedayError('undo_failed', `processes of ${resolved.node} stay stopped after SIGCONT for ${STOPS_WITHIN_MS} ms`),
+    });
+  if ((await askNode(describeNode(live.target, resolved.node), wakes ? ANSWERS_WITHIN_MS : SILENCE_MS)).answered) return;
+  await bringUp(live, resolved.node);
+}
+
+export const processFreeze: Fault<Settings, Resolved> = {
+  name: 'process-freeze',
+  summary: 'stops a node’s PostgreSQL in mid-motion: nothing answers, nothing fails',
+  schema,
+  // As with a killed primary: what it had acknowledged to nobody else may be lost once another is promoted.
+  mayLoseWrites: () => true,
+  async resolve(settings, { live }) {
+    const node = await resolveNode(live, settings.node);
+    const postmaster = await requireRunning(live, node);
+    return { node, scope: settings.scope, postmaster, primary: await live.controller.mayWrite(node) };
+  },
+  preview: (r) =>
+    `SIGSTOP ${r.scope === 'tree' ? 'every PostgreSQL process' : 'the postmaster'} of ${r.node} (postmaster ${r.postmaster.pid})`,
+  reach: ({ node }) => ({ nodes: [node] }),
+  manualUndo: (r) => [
+    `# only while ${r.node} still holds its role; after a failover run: gameday lab up`,
+    `pkill -CONT -P ${r.postmaster.pid}; kill -CONT ${r.postmaster.pid}`,
+  ],
+  async ready(settings, { live }) {
+    const node = await resolveNode(live, settings.node);
+    const postmaster = await live.host(node).postmaster();
+    const answer = await askNode(describeNode(live.target, node), SILENCE_MS);
+    return [
+      {
+        name: `${node} can be frozen`,
+        ok: postmaster !== null && answer.answered,
+        found: postmaster === null ? 'no postmaster' : answer.answered ? `postmaster ${postmaster.pid} answers` : answer.reason,
+        expected: 'a postmaster that answers',
+        hint: postmaster === null || !answer.answered ? 'start the node first.' : null,
+      },
+    ];
+  },
+  async inject(resolved, { live }) {
+    return { node: resolved.node, stopped: await freeze(live, resolved) };
+  },
+  confirm,
+  undo,
+  async confirmGone(resolved, { live }) {
+    const stopped = (await live.host(resolved.node).serverProcesses()).filter((each) => each.stopped).length;
+    if (stopped > 0) return { holds: false, by: `${stopped} processes of ${resolved.node} are still stopped`, facts: { stopped } };
+    return proveNodeBack(live, resolved.node);
+  },
+};
