@@ -35,11 +35,15 @@ export function paperContext(step: string, nodes: readonly NodeStatus[] = HEALTH
     controller: { stateDir: '/state' },
     entry: { host: '127.0.66.10', port: 5432, database: 'gameday' },
     paths: [],
-    roles: { probe: { user: 'gameday_probe', password: null } },
+    roles: {
+      operate: { user: 'gameday_operate', password: null },
+      probe: { user: 'gameday_probe', password: null },
+      replicate: { user: 'gameday_replicate', password: 'env:REPLICATE' },
+    },
   } as unknown as Target;
   const live = {
     target,
-    controller: { status: async () => nodes },
+    controller: { status: async () => nodes, mayWrite: async (name: string) => name === 'n1' },
     links: { list: () => LINKS, find: (from: string, to: string) => LINKS.find((each) => each.from === from && each.to === to) ?? null },
     host: () => ({ postmaster: async () => ({ pid: 4242, startTicks: '1', bootId: 'b' }) }),
   } as unknown as LiveTarget;

@@ -40,7 +40,8 @@ export interface S3Settings {
 const PUT_LIMIT_BYTES = 5 * 1024 ** 3;
 const LIST_PAGES_LIMIT = 100_000;
 
-function clientFor(settings: S3Settings): S3Client {
+/** A client that sends each request once. Whoever makes it destroys it, unless it lives as long as the process. */
+export function clientFor(settings: S3Settings): S3Client {
   // The SDK's note on future Node versions is for developers, not for whoever runs a drill.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   return new S3Client({
@@ -192,7 +193,8 @@ export async function ensureBucket(settings: S3Settings & { readonly versioning:
   }
 }
 
-function statusOf(error: unknown): number | undefined {
+/** HTTP status of an answer that the SDK threw; undefined when there was none. */
+export function statusOf(error: unknown): number | undefined {
   return (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
 }
 
@@ -210,7 +212,7 @@ function headOf(key: string, bytes: number | undefined, modified: Date | undefin
   return { key, bytes: bytes ?? 0, modifiedAt: (modified ?? new Date(0)).toISOString() };
 }
 
-function sha256Base64(data: Uint8Array): string {
+export function sha256Base64(data: Uint8Array): string {
   return createHash('sha256').update(data).digest('base64');
 }
 

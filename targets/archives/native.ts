@@ -13,8 +13,9 @@ import { formatBytes, formatMs } from '../../core/units';
 import type { CheckResult } from '../../model/record';
 import type { Target, TargetNode } from '../../model/target';
 import type { ObjectStore } from '../../objects/store';
-import type { Archive } from '../ports';
+import type { Archive, ArchiveDoor } from '../ports';
 import { withSql } from '../sql';
+import { openArchiveDoor } from './archive-door';
 import { openArchiveStore } from './archive-store';
 import { listBackups, readManifest, takeBaseBackup, type BackupManifest } from './base-backup';
 import { commitsBetween, type CommitRecord } from './commit-order';
@@ -40,6 +41,7 @@ export interface NativeArchive extends Archive {
 }
 
 export function openNativeArchive(target: Target): NativeArchive {
+  let door: ArchiveDoor | null = null;
   const store = openArchiveStore(target, null);
   const fetchWal = async (name: string): Promise<Buffer | null> => {
     if (walFileKind(name) === null) return null;
@@ -79,6 +81,9 @@ export function openNativeArchive(target: Target): NativeArchive {
 
   return {
     kind: 'native',
+    get door() {
+      return (door ??= openArchiveDoor(target));
+    },
     backups: async () => (await listBackups(store)).map(viewOf),
     takeBackup: async (node, signal) => viewOf(await takeBaseBackup(target, node, store, signal)),
     audit: () => auditArchive(target, store, pathTo),

@@ -1,0 +1,182 @@
+/**
+ * An object of the archive, spoiled by putting something on top of it in a versioned bucket, and laid bare again by removing exactly that.
+ *
+ *     GET ──▶ ours: delete marker, or a labelled version with other bytes
+ *             the good version, whose id the handle holds: never touched
+ *
+ * What we put is known by its label; a delete marker can carry none, so a note in the store says beforehand that one is ours.
+ */
+import { z } from 'zod';
+import { GamedayError } from '../core/errors';
+import { sha256Hex } from '../core/files';
+import { formatBytes } from '../core/units';
+import type { FaultProof } from '../model/fault';
+import type { CheckResult } from '../model/record';
+import type { Target } from '../model/target';
+import type { ArchiveDoor, LiveTarget, ObjectVersion, ObjectWord } from '../targets/ports';
+import type { FaultContext, Stray } from './contract';
+import { OUR_LABEL } from './contract';
+
+/** It is held in memory to be digested. */
+const LARGEST_BYTES = 256 * 1024 ** 2;
+const WORDS: readonly string[] = ['newest-wal', 'random-wal', 'backup'] satisfies ObjectWord[];
+
+export const objectSchema = z.strictObject({
+  object: z
+    .string()
+    .min(1)
+    .max(900)
+    .default('newest-wal')
+    .describe('newest-wal, random-wal, backup (a part of the newest), or a key of the archive'),
+});
+export type ObjectSettings = z.infer<typeof objectSchema>;
+
+/** `versionId`: the good version. */
+export type ArchiveObject = {
+  readonly key: string;
+  readonly versionId: string;
+  readonly sha256: string;
+  readonly bytes: number;
+  readonly label: string;
+};
+
+/** The archive's way to its store; throws `fault_refused` where the target has no archive. */
+export function requireDoor(live: LiveTarget): ArchiveDoor {
+  if (live.archive === null)
+    throw new GamedayError('fault_refused', `target ${live.target.name} has no archive`, 'name one under archive of the target file.');
+  return live.archive.door;
+}
+
+/** The object that the word stands for now, and what it holds. Throws `fault_refused`. */
+export async function resolveObject({ object }: ObjectSettings, { live, label }: FaultContext): Promise<ArchiveObject> {
+  const door = requireDoor(live);
+  if (!(await door.isVersioned()))
+    throw new GamedayError(
+      'fault_refused',
+      `the bucket of target ${live.target.name}'s archive keeps no versions, so nothing spoiled there could be put back`,
+      'enable versioning on the bucket.',
+    );
+  const key = WORDS.includes(object) ? await door.find(object as ObjectWord, label) : object;
+  const bytes = await door.sizeOf(key);
+  if (bytes === null || bytes > LARGEST_BYTES)
+    throw new GamedayError(
+      'fault_refused',
+      bytes === null
+        ? `the archive has no object ${key}`
+        : `${key} has ${formatBytes(bytes)}; at most ${formatBytes(LARGEST_BYTES)} are spoiled`,
+      'use newest-wal, random-wal, backup or the key of another object.',
+    );
+  const [newest] = await door.versions(key);
+  const data = newest === undefined ? null : await door.getVersion(key, newest.id);
+  if (newest === undefined || data === null) throw new GamedayError('fault_refused', `the archive’s object ${key} changes at this moment`);
+  return { key, versionId: newest.id, sha256: sha256Hex(data), bytes, label };
+}
+
+/** Says in the store, and in the fault's memory, that what will lie on top is ours. Before the act. */
+export async function announce({ key, versionId, label }: ArchiveObject, { live, memory }: FaultContext): Promise<void> {
+  if (memory.read() === null) memory.write({ announced: true });
+  await requireDoor(live).note(label, JSON.stringify({ key, versionId }));
+}
+
+type Covered = Pick<ArchiveObject, 'key' | 'versionId' | 'label'>;
+
+/** What of ours lies on the good version. Delete markers count as ours when `announced`. */
+async function findOurs(door: ArchiveDoor, { key, versionId, label }: Covered, announced: boolean): Promise<readonly ObjectVersion[]> {
+  const versions = await door.versions(key);
+  const good = versions.findIndex((each) => each.id === versionId);
+  const newer = good < 0 ? versions : versions.slice(0, good);
+  const ours: ObjectVersion[] = [];
+  for (const each of newer) if (each.marker ? announced : (await door.labelOf(key, each.id)) === label) ours.push(each);
+  return ours;
+}
+
+/** Removes what of ours lies on top, then the note. Idempotent. */
+export async function uncover(object: Covered, live: LiveTarget, announced: boolean): Promise<void> {
+  const door = requireDoor(live);
+  for (const { id } of await findOurs(door, object, announced)) await door.removeVersion(object.key, id);
+  await door.removeNote(object.label);
+}
+
+/** The very bytes of before come back, and nothing of ours lies on top. */
+export async function proveUncovered(object: ArchiveObject, { live, memory }: FaultContext): Promise<FaultProof> {
+  const { key, versionId, sha256 } = object;
+  const door = requireDoor(live);
+  const ours = await findOurs(door, object, memory.read() !== null);
+  const data = await door.getVersion(key, null);
+  const [newest] = await door.versions(key);
+  const same = data !== null && sha256Hex(data) === sha256;
+  const gone = ours.length === 0 && same;
+  return {
+    holds: gone,
+    // The archiver may have stored the same segment again meanwhile: other version, same bytes.
+    by: `GET ${key}: ${data === null ? 'no such object' : same ? 'the bytes of before, by SHA-256' : 'other bytes'}, version ${newest?.id ?? 'none'}${newest?.id === versionId ? ' as before' : ''}; ${ours.length} versions of ours`,
+    facts: { key, versionId: newest?.id ?? null },
+  };
+}
+
+export async function checkObject(settings: ObjectSettings, context: FaultContext): Promise<readonly CheckResult[]> {
+  const { live } = context;
+  const versioned = live.archive !== null && (await live.archive.door.isVersioned());
+  const check: CheckResult = {
+    name: 'the archive’s bucket keeps versions',
+    ok: versioned,
+    found: live.archive === null ? 'no archive' : versioned ? 'enabled' : 'not enabled',
+    expected: 'enabled',
+    hint: versioned ? null : 'without versions nothing spoiled could be put back; enable versioning on the bucket.',
+  };
+  if (!versioned) return [check];
+  const found = await resolveObject(settings, context).then(
+    (object) => ({ ok: true, text: `${object.key}, ${formatBytes(object.bytes)}` }),
+    (error: unknown) => {
+      if (error instanceof GamedayError) return { ok: false, text: error.message };
+      throw error;
+    },
+  );
+  return [
+    check,
+    {
+      name: `the archive has an object "${settings.object}"`,
+      ok: found.ok,
+      found: found.text,
+      expected: 'an object',
+      hint: found.ok ? null : 'use newest-wal, random-wal, backup or the key of an object.',
+    },
+  ];
+}
+
+/** What a person types: remove what is newer than the good version, by id. */
+export function manualUncover({ key, versionId }: ArchiveObject, target: Target): readonly string[] {
+  const { endpoint = '', bucket = '', prefix = '' } = target.archive ?? {};
+  const at = `--endpoint-url ${endpoint} --bucket ${bucket}`;
+  return [
+    `aws s3api list-object-versions ${at} --prefix ${prefix}/${key}  # ${versionId} is the good one`,
+    `aws s3api delete-object ${at} --key ${prefix}/${key} --version-id ID  # for every ID newer than it`,
+  ];
+}
+
+/** Notes that dead guardians left in the store, with what lies on top of the objects they name. Reads only. */
+export async function findCovered(live: LiveTarget): Promise<readonly Stray[]> {
+  if (live.archive === null) return [];
+  const { door } = live.archive;
+  const found: Stray[] = [];
+  for (const { label, text } of await door.notes()) {
+    if (!OUR_LABEL.test(label)) continue;
+    const said = readNote(text);
+    found.push({
+      what: said === null ? `object faults/${label} in the archive` : `what ${label} put on ${said.key} in the archive`,
+      labels: [label],
+      remove: () => (said === null ? door.removeNote(label) : uncover({ ...said, label }, live, true)),
+    });
+  }
+  return found;
+}
+
+/** Null for what is no note: an object that was put to try the store. */
+function readNote(text: string): { readonly key: string; readonly versionId: string } | null {
+  try {
+    const { key, versionId } = JSON.parse(text) as { key?: unknown; versionId?: unknown };
+    return typeof key === 'string' && typeof versionId === 'string' ? { key, versionId } : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,74 @@
+/** Settings and handle of archive-unavailable; what a node’s requests get is tried in test/live/faults-data.test.ts. */
+import type { Target } from '../model/target';
+import type { Archive, ArchiveGate } from '../targets/ports';
+import { archiveUnavailable, findClosedGate } from './archive-unavailable';
+import type { FaultContext } from './contract';
+import { paperContext } from './paper-target.test-data';
+
+function contextWith(archive: Partial<Archive> | null): FaultContext {
+  const context = paperContext('away');
+  return { ...context, live: { ...context.live, archive: archive as Archive | null } };
+}
+const gate = (label: string | null): ArchiveGate => ({
+  state: async () => (label === null ? null : { status: 503, label }),
+  close: async () => undefined,
+  open: async () => undefined,
+});
+const withGate = (label: string | null): FaultContext => contextWith({ door: { gate: gate(label) } as Archive['door'] });
+const resolve = (settings: object, context = withGate(null)) =>
+  archiveUnavailable.resolve(archiveUnavailable.schema.parse(settings), context);
+
+test('without settings every node’s link is asked for, and one that has none is refused', async () => {
+  await expect(resolve({})).rejects.toMatchObject({ code: 'fault_refused', message: expect.stringContaining('no link from n2 to s3') });
+});
+
+test.each([
+  ['down', ['gd-drill-000042-away-upstream', 'gd-drill-000042-away-downstream']],
+  ['slow', ['gd-drill-000042-away']],
+])('%s places %j on the links of the nodes named', async (how, toxics) => {
+  const resolved = await resolve({ how, nodes: 'primary' });
+  expect(resolved.links.map((link) => link.name)).toEqual(['n1-s3']);
+  const commands = archiveUnavailable.manualUndo(resolved, paperContext('away').live.target);
+  expect(commands.map((command) => command.split('/').pop())).toEqual(toxics);
+});
+
+test.each([
+  ['error-503', 503],
+  ['denied-403', 403],
+])('%s is the gate’s answer to all nodes, and undo by hand is one command to it', async (how, status) => {
+  const resolved = await resolve({ how });
+  expect(resolved).toMatchObject({ nodes: ['n1', 'n2', 'n3'], links: [] });
+  expect(archiveUnavailable.preview(resolved)).toBe(`answer every request of n1, n2, n3 to the archive’s store with ${status}`);
+  const target = { archive: { gate: { socket: '/run/haproxy.sock', map: '/run/gate.map' } } } as unknown as Target;
+  expect(archiveUnavailable.manualUndo(resolved, target)).toEqual([
+    `echo 'del map /run/gate.map all' | socat - UNIX-CONNECT:/run/haproxy.sock`,
+  ]);
+});
+
+test('without a gate, or an archive, it is refused with what to do', async () => {
+  const none = contextWith({ door: { gate: null } as Archive['door'] });
+  await expect(resolve({ how: 'error-503' }, none)).rejects.toMatchObject({
+    code: 'fault_refused',
+    hint: expect.stringContaining('archive.gate'),
+  });
+  expect(await archiveUnavailable.ready(archiveUnavailable.schema.parse({ how: 'error-503' }), none)).toMatchObject([
+    { ok: false, found: 'none' },
+  ]);
+  await expect(resolve({}, contextWith(null))).rejects.toMatchObject({
+    code: 'fault_refused',
+    message: expect.stringContaining('no archive'),
+  });
+});
+
+test('a gate closed under a label of ours is a stray; a stranger’s is not', async () => {
+  expect(await findClosedGate(withGate('gd-drill-000007-away').live)).toMatchObject([{ labels: ['gd-drill-000007-away'] }]);
+  expect(await findClosedGate(withGate('maintenance').live)).toEqual([]);
+  expect(await findClosedGate(withGate(null).live)).toEqual([]);
+});
+
+test.each([{ how: 'gone' }, { how: 'slow', latency: '100ms' }, { how: 'slow', latency: '5 parsecs' }, { how: 'error-503', nodes: 'n1' }])(
+  '%j is refused',
+  (settings) => {
+    expect(archiveUnavailable.schema.safeParse(settings).success).toBe(false);
+  },
+);

@@ -1,0 +1,95 @@
+/**
+ * Tables that a fault makes and fills itself, in schema gameday, so that it has something of its own to spoil. Rows are computed from the table's name,
+ * so they can be made again and checked without having been kept. It never touches a table of any other name.
+ */
+import { createHash } from 'node:crypto';
+import { slug } from '../core/ids';
+import type { CheckResult } from '../model/record';
+import type { LiveTarget } from '../targets/ports';
+import type { Sql } from '../targets/sql';
+import type { FaultContext } from './contract';
+import { findPrimary } from './resolve-node';
+
+/** `sha256`: over all its rows, as `digestSql` computes it. */
+export type DrillTable = { readonly table: string; readonly rows: number; readonly sha256: string };
+
+/** Names of all tables that this drill's faults make begin so. */
+export const tablePrefix = (drill: string): string => `victim_${slug(drill)}_`;
+
+/** At most 63 bytes; a long step's name is shortened and told apart by a digest. */
+function tableName(context: FaultContext): string {
+  const step = context.label.slice(`gd-${context.drill}-`.length);
+  const name = slug(step);
+  const plain = `${tablePrefix(context.drill)}${name}`;
+  if (plain.length <= 63 && name === step.replaceAll('-', '_')) return plain;
+  return `${plain.slice(0, 54)}_${createHash('sha256').update(step).digest('hex').slice(0, 8)}`;
+}
+
+const payload = (table: string, id: number): string => createHash('sha256').update(`${table}/${id}`).digest('hex');
+
+/** SHA-256 over `id:payload` of every row, joined by commas: the same that `DIGEST_SQL` computes in the database. */
+function expectedDigest(table: string, rows: number): string {
+  const digest = createHash('sha256');
+  for (let id = 1; id <= rows; id += 1) digest.update(`${id === 1 ? '' : ','}${id}:${payload(table, id)}`);
+  return digest.digest('hex');
+}
+
+const digestSql = (table: string): string =>
+  `SELECT count(*)::text AS rows, encode(sha256(convert_to(coalesce(string_agg(id || ':' || payload, ',' ORDER BY id), ''), 'UTF8')), 'hex') AS sha256 FROM gameday.${table}`;
+
+export async function tableExists(sql: Sql, table: string): Promise<boolean> {
+  const rows = await sql.query(`SELECT to_regclass($1)::text AS name`, [`gameday.${table}`]);
+  return (rows[0]?.['name'] ?? null) !== null;
+}
+
+/** Does the table hold exactly its rows? */
+export async function isWhole(sql: Sql, { table, rows, sha256 }: DrillTable): Promise<boolean> {
+  if (!(await tableExists(sql, table))) return false;
+  const found = (await sql.query(digestSql(table)))[0];
+  return found?.['rows'] === String(rows) && found['sha256'] === sha256;
+}
+
+/** The table of this fault, with what its rows hold; touches nothing. */
+export function describeDrillTable(context: FaultContext, rows: number): DrillTable {
+  const table = tableName(context);
+  return { table, rows, sha256: expectedDigest(table, rows) };
+}
+
+/** The table with exactly its rows, in one transaction; nothing to do where it stands already. */
+export async function createAndFill(sql: Sql, resolved: DrillTable, commit: 'as-set' | 'local'): Promise<void> {
+  if (await isWhole(sql, resolved)) return;
+  const { table, rows } = resolved;
+  await sql.query('BEGIN');
+  // Healing must not wait for a standby that the drill has killed.
+  if (commit === 'local') await sql.query('SET LOCAL synchronous_commit = local');
+  await sql.query(`CREATE TABLE IF NOT EXISTS gameday.${table} (id bigint PRIMARY KEY, payload text NOT NULL)`);
+  await sql.query(`TRUNCATE gameday.${table}`);
+  await sql.query(
+    `INSERT INTO gameday.${table} SELECT id, encode(sha256(convert_to('${table}/' || id, 'UTF8')), 'hex') FROM generate_series(1, ${rows}) AS id`,
+  );
+  await sql.query('COMMIT');
+}
+
+/** Takes it away again, where nothing needs its rows. Idempotent; waits for no standby. */
+export async function dropDrillTable(live: LiveTarget, { table }: Pick<DrillTable, 'table'>): Promise<void> {
+  await live.sql(await findPrimary(live), 'probe', async (sql) => {
+    await sql.query(`SET synchronous_commit = local`);
+    await sql.query(`DROP TABLE IF EXISTS gameday.${table}`);
+  });
+}
+
+/** Could a fault make a table of its own? */
+export async function checkMayCreateTables(live: LiveTarget): Promise<CheckResult> {
+  const node = await findPrimary(live);
+  const rows = await live.sql(node, 'probe', (sql) =>
+    sql.query(`SELECT coalesce(has_schema_privilege(to_regnamespace('gameday'), 'CREATE'), false)::text AS allowed`),
+  );
+  const ok = rows[0]?.['allowed'] === 'true';
+  return {
+    name: 'the probe role may create tables in schema gameday',
+    ok,
+    found: ok ? 'allowed' : 'not allowed',
+    expected: 'allowed',
+    hint: ok ? null : 'prepare the target’s database `gameday` with its schema and roles.',
+  };
+}
