@@ -1,6 +1,11 @@
-/** GamedayErrors become Temporal failures that keep code, hint and retryability; everything else stays what it is and is retried. */
-import { ApplicationFailure } from '@temporalio/activity';
+/**
+ * What is the same for every activity: it heartbeats, so that a dead worker is noticed within seconds and a halt reaches it, and it fails in Temporal's
+ * terms. GamedayErrors keep code, hint and retryability; everything else stays what it is and is retried.
+ */
+import { ApplicationFailure, Context } from '@temporalio/activity';
 import { GamedayError } from '../core/errors';
+
+const HEARTBEAT_MS = 2_000;
 
 function toFailure(error: unknown): unknown {
   if (!(error instanceof GamedayError)) return error;
@@ -13,13 +18,24 @@ function toFailure(error: unknown): unknown {
   });
 }
 
-/** The same functions, failing in Temporal's terms. */
-export function asFailure<T extends object>(activities: T): T {
-  const wrapped = Object.entries(activities).map(([name, activity]: [string, (input: unknown) => Promise<unknown>]) => [
+async function heartbeating<T>(work: () => Promise<T>): Promise<T> {
+  const context = Context.current();
+  const timer = setInterval(() => context.heartbeat(), HEARTBEAT_MS);
+  context.heartbeat();
+  try {
+    return await work();
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** The same functions as activities of Temporal. */
+export function asActivities<T extends object>(functions: T): T {
+  const wrapped = Object.entries(functions).map(([name, work]: [string, (input: unknown) => Promise<unknown>]) => [
     name,
     async (input: unknown) => {
       try {
-        return await activity(input);
+        return await heartbeating(() => work(input));
       } catch (error) {
         throw toFailure(error);
       }

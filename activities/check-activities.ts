@@ -6,7 +6,7 @@ import { openTarget } from '../targets/open-target';
 import { withSql, type Sql } from '../targets/sql';
 import type { SiteActivities } from './contract';
 import { requirePrimary } from './failover-activities';
-import { withHeartbeat } from './open-drill';
+import { cancellable } from './open-drill';
 
 /** Port of a sandbox's unix socket (the archive starts every restored server on it). */
 const SANDBOX_PORT = 5432;
@@ -38,7 +38,7 @@ export async function check({ plan, check: spec, sandbox }: Parameters<SiteActiv
     last = await found();
     return last.every((value) => value === spec.expect) ? true : null;
   };
-  const ok = await withHeartbeat((signal) =>
+  const ok = await cancellable((signal) =>
     until(holds, {
       timeoutMs: spec.withinMs,
       everyMs: 250,

@@ -2,6 +2,7 @@
  * What the workflows ask of their hands: arguments and results as plain data, small enough for Temporal's history.
  * Samples, rows and logs never pass here; they stay in files and the bundle, and are named by reference.
  */
+import type { SignedApproval } from '../model/approval';
 import type { JsonObject } from '../model/json';
 import type { EventBody } from '../model/event';
 import type { FaultHandle, FaultProof, LeaseKey, LeaseView } from '../model/fault';
@@ -169,10 +170,15 @@ export interface SiteActivities {
   checkReadiness(input: {
     readonly plan: Plan;
     readonly drill: DrillRef | null;
+    /** Absent while nobody has started anything. */
+    readonly startedBy?: string;
+    readonly approvals?: readonly SignedApproval[];
   }): Promise<{ readonly checks: readonly CheckResult[]; readonly topology: Topology | null }>;
   startProbe(input: { readonly plan: Plan; readonly drill: DrillRef }): Promise<ProbeRef>;
   awaitWindow(input: AwaitWindowInput): Promise<WindowResult>;
   /** Renews the drill's leases and the prober's until it is cancelled. */
+  /** Ends when a stop condition has failed often enough; otherwise only by cancellation. */
+  watchStop(input: { readonly plan: Plan }): Promise<StopTripped>;
   hold(input: { readonly plan: Plan; readonly drill: DrillRef; readonly probe: ProbeRef | null }): Promise<void>;
   stopProbe(input: { readonly probe: ProbeRef }): Promise<void>;
   resolveFault(input: { readonly plan: Plan; readonly drill: DrillRef; readonly step: FaultStep }): Promise<FaultHandle>;
@@ -182,6 +188,8 @@ export interface SiteActivities {
     readonly handle: FaultHandle;
     readonly maxMs: number;
     readonly probe: ProbeRef;
+    readonly startedBy?: string;
+    readonly approvals?: readonly SignedApproval[];
   }): Promise<InjectResult>;
   failover(input: {
     readonly plan: Plan;
@@ -217,7 +225,25 @@ export interface SiteActivities {
   }): Promise<void>;
 }
 
+/** Which stop condition ended the drill, and what it last found. */
+export interface StopTripped {
+  readonly condition: string;
+  readonly at: string;
+  readonly failures: number;
+  readonly of: number;
+  readonly found: string;
+}
+
 export interface UndoActivities {
+  /** Takes several faults of this run off together, newest first, then proves each gone. Answers for those that stood; never throws for one that stays. */
+  undoFaults(input: {
+    readonly plan: Pick<Plan, 'target'>;
+    readonly run: Pick<LeaseKey, 'workflowId' | 'runId'>;
+    /** Newest first. */
+    readonly steps: readonly string[];
+    readonly by: string;
+    readonly probe: ProbeRef | null;
+  }): Promise<readonly LeaseView[]>;
   /** Throws `undo_failed` while it is not proven gone; retried by the workflow, and by the guardian by itself. */
   undoFault(input: {
     readonly plan: Pick<Plan, 'target'>;

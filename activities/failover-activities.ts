@@ -6,11 +6,11 @@ import { GamedayError, messageOf } from '../core/errors';
 import { canonicalJson } from '../core/canonical-json';
 import type { RedundancyResult, SiteActivities } from './contract';
 import { examineFork } from './examine-fork';
-import { stamp, stepToken, withHeartbeat } from './open-drill';
+import { stamp, stepToken, cancellable } from './open-drill';
 
 export async function failover({ plan, step, probe }: Parameters<SiteActivities['failover']>[0]): Promise<FailoverResult> {
   const { controller } = openTarget(plan.target);
-  return withHeartbeat((signal) =>
+  return cancellable((signal) =>
     controller.failover({
       token: stepToken(step.id),
       candidate: step.candidate,
@@ -31,7 +31,7 @@ export async function restoreRedundancy({
 }: Parameters<SiteActivities['restoreRedundancy']>[0]): Promise<RedundancyResult> {
   const live = openTarget(plan.target);
   const { controller } = live;
-  return withHeartbeat(async (signal) => {
+  return cancellable(async (signal) => {
     await stamp(probe, 'redundant', 'about-to', 'target');
     const rejoined: RedundancyResult['rejoined'][number][] = [];
     const salvages: SalvageResult[] = [];

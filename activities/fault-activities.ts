@@ -1,25 +1,25 @@
 /** Faults: resolved against the live target here, injected and undone by the guardian alone. */
 import { ApplicationFailure } from '@temporalio/activity';
 import { GamedayError } from '../core/errors';
+import { drillWorkflowId } from '../core/ids';
 import type { FaultHandle, LeaseKey, LeaseView } from '../model/fault';
 import type { Plan } from '../model/plan';
+import { atLine, findForbidden } from '../faults/blast-radius';
 import { faultLabel, NO_MEMORY } from '../faults/contract';
 import { findFault } from '../faults/registry';
 import { openTarget } from '../targets/open-target';
 import type { InjectResult, ProbeRef, SiteActivities, UndoActivities } from './contract';
-import { guardianOf, stamp, withHeartbeat } from './open-drill';
+import { approvalsFor, guardianOf, stamp, type Hand } from './open-drill';
+import { findLossForbidden } from './policy-checks';
 
 export async function resolveFault({ plan, drill, step }: Parameters<SiteActivities['resolveFault']>[0]): Promise<FaultHandle> {
   const fault = findFault(step.fault);
   const live = openTarget(plan.target);
   const settings = fault.schema.parse(step.settings);
-  if (plan.target.kind !== 'lab' && fault.mayLoseWrites(settings) && !plan.target.policy.acceptDataLoss) {
-    throw new GamedayError(
-      'fault_refused',
-      `fault ${step.fault} may lose acknowledged writes, and target "${plan.target.name}" does not say acceptDataLoss`,
-    );
-  }
+  const forbidden = findLossForbidden(plan.target, fault, settings);
+  if (forbidden !== null) throw new GamedayError('fault_refused', atLine(plan.targetSource, forbidden), forbidden.hint);
   const resolved = await fault.resolve(settings, { live, drill: drill.drill, label: faultLabel(drill.drill, step.id), memory: NO_MEMORY });
+  await refuseBlast(plan, step.fault, fault.reach(resolved).nodes);
   return {
     fault: step.fault,
     drill: drill.drill,
@@ -29,21 +29,45 @@ export async function resolveFault({ plan, drill, step }: Parameters<SiteActivit
   };
 }
 
-export async function injectFault({
-  plan,
-  key,
-  handle,
-  maxMs,
-  probe,
-}: Parameters<SiteActivities['injectFault']>[0]): Promise<InjectResult> {
+/** Told before anything is armed; the guardian asks the same again, and its word is the last. */
+async function refuseBlast(plan: Plan, fault: string, nodes: readonly string[]): Promise<void> {
+  const leases = await guardianOf(plan.target).list();
+  const mine = drillWorkflowId(plan.target.systemIdentifier);
+  const standing = leases
+    .filter(({ state, key }) => state !== 'gone' && key.workflowId === mine)
+    .map(({ handle }) => ({ fault: handle.fault, nodes: findFault(handle.fault).reach(handle.resolved).nodes }));
+  const forbidden = findForbidden(plan.target, standing, { fault, nodes });
+  if (forbidden !== null) throw new GamedayError('fault_refused', atLine(plan.targetSource, forbidden), forbidden.hint);
+}
+
+export async function injectFault(
+  hand: Hand,
+  { plan, key, handle, maxMs, probe, startedBy, approvals }: Parameters<SiteActivities['injectFault']>[0],
+): Promise<InjectResult> {
   const guardian = guardianOf(plan.target);
-  return withHeartbeat(async () => {
-    await guardian.arm({ key, handle, target: plan.target, ttlMs: plan.limits.leaseTtlMs, maxMs });
-    const aboutToNs = await stamp(probe, 'inject', 'about-to', key.step, { fault: handle.fault });
-    const { facts, confirmed, lease } = await guardian.inject(key);
-    const doneNs = await stamp(probe, 'inject', 'done', key.step, { fault: handle.fault, confirmed: confirmed.holds });
-    return { facts, confirmed, lease, aboutToNs, doneNs };
+  await guardian.arm({
+    key,
+    handle,
+    target: plan.target,
+    ttlMs: plan.limits.leaseTtlMs,
+    maxMs,
+    plan,
+    approvals: approvalsFor(hand, plan, approvals),
+    ...(startedBy === undefined ? {} : { startedBy }),
   });
+  const aboutToNs = await stamp(probe, 'inject', 'about-to', key.step, { fault: handle.fault });
+  const { facts, confirmed, lease } = await guardian.inject(key);
+  const doneNs = await stamp(probe, 'inject', 'done', key.step, { fault: handle.fault, confirmed: confirmed.holds });
+  return { facts, confirmed, lease, aboutToNs, doneNs };
+}
+
+export async function undoFaults(input: Parameters<UndoActivities['undoFaults']>[0]): Promise<readonly LeaseView[]> {
+  const { plan, run, steps, by, probe } = input;
+  await Promise.all(steps.map((step) => stamp(probe, 'heal', 'about-to', step)));
+  const leases = await guardianOf(plan.target).undoSteps({ ...run, steps, by });
+  const gone = leases.filter((lease) => lease.state === 'gone');
+  await Promise.all(gone.map(({ key, handle }) => stamp(probe, 'heal', 'done', key.step, { fault: handle.fault })));
+  return leases;
 }
 
 export async function undoFault(input: {

@@ -2,16 +2,17 @@
 import { check } from './check-activities';
 import type { ControlActivities, SiteActivities, UndoActivities } from './contract';
 import { failover, restoreRedundancy } from './failover-activities';
-import { describeLease, injectFault, resolveFault, undoFault } from './fault-activities';
+import { describeLease, injectFault, resolveFault, undoFault, undoFaults } from './fault-activities';
 import { judge } from './judge-activities';
 import type { Hand } from './open-drill';
+import { watchStop } from './stop-activities';
 import { awaitWindow, hold, startProbe, stopProbe } from './probe-activities';
 import { checkReadiness } from './ready-activities';
 import { recordEvents, register } from './register-activities';
 import { removeSandbox, restore } from './restore-activities';
 import { recordSkip } from './schedule-activities';
 import { notify, seal } from './seal-activities';
-import { asFailure } from './failures';
+import { asActivities } from './as-activities';
 import { reconcileLedger, verify } from './verify-activities';
 
 export interface Activities {
@@ -22,21 +23,22 @@ export interface Activities {
 
 export function createActivities(hand: Hand): Activities {
   return {
-    control: asFailure({
+    control: asActivities({
       register: (input) => register(hand, input),
       recordEvents: (input) => recordEvents(hand, input),
       judge,
       seal: (input) => seal(hand, input),
       notify,
     } satisfies ControlActivities),
-    site: asFailure({
-      checkReadiness,
+    site: asActivities({
+      checkReadiness: (input) => checkReadiness(hand, input),
       startProbe: (input) => startProbe(hand, input),
       awaitWindow,
       hold: (input) => hold(hand, input),
+      watchStop,
       stopProbe,
       resolveFault,
-      injectFault,
+      injectFault: (input) => injectFault(hand, input),
       failover,
       restore,
       check,
@@ -45,6 +47,6 @@ export function createActivities(hand: Hand): Activities {
       restoreRedundancy,
       recordSkip,
     } satisfies SiteActivities),
-    undo: asFailure({ undoFault, describeLease, removeSandbox } satisfies UndoActivities),
+    undo: asActivities({ undoFault, undoFaults, describeLease, removeSandbox } satisfies UndoActivities),
   };
 }

@@ -9,7 +9,7 @@ import type { Entry } from '../probe/ledger-format';
 import { LedgerWriter } from '../probe/ledger-writer';
 import { sampleRecord } from '../test/fixtures/record';
 import { samplePlan } from '../test/sample-plan';
-import { judgeFacts } from './judge-activities';
+import { judge } from './judge-activities';
 
 const dirs: string[] = [];
 afterAll(() => dirs.forEach((dir) => rmSync(dir, { recursive: true, force: true })));
@@ -41,7 +41,7 @@ const OBJECTIVES: readonly Objective[] = (['rto', 'rto_reads', 'write_stall', 'r
 
 async function judged(dir: string, objectives: readonly Objective[]): Promise<Judgement> {
   const { restores } = sampleRecord();
-  const { judgement } = await judgeFacts({
+  const { judgement } = await judge({
     plan: { ...samplePlan([]), objectives },
     drill: { drill: 'drill-000001', sequence: 1, workflowId: 'w', runId: 'r' },
     probe: { dir, socket: '/nowhere', table: 'probe_000001' },

@@ -10,7 +10,6 @@ import { judgeLedger } from '../probe/judge';
 import { judgeDrill } from '../probe/verdict';
 import { openTarget } from '../targets/open-target';
 import type { JudgeInput, JudgeResult } from './contract';
-import { withHeartbeat } from './open-drill';
 
 /** Content of `measurement.json` beside the ledger. */
 export interface Measured {
@@ -18,12 +17,8 @@ export interface Measured {
   readonly band: PredictedFailover | null;
 }
 
-export async function judge(input: JudgeInput): Promise<JudgeResult> {
-  return withHeartbeat(() => judgeFacts(input));
-}
-
 /** A ledger that cannot be judged is a doubt, whatever is wrong with it: then nothing may pass. */
-export async function judgeFacts(input: JudgeInput): Promise<JudgeResult> {
+export async function judge(input: JudgeInput): Promise<JudgeResult> {
   const { plan, probe } = input;
   const doubts = [...input.doubts];
   const ledger =

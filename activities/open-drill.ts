@@ -2,10 +2,14 @@
 import { activityInfo, Context } from '@temporalio/activity';
 import { join } from 'node:path';
 import { homePaths } from '../core/home';
+import type { SignedApproval } from '../model/approval';
 import type { JsonObject } from '../model/json';
+import type { Plan } from '../model/plan';
 import type { Target } from '../model/target';
 import type { ProberCalls, ReceiptName } from '../probe/contract';
 import { openProber } from '../probe/client';
+import { findApprovals } from '../faults/approval-files';
+import { planDigest } from '../faults/approvals';
 import { openGuardian, type GuardianClient } from '../faults/guardian/client';
 import type { ProbeRef } from './contract';
 
@@ -22,6 +26,12 @@ export function guardianOf(target: Pick<Target, 'runDir'>): GuardianClient {
 
 export function proberOf(probe: ProbeRef): ProberCalls {
   return openProber(probe.socket);
+}
+
+/** Approvals that whoever started the drill brought along, and those of this very plan that lie in the workers' home. */
+export function approvalsFor(hand: Hand, plan: Plan, brought: readonly SignedApproval[] = []): readonly SignedApproval[] {
+  const all = [...brought, ...findApprovals(hand.home, planDigest(plan))];
+  return all.filter((each, at) => all.findIndex(({ signature }) => signature === each.signature) === at);
 }
 
 /** `.gameday/drills`, under which every target has its series. */
@@ -48,16 +58,9 @@ export async function stamp(
   }
 }
 
-/** Runs `work` with heartbeats every two seconds, so that a halt reaches it and a dead worker is noticed. */
-export async function withHeartbeat<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const context = Context.current();
-  const timer = setInterval(() => context.heartbeat(), 2_000);
-  context.heartbeat();
-  try {
-    return await work(context.cancellationSignal);
-  } finally {
-    clearInterval(timer);
-  }
+/** Runs `work` with the signal by which a halt reaches it; the heartbeats that carry it are every activity's (`as-activities.ts`). */
+export function cancellable<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  return work(Context.current().cancellationSignal);
 }
 
 /** Identity of the attempt, stable across retries of one step: a repeated activity finds what its first try began. */

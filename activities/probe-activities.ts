@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { bootTimeMs, sleep, until } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
 import { writeFileDurably } from '../core/files';
+import { probeTableName } from '../core/ids';
 import { homePaths } from '../core/home';
 import { RENEW_EVERY_MS } from '../model/constants';
 import { openProber } from '../probe/client';
@@ -12,7 +13,7 @@ import type { Plan } from '../model/plan';
 import type { ProbePath, ProberConfig, WindowAnswer } from '../probe/contract';
 import { launchProber } from '../probe/launch';
 import type { AwaitWindowInput, ProbeRef, SiteActivities, WindowResult } from './contract';
-import { guardianOf, proberOf, stamp, withHeartbeat, type Hand } from './open-drill';
+import { guardianOf, proberOf, stamp, cancellable, type Hand } from './open-drill';
 
 /** The prober ends itself when nobody renewed for this long: two worker restarts' worth. */
 const PROBER_LEASE_MS = 90_000;
@@ -28,7 +29,7 @@ export async function startProbe(hand: Hand, { plan, drill }: Parameters<SiteAct
     socket: join(target.runDir, `prober-${drill.drill}.sock`),
     paths: pathsOf(plan),
     role: target.roles.probe,
-    table: `probe_${drill.drill.replace('-', '_')}`,
+    table: probeTableName(drill.drill),
     settings: plan.probe,
     nodes: target.nodes.map(({ name, host, port }) => ({ name, host, port })),
     observe: target.roles.observe,
@@ -63,7 +64,7 @@ function pathsOf({ target, probe }: Plan): readonly ProbePath[] {
 }
 
 export async function awaitWindow(input: AwaitWindowInput): Promise<WindowResult> {
-  return withHeartbeat((signal) => waitForWindow(input, signal));
+  return cancellable((signal) => waitForWindow(input, signal));
 }
 
 /** Asks the prober until a window is good or time is over; `good: false` then, with what the last window lacked. */
@@ -108,7 +109,7 @@ export async function waitForWindow(
  */
 export async function hold(hand: Hand, { plan, drill, probe }: Parameters<SiteActivities['hold']>[0]): Promise<void> {
   const guardian = guardianOf(plan.target);
-  await withHeartbeat(async (signal) => {
+  await cancellable(async (signal) => {
     for (;;) {
       const running = await hand.isRunning(drill.workflowId, drill.runId).catch(() => false);
       if (running) {

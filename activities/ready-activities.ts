@@ -1,14 +1,18 @@
 /** Pre-flight: go or no-go, check by check, each with what to do. Touches nothing. */
 import { GamedayError, messageOf } from '../core/errors';
 import { formatBytes, formatMs } from '../core/units';
-import type { FaultStep, Plan, PlanStep } from '../model/plan';
+import type { Plan } from '../model/plan';
 import type { CheckResult } from '../model/record';
 import { faultLabel, NO_MEMORY } from '../faults/contract';
 import { findFault } from '../faults/registry';
 import { openTarget } from '../targets/open-target';
 import type { LiveTarget, Topology } from '../targets/ports';
 import type { SiteActivities } from './contract';
-import { guardianOf } from './open-drill';
+import { approvalsFor, guardianOf, type Hand } from './open-drill';
+import { approvalChecks, blastChecks, faultSteps, policyChecks, result } from './policy-checks';
+
+/** Stands for the drill's name while there is no drill. */
+const NO_DRILL = 'drill-000000';
 
 type Check = (facts: {
   readonly plan: Plan;
@@ -16,15 +20,10 @@ type Check = (facts: {
   readonly topology: Topology | null;
 }) => Promise<readonly CheckResult[]> | readonly CheckResult[];
 
-const result = (name: string, ok: boolean, found: string, expected: string, hint: string | null = null): CheckResult => ({
-  name,
-  ok,
-  found,
-  expected,
-  hint: ok ? null : hint,
-});
-
-export async function checkReadiness({ plan, drill }: Parameters<SiteActivities['checkReadiness']>[0]): Promise<{
+export async function checkReadiness(
+  hand: Hand,
+  { plan, drill, startedBy, approvals }: Parameters<SiteActivities['checkReadiness']>[0],
+): Promise<{
   readonly checks: readonly CheckResult[];
   readonly topology: Topology | null;
 }> {
@@ -45,12 +44,14 @@ export async function checkReadiness({ plan, drill }: Parameters<SiteActivities[
     );
   }
   const named: readonly (readonly [string, Check])[] = [
-    ['target opted in', policyChecks],
+    ['target opted in', () => policyChecks(plan)],
+    ['blast radius', () => blastChecks(plan, live, drill?.drill ?? NO_DRILL)],
+    ['approvals', () => approvalChecks(plan, approvalsFor(hand, plan, approvals), startedBy ?? null)],
     ['guardian ready', guardianChecks],
     ['topology', topologyChecks],
     ['archive', archiveChecks],
     ['disk headroom', diskChecks],
-    ['faults possible', (facts) => faultChecks(facts, drill?.drill ?? 'drill-000000')],
+    ['faults possible', (facts) => faultChecks(facts, drill?.drill ?? NO_DRILL)],
     ['objectives possible', objectiveChecks],
   ];
   for (const [name, check] of named) {
@@ -62,32 +63,6 @@ export async function checkReadiness({ plan, drill }: Parameters<SiteActivities[
   }
   return { checks, topology };
 }
-
-export function faultSteps(steps: readonly PlanStep[]): FaultStep[] {
-  return steps.flatMap((step) => (step.kind === 'fault' ? [step] : step.kind === 'parallel' ? step.branches.flatMap(faultSteps) : []));
-}
-
-const policyChecks: Check = ({ plan }) => {
-  const { policy, name } = plan.target;
-  const wanted = [...new Set(faultSteps(plan.steps).map((step) => step.fault))];
-  const forbidden = wanted.filter((fault) => !policy.allowFaults.includes(fault));
-  return [
-    result(
-      'target opted in to these faults',
-      forbidden.length === 0,
-      forbidden.length === 0 ? wanted.join(', ') || 'no faults' : `not allowed: ${forbidden.join(', ')}`,
-      `policy.allowFaults of target ${name}`,
-      `add them to policy.allowFaults in the target file if its owner agrees`,
-    ),
-    result(
-      'drill fits the policy’s limit',
-      plan.limits.maxDrillMs <= policy.maxDrillMs,
-      formatMs(plan.limits.maxDrillMs),
-      `≤ ${formatMs(policy.maxDrillMs)}`,
-      'shorten the drill, or raise policy.maxDrill',
-    ),
-  ];
-};
 
 const guardianChecks: Check = async ({ plan }) => {
   const guardian = guardianOf(plan.target);
@@ -167,7 +142,12 @@ async function faultChecks({ plan, live }: Parameters<Check>[0], drill: string):
   const found: CheckResult[] = [];
   for (const step of faultSteps(plan.steps)) {
     const fault = findFault(step.fault);
-    const checks = await fault.ready(fault.schema.parse(step.settings), { live, drill, label: faultLabel(drill, step.id), memory: NO_MEMORY });
+    const checks = await fault.ready(fault.schema.parse(step.settings), {
+      live,
+      drill,
+      label: faultLabel(drill, step.id),
+      memory: NO_MEMORY,
+    });
     found.push(...checks.map((check) => ({ ...check, name: `${step.id}: ${check.name}` })));
   }
   return found;

@@ -9,7 +9,7 @@ import { GamedayError } from '../core/errors';
 import { formatLsn, parseLsn, WAL_SEGMENT_BYTES, walSegmentName } from '../core/lsn';
 import type { RestorePoint } from '../model/plan';
 import type { CheckResult, RestoreRecord } from '../model/record';
-import { examineDroppedTable } from '../faults/drop-table';
+import { examineVictim } from '../faults/accident';
 import { compareRestore, type RestoreFindings } from '../probe/restore-compare';
 import { readSurvivors } from '../probe/survivors';
 import { commitsBetween } from '../targets/archives/commit-order';
@@ -18,7 +18,7 @@ import { withSql } from '../targets/sql';
 import type { Archive, Host, LiveTarget, RestoreOutcome } from '../targets/ports';
 import type { InjectResult, RestoreInput, UndoActivities } from './contract';
 import { requirePrimary } from './failover-activities';
-import { withHeartbeat } from './open-drill';
+import { cancellable } from './open-drill';
 
 const ARCHIVE_WAIT_MS = 60_000;
 /** WAL read around the damage to settle writes concurrent with it. */
@@ -40,7 +40,7 @@ interface Position {
 }
 
 export async function restore(input: RestoreInput): Promise<RestoreRecord> {
-  return withHeartbeat((signal) => restoreStep(input, signal));
+  return cancellable((signal) => restoreStep(input, signal));
 }
 
 async function restoreStep(input: RestoreInput, signal: AbortSignal): Promise<RestoreRecord> {
@@ -77,7 +77,7 @@ function resolvePoint(to: RestorePoint, damage: InjectResult | null, now: Positi
         throw new GamedayError(
           'step_failed',
           `step "${to.step}" recorded no transaction to restore before`,
-          'restore before a step that does damage, such as drop-table.',
+          'restore before a step that does damage: drop-table or mass-update.',
         );
       }
       return {
@@ -175,12 +175,12 @@ async function examineTable({ plan, damage }: RestoreInput, outcome: RestoreOutc
     password: null,
     database: plan.target.entry.database,
   };
-  const found = await withSql(address, (sql) => examineDroppedTable(sql, damage.facts));
+  const found = await withSql(address, (sql) => examineVictim(sql, damage.facts));
   if (found === null) return [];
   const rows = `its ${found.rows} rows, by count and SHA-256`;
   return [
     {
-      name: `the dropped table ${found.table} is back`,
+      name: `the damaged table ${found.table} is whole`,
       ok: found.whole,
       found: found.whole ? rows : 'missing or not as it was',
       expected: rows,

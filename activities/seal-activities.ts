@@ -20,13 +20,9 @@ import { renderMarkdown } from '../report/markdown';
 import { openTarget } from '../targets/open-target';
 import type { ControlActivities, ProbeRef, SealInput, SealResult } from './contract';
 import type { Measured } from './judge-activities';
-import { drillsDir, guardianOf, withHeartbeat, type Hand } from './open-drill';
+import { drillsDir, guardianOf, type Hand } from './open-drill';
 
 export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
-  return withHeartbeat(() => sealDrill(hand, input));
-}
-
-async function sealDrill(hand: Hand, input: SealInput): Promise<SealResult> {
   const { plan, drill } = input;
   const store = openEvidenceStore(drillsDir(hand));
   const prefix = bundlePrefix(plan.target.name, drill.drill);

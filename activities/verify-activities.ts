@@ -15,14 +15,14 @@ import { openTarget } from '../targets/open-target';
 import type { ReconcileResult, SiteActivities } from './contract';
 import { requirePrimary } from './failover-activities';
 import { probeAddress } from './examine-fork';
-import { withHeartbeat } from './open-drill';
+import { cancellable } from './open-drill';
 import { waitForWindow } from './probe-activities';
 
 const REPLAY_TIMEOUT_MS = 30_000;
 
 export async function verify({ plan, probe }: Parameters<SiteActivities['verify']>[0]): Promise<readonly CheckResult[]> {
   const { steady } = plan;
-  return withHeartbeat(async (signal) => {
+  return cancellable(async (signal) => {
     const window = await waitForWindow(
       {
         plan,
@@ -59,7 +59,7 @@ export async function verify({ plan, probe }: Parameters<SiteActivities['verify'
 export async function reconcileLedger(input: Parameters<SiteActivities['reconcileLedger']>[0]): Promise<ReconcileResult> {
   const { plan, probe } = input;
   const uncompared: { node: string; why: string }[] = [];
-  const rpo = await withHeartbeat(() => joinWithSurvivors(input, uncompared));
+  const rpo = await joinWithSurvivors(input, uncompared);
   const rpoFile = join(probe.dir, 'rpo.json');
   writeFileDurably(rpoFile, JSON.stringify(rpo));
   const absent = plan.target.nodes.length - 1 - rpo.replicas.length - uncompared.length;
@@ -83,7 +83,7 @@ export async function reconcileLedger(input: Parameters<SiteActivities['reconcil
       expected: 'all',
       hint: null,
     });
-  return { checks, rpoFile, statement: rpo.statement, left: await withHeartbeat(() => cleanUp(input)) };
+  return { checks, rpoFile, statement: rpo.statement, left: await cleanUp(input) };
 }
 
 /** What the drill made in the database goes: its victims always, its probe table where it is a guest. In a lab that table stays for whoever wants to count again. */

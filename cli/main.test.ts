@@ -1,9 +1,10 @@
-import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildSync } from 'esbuild';
-import { packageRoot } from '../core/files';
+import { packageRoot, sha256Hex } from '../core/files';
+import { sampleTarget } from '../test/sample-plan';
 
 /** The real program in a process of its own, bundled once; no server runs, and the home is empty. */
 let home: string;
@@ -40,6 +41,10 @@ function gameday(...args: string[]): Promise<{ code: number; stdout: string; std
 const REFUSALS: readonly (readonly [string[], number, string])[] = [
   [['plan', 'primary-los'], 2, 'gameday: no scenario "primary-los" (did you mean "primary-loss"?)\nHINT: '],
   [['run', 'primary-loss', '--target', 'nowhere'], 2, 'gameday: no target "nowhere"'],
+  [['run'], 2, 'gameday: name either a scenario or --plan FILE'],
+  [['run', 'primary-loss', '--plan', 'x.json'], 2, 'gameday: name either a scenario or --plan FILE'],
+  [['run', '--plan', '/nowhere/x.json'], 2, 'gameday: plan /nowhere/x.json cannot be read'],
+  [['approve', '/nowhere/x.json', '--target', 'lab'], 2, '/nowhere/x.json is a plan, whose target, variables and steps are fixed'],
   [['frobnicate'], 2, "error: unknown command 'frobnicate'"],
   [['halt', '--all'], 2, 'gameday: --all needs a --reason\nHINT: '],
   [['halt'], 75, 'gameday: temporal at 127.0.68.99:1 did not answer within 3 s'],
@@ -76,7 +81,71 @@ test('with --json stdout holds the result alone', async () => {
 
 test('status of an empty home says that nothing is broken on purpose, without Temporal and without a guardian', async () => {
   const { code, stdout } = await gameday('status');
-  expect(stdout).toContain('nothing was ever broken on purpose from here');
+  expect(stdout).toContain('nothing is broken on purpose; no guardian runs');
   expect(stdout).toContain('not known which drills run');
   expect(code).toBe(0);
+});
+
+describe('approving', () => {
+  let shop: string;
+  let plan: string;
+  let key: string;
+  beforeAll(() => {
+    [shop, plan, key] = [join(home, 'shop.yaml'), join(home, 'plan.json'), join(home, 'id_ann')];
+    const target = sampleTarget();
+    writeFileSync(
+      shop,
+      JSON.stringify({ ...target, name: 'shop', kind: 'production', policy: { ...target.policy, approvers: '/etc/approvers' } }, null, 1),
+    );
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
+  });
+
+  const NOOP = join(packageRoot(), 'test', 'scenarios', 'noop.yaml');
+
+  test('a plan is written under its digest, approved for a time, and the approval can be checked with ssh-keygen alone', async () => {
+    const planned = await gameday('plan', NOOP, '--target', shop, '--out', plan);
+    expect([planned.code, planned.stderr]).toEqual([0, '']);
+    expect(planned.stdout).toContain('shop.yaml:3: kind is production: two others than whoever starts the drill must approve this plan');
+    const planSha256 = sha256Hex(readFileSync(plan));
+    expect(planned.stdout).toContain(planSha256);
+
+    const approved = await gameday('approve', plan, '--key', key, '--as', 'ann@example.com', '--for', '2h', '--json');
+    expect([approved.code, approved.stderr]).toEqual([0, expect.stringContaining('Nothing is broken (noop) on shop')]);
+    const { file, ...approval } = JSON.parse(approved.stdout) as { file: string; from: string; until: string };
+    expect(file).toBe(join(home, 'approvals', planSha256, 'ann@example.com.json'));
+    expect(approval).toMatchObject({ planSha256, systemIdentifier: sampleTarget().systemIdentifier, approver: 'ann@example.com' });
+    expect(Date.parse(approval.until) - Date.parse(approval.from)).toBe(2 * 3_600_000);
+
+    const signers = join(home, 'allowed_signers');
+    writeFileSync(signers, `ann@example.com ${readFileSync(`${key}.pub`, 'utf8')}`);
+    const args = ['-Y', 'verify', '-f', signers, '-I', 'ann@example.com', '-n', 'gameday-approval@v1', '-s', `${file}.sig`];
+    expect(execFileSync('ssh-keygen', args, { input: readFileSync(file), encoding: 'utf8' })).toContain(
+      'Good "gameday-approval@v1" signature',
+    );
+  }, 60_000);
+
+  test('the same scenario and target give the same digest wherever they are approved', async () => {
+    const again = await gameday('approve', NOOP, '--target', shop, '--key', key, '--as', 'bob', '--out', join(home, 'bob.json'), '--json');
+    expect(JSON.parse(again.stdout)).toMatchObject({ planSha256: sha256Hex(readFileSync(plan)), file: join(home, 'bob.json') });
+  }, 60_000);
+
+  test.each([
+    [['--key', '/nowhere/key'], 'ssh-keygen could not sign with /nowhere/key'],
+    [['--as', 'a/b'], '"a/b" is no name of an approver'],
+    [['--until', 'tomorrow'], '--until "tomorrow" is no time with a zone'],
+    [['--until', '2020-01-01T00:00:00Z'], 'would never hold'],
+    [['--for', '1000h'], 'at most 31 days'],
+    [['--for', '1h', '--until', '2099-01-01T00:00:00Z'], 'do not go together'],
+  ])('%j is refused: %s', async (options, words) => {
+    const { code, stdout, stderr } = await gameday('approve', plan, '--key', key, ...options);
+    expect({ code, stdout, stderr }).toEqual({ code: 2, stdout: '', stderr: expect.stringContaining(words) as string });
+    expect(stderr).toContain('\nHINT: ');
+  });
+
+  test('a plan that was changed after it was written is not run', async () => {
+    const changed = join(home, 'changed.json');
+    writeFileSync(changed, readFileSync(plan, 'utf8').replace('"faultMaxMs":60000', '"faultMaxMs":60001'));
+    const { code, stderr } = await gameday('run', '--plan', changed);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('it was changed by hand')]);
+  });
 });

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { toolVersion } from '../scenarios/build-plan';
 import { answerCommand } from './commands/answer';
+import { approveCommand } from './commands/approve';
 import { checkCommand } from './commands/check';
 import { demoCommand } from './commands/demo';
 import { doctorCommand } from './commands/doctor';
@@ -25,6 +26,7 @@ export function buildProgram(): Command {
     labCommand(),
     checkCommand(),
     planCommand(),
+    approveCommand(),
     runCommand(),
     observeCommand(),
     statusCommand(),

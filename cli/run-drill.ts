@@ -4,6 +4,7 @@ import { isAbsolute } from 'node:path';
 import { GamedayError, messageOf } from '../core/errors';
 import { drillWorkflowId, taskQueues } from '../core/ids';
 import { readRecord } from '../evidence/read-bundle';
+import type { SignedApproval } from '../model/approval';
 import { EXIT, type ExitCode } from '../model/constants';
 import type { DrillInput, DrillResult } from '../model/message';
 import { renderTerminal } from '../report/terminal';
@@ -22,6 +23,8 @@ export interface RunRequest {
   readonly person: string | undefined;
   /** Start only, print the workflow's id. */
   readonly detach: boolean;
+  /** Brought along; those in the workers' home are found there. */
+  readonly approvals?: readonly SignedApproval[];
 }
 
 /** Returns the exit code; the verdict has been printed. Throws `drill_running`, `temporal_unreachable`, or what the drill failed with. */
@@ -30,7 +33,14 @@ export async function runDrill(request: RunRequest): Promise<{ readonly exit: Ex
   const { plan, planSha256, notes } = built;
   for (const note of notes) terminal.progress(`note: ${note}`);
   return withTemporal(home, async (temporal) => {
-    const input: DrillInput = { plan, planSha256, startedBy: personId(request.person), trigger: { kind: 'command', name: null }, home };
+    const input: DrillInput = {
+      plan,
+      planSha256,
+      startedBy: personId(request.person),
+      trigger: { kind: 'command', name: null },
+      home,
+      ...(request.approvals === undefined ? {} : { approvals: request.approvals }),
+    };
     const handle = await start(temporal, input);
     terminal.progress(`${plan.scenario.title} on ${plan.target.name} · plan ${planSha256.slice(0, 12)} · ${handle.workflowId}`);
     if (request.detach) {

@@ -27,7 +27,7 @@ const lease: LeaseView = {
   undoAttempts: 0,
 };
 const view = (guardian: Partial<StatusView['guardian']>): StatusView => ({
-  guardian: { reachable: true, problem: null, leases: [], halt: null, unreadable: [], ...guardian },
+  guardian: { reachable: true, problem: null, leases: [], halt: null, unreadable: [], fromDisk: false, ...guardian },
   drills: null,
   temporalProblem: 'temporal is down',
 });
@@ -45,6 +45,14 @@ test('status ends with 5 while something is broken, and never with 0 when nobody
   expect(statusExit(view({ leases: [lease] }))).toBe(5);
   expect(statusExit(view({ unreadable: ['x.json'] }))).toBe(5);
   expect(statusExit(view({ reachable: false, problem: 'no guardian answers' }))).toBe(75);
+  expect(statusExit(view({ reachable: false, fromDisk: true }))).toBe(0);
+  expect(statusExit(view({ reachable: false, fromDisk: true, leases: [lease] }))).toBe(5);
+});
+
+test('without a guardian status says that nothing comes off by itself', () => {
+  const text = statusText(view({ reachable: false, fromDisk: true, leases: [lease] }), Date.parse('2026-11-23T03:01:00.000Z'));
+  expect(text).toContain('NO GUARDIAN RUNS');
+  expect(text).toContain('curl -X DELETE http://…');
 });
 
 test.each([

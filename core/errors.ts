@@ -68,6 +68,12 @@ export const ERRORS = {
   refused: kind(EXIT.refused, false, 'nothing was touched; the reasons say what must change first.'),
   fault_unknown: kind(EXIT.badInput, false, 'see docs/WRITING-A-FAULT.md for the list of faults.'),
   fault_refused: kind(EXIT.refused, false, 'the guardian’s allow file or the target’s policy does not permit this.'),
+  approval_missing: kind(
+    EXIT.refused,
+    false,
+    'two others than whoever starts the drill approve the plan by `gameday approve PLAN --key KEY --as NAME`; docs/SECURITY.md shows how.',
+  ),
+  approval_failed: kind(EXIT.badInput, false, 'name a key that ssh-keygen can sign with: `gameday approve PLAN --key ~/.ssh/id_ed25519`.'),
   lease_gone: kind(EXIT.inconclusive, false, 'the fault has ended already and is never armed again; start a new drill.'),
   lease_conflict: kind(EXIT.refused, true, 'another fault holds this; wait for it or halt its drill.'),
   fault_unconfirmed: kind(EXIT.inconclusive, false, 'the fault could not be shown to bite; its objectives cannot pass.'),

@@ -14,6 +14,8 @@ export interface HomePaths {
   readonly keys: string;
   readonly drills: string;
   readonly targets: string;
+  /** Signed approvals, one directory per plan's digest. */
+  readonly approvals: string;
   readonly probes: string;
   readonly logs: string;
 }
@@ -35,6 +37,7 @@ export function homePaths(home: string): HomePaths {
     keys: at('keys'),
     drills: at('drills'),
     targets: at('targets'),
+    approvals: at('approvals'),
     probes: at('probes'),
     logs: at('logs'),
   };

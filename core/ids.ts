@@ -29,3 +29,8 @@ export function slug(text: string): string {
     .replace(/^_+|_+$/g, '')
     .slice(0, 40);
 }
+
+/** Table in schema gameday that the drill's prober writes to: `probe_drill_000042`. */
+export function probeTableName(drill: string): string {
+  return `probe_${slug(drill)}`;
+}

@@ -4,7 +4,7 @@
  */
 import { connect } from 'node:net';
 import { monotonicNs } from '../core/clock';
-import type { TargetLink } from '../model/target';
+import type { TargetLink, TargetNode } from '../model/target';
 
 export type RoundTrip = { readonly answered: true; readonly ms: number } | { readonly answered: false; readonly reason: string };
 
@@ -40,6 +40,11 @@ export function askThrough(link: TargetLink, timeoutMs: number): Promise<RoundTr
 /** The same past the proxy: what the link's far end answers by itself. */
 export function askPast(link: TargetLink, timeoutMs: number): Promise<RoundTrip> {
   return ask(link.upstreamHost, link.upstreamPort, question(link), timeoutMs);
+}
+
+/** A node's own answer, past every link and router. */
+export function askNode(node: Pick<TargetNode, 'host' | 'port'>, timeoutMs: number): Promise<RoundTrip> {
+  return ask(node.host, node.port, SSL_REQUEST, timeoutMs);
 }
 
 /** The quickest of a few round trips, which load on this machine disturbs least; the last failure when none was answered. */

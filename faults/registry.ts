@@ -2,12 +2,29 @@
 import type { ZodType } from 'zod';
 import { GamedayError } from '../core/errors';
 import type { JsonObject } from '../model/json';
+import { archiveObjectCorrupt } from './archive-object-corrupt';
+import { archiveObjectLost } from './archive-object-lost';
+import { archiveUnavailable } from './archive-unavailable';
 import type { Fault } from './contract';
+import { clockSkew } from './clock-skew';
+import { connectionsExhausted } from './connections-exhausted';
+import { connectionStorm } from './connection-storm';
+import { credentialsRotated } from './credentials-rotated';
+import { cpuStarved } from './cpu-starved';
+import { diskFull } from './disk-full';
+import { diskSlow } from './disk-slow';
 import { dropTable } from './drop-table';
 import { linkCut } from './link-cut';
 import { linkLatency } from './link-latency';
+import { lockHeld } from './lock-held';
+import { longTransaction } from './long-transaction';
+import { massUpdate } from './mass-update';
+import { memoryStarved } from './memory-starved';
 import { noop } from './noop';
+import { pageCorrupt } from './page-corrupt';
+import { processFreeze } from './process-freeze';
 import { processKill } from './process-kill';
+import { slotBloat } from './slot-bloat';
 
 /** A fault whose settings and handle are known only to itself; `schema.parse` makes what `resolve` takes. */
 export type AnyFault = Fault<unknown, JsonObject>;
@@ -18,7 +35,24 @@ export const FAULTS: readonly AnyFault[] = [
   linkLatency,
   linkCut,
   processKill,
+  processFreeze,
   dropTable,
+  clockSkew,
+  cpuStarved,
+  diskFull,
+  diskSlow,
+  memoryStarved,
+  pageCorrupt,
+  connectionsExhausted,
+  connectionStorm,
+  longTransaction,
+  lockHeld,
+  massUpdate,
+  slotBloat,
+  credentialsRotated,
+  archiveUnavailable,
+  archiveObjectLost,
+  archiveObjectCorrupt,
 ] as readonly unknown[] as readonly AnyFault[];
 
 /** The fault of this name; throws `fault_unknown`. */

@@ -3,10 +3,28 @@
  * It reads only. The guardian removes what no live lease holds, at its own start and at every worker's.
  */
 import type { LiveTarget } from '../targets/ports';
+import { findCovered } from './archive-objects';
+import { findClosedGate } from './archive-unavailable';
+import { findCgroups } from './cgroup-strays';
+import { findSkewedClocks } from './clock-strays';
 import type { Stray } from './contract';
+import { findFiles } from './file-strays';
 import { findToxics } from './link-strays';
+import { findSessions } from './session-strays';
+import { findRotated } from './role-password';
+import { findSlots } from './slots';
 
 /** Throws what its place throws when it cannot be read. */
 export type StrayFinder = (live: LiveTarget) => Promise<readonly Stray[]>;
 
-export const STRAY_FINDERS: readonly { readonly place: string; readonly find: StrayFinder }[] = [{ place: 'links', find: findToxics }];
+export const STRAY_FINDERS: readonly { readonly place: string; readonly find: StrayFinder }[] = [
+  { place: 'links', find: findToxics },
+  { place: 'control groups', find: findCgroups },
+  { place: 'clocks', find: findSkewedClocks },
+  { place: 'files', find: findFiles },
+  { place: 'sessions', find: findSessions },
+  { place: 'slots', find: findSlots },
+  { place: 'passwords', find: findRotated },
+  { place: 'archive objects', find: findCovered },
+  { place: 'archive gate', find: findClosedGate },
+];

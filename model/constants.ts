@@ -6,6 +6,12 @@ export const FORMAT_VERSION = 1;
 export const DEFAULT_LEASE_TTL_MS = 60_000;
 /** No lease lives longer than this unless its plan asks for less. */
 export const DEFAULT_FAULT_MAX_MS = 15 * 60_000;
+/** Nodes that faults standing at once may hurt, unless the policy says otherwise. */
+export const DEFAULT_MAX_NODES_AT_ONCE = 1;
+/** Namespace of signatures over approvals (`ssh-keygen -Y sign -n`): one made for something else is none. */
+export const APPROVAL_NAMESPACE = 'gameday-approval@v1';
+/** People, besides whoever starts it, who must approve what breaks production. */
+export const APPROVALS_NEEDED = 2;
 /** Interval at which the `hold` activity renews leases and the prober's own lease. */
 export const RENEW_EVERY_MS = 5_000;
 /** Client deadline of one probe operation (MEASUREMENT: default 2 s, then hard reconnect). */

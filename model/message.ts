@@ -1,4 +1,5 @@
 /** Names and payloads of the drill workflow's messages and results; shared by the workflow, the command line and schedules. */
+import type { SignedApproval } from './approval';
 import type { LeaseView } from './fault';
 import type { ObjectiveResult, Verdict } from './measurement';
 import type { Plan } from './plan';
@@ -11,6 +12,8 @@ export interface DrillInput {
   readonly trigger: { readonly kind: 'command' | 'schedule'; readonly name: string | null };
   /** Absolute path of GAMEDAY_HOME on the workers' machine. */
   readonly home: string;
+  /** Brought along by whoever starts it; what lies in the workers' home counts besides. */
+  readonly approvals?: readonly SignedApproval[];
 }
 
 export interface HaltInput {

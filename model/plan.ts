@@ -70,6 +70,33 @@ export interface CheckSpec {
   readonly withinMs: number;
 }
 
+/**
+ * What must hold while the drill runs, besides anything it measures. `sql`: as in a check. `http`: the status that a GET answers. `prometheus`: every
+ * value of an instant query lies within the bounds, and there is one. `nodes`: what the nodes say of themselves, past every router.
+ */
+export type StopCheck =
+  | { readonly kind: 'sql'; readonly on: 'primary' | 'every-node'; readonly sql: string; readonly expect: string }
+  | { readonly kind: 'http'; readonly url: string; readonly status: number }
+  | {
+      readonly kind: 'prometheus';
+      readonly url: string;
+      readonly query: string;
+      readonly min: number | null;
+      readonly max: number | null;
+      /** Secret name of a bearer token. */
+      readonly token: string | null;
+    }
+  | { readonly kind: 'nodes'; readonly maxWritable: number | null; readonly minUp: number | null };
+
+/** `failures` of the newest `of` evaluations end the drill and heal. What cannot be evaluated counts as a failure. */
+export interface StopCondition {
+  readonly id: string;
+  readonly check: StopCheck;
+  readonly everyMs: number;
+  readonly failures: number;
+  readonly of: number;
+}
+
 interface StepBase {
   readonly id: string;
   readonly title: string;
@@ -143,12 +170,14 @@ export interface Plan {
     readonly source: string;
     readonly sha256: string;
   };
-  /** Verbatim text of the target file, and the SHA-256 of it. */
-  readonly targetSource: { readonly source: string; readonly sha256: string };
+  /** Verbatim text of the target file, the SHA-256 of it, and the file's name, for refusals that name its line; absent in plans made before. */
+  readonly targetSource: { readonly source: string; readonly sha256: string; readonly file?: string };
   readonly target: Target;
   readonly objectives: readonly Objective[];
   readonly probe: ProbeSettings;
   readonly steady: SteadyState;
   readonly steps: readonly PlanStep[];
+  /** Absent in plans made before there were any. */
+  readonly stop?: readonly StopCondition[];
   readonly limits: { readonly maxDrillMs: number; readonly faultMaxMs: number; readonly leaseTtlMs: number };
 }

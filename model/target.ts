@@ -55,6 +55,14 @@ export interface TargetRouter {
   readonly stateFile: string;
 }
 
+/** HAProxy that stands in front of the store on the nodes' way, steered over its runtime socket. */
+export interface TargetArchiveGate {
+  /** Absolute path of the runtime socket. */
+  readonly socket: string;
+  /** The map by which it is told what to answer, as its configuration names it. */
+  readonly map: string;
+}
+
 /** The object store that holds base backups and WAL. Credentials by name only. */
 export interface TargetArchive {
   readonly kind: ArchiveKind;
@@ -67,11 +75,31 @@ export interface TargetArchive {
   readonly secretKey: string;
   /** Directory through which `archive_command` hands segments to the resident archiver. */
   readonly spoolDir: string;
+  /** Without it a store that answers 503 or 403 cannot be rehearsed. */
+  readonly gate?: TargetArchiveGate | undefined;
 }
 
-/** What the owner of the target allows. Defaults are safe; every refusal names the line that forbids it. */
+/** One kind of fault that is allowed within limits of its own; null: the policy's limits alone. */
+export interface FaultPermit {
+  readonly fault: string;
+  /** No fault of this kind stands longer. */
+  readonly maxMs: number | null;
+  /** Nodes that faults of this kind may hurt at once. */
+  readonly maxNodes: number | null;
+}
+
+/**
+ * What the owner of the target allows. Defaults are safe; every refusal names the line that forbids it. Read it by `targets/policy.ts`: plans made
+ * before a limit existed do not hold it.
+ */
 export interface TargetPolicy {
-  readonly allowFaults: readonly string[];
+  readonly allowFaults: readonly (string | FaultPermit)[];
+  /** Nodes that faults standing at once may hurt, all kinds together. */
+  readonly maxNodesAtOnce: number;
+  /** May faults standing at once leave no majority of the nodes whole, or fewer standbys than synchronous commits wait for? */
+  readonly allowQuorumLoss: boolean;
+  /** Absolute path, on the workers' machine, of the allowed-signers file (ssh-keygen) of those who may approve drills; null: nobody may. */
+  readonly approvers: string | null;
   readonly acceptDataLoss: boolean;
   readonly maxFaultMs: number;
   readonly maxDrillMs: number;

@@ -150,7 +150,36 @@ describe('a plan', () => {
 
   test('says which faults the policy will refuse', () => {
     const { notes } = buildPlan({ scenario: loadScenario(findScenario('game-day-in-a-box')), target: target() });
-    expect(notes).toEqual(['fault drop-table is not in policy.allowFaults of target sample: the drill will be refused']);
+    expect(notes).toEqual(['lab.yaml:1: fault drop-table is not in policy.allowFaults of target sample: the drill will be refused']);
+  });
+
+  test('for production says who must approve it, with the line that says production; a plan that breaks nothing needs nobody', () => {
+    const source = 'name: sample\nkind: production\n';
+    const production = { ...LAB, kind: 'production', policy: { ...LAB.policy, approvers: '/etc/gameday/approvers' } } as const;
+    const notesOf = (steps: string, value: Target): readonly string[] =>
+      buildPlan({ scenario: parseScenario('s.yaml', `${HEAD}${steps}`), target: { ...target(value), source, file: '/targets/shop.yaml' } })
+        .notes;
+    const said = '/targets/shop.yaml:2: kind is production: two others than whoever starts the drill must approve this plan';
+    expect(notesOf('steps: [{ fault: noop }]\n', production)).toEqual([said]);
+    expect(notesOf('steps: [{ failover: most-advanced }]\n', { ...production, policy: { ...production.policy, approvers: null } })).toEqual(
+      [`${said}, and policy.approvers names nobody who could: the drill will be refused`],
+    );
+    expect(notesOf('steps: [{ wait: 1s }]\n', production)).toEqual([]);
+  });
+
+  test('has the same digest wherever the target’s file lies', () => {
+    const scenario = loadScenario(findScenario('primary-loss'));
+    const at = (file: string): string => buildPlan({ scenario, target: { ...target(), file } }).planSha256;
+    expect(at('/a/shop.yaml')).toBe(at('shop.yaml'));
+  });
+
+  test('gives a fault the time of its own permit, and refuses more', () => {
+    const allowFaults = [{ fault: 'noop', maxMs: 5_000, maxNodes: null }];
+    const strict: Target = { ...LAB, policy: { ...LAB.policy, allowFaults } };
+    expect(build(`${HEAD}steps: [{ fault: noop }]\n`, strict).plan.steps[0]).toMatchObject({ maxMs: 5_000 });
+    expect(failure(() => build(`${HEAD}steps: [{ fault: noop, max: 6s }]\n`, strict)).message).toContain(
+      '6 s is more than policy.allowFaults[0].maxMs of target sample allows (5 s)',
+    );
   });
 
   test('derives ids that no written id has', () => {

@@ -2,10 +2,11 @@
  * Scenario × target → plan: every id, default and reference resolved to plain data, and the digest that gets registered. It asks no server;
  * what the target's policy forbids is said in `notes` and refused later, by readiness and by the guardian.
  */
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { canonicalJson } from '../core/canonical-json';
 import { GamedayError } from '../core/errors';
 import { packageRoot, readJsonFile, sha256Hex } from '../core/files';
+import { lineOf, type YamlPath } from '../core/yaml-places';
 import { findFault } from '../faults/registry';
 import {
   DEFAULT_CLIENT_DEADLINE_MS,
@@ -19,7 +20,8 @@ import {
 } from '../model/constants';
 import type { JsonObject } from '../model/json';
 import type { Objective, Plan, PlanStep, ProbeSettings, SteadyState, Unit } from '../model/plan';
-import type { Target } from '../model/target';
+import type { Target, TargetPolicy } from '../model/target';
+import { permitOf } from '../targets/policy';
 import { interpretScenario, type LoadedScenario } from './load-scenario';
 import type { LoadedTarget } from './load-target';
 import { suggest } from './nearest';
@@ -27,6 +29,7 @@ import { findReferenceProblems } from './references';
 import { controlSteps, injectionPeriodMs, withInjectionPhase, type SeriesRun } from './series';
 import { OBJECTIVE_NAMES, type ScenarioWritten, type StepWritten } from './schema';
 import { nameSteps } from './step-ids';
+import { findStopProblems, planStopConditions } from './stop-conditions';
 import type { YamlProblem } from './yaml-source';
 import { problemsOf } from './zod-problems';
 
@@ -93,9 +96,10 @@ export function buildPlan(request: {
     ...findReferenceProblems(written, names),
     ...findPathProblems(written, target),
     ...findTargetProblems(written.steps, target),
+    ...findStopProblems(written),
   ];
   const faultMaxMs = Math.min(written.limits.maxFault ?? DEFAULT_FAULT_MAX_MS, target.policy.maxFaultMs);
-  const resolve = new StepResolver(names, faultMaxMs, problems);
+  const resolve = new StepResolver(names, faultMaxMs, target.policy, problems);
   const steps = seriesSteps(
     written.steps.map((step) => resolve.step(step)),
     target,
@@ -124,15 +128,17 @@ export function buildPlan(request: {
       source: yaml.text,
       sha256: yaml.sha256,
     },
-    targetSource: { source: request.target.source, sha256: request.target.sha256 },
+    // The name alone: the same plan has the same digest wherever the file lies.
+    targetSource: { source: request.target.source, sha256: request.target.sha256, file: basename(request.target.file) },
     target,
     objectives: planObjectives(written, steps),
     probe: planProbe(written, target),
     steady: planSteady(written),
     steps,
+    stop: planStopConditions(written),
     limits,
   };
-  return { plan, planSha256: sha256Hex(canonicalJson(plan)), notes: policyNotes(steps, target) };
+  return { plan, planSha256: sha256Hex(canonicalJson(plan)), notes: policyNotes(steps, request.target) };
 }
 
 function seriesSteps(steps: readonly PlanStep[], target: Target, series: SeriesRun | undefined): readonly PlanStep[] {
@@ -155,6 +161,7 @@ class StepResolver {
   constructor(
     private readonly names: ReadonlyMap<StepWritten, string>,
     private readonly faultMaxMs: number,
+    private readonly policy: TargetPolicy,
     private readonly problems: YamlProblem[],
   ) {}
 
@@ -168,7 +175,7 @@ class StepResolver {
           ...base(this.faultTitle(step.fault)),
           fault: step.fault,
           settings: this.settings(step),
-          maxMs: step.max ?? this.faultMaxMs,
+          maxMs: step.max ?? Math.min(this.faultMaxMs, permitOf(this.policy, step.fault)?.maxMs ?? this.faultMaxMs),
         };
       case 'wait':
         if (typeof step.wait === 'number')
@@ -399,7 +406,10 @@ function findLimitProblems(written: ScenarioWritten, steps: readonly PlanStep[],
   const walk = (list: readonly StepWritten[]): void => {
     for (const step of list) {
       if (step.verb === 'parallel') step.branches.forEach(walk);
-      if (step.verb === 'fault') over([...step.path, 'max'], step.max, target.policy.maxFaultMs, 'policy.maxFaultMs');
+      if (step.verb !== 'fault') continue;
+      over([...step.path, 'max'], step.max, target.policy.maxFaultMs, 'policy.maxFaultMs');
+      const permit = permitOf(target.policy, step.fault);
+      over([...step.path, 'max'], step.max, permit?.maxMs ?? Infinity, `policy.allowFaults[${permit?.index ?? 0}].maxMs`);
     }
   };
   walk(written.steps);
@@ -424,9 +434,18 @@ function planWindow(written: ScenarioWritten): { readonly window: number; readon
   return { window: steady.windowMs, timeout: steady.timeoutMs };
 }
 
-function policyNotes(steps: readonly PlanStep[], target: Target): string[] {
-  const used = new Set(flattenSteps(steps).flatMap((step) => (step.kind === 'fault' ? [step.fault] : [])));
-  return [...used]
-    .filter((fault) => !target.policy.allowFaults.includes(fault))
-    .map((fault) => `fault ${fault} is not in policy.allowFaults of target ${target.name}: the drill will be refused`);
+/** What readiness and the guardian will refuse, each with the line of the target file that forbids it. */
+function policyNotes(steps: readonly PlanStep[], { target, source, file }: LoadedTarget): string[] {
+  const flat = flattenSteps(steps);
+  const at = (path: YamlPath): string => `${file}:${lineOf(source, path)}`;
+  const used = new Set(flat.flatMap((step) => (step.kind === 'fault' ? [step.fault] : [])));
+  const forbidden = [...used]
+    .filter((fault) => permitOf(target.policy, fault) === null)
+    .map(
+      (fault) =>
+        `${at(['policy', 'allowFaults'])}: fault ${fault} is not in policy.allowFaults of target ${target.name}: the drill will be refused`,
+    );
+  if (target.kind !== 'production' || !flat.some(({ kind }) => kind === 'fault' || kind === 'failover')) return forbidden;
+  const who = target.policy.approvers === null ? ', and policy.approvers names nobody who could: the drill will be refused' : '';
+  return [...forbidden, `${at(['kind'])}: kind is production: two others than whoever starts the drill must approve this plan${who}`];
 }

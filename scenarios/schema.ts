@@ -182,6 +182,48 @@ const limits = z.strictObject({
   leaseTtl: durationBetween(10_000, 3_600_000, '10s and 1h').optional(),
 });
 
+const webAddress = z.url({ protocol: /^https?$/, error: 'must be a URL that starts with http:// or https://' });
+const STOP_CHECKS = {
+  sql: z.strictObject({
+    sql: text(10_000),
+    on: z.enum(['primary', 'every-node']).default('primary'),
+    expect: check.shape.expect,
+  }),
+  http: z.strictObject({ url: webAddress, status: z.int().min(100).max(599).default(200) }),
+  prometheus: z
+    .strictObject({
+      url: webAddress,
+      query: text(4_000),
+      min: z.number().optional(),
+      max: z.number().optional(),
+      token: z
+        .string()
+        .regex(/^(env:[A-Za-z_][A-Za-z0-9_]*|file:\/.+)$/, 'name the secret as `env:NAME` or `file:/path`; its value never stands here')
+        .optional(),
+    })
+    .refine((query) => query.min !== undefined || query.max !== undefined, 'needs min, max or both: what the value may be'),
+  nodes: z
+    .strictObject({ maxWritable: z.int().min(0).max(16).optional(), minUp: z.int().min(1).max(16).optional() })
+    .refine((nodes) => nodes.maxWritable !== undefined || nodes.minUp !== undefined, 'needs maxWritable, minUp or both'),
+} as const;
+const stopCondition = z
+  .strictObject({
+    id: stepId.optional(),
+    sql: STOP_CHECKS.sql.optional(),
+    http: STOP_CHECKS.http.optional(),
+    prometheus: STOP_CHECKS.prometheus.optional(),
+    nodes: STOP_CHECKS.nodes.optional(),
+    every: durationBetween(100, 600_000, '100ms and 10m').default(SECOND),
+    failures: z.int().min(1).max(100).default(3),
+    of: z.int().min(1).max(100).optional(),
+  })
+  .superRefine((condition, context) => {
+    const named = (['sql', 'http', 'prometheus', 'nodes'] as const).filter((key) => condition[key] !== undefined);
+    if (named.length !== 1) context.addIssue({ code: 'custom', message: 'must hold exactly one of sql, http, prometheus, nodes' });
+    if (condition.of !== undefined && condition.of < condition.failures)
+      context.addIssue({ code: 'custom', path: ['of'], message: `${condition.failures} failures of ${condition.of} can never be` });
+  });
+
 export const variableName = z
   .string()
   .regex(/^[a-z][A-Za-z0-9_]{0,39}$/, 'names of variables start with a lower-case letter and hold at most 40 letters, digits and _');
@@ -207,6 +249,7 @@ const head = {
   probe: probe.default({}),
   steady: steady.default({}),
   limits: limits.default({}),
+  stop: z.array(stopCondition).max(20).default([]),
 };
 const stepList = <S extends z.ZodType>(step: S) => z.array(step).min(1, 'needs at least one step').max(MAX_STEPS);
 const shape = z.strictObject({ ...head, steps: stepList(z.unknown()) });

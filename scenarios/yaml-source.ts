@@ -3,10 +3,11 @@
  * It reads text and nothing else: no includes, no tags that run code, a limit on size and on aliases.
  */
 import { readFileSync, statSync } from 'node:fs';
-import { LineCounter, isMap, isNode, isPair, isSeq, parseDocument, type Document } from 'yaml';
+import { LineCounter, parseDocument, type Document } from 'yaml';
 import type { z } from 'zod';
 import { GamedayError, messageOf, type ErrorCode } from '../core/errors';
 import { sha256Hex } from '../core/files';
+import { findOffset, type YamlPath } from '../core/yaml-places';
 import { problemsOf } from './zod-problems';
 
 /** Larger is no file that a person wrote. */
@@ -16,7 +17,7 @@ const MAX_ALIASES = 100;
 const MAX_SHOWN = 20;
 const MAX_EXCERPT = 120;
 
-export type YamlPath = readonly (string | number)[];
+export type { YamlPath };
 
 /** What is wrong and where. `key`: the key itself is wrong, not its value. */
 export interface YamlProblem {
@@ -113,32 +114,6 @@ export function checkYaml<T>(source: YamlSource, schema: z.ZodType<T>, code: Err
 /** `steps[2].with.latency`. */
 export function formatPath(path: YamlPath): string {
   return path.map((part, index) => (typeof part === 'number' ? `[${part}]` : index === 0 ? part : `.${part}`)).join('');
-}
-
-function findOffset(document: Document.Parsed, path: YamlPath, at: 'key' | 'value'): number {
-  let node: unknown = document.contents;
-  let offset = offsetOf(node) ?? 0;
-  for (const [index, part] of path.entries()) {
-    const last = index === path.length - 1;
-    if (isMap(node)) {
-      const pair = node.items.find((item) => isNode(item.key) && String(item.key) === String(part));
-      if (pair === undefined) return offset;
-      const key = offsetOf(pair.key) ?? offset;
-      if (last && at === 'key') return key;
-      node = pair.value;
-      offset = offsetOf(node) ?? key;
-    } else if (isSeq(node) && typeof part === 'number') {
-      node = node.items[part];
-      offset = offsetOf(isPair(node) ? node.key : node) ?? offset;
-    } else {
-      return offset;
-    }
-  }
-  return offset;
-}
-
-function offsetOf(node: unknown): number | null {
-  return isNode(node) && node.range !== undefined && node.range !== null ? node.range[0] : null;
 }
 
 function excerpt(text: string, line: number, column: number): string {

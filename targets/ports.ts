@@ -7,7 +7,11 @@ import type { PredictedFailover } from '../model/measurement';
 import type { CheckResult } from '../model/record';
 import type { JsonObject } from '../model/json';
 import type { Target, TargetLink, TargetNode } from '../model/target';
+import type { StoreAnswer } from '../objects/s3-door';
+import type { ObjectVersion } from '../objects/s3-versions';
 import type { Sql } from './sql';
+
+export type { ObjectVersion, StoreAnswer };
 
 /** Where a node runs and how we act on it. `asNode`: run as the node's operating system user. */
 export interface Host {
@@ -30,6 +34,15 @@ export interface Host {
    * Resolves when every process is gone, with those killed. PostgreSQL's backends are children of the postmaster.
    */
   killTree(root: ProcessId): Promise<readonly ProcessId[]>;
+  /** Every PostgreSQL process that works in the node's data directory: the postmaster, its children, and what a dead postmaster left behind. */
+  serverProcesses(): Promise<readonly ServerProcess[]>;
+  /** False when exactly this process is gone already. */
+  signal(id: ProcessId, name: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): Promise<boolean>;
+}
+
+/** `stopped`: by a signal, as in state T. */
+export interface ServerProcess extends ProcessId {
+  readonly stopped: boolean;
 }
 
 /** What one node says of itself, over a direct connection. */
@@ -84,6 +97,9 @@ export interface SalvageResult {
   readonly files: number;
 }
 
+/** Variables of a process by name. */
+export type Environment = { readonly [name: string]: string };
+
 export interface Controller {
   readonly kind: string;
   status(): Promise<readonly NodeStatus[]>;
@@ -101,8 +117,16 @@ export interface Controller {
     readonly on: InstantListener;
     readonly signal: AbortSignal;
   }): Promise<FailoverResult>;
-  /** Starts a node in the role its epoch allows: read-write only with the current epoch, otherwise fenced (in recovery, not routed). Saves a diverged tail first. */
-  startNode(node: string): Promise<{ readonly role: 'primary' | 'fenced' | 'standby'; readonly salvage: SalvageResult | null }>;
+  /**
+   * Starts a node in the role its epoch allows: read-write only with the current epoch, otherwise fenced (in recovery, not routed). Saves a diverged tail first.
+   * `environment`: variables for the server's processes besides their usual ones, for this start alone; a server that runs already keeps its own.
+   */
+  startNode(
+    node: string,
+    environment?: Environment,
+  ): Promise<{ readonly role: 'primary' | 'fenced' | 'standby'; readonly salvage: SalvageResult | null }>;
+  /** Does the controller's own book name this node as the one that may write, and is the node of that epoch? Asks no server. */
+  mayWrite(node: string): Promise<boolean>;
   /** Makes the node a streaming standby of the current primary: rewind, else rebuild; the old data directory is moved aside, never deleted first. */
   rejoin(
     node: string,
@@ -193,8 +217,55 @@ export interface RestoreOutcome {
   readonly checks: readonly CheckResult[];
 }
 
+export type GateStatus = 403 | 503;
+
+/** In front of the archive's store: passes on, or answers every node's request itself. Deadlines on everything. */
+export interface ArchiveGate {
+  /** What it answers, and for whom; null: it passes on. */
+  state(): Promise<{ readonly status: number; readonly label: string } | null>;
+  /** Throws `fault_refused` when it is closed for another label already. Idempotent. */
+  close(status: GateStatus, label: string): Promise<void>;
+  /** Opens it when this label closed it. Idempotent. */
+  open(label: string): Promise<void>;
+}
+
+/** Objects of an archive in late words; which of many, a seed decides. */
+export type ObjectWord = 'newest-wal' | 'random-wal' | 'backup';
+
+/**
+ * The archive's own way to its store, for whoever must try it as a node does, or put something on top of an object and take it off again. Keys are
+ * the archive's own; `node` goes over that node's link, null straight to the store. Every request has a deadline.
+ */
+export interface ArchiveDoor {
+  /** What stands in front of the store and can be told to answer by itself; null where the target names nothing. */
+  readonly gate: ArchiveGate | null;
+  /** One request, tried once, over a connection of its own. Never rejects. */
+  ask(node: string | null, timeoutMs: number): Promise<StoreAnswer>;
+  /** Puts an object named by the label, reads it back and removes it; throws `store_unreachable`. */
+  exchange(node: string | null, label: string, timeoutMs: number): Promise<void>;
+  isVersioned(): Promise<boolean>;
+  /** Key of the object that a word stands for now; throws `object_missing`. */
+  find(word: ObjectWord, seed: string): Promise<string>;
+  sizeOf(key: string): Promise<number | null>;
+  /** Newest first. */
+  versions(key: string): Promise<readonly ObjectVersion[]>;
+  /** Null for a delete marker or no such version; `id` null: what everybody gets now. */
+  getVersion(key: string, id: string | null): Promise<Uint8Array | null>;
+  /** The label that a version was put with. */
+  labelOf(key: string, id: string): Promise<string | null>;
+  putLabelled(key: string, data: Uint8Array, label: string): Promise<void>;
+  /** A delete marker; returns its version id. */
+  hide(key: string): Promise<string>;
+  removeVersion(key: string, id: string): Promise<void>;
+  /** A word in the store itself about what a fault is doing there, by label: delete markers can carry none. */
+  note(label: string, text: string): Promise<void>;
+  notes(): Promise<readonly { readonly label: string; readonly text: string }[]>;
+  removeNote(label: string): Promise<void>;
+}
+
 export interface Archive {
   readonly kind: string;
+  readonly door: ArchiveDoor;
   backups(): Promise<readonly BackupView[]>;
   takeBackup(node: TargetNode, signal: AbortSignal): Promise<BackupView>;
   /** Age of the newest archived segment, continuity since the newest backup, health of the archiver. */

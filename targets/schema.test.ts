@@ -1,3 +1,4 @@
+import { blastLimits, maxFaultMsOf, permitOf, permittedFaults } from './policy';
 import { targetSchema } from './schema';
 
 const node = (index: number): object => ({
@@ -23,9 +24,10 @@ const messages = (value: unknown): string[] => {
   return result.success ? [] : result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
 };
 
-test('what is left out gets the safe default: no faults, no loss', () => {
+test('what is left out gets the safe default: no faults, no loss, one node at a time, no approvers', () => {
   const target = targetSchema.parse(minimal);
   expect(target.policy).toMatchObject({ allowFaults: [], acceptDataLoss: false, maxFaultMs: 900_000 });
+  expect(target.policy).toMatchObject({ maxNodesAtOnce: 1, allowQuorumLoss: false, approvers: null });
   expect(target).toMatchObject({ links: null, archive: null, router: { kind: 'none' }, site: 'local' });
 });
 
@@ -64,4 +66,22 @@ test('more synchronous standbys than other nodes, twin names and links to nowher
   expect(messages({ ...minimal, links: { api: 'http://127.0.1.30:8474', restart: ['true'], list: [link] } })[0]).toMatch(
     /"n9" is neither a node/,
   );
+});
+
+test('a fault is allowed by its name, or with limits of its own, and only once', () => {
+  const allowFaults = ['noop', { fault: 'link-cut', maxMs: '90s' }];
+  const { policy } = targetSchema.parse({ ...minimal, policy: { allowFaults } });
+  expect(policy.allowFaults).toEqual(['noop', { fault: 'link-cut', maxMs: 90_000, maxNodes: null }]);
+  expect(permitOf(policy, 'link-cut')).toMatchObject({ index: 1, maxMs: 90_000 });
+  expect([permitOf(policy, 'drop-table'), permittedFaults(policy)]).toEqual([null, ['noop', 'link-cut']]);
+  expect([maxFaultMsOf(policy, 'link-cut'), maxFaultMsOf(policy, 'noop')]).toEqual([90_000, 900_000]);
+  expect(messages({ ...minimal, policy: { allowFaults: ['noop', { fault: 'noop' }] } })).toEqual([
+    'policy.allowFaults.1: fault "noop" is used twice',
+  ]);
+  expect(messages({ ...minimal, policy: { allowFaults: [{ fault: 'noop', maxNode: 1 }] } })).toHaveLength(1);
+  expect(messages({ ...minimal, policy: { approvers: 'allowed_signers' } })[0]).toContain('must be an absolute path');
+});
+
+test('a policy made before there were limits is read with the safe ones', () => {
+  expect(blastLimits({})).toEqual({ maxNodesAtOnce: 1, allowQuorumLoss: false });
 });

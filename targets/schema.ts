@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { parseDurationMs, parseSizeBytes } from '../core/units';
 import type { Json } from '../model/json';
 import type { Target } from '../model/target';
-import { DEFAULT_FAULT_MAX_MS } from '../model/constants';
+import { DEFAULT_FAULT_MAX_MS, DEFAULT_MAX_NODES_AT_ONCE } from '../model/constants';
 
 const quantity = (parse: (text: string) => number | null, example: string): z.ZodType<number, string | number> =>
   z.union([z.string(), z.number().int().nonnegative()]).transform((value, context) => {
@@ -70,6 +70,7 @@ const archiveSchema = z.strictObject({
   accessKey: secret,
   secretKey: secret,
   spoolDir: path,
+  gate: z.strictObject({ socket: path, map: path }).optional(),
 });
 
 const roleSchema = z.strictObject({
@@ -77,9 +78,18 @@ const roleSchema = z.strictObject({
   password: secret.nullable().default(null),
 });
 
+const permitSchema = z.strictObject({
+  fault: z.string().min(1),
+  maxMs: duration.nullable().default(null),
+  maxNodes: z.int().min(0).max(16).nullable().default(null),
+});
+
 /** Nothing may be broken, and nothing lost, unless the file says so. */
 const policySchema = z.strictObject({
-  allowFaults: z.array(z.string().min(1)).default([]),
+  allowFaults: z.array(z.union([z.string().min(1), permitSchema])).default([]),
+  maxNodesAtOnce: z.int().min(0).max(16).default(DEFAULT_MAX_NODES_AT_ONCE),
+  allowQuorumLoss: z.boolean().default(false),
+  approvers: path.nullable().default(null),
   acceptDataLoss: z.boolean().default(false),
   maxFaultMs: duration.default(DEFAULT_FAULT_MAX_MS),
   maxDrillMs: duration.default(4 * 3_600_000),
@@ -185,6 +195,11 @@ function findProblems(target: z.infer<typeof shape>): Problem[] {
       'data directory',
     ),
     ...findLinkProblems(target),
+    ...repeated(
+      target.policy.allowFaults.map((permit) => (typeof permit === 'string' ? permit : permit.fault)),
+      (index) => ['policy', 'allowFaults', index],
+      'fault',
+    ),
   ];
   if (target.controller.syncStandbys >= target.nodes.length) {
     problems.push({

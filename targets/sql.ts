@@ -23,9 +23,15 @@ export interface SqlAddress {
 export async function withSql<T>(
   address: SqlAddress,
   work: (sql: Sql) => Promise<T>,
-  options: { readonly connectTimeoutMs?: number; readonly queryTimeoutMs?: number; readonly applicationName?: string } = {},
+  options: {
+    readonly connectTimeoutMs?: number;
+    readonly queryTimeoutMs?: number;
+    readonly applicationName?: string;
+    /** Speaks the replication protocol, as a standby does: `IDENTIFY_SYSTEM` and its like, no SQL. */
+    readonly replication?: boolean;
+  } = {},
 ): Promise<T> {
-  const config: ClientConfig = {
+  const config: ClientConfig & { replication?: string } = {
     host: address.host,
     port: address.port,
     user: address.user,
@@ -35,6 +41,7 @@ export async function withSql<T>(
     application_name: options.applicationName ?? 'gameday',
     types: { getTypeParser: () => (value: string | Buffer) => value.toString() },
     ...(address.password === null ? {} : { password: address.password }),
+    ...(options.replication === true ? { replication: 'true' } : {}),
   };
   const client = new Client(config);
   client.on('error', () => undefined);

@@ -37,6 +37,9 @@ export function sampleTarget(): Target {
     policy: {
       allowFaults: ['noop'],
       acceptDataLoss: true,
+      maxNodesAtOnce: 3,
+      allowQuorumLoss: true,
+      approvers: null,
       maxFaultMs: 60_000,
       maxDrillMs: 600_000,
       maxArchiveAgeMs: 60_000,

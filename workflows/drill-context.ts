@@ -58,6 +58,12 @@ export class DrillContext {
     return { drill: registration.drill, sequence: registration.sequence, workflowId: info.workflowId, runId: info.runId };
   }
 
+  /** Who started it, and the approvals brought along: what production asks for. */
+  get consent(): Pick<DrillInput, 'startedBy' | 'approvals'> {
+    const { startedBy, approvals } = this.input;
+    return approvals === undefined ? { startedBy } : { startedBy, approvals };
+  }
+
   leaseKey(step: string): LeaseKey {
     const info = workflowInfo();
     return { workflowId: info.workflowId, runId: info.runId, step };

@@ -29,11 +29,14 @@ export async function drill(input: DrillInput): Promise<DrillResult> {
   // Not a child of the root scope: leases must be renewed while a cancelled drill heals.
   const holding = new CancellationScope({ cancellable: true, parent: new CancellationScope({ cancellable: false }) });
   let held: Promise<void> = Promise.resolve();
+  const watching = new CancellationScope({ cancellable: true });
+  let watched: Promise<void> = Promise.resolve();
   try {
     await method.run(async () => {
       await ready(context);
       context.probe = await context.hands.site.startProbe({ plan: input.plan, drill: context.ref });
       held = holding.run(() => hold(context));
+      watched = watching.run(() => watchStop(context, method));
       if (await baseline(context)) await phase(context, 'method', () => runSteps(context, input.plan.steps));
     });
   } catch (error) {
@@ -42,7 +45,9 @@ export async function drill(input: DrillInput): Promise<DrillResult> {
     context.say(context.phase, 'ended', `the method ended: ${context.methodEnded}`);
   }
   return CancellationScope.nonCancellable(async () => {
+    watching.cancel();
     const healed = await heal(context);
+    await watched;
     if (!healed) {
       state = 'unsafe';
       context.failed.push('a fault is not proven gone');
@@ -132,7 +137,9 @@ async function register(context: DrillContext): Promise<void> {
 
 /** Throws `refused` with every reason when a single check does not hold. */
 async function ready(context: DrillContext): Promise<void> {
-  const result = await phase(context, 'ready', () => context.hands.site.checkReadiness({ plan: context.input.plan, drill: context.ref }));
+  const result = await phase(context, 'ready', () =>
+    context.hands.site.checkReadiness({ plan: context.input.plan, drill: context.ref, ...context.consent }),
+  );
   context.startTopology = result.topology;
   context.readiness.push(...result.checks);
   const bad = result.checks.filter((check) => !check.ok);
@@ -170,6 +177,24 @@ async function hold(context: DrillContext): Promise<void> {
     await context.hands.long(plan.limits.maxDrillMs + 10 * 60_000).hold({ plan, drill: context.ref, probe: context.probe });
   } catch (error) {
     if (!isCancellation(error)) context.blocked.push(`leases were not renewed to the end: ${failureText(error)}`);
+  }
+}
+
+/** Ends the method when a stop condition trips, and also when nobody can say whether one has: a drill must not go on blind. */
+async function watchStop(context: DrillContext, method: CancellationScope): Promise<void> {
+  const { plan } = context.input;
+  if ((plan.stop ?? []).length === 0) return;
+  const halt = (by: string, reason: string): void => {
+    if (context.halted !== null) return;
+    context.halted = { by, reason };
+    context.say(context.phase, 'stopped', `${by}: ${reason}`);
+    method.cancel();
+  };
+  try {
+    const tripped = await context.hands.long(plan.limits.maxDrillMs + 10 * 60_000).watchStop({ plan });
+    halt(`stop condition ${tripped.condition}`, `failed ${tripped.failures} of ${tripped.of} times, at last: ${tripped.found}`);
+  } catch (error) {
+    if (!isCancellation(error)) halt('gameday', `stop conditions could not be watched: ${failureText(error)}`);
   }
 }
 

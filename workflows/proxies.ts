@@ -26,6 +26,8 @@ export interface Hands {
   /** For what must not be repeated blindly; the activity is idempotent by token, so three attempts are safe. */
   readonly careful: ReturnType<typeof proxyActivities<SiteActivities>>;
   readonly undo: ReturnType<typeof proxyActivities<UndoActivities>>;
+  /** Healing several at once is tried three times: after that each is tried by itself. */
+  readonly undoTogether: ReturnType<typeof proxyActivities<Pick<UndoActivities, 'undoFaults'>>>;
 }
 
 export function openHands(site: string): Hands {
@@ -39,15 +41,19 @@ export function openHands(site: string): Hands {
     scribe: proxyActivities<Pick<ControlActivities, 'recordEvents'>>(
       at(queues.control, { startToCloseTimeout: '10s', scheduleToCloseTimeout: '20s', retry: QUICK_RETRY }),
     ),
-    site: proxyActivities<SiteActivities>(at(queues.site, { startToCloseTimeout: '45s', retry: QUICK_RETRY })),
+    site: proxyActivities<SiteActivities>(at(queues.site, { startToCloseTimeout: '45s', heartbeatTimeout: HEARTBEAT, retry: QUICK_RETRY })),
     long: (limitMs) =>
       proxyActivities<SiteActivities>(at(queues.site, { startToCloseTimeout: limitMs, heartbeatTimeout: HEARTBEAT, retry: RESUMED })),
     careful: proxyActivities<SiteActivities>(
       at(queues.site, { startToCloseTimeout: '60s', heartbeatTimeout: HEARTBEAT, retry: ONCE_MORE }),
     ),
+    undoTogether: proxyActivities<Pick<UndoActivities, 'undoFaults'>>(
+      at(queues.undo, { startToCloseTimeout: '90s', heartbeatTimeout: HEARTBEAT, retry: { initialInterval: '200ms', maximumAttempts: 3 } }),
+    ),
     undo: proxyActivities<UndoActivities>(
       at(queues.undo, {
         startToCloseTimeout: '90s',
+        heartbeatTimeout: HEARTBEAT,
         retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 6 },
       }),
     ),

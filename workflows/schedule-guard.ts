@@ -53,7 +53,7 @@ function slotOf(): string {
   return (due instanceof Date ? due : info.startTime).toISOString();
 }
 
-async function findObstacle({ plan }: ScheduleInput): Promise<string | null> {
+async function findObstacle({ plan, startedBy }: ScheduleInput): Promise<string | null> {
   const { checkReadiness } = proxyActivities<Pick<SiteActivities, 'checkReadiness'>>({
     taskQueue: taskQueues(plan.target.site).site,
     startToCloseTimeout: '45s',
@@ -61,7 +61,7 @@ async function findObstacle({ plan }: ScheduleInput): Promise<string | null> {
     retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '30s', maximumAttempts: 5 },
   });
   try {
-    const { checks } = await checkReadiness({ plan, drill: null });
+    const { checks } = await checkReadiness({ plan, drill: null, startedBy });
     const bad = checks.filter((check) => !check.ok);
     return bad.length === 0 ? null : bad.map((check) => `${check.name}: ${check.found}`).join('; ');
   } catch (error) {

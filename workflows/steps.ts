@@ -81,7 +81,14 @@ async function faultStep(context: DrillContext, step: FaultStep): Promise<StepOu
   context.undo.push({ step: step.id, handle });
   context.say(step.id, 'injecting', handle.preview, { fault: handle.fault });
   const maxMs = Math.min(step.maxMs, plan.limits.faultMaxMs);
-  const result = await context.hands.careful.injectFault({ plan, key: context.leaseKey(step.id), handle, maxMs, probe });
+  const result = await context.hands.careful.injectFault({
+    plan,
+    key: context.leaseKey(step.id),
+    handle,
+    maxMs,
+    probe,
+    ...context.consent,
+  });
   context.injected.set(step.id, result);
   context.leases.set(step.id, result.lease);
   if (!result.confirmed.holds) {

@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { labDown } from '../../infra/lab/down';
 import { labStatus, type LabServerStatus, type LabStatus } from '../../infra/lab/status';
 import { labUp } from '../../infra/lab/up';
+import { parseSizeBytes } from '../../core/units';
 import { EXIT } from '../../model/constants';
 import { defineCommand } from '../command';
 import { exitWith } from '../terminal';
@@ -10,13 +11,15 @@ import { exitWith } from '../terminal';
 interface UpOptions {
   readonly net?: string;
   readonly syncStandbys?: number;
+  readonly nodeDisk?: number;
 }
 
 export function labCommand(): Command {
   const up = new Command('up')
     .description('start the lab, or what of it does not run')
     .option('--net <net>', 'first three numbers of its addresses, e.g. 127.0.9')
-    .option('--sync-standbys <n>', 'standbys that must confirm a commit; 0: asynchronous', parseCount);
+    .option('--sync-standbys <n>', 'standbys that must confirm a commit; 0: asynchronous', parseCount)
+    .option('--node-disk <size>', 'gives each node a small disk of its own, e.g. 2GB, which `disk-full` may fill; as root', parseSize);
   const down = new Command('down')
     .description('stop the lab; its data is kept')
     .option('--purge', 'remove its data too; drills and keys are kept');
@@ -29,6 +32,7 @@ export function labCommand(): Command {
           onProgress: (text) => terminal.progress(text),
           ...(options.net === undefined ? {} : { net: options.net }),
           ...(options.syncStandbys === undefined ? {} : { syncStandbys: options.syncStandbys }),
+          ...(options.nodeDisk === undefined ? {} : { nodeDiskBytes: options.nodeDisk }),
         });
         terminal.print(
           `the lab runs: ${target.nodes.map((node) => `${node.name} ${node.host}:${node.port}`).join(' · ')} · clients enter at ${target.entry.host}:${target.entry.port}`,
@@ -70,6 +74,12 @@ export function labText(status: LabStatus): string {
     ...status.archive.map(({ name, ok, found }) => `  ${ok ? '✓' : '✕'} ${name}: ${found}`),
     ...(status.temporalUi === null ? [] : [`  Temporal's own pages: ${status.temporalUi}`]),
   ].join('\n');
+}
+
+function parseSize(value: string): number {
+  const bytes = parseSizeBytes(value);
+  if (bytes === null) throw new InvalidArgumentError('must be a size with a unit, e.g. 2GB.');
+  return bytes;
 }
 
 function parseCount(value: string): number {

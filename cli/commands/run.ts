@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { GamedayError } from '../../core/errors';
 import { parseDurationMs } from '../../core/units';
+import { readSignedApproval } from '../../faults/approval-files';
 import { collect, defineCommand, type CommandContext } from '../command';
 import { planFor } from '../plan-request';
 import { runSeries } from '../repeat';
@@ -13,8 +14,10 @@ const MAX_SEED = 2 ** 31 - 1;
 const CONTROL_FOR = '20s';
 
 interface Options {
-  readonly target: string;
+  readonly target?: string;
   readonly set: readonly string[];
+  readonly plan?: string;
+  readonly approval: readonly string[];
   readonly as?: string;
   readonly detach?: boolean;
   readonly repeat?: string;
@@ -26,9 +29,16 @@ interface Options {
 export function runCommand(): Command {
   const command = new Command('run')
     .description('run a drill and follow it live')
-    .argument('<scenario>', 'name in the library, or path of a YAML file')
-    .option('-t, --target <target>', 'name or path of the target file', 'lab')
+    .argument('[scenario]', 'name in the library, path of a YAML file, or a plan’s file')
+    .option('-t, --target <target>', 'name or path of the target file (default: lab)')
     .option('--set <name=value>', 'override a variable (repeatable)', collect, [])
+    .option('--plan <file>', 'run exactly this plan, written by `gameday plan --out`')
+    .option(
+      '--approval <file>',
+      'of `gameday approve`, with FILE.sig beside it (repeatable); those in GAMEDAY_HOME/approvals are found',
+      collect,
+      [],
+    )
     .option('--as <person>', 'who starts, answers and halts from here')
     .option('--detach', 'start it and do not follow')
     .option('-n, --repeat <n>', 'a series: so many drills, the first fault of each at a random instant')
@@ -40,7 +50,8 @@ export function runCommand(): Command {
       'after',
       '\nexit codes: 0 pass · 1 objective missed · 2 bad input · 3 inconclusive · 4 aborted · 5 unsafe · 6 refused · 75 service unreachable · 130 detached',
     );
-  return defineCommand(command, async (context, options: Options, scenario: string) => {
+  return defineCommand(command, async (context, options: Options, named: string | undefined) => {
+    const scenario = whatToRun(named, options.plan);
     if (options.repeat === undefined && options.seed === undefined && options.control !== true) return runOnce(context, options, scenario);
     return runRepeated(context, options, scenario);
   });
@@ -48,12 +59,26 @@ export function runCommand(): Command {
 
 async function runOnce({ home, terminal }: CommandContext, options: Options, scenario: string): Promise<void> {
   const built = planFor(home, { scenario, target: options.target, set: options.set });
-  exitWith((await runDrill({ home, terminal, built, person: options.as, detach: options.detach === true })).exit);
+  const approvals = options.approval.map(readSignedApproval);
+  exitWith((await runDrill({ home, terminal, built, person: options.as, detach: options.detach === true, approvals })).exit);
+}
+
+function whatToRun(scenario: string | undefined, plan: string | undefined): string {
+  if ((scenario === undefined) === (plan === undefined))
+    throw new GamedayError('usage', 'name either a scenario or --plan FILE', '`gameday scenarios list` shows the library.');
+  if (plan !== undefined && !plan.endsWith('.json'))
+    throw new GamedayError('usage', `--plan ${plan} is no file of \`gameday plan --out\``, 'the name of such a file ends in .json.');
+  return scenario ?? plan ?? '';
 }
 
 async function runRepeated({ home, terminal }: CommandContext, options: Options, scenario: string): Promise<void> {
   if (options.detach === true)
     throw new GamedayError('usage', 'a series is followed here: --detach does not go with --repeat, --seed and --control');
+  if (options.approval.length > 0)
+    throw new GamedayError(
+      'usage',
+      'every run of a series is a plan of its own: --approval does not go with --repeat, --seed and --control',
+    );
   const repeat = options.repeat === undefined ? 1 : integer('--repeat', options.repeat, 1, MAX_REPEAT);
   const controlMs = parseDurationMs(options.controlFor);
   if (controlMs === null || controlMs < 1_000)

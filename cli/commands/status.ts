@@ -3,12 +3,11 @@
  * It asks the guardian directly, so it works when Temporal, the workers and the database are all down.
  */
 import { Command } from 'commander';
-import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../../core/errors';
 import { homePaths } from '../../core/home';
 import { answers } from '../../core/rpc';
-import { openGuardian, type StandingHalt } from '../../faults/guardian/client';
+import { openGuardian, readGuardianFiles, type StandingHalt } from '../../faults/guardian/client';
 import { EXIT } from '../../model/constants';
 import type { LeaseView } from '../../model/fault';
 import type { DrillProgress } from '../../model/message';
@@ -18,14 +17,13 @@ import { withTemporal } from '../temporal';
 import { exitWith } from '../terminal';
 
 interface GuardianView {
-  /** False when nobody can say what stands. */
   readonly reachable: boolean;
   readonly problem: string | null;
   readonly leases: readonly LeaseView[];
   readonly halt: StandingHalt | null;
   readonly unreadable: readonly string[];
-  /** True where no guardian ever held a lease: then nothing can stand, guardian or not. */
-  readonly untouched?: boolean;
+  /** No guardian runs, so this was read from its files, which say all that it knew. */
+  readonly fromDisk: boolean;
 }
 interface DrillView {
   readonly workflowId: string;
@@ -67,22 +65,26 @@ function faultLine({ key, handle, state, expiresAt, hardMaximumAt }: LeaseView):
 /** 0 nothing is broken on purpose · 5 something is · 75 nobody can say. */
 export function statusExit({ guardian }: StatusView): typeof EXIT.pass | typeof EXIT.unsafe | typeof EXIT.unavailable {
   if (guardian.leases.length > 0 || guardian.unreadable.length > 0) return EXIT.unsafe;
-  return guardian.reachable || guardian.untouched === true ? EXIT.pass : EXIT.unavailable;
+  return guardian.reachable || guardian.fromDisk ? EXIT.pass : EXIT.unavailable;
 }
 
 async function askGuardian(home: string): Promise<GuardianView> {
   const socket = join(homePaths(home).run, 'guardian.sock');
-  const nobody = { reachable: false, leases: [], halt: null, unreadable: [] };
-  if (!(await answers(socket))) {
-    const leases = join(homePaths(home).guardian, 'leases');
-    return { ...nobody, problem: `no guardian answers on ${socket}`, untouched: !existsSync(leases) || readdirSync(leases).length === 0 };
-  }
+  const nobody = { reachable: false, leases: [], halt: null, unreadable: [], fromDisk: false };
+  if (!(await answers(socket)))
+    return {
+      ...readGuardianFiles(homePaths(home).guardian),
+      reachable: false,
+      fromDisk: true,
+      problem: `no guardian answers on ${socket}`,
+    };
   try {
     const guardian = openGuardian(socket);
     const [leases, status] = await Promise.all([guardian.list(), guardian.status()]);
     return {
       reachable: true,
       problem: null,
+      fromDisk: false,
       leases: leases.filter((lease) => lease.state !== 'gone'),
       halt: status.standingHalt,
       unreadable: status.unreadable,
@@ -104,7 +106,13 @@ async function askTemporal(home: string): Promise<Pick<StatusView, 'drills' | 't
 /** `nowMs`: for "in 42 s". */
 export function statusText({ guardian, drills, temporalProblem }: StatusView, nowMs: number): string {
   const lines: string[] = [];
-  if (guardian.untouched === true) lines.push('✓ nothing was ever broken on purpose from here; no guardian runs');
+  const stands = guardian.leases.length > 0 || guardian.unreadable.length > 0;
+  if (guardian.fromDisk && !stands) lines.push('✓ nothing is broken on purpose; no guardian runs');
+  else if (guardian.fromDisk)
+    lines.push(
+      '✕ NO GUARDIAN RUNS: what follows does not come off by itself until one does',
+      '    `gameday lab up` (or the service of a host) starts it, and it heals at once what is due; `undo.sh` in GAMEDAY_HOME runs the commands below',
+    );
   else if (!guardian.reachable)
     lines.push(
       `? not known what is broken on purpose: ${guardian.problem ?? 'no answer'}`,

@@ -1,10 +1,14 @@
 /** The guardian from outside: its calls over a unix socket. Activities, the worker's start and the command line use this and nothing else. */
+import { join } from 'node:path';
 import { callRpc } from '../../core/rpc';
+import type { SignedApproval } from '../../model/approval';
 import type { ChainedEvent } from '../../model/event';
 import type { FaultHandle, FaultProof, LeaseKey, LeaseView } from '../../model/fault';
 import type { JsonObject } from '../../model/json';
+import type { Plan } from '../../model/plan';
 import type { Target } from '../../model/target';
-import type { StandingHalt } from './lease-store';
+import { viewLease } from './lease-machine';
+import { readHalt, readLeases, type StandingHalt } from './lease-store';
 
 export interface ArmRequest {
   readonly key: LeaseKey;
@@ -13,6 +17,11 @@ export interface ArmRequest {
   readonly ttlMs: number;
   /** Hard maximum that nothing extends; the policy's and the allow file's count as well. */
   readonly maxMs: number;
+  /** The whole plan that the step belongs to: refusals name its target's line, and on production it must be the one approved. */
+  readonly plan?: Plan;
+  readonly approvals?: readonly SignedApproval[];
+  /** Who started the drill: nobody approves his own. */
+  readonly startedBy?: string;
 }
 export interface Injected {
   readonly facts: JsonObject;
@@ -36,12 +45,22 @@ export interface GuardianStatus {
 export type { StandingHalt };
 
 export interface GuardianClient {
-  /** Checks the allow file and the system's identity, then stores the lease. Idempotent for the same key. Throws `fault_refused`, `halt_standing`, `lease_gone`, `lease_conflict`. */
+  /**
+   * Checks the allow file, the system's identity, the policy's limits and on production the approvals, then stores the lease. Idempotent for the same key.
+   * Throws `fault_refused`, `approval_missing`, `halt_standing`, `lease_gone`, `lease_conflict`.
+   */
   arm(request: ArmRequest): Promise<LeaseView>;
   /** Injects once and confirms; a repeated call returns the first one's result. Throws `lease_gone`, `halt_standing`, or the fault's error, after which it is undone. */
   inject(key: LeaseKey): Promise<Injected>;
   /** Undoes and proves it gone, with a few retries; if the lease is still `undoing` the guardian goes on by itself. Idempotent; a key never armed gets a tombstone. */
   undo(request: { readonly key: LeaseKey; readonly by: string }): Promise<LeaseView>;
+  /** The steps of a run that still stand, undone together: all come off newest first, then each is proven gone. Returns those; others are left out. */
+  undoSteps(request: {
+    readonly workflowId: string;
+    readonly runId: string;
+    readonly steps: readonly string[];
+    readonly by: string;
+  }): Promise<readonly LeaseView[]>;
   renew(request: { readonly workflowId: string; readonly runId: string; readonly ttlMs: number }): Promise<Renewal>;
   /** Every lease, tombstones too, newest armed first. */
   list(): Promise<readonly LeaseView[]>;
@@ -59,6 +78,23 @@ export interface GuardianClient {
   status(): Promise<GuardianStatus>;
 }
 
+/**
+ * What the guardian of this home has on disk, for when it does not run: every lease that is not gone, the standing halt, files that cannot be read.
+ * Changes nothing.
+ */
+export function readGuardianFiles(guardianDir: string): {
+  readonly leases: readonly LeaseView[];
+  readonly halt: StandingHalt | null;
+  readonly unreadable: readonly string[];
+} {
+  const { leases, unreadable } = readLeases(join(guardianDir, 'leases'));
+  return {
+    leases: leases.map(viewLease).filter((lease) => lease.state !== 'gone'),
+    halt: readHalt(join(guardianDir, 'halt.json')),
+    unreadable,
+  };
+}
+
 /** Longer than the guardian's own deadlines for the same call, so that its answer, not the socket's, is what callers see. */
 const TIMEOUTS_MS = { quick: 10_000, arm: 30_000, inject: 150_000, undo: 210_000, halt: 600_000 };
 
@@ -69,6 +105,7 @@ export function openGuardian(socket: string): GuardianClient {
     arm: (request) => call('arm', request, TIMEOUTS_MS.arm),
     inject: (key) => call('inject', key, TIMEOUTS_MS.inject),
     undo: (request) => call('undo', request, TIMEOUTS_MS.undo),
+    undoSteps: (request) => call('undoSteps', request, TIMEOUTS_MS.undo),
     renew: (request) => call('renew', request, TIMEOUTS_MS.quick),
     list: () => call('list', null, TIMEOUTS_MS.quick),
     describe: (key) => call('describe', key, TIMEOUTS_MS.quick),

@@ -17,7 +17,7 @@ const target = {
   name: 't',
   systemIdentifier: SYSTEM,
   links: null,
-  policy: { allowFaults: ['trial'], maxFaultMs: 60_000 },
+  policy: { allowFaults: ['trial', 'resident'], maxFaultMs: 60_000 },
 } as unknown as Target;
 const limits: KeeperLimits = {
   injectMs: 300,
@@ -26,6 +26,7 @@ const limits: KeeperLimits = {
   retryFirstMs: 20,
   retryMostMs: 60,
   sweepEveryMs: 10,
+  orderMs: 50,
   undoTries: 2,
 };
 const keyOf = (step: string) => ({ workflowId: `drill/${SYSTEM}`, runId: 'r1', step });
@@ -33,7 +34,13 @@ const keyOf = (step: string) => ({ workflowId: `drill/${SYSTEM}`, runId: 'r1', s
 let dir: string;
 let said: string[];
 let system: string;
-let verbs: { inject: (step: string) => Promise<void>; undo: (step: string) => Promise<void>; gone: () => boolean };
+let remembered: unknown[];
+let verbs: {
+  inject: (step: string) => Promise<void>;
+  undo: (step: string) => Promise<void>;
+  proof: (step: string) => Promise<void>;
+  gone: () => boolean;
+};
 const keepers: LeaseKeeper[] = [];
 
 /** The state on disk of the lease at this moment, as a crash would leave it. */
@@ -50,20 +57,26 @@ const trial: AnyFault = {
   reach: () => ({ nodes: [] }),
   manualUndo: () => [],
   ready: async () => [],
-  async inject(resolved) {
+  async inject(resolved, { memory }) {
     const step = resolved['step'] as string;
     said.push(`inject ${step} (${onDisk(step)})`);
+    memory.write({ found: `${step} as it was` });
     await verbs.inject(step);
     return { step };
   },
   confirm: async () => ({ holds: true, by: 'seen', facts: {} }),
-  async undo(resolved) {
+  async undo(resolved, { memory }) {
     const step = resolved['step'] as string;
     said.push(`undo ${step} (${onDisk(step)})`);
+    remembered.push(memory.read());
     await verbs.undo(step);
   },
-  confirmGone: async () => ({ holds: verbs.gone(), by: verbs.gone() ? 'clear' : 'still there', facts: {} }),
+  confirmGone: async ({ step }) => (
+    await verbs.proof(step as string),
+    { holds: verbs.gone(), by: verbs.gone() ? 'clear' : 'still there', facts: {} }
+  ),
 };
+const resident: AnyFault = { ...trial, name: 'resident', resident: true };
 
 function openKeeper(): LeaseKeeper {
   const keeper = new LeaseKeeper({
@@ -71,10 +84,11 @@ function openKeeper(): LeaseKeeper {
     journal: openJournal(join(dir, 'events')),
     allowFile: join(dir, 'allow.json'),
     haltFile: join(dir, 'halt.json'),
+    activeDir: dir,
     open: () => ({ controller: { status: async () => [{ node: 'n1', systemIdentifier: system }] } }) as unknown as LiveTarget,
     find: (name) => {
-      if (name !== 'trial') throw new GamedayError('fault_unknown', name);
-      return trial;
+      if (name !== 'trial' && name !== 'resident') throw new GamedayError('fault_unknown', name);
+      return name === 'resident' ? resident : trial;
     },
     log: () => undefined,
     limits,
@@ -84,10 +98,10 @@ function openKeeper(): LeaseKeeper {
   return keeper;
 }
 
-const arm = (keeper: LeaseKeeper, step: string, ttlMs = 60_000, maxMs = 60_000) =>
+const arm = (keeper: LeaseKeeper, step: string, ttlMs = 60_000, maxMs = 60_000, fault = 'trial') =>
   keeper.arm({
     key: keyOf(step),
-    handle: { fault: 'trial', drill: 'drill-000001', resolved: { step }, preview: 'try', manualUndo: [] },
+    handle: { fault, drill: 'drill-000001', resolved: { step }, preview: 'try', manualUndo: [] },
     target,
     ttlMs,
     maxMs,
@@ -103,12 +117,17 @@ const untilGone = (keeper: LeaseKeeper, step: string) =>
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'gd-keeper-'));
   mkdirSync(join(dir, 'leases'));
-  writeFileSync(join(dir, 'allow.json'), JSON.stringify({ systemIdentifiers: [SYSTEM], faults: ['trial'], maxFaultMs: 60_000 }), {
-    mode: 0o600,
-  });
+  writeFileSync(
+    join(dir, 'allow.json'),
+    JSON.stringify({ systemIdentifiers: [SYSTEM], faults: ['trial', 'resident'], maxFaultMs: 60_000 }),
+    {
+      mode: 0o600,
+    },
+  );
   said = [];
   system = SYSTEM;
-  verbs = { inject: async () => undefined, undo: async () => undefined, gone: () => true };
+  remembered = [];
+  verbs = { inject: async () => undefined, undo: async () => undefined, proof: async () => undefined, gone: () => true };
 });
 afterEach(() => {
   for (const keeper of keepers.splice(0)) keeper.stop();
@@ -277,4 +296,57 @@ test('another drill’s standing fault on the same system refuses a new one', as
 test('a lease file that cannot be read refuses every injection by name', async () => {
   writeFileSync(join(dir, 'leases', 'torn.json'), '{');
   await expect(arm(openKeeper(), 'a')).rejects.toThrow('torn.json');
+});
+
+test('several come off newest first, one that hangs holds up the next for its share only, and proofs are made side by side', async () => {
+  const keeper = openKeeper();
+  for (const step of ['a', 'b', 'c']) {
+    await arm(keeper, step);
+    await keeper.inject(keyOf(step));
+  }
+  said = [];
+  let proving = 0;
+  let most = 0;
+  verbs.undo = (step) => (step === 'b' ? new Promise((resolve) => setTimeout(resolve, limits.orderMs + 20)) : Promise.resolve());
+  verbs.proof = async () => {
+    proving += 1;
+    most = Math.max(most, proving);
+    // The first waits for company: it gets it only if the others need not wait for its proof.
+    await until(() => (most > 1 ? true : null), {
+      timeoutMs: limits.undoMs,
+      everyMs: 5,
+      onTimeout: () => new Error('proofs are made alone'),
+    });
+    proving -= 1;
+  };
+  const leases = await keeper.undoSteps({ workflowId: keyOf('a').workflowId, runId: keyOf('a').runId, steps: ['a', 'b', 'c'], by: 'heal' });
+  expect(said.map((line) => line.slice(0, 6))).toEqual(['undo c', 'undo b', 'undo a']);
+  expect(leases.map(({ key, state }) => [key.step, state])).toEqual([
+    ['c', 'gone'],
+    ['b', 'gone'],
+    ['a', 'gone'],
+  ]);
+  expect(most).toBeGreaterThan(1);
+});
+
+test('what inject wrote down reaches the undo, also in the next guardian', async () => {
+  const first = openKeeper();
+  await arm(first, 'a', 60);
+  verbs.inject = async () => first.stop();
+  await first.inject(keyOf('a'));
+  await untilGone(openKeeper(), 'a');
+  expect(remembered).toEqual([{ found: 'a as it was' }]);
+});
+
+test('what a dead guardian’s process held has ended with it: the next one undoes it and tells the drill', async () => {
+  const first = openKeeper();
+  await arm(first, 'held', 60_000, 60_000, 'resident');
+  await arm(first, 'stands');
+  for (const step of ['held', 'stands']) await first.inject(keyOf(step));
+  first.stop();
+  const second = openKeeper();
+  await untilGone(second, 'held');
+  expect(second.describe(keyOf('held'))).toMatchObject({ endedBy: 'reconciled' });
+  expect(stateOf(second, 'stands')).toBe('active');
+  expect(second.renew({ workflowId: keyOf('a').workflowId, runId: keyOf('a').runId, ttlMs: 60_000 }).gone).toEqual([keyOf('held')]);
 });

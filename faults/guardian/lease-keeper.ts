@@ -4,13 +4,17 @@
  */
 import { bootId, bootTimeMs, nowUtc } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
-import type { FaultProof, LeaseEnd, LeaseKey, LeaseView } from '../../model/fault';
+import type { FaultHandle, FaultProof, LeaseEnd, LeaseKey, LeaseView } from '../../model/fault';
 import type { JsonObject } from '../../model/json';
 import type { Target } from '../../model/target';
+import { maxFaultMsOf } from '../../targets/policy';
 import type { LiveTarget } from '../../targets/ports';
+import { atLine, findForbidden, type Hurt } from '../blast-radius';
 import { faultLabel, type FaultContext } from '../contract';
 import type { AnyFault } from '../registry';
-import { requireAllowed } from './allow';
+import { writeActive } from './active-file';
+import { refuseByAllow, requireAllowed, type Allow } from './allow';
+import { isProduction, requireApproved } from './approved-plan';
 import type { ArmRequest, Injected, Renewal } from './client';
 import { withDeadline } from './deadline';
 import type { Journal } from './journal';
@@ -25,6 +29,8 @@ export interface KeeperLimits {
   readonly retryFirstMs: number;
   readonly retryMostMs: number;
   readonly sweepEveryMs: number;
+  /** Of several undone together, the next waits this long for the one before. */
+  readonly orderMs: number;
   /** Attempts that one `undo` call waits for; after that the guardian goes on by itself. */
   readonly undoTries: number;
 }
@@ -36,6 +42,7 @@ export const KEEPER_LIMITS: KeeperLimits = {
   retryFirstMs: 500,
   retryMostMs: 30_000,
   sweepEveryMs: 200,
+  orderMs: 2_000,
   undoTries: 3,
 };
 
@@ -44,6 +51,8 @@ export interface KeeperParts {
   readonly journal: Journal;
   readonly allowFile: string;
   readonly haltFile: string;
+  /** Where `ACTIVE` and `undo.sh` stand while anything does. */
+  readonly activeDir: string;
   readonly open: (target: Target) => LiveTarget;
   readonly find: (fault: string) => AnyFault;
   readonly log: (text: string) => void;
@@ -53,6 +62,21 @@ export interface KeeperParts {
 const MAX_LEASES = 10_000;
 const now = (): Moment => ({ bootId: bootId(), bootMs: bootTimeMs(), utc: nowUtc() });
 const endOf = (by: string): LeaseEnd => (by === 'expired' || by === 'halted' || by === 'reconciled' ? by : 'undone');
+
+/** A signal that is given once; `given` resolves then, or after `ms`. */
+function signalled(): { readonly give: () => void; readonly given: (ms: number) => Promise<void> } {
+  let give: () => void = () => undefined;
+  const done = new Promise<void>((resolve) => (give = resolve));
+  return {
+    give: () => give(),
+    async given(ms) {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
+      await Promise.race([done, late]);
+      clearTimeout(timer);
+    },
+  };
+}
 
 export class LeaseKeeper {
   private readonly leases = new Map<string, Lease>();
@@ -80,6 +104,7 @@ export class LeaseKeeper {
       (lease) => lease.state === 'undoing' || ended(lease) || (lease.state !== 'gone' && isExpired(lease, now())),
     );
     void this.undoSeveral(left, (lease) => (ended(lease) ? 'reconciled' : 'expired'));
+    this.orLog('writing ACTIVE', () => writeActive(this.parts.activeDir, this.live()));
     this.timer = setInterval(() => this.sweep(), this.parts.limits.sweepEveryMs);
   }
 
@@ -116,13 +141,25 @@ export class LeaseKeeper {
   }
 
   async arm(request: ArmRequest): Promise<LeaseView> {
-    const { key, handle, target } = request;
+    const { key, target } = request;
     this.refuseWhenHalted();
-    this.parts.find(handle.fault);
-    const allow = requireAllowed(this.parts.allowFile, { systemIdentifier: target.systemIdentifier, fault: handle.fault });
-    if (!target.policy.allowFaults.includes(handle.fault))
-      throw new GamedayError('fault_refused', `policy.allowFaults of target ${target.name} does not list ${handle.fault}`);
+    const fault = this.parts.find(request.handle.fault);
+    const allow = requireAllowed(this.parts.allowFile, { systemIdentifier: target.systemIdentifier, fault: fault.name });
+    this.refuseForbidden(request, [], []);
     await this.requireIdentity(target);
+    const asked = { handle: request.handle, maxMs: request.maxMs, ttlMs: request.ttlMs };
+    // A repeated call finds its lease below, even when the approvals have run out since.
+    const approved =
+      isProduction(target, allow) && !this.leases.has(leaseId(key))
+        ? await requireApproved(request, {
+            allow,
+            allowFile: this.parts.allowFile,
+            fault,
+            open: this.parts.open,
+            resolveMs: this.parts.limits.confirmMs / 2,
+          })
+        : null;
+    const { handle, ttlMs, maxMs: askedMs } = approved ?? asked;
     return this.locked(leaseId(key), async () => {
       const known = this.leases.get(leaseId(key));
       if (known?.state === 'armed' || known?.state === 'active') return viewLease(known);
@@ -133,18 +170,21 @@ export class LeaseKeeper {
         );
       this.refuseWhenHalted();
       this.refuseConflict(key, target);
+      this.refuseBlast(request, allow, handle);
       if (this.leases.size >= MAX_LEASES)
         throw new GamedayError(
           'fault_refused',
           `the guardian holds ${MAX_LEASES} leases, its limit`,
           'remove old tombstones (state "gone") from its leases directory and restart it.',
         );
-      const maxMs = Math.max(1, Math.min(request.maxMs, allow.maxFaultMs, target.policy.maxFaultMs));
+      const maxMs = Math.max(1, Math.min(askedMs, allow.maxFaultMs, maxFaultMsOf(target.policy, handle.fault)));
       this.order += 1;
-      const lease = armLease({ key, handle, target, ttlMs: request.ttlMs, maxMs, order: this.order }, now());
+      const lease = armLease({ key, handle, target, ttlMs, maxMs, order: this.order }, now());
       this.parts.store.save(lease);
-      this.leases.set(leaseId(key), lease);
-      this.note(lease, 'armed', `armed: ${handle.preview}`, { expiresAt: lease.expiresAt, hardMaximumAt: lease.hardMaximumAt });
+      this.hold(leaseId(key), lease);
+      const consent: JsonObject = approved === null ? {} : { planSha256: approved.planSha256, approvedBy: [...approved.approvedBy] };
+      const { expiresAt, hardMaximumAt } = lease;
+      this.note(lease, 'armed', `armed: ${handle.preview}`, { expiresAt, hardMaximumAt, ...consent });
       return viewLease(lease);
     });
   }
@@ -166,6 +206,7 @@ export class LeaseKeeper {
 
   async undo(key: LeaseKey, by: string): Promise<LeaseView> {
     const id = leaseId(key);
+    await this.undoOtherRuns(key);
     await this.locked(id, async () => {
       if (this.leases.has(id)) return;
       this.order += 1;
@@ -176,6 +217,35 @@ export class LeaseKeeper {
     for (let tries = 0; tries < this.parts.limits.undoTries && this.require(id).state !== 'gone'; tries += 1)
       await this.undoOnce(id, endOf(by), by);
     return viewLease(this.require(id));
+  }
+
+  /**
+   * Temporal runs one run of a workflow id at a time. A reset begins another, which replays that the fault was injected and asks for its undo under a
+   * run id that never armed it: what stands is the earlier run's, and the answer must not be that there is nothing.
+   */
+  private async undoOtherRuns(key: LeaseKey): Promise<void> {
+    const others = this.live().filter((lease) => lease.key.workflowId === key.workflowId && lease.key.runId !== key.runId);
+    await this.undoSeveral(others, () => 'reconciled');
+    const [left] = others.map((lease) => this.require(leaseId(lease.key))).filter((lease) => lease.state !== 'gone');
+    if (left !== undefined)
+      throw new GamedayError(
+        'undo_failed',
+        `${left.handle.fault} of an earlier run (${left.key.step}) is not proven gone: ${left.lastError ?? left.state}`,
+      );
+  }
+
+  /** What of these steps of a run still stands, undone together; in the order of undoing. Steps that were never armed are left out. */
+  async undoSteps(request: {
+    readonly workflowId: string;
+    readonly runId: string;
+    readonly steps: readonly string[];
+    readonly by: string;
+  }): Promise<readonly LeaseView[]> {
+    const chosen = this.live().filter(
+      ({ key }) => key.workflowId === request.workflowId && key.runId === request.runId && request.steps.includes(key.step),
+    );
+    await this.undoSeveral(chosen, () => endOf(request.by), request.by);
+    return chosen.map((lease) => viewLease(this.require(leaseId(lease.key))));
   }
 
   renew(request: { readonly workflowId: string; readonly runId: string; readonly ttlMs: number }): Renewal {
@@ -252,6 +322,37 @@ export class LeaseKeeper {
         'lease_conflict',
         `${other.handle.fault} of ${other.handle.drill} still stands on ${target.name} (${other.state}${other.lastError === null ? '' : `: ${other.lastError}`})`,
       );
+  }
+
+  private refuseForbidden({ target, plan, handle }: ArmRequest, standing: readonly Hurt[], nodes: readonly string[]): void {
+    const forbidden = findForbidden(target, standing, { fault: handle.fault, nodes });
+    if (forbidden === null) return;
+    const why = plan === undefined ? `target ${target.name}: ${forbidden.why}` : atLine(plan.targetSource, forbidden);
+    throw new GamedayError('fault_refused', why, forbidden.hint);
+  }
+
+  /** The last word on how much may be broken at once: the target's policy and this machine's file, against all that stands on the same system. */
+  private refuseBlast(request: ArmRequest, allow: Allow, handle: FaultHandle): void {
+    const { target } = request;
+    const standing = this.live()
+      .filter((lease) => lease.target?.systemIdentifier === target.systemIdentifier)
+      .map((lease) => this.hurtOf(lease));
+    const { nodes } = this.parts.find(handle.fault).reach(handle.resolved);
+    this.refuseForbidden(request, standing, nodes);
+    const hurt = [...new Set([...standing.flatMap((each) => each.nodes), ...nodes])];
+    if (nodes.length > 0 && allow.maxNodesAtOnce !== undefined && hurt.length > allow.maxNodesAtOnce)
+      refuseByAllow(
+        this.parts.allowFile,
+        `maxNodesAtOnce is ${allow.maxNodesAtOnce}; with ${handle.fault} the faults that stand would hurt ${hurt.length} nodes (${hurt.join(', ')})`,
+        'heal the earlier one first, or ask the owner of this machine to raise it.',
+      );
+  }
+
+  /** What a fault of another version may hurt nobody here can say, so it counts for every node. */
+  private hurtOf(lease: Lease): Hurt {
+    const fault = this.faultOf(lease);
+    const nodes = fault === null ? (lease.target?.nodes ?? []).map((node) => node.name) : fault.reach(lease.handle.resolved).nodes;
+    return { fault: lease.handle.fault, nodes };
   }
 
   /** A target file may claim any identifier: what answers at its addresses must be that very system. */
@@ -358,23 +459,36 @@ export class LeaseKeeper {
     await this.locked(id, () => this.attempt(id, end, actor));
   }
 
-  /** Newest first; one that fails is left to the sweep, so that the others are not kept waiting for ever. */
+  /**
+   * Everything comes off newest first; the proofs, which take longest, are then made side by side. One that hangs holds the next up for `orderMs`
+   * only, and one that fails is left to the sweep.
+   */
   private async undoSeveral(leases: readonly Lease[], end: (lease: Lease) => LeaseEnd, actor = 'guardian'): Promise<void> {
     const chosen = leases.filter((lease) => !this.busy.has(leaseId(lease.key)));
     for (const lease of chosen) this.busy.add(leaseId(lease.key));
+    const attempts: Promise<void>[] = [];
     for (const lease of chosen) {
-      const id = leaseId(lease.key);
-      try {
-        await this.locked(id, () => this.attempt(id, end(this.require(id)), actor));
-      } catch (error) {
-        this.parts.log(`undoing ${lease.handle.fault} of ${lease.handle.drill}: ${messageOf(error)}`);
-      } finally {
-        this.busy.delete(id);
-      }
+      const off = signalled();
+      attempts.push(this.undoOneOfSeveral(lease, end, actor, off.give));
+      await off.given(this.parts.limits.orderMs);
+    }
+    await Promise.all(attempts);
+  }
+
+  private async undoOneOfSeveral(lease: Lease, end: (lease: Lease) => LeaseEnd, actor: string, isOff: () => void): Promise<void> {
+    const id = leaseId(lease.key);
+    try {
+      await this.locked(id, () => this.attempt(id, end(this.require(id)), actor, isOff));
+    } catch (error) {
+      this.parts.log(`undoing ${lease.handle.fault} of ${lease.handle.drill}: ${messageOf(error)}`);
+    } finally {
+      isOff();
+      this.busy.delete(id);
     }
   }
 
-  private async attempt(id: string, end: LeaseEnd, actor: string): Promise<void> {
+  /** `isOff` is called when the fault is taken off and only its proof is left. */
+  private async attempt(id: string, end: LeaseEnd, actor: string, isOff: () => void = () => undefined): Promise<void> {
     const before = this.require(id);
     if (before.state === 'gone') return;
     this.advance(id, { kind: 'undo', by: end });
@@ -382,7 +496,9 @@ export class LeaseKeeper {
     if (before.state !== 'undoing') this.note(lease, 'undoing', `undo (${end}): ${lease.handle.preview}`, { by: actor }, actor);
     if (lease.state === 'gone') return this.note(lease, 'gone', lease.gone?.by ?? 'gone', { endedBy: end }, actor);
     try {
-      const proof = await withDeadline(this.parts.limits.undoMs, `undoing ${lease.handle.fault}`, () => this.undoAndProve(id, lease));
+      const proof = await withDeadline(this.parts.limits.undoMs, `undoing ${lease.handle.fault}`, () =>
+        this.undoAndProve(id, lease, isOff),
+      );
       this.advance(id, { kind: 'proven-gone', proof });
       this.retryAt.delete(id);
       this.note(lease, 'gone', proof.by, { ...proof.facts, endedBy: lease.endedBy }, actor);
@@ -403,7 +519,7 @@ export class LeaseKeeper {
     }
   }
 
-  private async undoAndProve(id: string, lease: Lease): Promise<FaultProof> {
+  private async undoAndProve(id: string, lease: Lease, isOff: () => void): Promise<FaultProof> {
     const fault = this.parts.find(lease.handle.fault);
     const context = this.contextOf(lease);
     await fault.undo(lease.handle.resolved, context);
@@ -413,6 +529,7 @@ export class LeaseKeeper {
       await late;
       await fault.undo(lease.handle.resolved, context);
     }
+    isOff();
     const proof = await fault.confirmGone(lease.handle.resolved, context);
     if (!proof.holds) throw new GamedayError('undo_failed', proof.by);
     return proof;
@@ -437,7 +554,12 @@ export class LeaseKeeper {
     const heals = event.kind === 'undo' || event.kind === 'attempt-failed' || event.kind === 'proven-gone';
     if (heals) this.orLog(`saving lease ${id}`, () => this.parts.store.save(after));
     else this.parts.store.save(after);
-    this.leases.set(id, after);
+    this.hold(id, after);
+  }
+
+  private hold(id: string, lease: Lease): void {
+    this.leases.set(id, lease);
+    this.orLog('writing ACTIVE', () => writeActive(this.parts.activeDir, this.live()));
   }
 
   private note(lease: Lease, kind: string, text: string, facts: JsonObject, actor = 'guardian'): void {

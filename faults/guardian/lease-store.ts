@@ -30,28 +30,31 @@ function readLease(path: string): Lease {
   return lease;
 }
 
+/** What is on disk, newest armed first, for whoever must know it while no guardian runs. Changes nothing. */
+export function readLeases(dir: string): ReturnType<LeaseStore['load']> {
+  const leases: Lease[] = [];
+  const unreadable: string[] = [];
+  for (const name of existsSync(dir) ? readdirSync(dir).filter((each) => each.endsWith('.json')) : []) {
+    try {
+      leases.push(readLease(join(dir, name)));
+    } catch (error) {
+      unreadable.push(`${join(dir, name)}: ${messageOf(error)}`);
+    }
+  }
+  leases.sort((a, b) => b.order - a.order);
+  return { leases, unreadable };
+}
+
 export function openLeaseStore(dir: string): LeaseStore {
   return {
     load() {
       mkdirSync(dir, { recursive: true, mode: 0o700 });
-      const leases: Lease[] = [];
-      const unreadable: string[] = [];
-      for (const name of readdirSync(dir)) {
-        const path = join(dir, name);
-        // Left by a crash before the rename: the lease's own file is the one that counts.
-        if (name.endsWith('.tmp')) rmSync(path, { force: true });
-        if (!name.endsWith('.json')) continue;
-        try {
-          const lease = readLease(path);
-          const old = lease.state === 'gone' && Date.now() - Date.parse(lease.armedAt) > KEEP_TOMBSTONES_MS;
-          if (old) rmSync(path, { force: true });
-          else leases.push(lease);
-        } catch (error) {
-          unreadable.push(`${path}: ${messageOf(error)}`);
-        }
-      }
-      leases.sort((a, b) => b.order - a.order);
-      return { leases, unreadable };
+      // Left by a crash before the rename: the lease's own file is the one that counts.
+      for (const name of readdirSync(dir)) if (name.endsWith('.tmp')) rmSync(join(dir, name), { force: true });
+      const { leases, unreadable } = readLeases(dir);
+      const old = (lease: Lease): boolean => lease.state === 'gone' && Date.now() - Date.parse(lease.armedAt) > KEEP_TOMBSTONES_MS;
+      for (const lease of leases.filter(old)) rmSync(join(dir, `${leaseId(lease.key)}.json`), { force: true });
+      return { leases: leases.filter((lease) => !old(lease)), unreadable };
     },
     save(lease) {
       writeFileDurably(join(dir, `${leaseId(lease.key)}.json`), `${JSON.stringify(lease, null, 1)}\n`);

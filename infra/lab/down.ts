@@ -15,8 +15,10 @@ import { endChild, markedProcesses } from '../supervisor/children';
 import { openSupervisorClient, type SupervisorClient } from '../supervisor/client';
 import { readLabTarget, targetPath } from './lab-file';
 import { holdLock } from './lock';
+import { unmountNodeDisk } from './node-disks';
 import { findLabDir, removeLabData } from './places';
 import { describeProcess, labProcesses, mountsBelow, postgresProcesses } from './residue';
+import { NODE_NAMES, nodeDir } from './topology';
 
 const LOCK_WAIT_MS = 120_000;
 const GRACE_MS = 10_000;
@@ -107,6 +109,7 @@ async function proveGone(home: string, lab: string | null): Promise<void> {
       `still running: ${left.map(describeProcess).join(', ')}`,
       'end these processes, then run `gameday lab down` again.',
     );
+  if (lab !== null) for (const name of NODE_NAMES) await unmountNodeDisk(nodeDir(lab, name));
   const mounts = mountsBelow(lab === null ? [home] : [home, lab]);
   if (mounts.length > 0)
     throw new GamedayError('lab_failed', `still mounted: ${mounts.join(', ')}`, 'unmount them, then run `gameday lab down` again.');

@@ -9,6 +9,7 @@ import { GamedayError, messageOf } from '../../core/errors';
 import { readJsonFile, writeFileDurably } from '../../core/files';
 import { homePaths } from '../../core/home';
 import type { Target } from '../../model/target';
+import { permittedFaults } from '../../targets/policy';
 import { targetSchema } from '../../targets/schema';
 
 export interface LabFile {
@@ -19,6 +20,8 @@ export interface LabFile {
   readonly temporalUi: string;
   readonly syncStandbys: number;
   readonly postgresBin: string;
+  /** Size of each node's own disk; null or missing: nodes live on the machine's. */
+  readonly nodeDiskBytes?: number | null;
   /** Null until the cluster has been made. */
   readonly systemIdentifier: string | null;
 }
@@ -86,6 +89,10 @@ export function readLabTarget(home: string): Target {
 
 /** Root-owned permission of the guardian on this machine: which systems it may touch, by which faults, for how long. */
 export function writeAllowFile(home: string, target: Target): void {
-  const allow = { systemIdentifiers: [target.systemIdentifier], faults: target.policy.allowFaults, maxFaultMs: target.policy.maxFaultMs };
+  const allow = {
+    systemIdentifiers: [target.systemIdentifier],
+    faults: permittedFaults(target.policy),
+    maxFaultMs: target.policy.maxFaultMs,
+  };
   writeIfChanged(join(homePaths(home).guardian, 'allow.json'), `${JSON.stringify(allow, null, 2)}\n`, 0o600);
 }

@@ -9,10 +9,12 @@ import { homePaths } from '../../core/home';
 import { lookUpUser } from '../../core/process';
 import { resolveSecret } from '../../core/secrets';
 import type { Target } from '../../model/target';
+import { gateConfig } from '../../targets/archives/haproxy-gate';
 import type { ChildSpec } from '../supervisor/contract';
 import type { Tools } from '../tools';
 import { makeServerDir, reachableProgram } from './places';
 import {
+  gateMap,
   labAddresses,
   labLinks,
   NODE_NAMES,
@@ -154,7 +156,8 @@ frontend clients
 backend postgres
     default-server on-marked-down shutdown-sessions
 ${NODE_NAMES.map((name) => `    server ${name} ${at.node(name)}:5432 disabled`).join('\n')}
-`;
+
+${gateConfig({ bind: `${at.s3Gate}:${S3_PORT}`, server: `${at.s3}:${S3_PORT}`, map: gateMap(plan.lab) })}`;
 }
 
 function haproxyServer(plan: LabPlan, program: string): ChildSpec {
@@ -162,6 +165,7 @@ function haproxyServer(plan: LabPlan, program: string): ChildSpec {
   makeServerDir(dir, plan.user);
   const file = join(dir, 'haproxy.cfg');
   writeForServer(file, haproxyConfig(plan), plan.user);
+  writeForServer(gateMap(plan.lab), '', plan.user);
   return {
     name: 'haproxy',
     argv: [program, '-db', '-f', file],

@@ -13,7 +13,30 @@ export const LAB_SITE = 'lab';
 export const DEFAULT_NET = '127.0.1';
 export const BUCKET = 'gameday-lab';
 export const NODE_NAMES = ['n1', 'n2', 'n3'] as const;
-export const LAB_FAULTS = ['noop', 'link-latency', 'link-cut', 'process-kill', 'drop-table'] as const;
+export const LAB_FAULTS = [
+  'noop',
+  'link-latency',
+  'link-cut',
+  'process-kill',
+  'process-freeze',
+  'drop-table',
+  'clock-skew',
+  'cpu-starved',
+  'disk-full',
+  'disk-slow',
+  'memory-starved',
+  'page-corrupt',
+  'connections-exhausted',
+  'connection-storm',
+  'long-transaction',
+  'lock-held',
+  'mass-update',
+  'slot-bloat',
+  'credentials-rotated',
+  'archive-unavailable',
+  'archive-object-lost',
+  'archive-object-corrupt',
+] as const;
 const PG_PORT = 5432;
 const S3_PORT = 7070;
 
@@ -27,6 +50,8 @@ export interface LabPlan {
   /** Owner of the servers; null: whoever runs gameday. */
   readonly user: string | null;
   readonly postgresBin: string;
+  /** Size of each node's own disk; null: nodes live on the machine's. */
+  readonly nodeDiskBytes: number | null;
 }
 
 export interface LabAddresses {
@@ -35,6 +60,8 @@ export interface LabAddresses {
   readonly pooler: string;
   readonly toxiproxy: string;
   readonly s3: string;
+  /** HAProxy in front of S3, on the nodes' way there. */
+  readonly s3Gate: string;
   readonly temporal: string;
   readonly node: (name: string) => string;
 }
@@ -58,6 +85,7 @@ export function labAddresses(net: string): LabAddresses {
     router: `${net}.20`,
     toxiproxy: `${net}.30`,
     s3: `${net}.40`,
+    s3Gate: `${net}.41`,
     pooler: `${net}.50`,
     temporal: '127.0.0.1',
     node: (name) => `${net}.${11 + NODE_NAMES.findIndex((each) => each === name)}`,
@@ -95,7 +123,7 @@ export function labLinks(net: string): readonly TargetLink[] {
   return [
     link('client', 'router', at.entry, PG_PORT, at.router, ROUTER_PORT),
     ...pairs,
-    ...NODE_NAMES.map((from) => link(from, 's3', at.node(from), S3_PORT, at.s3, S3_PORT)),
+    ...NODE_NAMES.map((from) => link(from, 's3', at.node(from), S3_PORT, at.s3Gate, S3_PORT)),
   ];
 }
 
@@ -106,6 +134,7 @@ export function allAddresses(net: string): readonly Address[] {
     { host: at.temporal, port: temporalPorts(net).grpc, use: 'Temporal' },
     { host: at.temporal, port: temporalPorts(net).ui, use: 'Temporal’s UI' },
     { host: at.s3, port: S3_PORT, use: 'S3' },
+    { host: at.s3Gate, port: S3_PORT, use: 'the gate before S3' },
     { host: at.toxiproxy, port: TOXIPROXY_PORT, use: 'Toxiproxy' },
     { host: at.router, port: ROUTER_PORT, use: 'router' },
     { host: at.pooler, port: POOLER_PORT, use: 'pooler' },
@@ -114,6 +143,7 @@ export function allAddresses(net: string): readonly Address[] {
   ];
 }
 
+export const gateMap = (lab: string): string => join(lab, 'haproxy', 's3-gate.map');
 export const secretFile = (lab: string, name: string): string => join(lab, 'secrets', name);
 export const nodeDir = (lab: string, name: string): string => join(lab, 'nodes', name);
 
@@ -165,6 +195,7 @@ export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
       accessKey: `file:${secretFile(lab, 's3-access-key')}`,
       secretKey: `file:${secretFile(lab, 's3-secret-key')}`,
       spoolDir: join(lab, 'spool'),
+      gate: { socket: join(lab, 'haproxy', 'run.sock'), map: gateMap(lab) },
     },
     roles: {
       operate: role('gameday_operate'),
@@ -176,6 +207,9 @@ export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
     policy: {
       allowFaults: LAB_FAULTS,
       acceptDataLoss: true,
+      maxNodesAtOnce: NODE_NAMES.length,
+      allowQuorumLoss: true,
+      approvers: null,
       maxFaultMs: 3_600_000,
       maxDrillMs: 4 * 3_600_000,
       maxArchiveAgeMs: 5 * 60_000,

@@ -9,6 +9,7 @@ import { GamedayError, messageOf } from '../../core/errors';
 import { homePaths } from '../../core/home';
 import { run, signal } from '../../core/process';
 import { callRpc } from '../../core/rpc';
+import { formatBytes } from '../../core/units';
 import type { LeaseView } from '../../model/fault';
 import type { Target } from '../../model/target';
 import { ensureBucket } from '../../objects/s3-store';
@@ -22,12 +23,13 @@ import type { ChildSpec, ChildView } from '../supervisor/contract';
 import { locateTools, type Tools } from '../tools';
 import { readLabFile, writeAllowFile, writeLabFile, writeTarget, type LabFile } from './lab-file';
 import { holdLock } from './lock';
+import { checkNodeDisks, mountNodeDisk } from './node-disks';
 import { checkFreeSpace, checkPostgresReachable, makeServerDir, prepareLabDir, serverUser } from './places';
 import { checkPorts } from './ports';
 import { labProcesses } from './residue';
 import { ensureSecrets } from './secrets';
 import { ownProcesses, prepareServers, temporalAddress, temporalUi } from './servers';
-import { allAddresses, checkNet, DEFAULT_NET, labTarget, nodeDir, type LabPlan } from './topology';
+import { allAddresses, checkNet, DEFAULT_NET, labTarget, NODE_NAMES, nodeDir, type LabPlan } from './topology';
 
 /** Waiting for another `lab up` or `down` of the same home. */
 const LOCK_WAIT_MS = 120_000;
@@ -42,6 +44,8 @@ export interface LabUpOptions {
   readonly net?: string;
   /** Standbys that must confirm a commit (0: asynchronous); default: as before, else 1. */
   readonly syncStandbys?: number;
+  /** Gives each node an ext4 disk of its own of this size (root only); default: as before, else none. Only for a lab that is made anew. */
+  readonly nodeDiskBytes?: number;
   readonly onProgress?: (text: string) => void;
 }
 
@@ -101,7 +105,20 @@ async function makePlan(
       '`gameday lab down` first; then it can come up on another network with its data.',
     );
   }
-  return { home, lab, net, syncStandbys, user, postgresBin, tools, before };
+  return { home, lab, net, syncStandbys, user, postgresBin, nodeDiskBytes: chooseNodeDisks(lab, before, options), tools, before };
+}
+
+/** Nodes that exist stay where they are: a disk mounted over them would hide their data. */
+function chooseNodeDisks(lab: string, before: LabFile | null, { nodeDiskBytes }: LabUpOptions): number | null {
+  const remembered = before?.nodeDiskBytes ?? null;
+  if (before !== null && nodeDiskBytes !== undefined && nodeDiskBytes !== remembered)
+    throw new GamedayError(
+      'setting_invalid',
+      `the lab’s nodes have ${remembered === null ? 'no disks of their own' : `disks of ${formatBytes(remembered)}`} already, with their data`,
+      '`gameday lab down --purge` removes that lab; then one with other disks can be made.',
+    );
+  if (before === null && nodeDiskBytes !== undefined) checkNodeDisks(lab, nodeDiskBytes, NODE_NAMES.length);
+  return before === null ? (nodeDiskBytes ?? null) : remembered;
 }
 
 async function bringUp(
@@ -114,7 +131,6 @@ async function bringUp(
   const own = new Set(labProcesses(paths.run, lab).map((id) => id.pid));
   checkPorts(allAddresses(plan.net), (pid) => own.has(pid));
   ensureSecrets(lab);
-  prepareDirectories(plan);
   const remembered: LabFile = {
     formatVersion: 1,
     net: plan.net,
@@ -123,10 +139,13 @@ async function bringUp(
     temporalUi: temporalUi(plan.net),
     syncStandbys: plan.syncStandbys,
     postgresBin: plan.postgresBin,
+    nodeDiskBytes: plan.nodeDiskBytes,
     systemIdentifier: before?.systemIdentifier ?? null,
   };
   // A change of settings is remembered only after the nodes have it: one that is killed here is made again.
   if (before === null) writeLabFile(home, remembered);
+  // After that: disks that were mounted must be known to the next call, or nodes would be made in front of them.
+  await prepareDirectories(plan);
   const supervisor = await ensureSupervisor(home);
   await startServers(supervisor, await prepareServers(plan, plan.tools), say);
 
@@ -152,10 +171,13 @@ async function bringUp(
   return target;
 }
 
-function prepareDirectories(plan: LabPlan): void {
-  const { lab, user } = plan;
+async function prepareDirectories(plan: LabPlan): Promise<void> {
+  const { lab, user, nodeDiskBytes } = plan;
   for (const dir of ['nodes', 'sandbox']) makeServerDir(join(lab, dir), user);
-  for (const node of labTarget(plan, '0').nodes) makeServerDir(nodeDir(lab, node.name), user);
+  for (const { name } of labTarget(plan, '0').nodes) {
+    if (nodeDiskBytes !== null) await mountNodeDisk(nodeDir(lab, name), nodeDiskBytes);
+    makeServerDir(nodeDir(lab, name), user);
+  }
   mkdirSync(join(lab, 'controller'), { recursive: true, mode: 0o755 });
   mkdirSync(join(lab, 'spool'), { recursive: true, mode: 0o755 });
 }

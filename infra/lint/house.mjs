@@ -13,7 +13,7 @@ const SANDBOXED = { workflows: ['@temporalio/workflow', '@temporalio/common'], m
 export const HOUSE = {
   model: { values: [], types: [] },
   core: { values: [], types: [] },
-  scenarios: { values: ['targets/schema', 'faults/registry', 'faults/contract'], types: ['targets/', 'faults/'] },
+  scenarios: { values: ['targets/policy', 'targets/schema', 'faults/registry', 'faults/contract'], types: ['targets/', 'faults/'] },
   workflows: { values: [], types: ['activities/'] },
   activities: { values: ['faults/', 'targets/', 'probe/', 'evidence/', 'report/'], types: ['objects/', 'workflows/messages'] },
   faults: { values: ['targets/'], types: [] },
@@ -31,6 +31,7 @@ export const HOUSE = {
       'report/',
       'worker/config',
       'infra/',
+      'faults/approval-files',
       'faults/guardian/client',
       'probe/client',
       'probe/judge',

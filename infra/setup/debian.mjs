@@ -71,7 +71,8 @@ async function mayUseSudo(name, env) {
   }
 }
 
-async function installWith(prefix, tool, name) {
+/** `prefix`: what makes it root, if that is needed. Throws SetupError with what apt said. */
+export async function installPackage(name, prefix = []) {
   const argv = [...prefix, 'sh', installScript, name];
   const inherit = prefix.length > 0;
   const install = () => execute(argv, { timeoutMs: 900_000, inherit });
@@ -83,6 +84,10 @@ async function installWith(prefix, tool, name) {
   }
   if (result.code !== 0)
     throw new SetupError(`the Debian package ${name} could not be installed:\n${lastLines(result)}`, `apt-get install ${name}`);
+}
+
+async function installWith(prefix, tool, name) {
+  await installPackage(name, prefix);
   const directory = `/${tool.debian.bin(name)}`;
   const version = await versionOf(tool, directory);
   if (version === null || !tool.good(version))

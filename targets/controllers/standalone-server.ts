@@ -7,7 +7,7 @@ import { until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
 import { terminate } from '../../core/process';
 import type { TargetNode } from '../../model/target';
-import type { Host, LiveTarget, NodeStatus } from '../ports';
+import type { Environment, Host, LiveTarget, NodeStatus } from '../ports';
 import { nodeSocketDir } from './standalone-config';
 
 const START_TIMEOUT_S = 60;
@@ -48,8 +48,11 @@ async function logTail(host: Host, node: TargetNode): Promise<string> {
   return result.stdout.trim();
 }
 
-/** Starts the server unless it runs, and waits until it accepts connections. Stale pid and lock files of a killed server are removed: their pids may be reused. */
-export async function startServer(host: Host, node: TargetNode): Promise<void> {
+/**
+ * Starts the server unless it runs, and waits until it accepts connections. Stale pid and lock files of a killed server are removed: their pids may be
+ * reused. `environment` is given to the server and to pg_ctl alike, which compares its own clock with the server's.
+ */
+export async function startServer(host: Host, node: TargetNode, environment: Environment = {}): Promise<void> {
   if ((await host.postmaster()) !== null) return;
   await host.remove(join(node.dataDir, 'postmaster.pid'));
   const socketDir = nodeSocketDir(node);
@@ -60,7 +63,21 @@ export async function startServer(host: Host, node: TargetNode): Promise<void> {
     await host.writeFile(join(dir, '.gameday'), '');
     await host.remove(join(dir, '.gameday'));
   }
-  const argv = [join(node.binDir, 'pg_ctl'), 'start', '-s', '-w', '-t', String(START_TIMEOUT_S), '-D', node.dataDir, '-l', node.logFile];
+  const words = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+  const prefix = words.length === 0 ? [] : ['env', ...words];
+  const argv = [
+    ...prefix,
+    join(node.binDir, 'pg_ctl'),
+    'start',
+    '-s',
+    '-w',
+    '-t',
+    String(START_TIMEOUT_S),
+    '-D',
+    node.dataDir,
+    '-l',
+    node.logFile,
+  ];
   const result = await host.exec(argv, { asNode: true, timeoutMs: (START_TIMEOUT_S + 5) * 1_000 });
   if (result.code !== 0) {
     throw new GamedayError(

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import type { TargetNode } from '../../model/target';
-import type { Controller, Host, LiveTarget, SalvageResult } from '../ports';
+import type { Controller, Environment, Host, LiveTarget, SalvageResult } from '../ports';
 import { requireNode, writeRole, type NodeRole } from './standalone-config';
 import { epochError, readEpoch, readNodeEpoch, recordPromotion, type EpochFile } from './standalone-epoch';
 import { currentHistory, findDivergence, salvageTail } from './standalone-salvage';
@@ -28,7 +28,7 @@ export async function notePromotion(live: LiveTarget, epoch: EpochFile, timeline
   return recordPromotion(live.target.controller.stateDir, epoch, timeline, begin === null || timeline === 1 ? null : formatLsn(begin));
 }
 
-async function startPrimary(live: LiveTarget, node: TargetNode, host: Host, epoch: EpochFile): Promise<Started> {
+async function startPrimary(live: LiveTarget, node: TargetNode, host: Host, epoch: EpochFile, environment: Environment): Promise<Started> {
   // The control file, not SQL: a primary that has no connection to spare, or no roles yet, is still a primary.
   const control = await readControlData(host, node);
   const running = (await host.postmaster()) !== null;
@@ -38,12 +38,12 @@ async function startPrimary(live: LiveTarget, node: TargetNode, host: Host, epoc
   if (!wasInRecovery) {
     // Fenced on disk by a failover that then promoted nobody, or never fenced: it goes on where it was.
     await host.remove(signalFile(node));
-    await startServer(host, node);
+    await startServer(host, node, environment);
     return { role: 'primary', salvage: null };
   }
   // It has run as a standby since: leaving recovery without a new timeline would fork history under one number.
   if (!(await host.exists(signalFile(node)))) await fenceOnDisk(host, node);
-  await startServer(host, node);
+  await startServer(host, node, environment);
   const before = (await askServer(live, node.name)).timeline ?? control.checkpointTimeline;
   await promoteServer(live, node.name, node);
   const timeline = await waitPromoted(live, node.name, before, { timeoutMs: PROMOTE_TIMEOUT_MS });
@@ -51,7 +51,13 @@ async function startPrimary(live: LiveTarget, node: TargetNode, host: Host, epoc
   return { role: 'primary', salvage: null };
 }
 
-async function startInRecovery(live: LiveTarget, node: TargetNode, host: Host, epoch: EpochFile | null): Promise<Started> {
+async function startInRecovery(
+  live: LiveTarget,
+  node: TargetNode,
+  host: Host,
+  epoch: EpochFile | null,
+  environment: Environment,
+): Promise<Started> {
   await fenceOnDisk(host, node);
   if ((await host.postmaster()) !== null && (await readControlData(host, node)).state !== 'in archive recovery')
     await stopServer(host, node, 'immediate');
@@ -62,7 +68,7 @@ async function startInRecovery(live: LiveTarget, node: TargetNode, host: Host, e
   const role: NodeRole = alone ? { kind: 'alone' } : { kind: 'follow', upstream: epoch.primary };
   const changed = await writeRole(host, live.target, node, role);
   if (changed && (await host.postmaster()) !== null) await stopServer(host, node, 'fast');
-  await startServer(host, node);
+  await startServer(host, node, environment);
   return { role: alone ? 'fenced' : 'standby', salvage };
 }
 
@@ -76,16 +82,22 @@ async function keepUnrouted(live: LiveTarget, name: string): Promise<void> {
   }
 }
 
+/** See Controller.mayWrite. */
+export async function mayWrite(live: LiveTarget, name: string): Promise<boolean> {
+  const { file: epoch } = readEpoch(live.target.controller.stateDir);
+  if (epoch === null || epoch.primary !== name) return false;
+  return (await readNodeEpoch(live.host(name), requireNode(live.target, name))) === epoch.epoch;
+}
+
 /** See Controller.startNode. Throws `epoch_unreadable` after having started the node fenced when nobody knows who may write. */
-export async function startNode(live: LiveTarget, name: string): Promise<Started> {
+export async function startNode(live: LiveTarget, name: string, environment: Environment = {}): Promise<Started> {
   const { stateDir } = live.target.controller;
   const node = requireNode(live.target, name);
   const host = live.host(name);
   const { file: epoch, problem } = readEpoch(stateDir);
-  if (epoch !== null && epoch.primary === name && (await readNodeEpoch(host, node)) === epoch.epoch)
-    return startPrimary(live, node, host, epoch);
+  if (epoch !== null && (await mayWrite(live, name))) return startPrimary(live, node, host, epoch, environment);
   await keepUnrouted(live, name);
-  const started = await startInRecovery(live, node, host, epoch);
+  const started = await startInRecovery(live, node, host, epoch, environment);
   if (epoch === null) throw epochError(stateDir, problem);
   return started;
 }

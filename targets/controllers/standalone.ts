@@ -9,7 +9,7 @@ import { readEpoch, withEpochLock } from './standalone-epoch';
 import { failover } from './standalone-failover';
 import { rejoin } from './standalone-rejoin';
 import { askServer, streamingStandbys } from './standalone-server';
-import { startNode } from './standalone-start';
+import { mayWrite, startNode } from './standalone-start';
 
 const LOCK_WAIT_MS = 60_000;
 
@@ -135,7 +135,8 @@ export function openStandaloneController(live: LiveTarget): Controller {
     topology: () => topology(live),
     predictedFailover: () => predictedFailover(live),
     failover: (request) => locked(request.timeoutMs, () => failover(live, request)),
-    startNode: (node) => locked(LOCK_WAIT_MS, () => startNode(live, node)),
+    startNode: (node, environment) => locked(LOCK_WAIT_MS, () => startNode(live, node, environment)),
+    mayWrite: (node) => mayWrite(live, node),
     rejoin: (node, options) => locked(LOCK_WAIT_MS, () => rejoin(live, node, options)),
   };
 }

@@ -9,6 +9,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  readdirSync,
   realpathSync,
   readlinkSync,
   renameSync,
@@ -18,13 +19,13 @@ import {
   existsSync,
   chownSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
 import { fsyncDirectory } from '../../core/files';
-import { descendants, identify, isAlive, lookUpUser, run, signal, type ProcessId, type RunOptions } from '../../core/process';
+import { descendants, identify, isAlive, lookUpUser, processState, run, signal, type ProcessId, type RunOptions } from '../../core/process';
 import type { TargetNode } from '../../model/target';
-import type { Host } from '../ports';
+import type { Host, ServerProcess } from '../ports';
 
 /** Rounds of the walk over children; each finds at least one more process, so a tree this deep in forks is no PostgreSQL. */
 const MAX_WALKS = 100;
@@ -89,6 +90,24 @@ function readPostmaster(node: TargetNode): ProcessId | null {
   if (!Number.isSafeInteger(pid) || pid <= 1) return null;
   const id = identify(pid);
   return id !== null && isAlive(id) && worksIn(pid, node.dataDir) ? id : null;
+}
+
+/** By executable and working directory: PostgreSQL's processes all work in the data directory, and a shell somebody opened there is none of them. */
+function serverProcesses(node: TargetNode): readonly ServerProcess[] {
+  return readdirSync('/proc')
+    .filter((name) => /^[0-9]+$/.test(name) && worksIn(Number(name), node.dataDir) && executableOf(Number(name)) === 'postgres')
+    .flatMap((name) => {
+      const id = identify(Number(name));
+      return id === null || !isAlive(id) ? [] : [{ ...id, stopped: processState(id) === 'T' }];
+    });
+}
+
+function executableOf(pid: number): string {
+  try {
+    return basename(readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, ''));
+  } catch {
+    return '';
+  }
 }
 
 async function killTree(root: ProcessId): Promise<readonly ProcessId[]> {
@@ -172,5 +191,11 @@ export function openLocalHost(node: TargetNode): Host {
       return readPostmaster(node);
     },
     killTree,
+    async serverProcesses() {
+      return serverProcesses(node);
+    },
+    async signal(id, name) {
+      return signal(id, name);
+    },
   };
 }

@@ -40,8 +40,8 @@ export function parseServersState(text: string, backend: string): readonly Serve
     .map((fields) => ({ name: fields[server] ?? '', admitted: (Number(fields[admin]) & KEPT_AWAY) === 0 }));
 }
 
-/** One command, one connection; HAProxy closes it after its answer. */
-function ask(socketPath: string, command: string): Promise<string> {
+/** One command on HAProxy's runtime socket, one connection; HAProxy closes it after its answer. Throws `router_unreachable`. */
+export function askHaproxy(socketPath: string, command: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -71,10 +71,10 @@ function ask(socketPath: string, command: string): Promise<string> {
 export function openHaproxyRouter(router: TargetRouter): Router {
   const { backend, socket } = router;
   const states = async (): Promise<readonly ServerState[]> =>
-    parseServersState(await ask(socket, `show servers state ${backend}`), backend);
+    parseServersState(await askHaproxy(socket, `show servers state ${backend}`), backend);
 
   async function command(text: string): Promise<void> {
-    const answer = (await ask(socket, text)).trim();
+    const answer = (await askHaproxy(socket, text)).trim();
     if (answer !== '')
       throw new GamedayError(
         'router_unreachable',
@@ -120,7 +120,7 @@ export function openHaproxyRouter(router: TargetRouter): Router {
             ),
         },
       );
-      writeFileDurably(router.stateFile, await ask(socket, 'show servers state'), 0o644);
+      writeFileDurably(router.stateFile, await askHaproxy(socket, 'show servers state'), 0o644);
     },
     async routed() {
       return (await states()).filter((server) => server.admitted).map((server) => server.name);

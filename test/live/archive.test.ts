@@ -61,7 +61,17 @@ function makeTarget(systemIdentifier: string): Target {
     archive: { kind: 'native', ...gateway.settings, bucket: 'archive', prefix: 'lab', spoolDir: join(dir, 'spool') },
     roles: { operate: role, observe: role, probe: role, replicate: role },
     sandbox: { dir: join(dir, 'sb'), osUser, binDir: locateTools().postgresBin },
-    policy: { allowFaults: [], acceptDataLoss: true, maxFaultMs: 60_000, maxDrillMs: 60_000, maxArchiveAgeMs: 60_000, minFreeDiskBytes: 0 },
+    policy: {
+      allowFaults: [],
+      acceptDataLoss: true,
+      maxNodesAtOnce: 1,
+      allowQuorumLoss: false,
+      approvers: null,
+      maxFaultMs: 60_000,
+      maxDrillMs: 60_000,
+      maxArchiveAgeMs: 60_000,
+      minFreeDiskBytes: 0,
+    },
     runDir: join(dir, 'run'),
     labels: {},
   };

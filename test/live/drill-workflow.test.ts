@@ -47,12 +47,14 @@ class Script {
   judged: JudgeInput | null = null;
   sealed: SealInput | null = null;
   baselineGood = true;
+  stops: SiteActivities['watchStop'] = () => Context.current().cancelled;
   injectFails = false;
   undoFails = false;
   readyOk = true;
   holding = false;
   storeAway = false;
   readonly events: EventBody[] = [];
+  readonly handles = new Map<string, FaultHandle>();
   heldUntilHealed = false;
 
   readonly control: ControlActivities = {
@@ -102,7 +104,9 @@ class Script {
     stopProbe: async () => void this.calls.push('stopProbe'),
     resolveFault: async ({ step }) => {
       this.calls.push(`resolve ${step.id}`);
-      return { fault: step.fault, drill: 'drill-000001', resolved: {}, preview: step.id, manualUndo: ['true'] };
+      const handle = { fault: step.fault, drill: 'drill-000001', resolved: {}, preview: step.id, manualUndo: ['true'] };
+      this.handles.set(step.id, handle);
+      return handle;
     },
     injectFault: async ({ key, handle }) => {
       this.calls.push(`inject ${key.step}`);
@@ -125,8 +129,15 @@ class Script {
       return { regained: true, rejoined: [], salvages: [], forks: [], differences: [] };
     },
     recordSkip: async () => undefined,
+    watchStop: (input) => this.stops(input),
   };
   readonly undo: UndoActivities = {
+    undoFaults: async ({ steps }) => {
+      this.heldUntilHealed = this.holding;
+      if (this.undoFails) return [];
+      this.calls.push(...steps.map((step) => `undo ${step}`));
+      return steps.map((step) => lease(step, this.handles.get(step) as FaultHandle, 'gone'));
+    },
     undoFault: async ({ key, handle }) => {
       this.calls.push(`undo ${key.step}`);
       this.heldUntilHealed = this.holding;
@@ -167,9 +178,10 @@ async function withDrill<T>(
   script: Script,
   work: (running: Running) => Promise<T>,
   limits: Partial<Plan['limits']> = {},
+  stop: Plan['stop'] = [],
 ): Promise<T> {
   const sample = samplePlan(steps);
-  const plan: Plan = { ...sample, limits: { ...sample.limits, ...limits } };
+  const plan: Plan = { ...sample, stop, limits: { ...sample.limits, ...limits } };
   const queues = taskQueues(plan.target.site);
   const base = { connection: env.nativeConnection, maxHeartbeatThrottleInterval: '1s' } as const;
   const workers = [
@@ -227,6 +239,48 @@ describe('drill workflow', () => {
       ]);
       expect(running.script.heldUntilHealed).toBe(true);
     });
+  }, 60_000);
+
+  const blind: NonNullable<Plan['stop']> = [
+    { id: 'one-writer', check: { kind: 'nodes', maxWritable: 1, minUp: null }, everyMs: 100, failures: 1, of: 1 },
+  ];
+  test('a stop condition that trips ends the method, heals, and is named', async () => {
+    const script = new Script();
+    script.stops = async () => {
+      await untilCalled(script, 'inject one');
+      return { condition: 'one-writer', at: new Date().toISOString(), failures: 1, of: 1, found: 'writable: n1, n2' };
+    };
+    await withDrill(
+      [fault('one'), waitFor('long', 600_000), fault('two')],
+      script,
+      async (running) => {
+        expect(await result(running)).toMatchObject({ state: 'aborted' });
+        expect(called(script, 'inject', 'undo')).toEqual(['inject one', 'undo one']);
+        expect(script.judged?.doubts.join(' ')).toContain('stop condition one-writer');
+        expect(script.judged?.doubts.join(' ')).toContain('writable: n1, n2');
+      },
+      {},
+      blind,
+    );
+  }, 60_000);
+
+  test('a drill whose stop conditions cannot be watched does not go on blind', async () => {
+    const script = new Script();
+    script.stops = async () => {
+      await untilCalled(script, 'inject one');
+      throw ApplicationFailure.nonRetryable('no such query', 'step_failed');
+    };
+    await withDrill(
+      [fault('one'), waitFor('long', 600_000)],
+      script,
+      async (running) => {
+        expect(await result(running)).toMatchObject({ state: 'aborted' });
+        expect(called(script, 'inject', 'undo')).toEqual(['inject one', 'undo one']);
+        expect(script.judged?.doubts.join(' ')).toContain('could not be watched: no such query');
+      },
+      {},
+      blind,
+    );
   }, 60_000);
 
   test('an inject that timed out is undone all the same', async () => {

@@ -42,7 +42,9 @@ export function crashAfter(live: LiveTarget, n: number): { readonly live: LiveTa
             if (result instanceof Promise) return result.then((value: unknown) => (count(), value));
             return typeof result === 'object' && result !== null && name === 'host' ? wrap(result) : result;
           };
-        return typeof member === 'object' && member !== null && ['controller', 'links', 'router', 'archive'].includes(String(name))
+        return typeof member === 'object' &&
+          member !== null &&
+          ['controller', 'links', 'router', 'archive', 'door', 'gate'].includes(String(name))
           ? wrap(member)
           : member;
       },

@@ -12,12 +12,14 @@ import { descendants, identify, isAlive, signal, terminate, type ProcessId } fro
 import { answers } from '../../core/rpc';
 import { openGuardian, type GuardianClient } from '../../faults/guardian/client';
 import { FAULTS } from '../../faults/registry';
+import { mountNodeDisk, unmountNodeDisk } from '../../infra/lab/node-disks';
+import { makeServerDir } from '../../infra/lab/places';
 import { locateTools } from '../../infra/tools';
 import type { Target } from '../../model/target';
 import { createCluster, startCluster } from '../../targets/controllers/standalone-cluster';
 import { openTarget } from '../../targets/open-target';
 import type { LiveTarget } from '../../targets/ports';
-import { startGround } from './standalone-ground';
+import { startGround, type Ground, type Store } from './standalone-ground';
 
 export interface FaultGround {
   readonly home: string;
@@ -49,9 +51,35 @@ function writeRestartScript(dir: string, net: string): string {
   return script;
 }
 
-/** Three nodes, links, router, guardian; about 10 s. `net` e.g. 127.0.66. */
-export async function startFaultGround(net: string): Promise<FaultGround> {
-  const ground = await startGround(net, 1);
+/** Kills each node's server that lives on a disk of its own, and unmounts it. */
+async function removeDisks(ground: Ground, disks: Disks): Promise<void> {
+  for (const node of Object.keys(disks)) {
+    const postmaster = await ground.live.host(node).postmaster();
+    if (postmaster !== null) await ground.live.host(node).killTree(postmaster);
+    await unmountNodeDisk(join(ground.dir, node));
+  }
+}
+
+/** Bytes of a disk of its own, by node. */
+type Disks = { readonly [node: string]: number };
+
+/** Three nodes, links, router, guardian; about 10 s. `net` e.g. 127.0.66. `disks`: nodes that live on a small disk of their own (root only). `store`: as for the ground. */
+export async function startFaultGround(net: string, disks: Disks = {}, store: Store | null = null): Promise<FaultGround> {
+  const ground = await startGround(net, 1, store);
+  try {
+    for (const [node, bytes] of Object.entries(disks)) {
+      await mountNodeDisk(join(ground.dir, node), bytes);
+      makeServerDir(join(ground.dir, node), ground.target.nodes[0]?.osUser ?? null);
+    }
+    return await furnish(ground, net, disks);
+  } catch (error) {
+    await removeDisks(ground, disks);
+    await ground.close();
+    throw error;
+  }
+}
+
+async function furnish(ground: Ground, net: string, disks: Disks): Promise<FaultGround> {
   const { dir } = ground;
   const pidFile = join(dir, 'toxiproxy.pid');
   writeFileSync(pidFile, String(findToxiproxy(net).pid));
@@ -112,6 +140,7 @@ export async function startFaultGround(net: string): Promise<FaultGround> {
       await killGuardian();
       const last = existsSync(pidFile) ? identify(Number(readFileSync(pidFile, 'utf8'))) : null;
       if (last !== null && isAlive(last)) signal(last, 'SIGKILL');
+      await removeDisks(ground, disks);
       await ground.close();
       rmSync(dir, { recursive: true, force: true });
     },

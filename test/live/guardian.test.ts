@@ -1,9 +1,12 @@
 /** The guardian as a process of its own over a real Toxiproxy and real PostgreSQL: crashes, expiry, late calls, and a Toxiproxy that hangs. */
+import type { Socket } from 'node:net';
+import { Client } from 'pg';
 import { until } from '../../core/clock';
 import { findChainBreak } from '../../core/event-chain';
 import { processState, signal } from '../../core/process';
+import { resolveSecret } from '../../core/secrets';
 import { faultLabel } from '../../faults/contract';
-import { askThrough } from '../../faults/link-traffic';
+import { askPast, askThrough } from '../../faults/link-traffic';
 import { findFault } from '../../faults/registry';
 import { memoryInMemory } from '../../faults/paper-target.test-data';
 import type { JsonObject } from '../../model/json';
@@ -134,6 +137,43 @@ test('Toxiproxy hangs: the undo restarts it, and bytes pass again', async () => 
   expect(events.map((event) => event.kind)).toContain('proxy-restarted');
   expect(findChainBreak(events)).toBeNull();
 }, 40_000);
+
+test('Toxiproxy locks up by itself when a toxic is removed under load to a black hole: the undo restarts it, every link is restored', async () => {
+  // A client that asks for much and never reads: Toxiproxy blocks writing to it, and removing the toxic waits for that for ever (toxiproxy#558).
+  const { user, password } = ground.target.roles.probe;
+  const hole = new Client({
+    host: link().listenHost,
+    port: link().listenPort,
+    user,
+    password: password === null ? '' : resolveSecret(password),
+    database: 'gameday',
+  });
+  hole.on('error', () => undefined);
+  await hole.connect();
+  const key = await armed('link-latency', SLOW, { step: 'locked' });
+  expect((await ground.guardian.inject(key)).confirmed.holds).toBe(true);
+  const asked = hole.query("SELECT repeat('x', 1000) FROM generate_series(1, 1000000)").catch(() => undefined);
+  (hole as unknown as { connection: { stream: Socket } }).connection.stream.pause();
+  const before = ground.toxiproxy();
+  const blocked = () =>
+    ground.live.sql('n1', 'observe', (sql) => sql.query("SELECT 1 AS one FROM pg_stat_activity WHERE wait_event = 'ClientWrite'"));
+  await until(async () => ((await blocked()).length > 0 ? true : null), {
+    timeoutMs: 10_000,
+    onTimeout: () => new Error('no back-pressure'),
+  });
+
+  const lease = await ground.guardian.undo({ key, by: 'workflow' });
+  expect(lease).toMatchObject({ state: 'gone', gone: { holds: true } });
+  expect(ground.toxiproxy().pid).not.toBe(before.pid);
+  for (const each of requireLinks(ground.live).list()) {
+    expect(await requireLinks(ground.live).state(each)).toEqual({ exists: true, enabled: true, toxics: [] });
+    if ((await askPast(each, 2_000)).answered) expect((await askThrough(each, 2_000)).answered).toBe(true);
+  }
+  const said = (await ground.guardian.events({ drill: 'drill-000001' })).filter((event) => event.step === 'locked');
+  expect(said.map((event) => event.kind)).toEqual(expect.arrayContaining(['proxy-restarted', 'gone']));
+  await hole.end().catch(() => undefined);
+  await asked;
+}, 60_000);
 
 test('halting heals everything, newest first, and stands until it is released', async () => {
   const first = await armed('link-latency', SLOW, { step: 'one' });

@@ -8,8 +8,9 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { until } from '../../core/clock';
 import { answers } from '../../core/rpc';
-import type { Target, TargetLink, TargetNode } from '../../model/target';
+import type { Target, TargetArchive, TargetLink, TargetNode } from '../../model/target';
 import { locateTools } from '../../infra/tools';
+import { gateConfig } from '../../targets/archives/haproxy-gate';
 import { openTarget } from '../../targets/open-target';
 import type { LiveTarget } from '../../targets/ports';
 
@@ -22,6 +23,35 @@ export interface Ground {
   /** As a power cut: SIGKILL to every server at once; Toxiproxy and HAProxy come back empty. */
   cutPower(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** An S3 store that serves already. */
+export type Store = Pick<TargetArchive, 'endpoint' | 'region' | 'accessKey' | 'secretKey'>;
+
+const gateAddress = (net: string): string => `${net}.41`;
+const GATE_PORT = 7070;
+
+function describeArchive(dir: string, store: Store): TargetArchive {
+  return {
+    kind: 'native',
+    ...store,
+    bucket: 'ground',
+    prefix: 'archive/ground',
+    spoolDir: join(dir, 'spool'),
+    gate: { socket: join(dir, 'haproxy.sock'), map: join(dir, 's3-gate.map') },
+  };
+}
+
+function describeStoreLinks(net: string): TargetLink[] {
+  return NODES.map((from, index) => ({
+    name: `${from}-s3`,
+    from,
+    to: 's3',
+    listenHost: `${net}.${11 + index}`,
+    listenPort: GATE_PORT,
+    upstreamHost: gateAddress(net),
+    upstreamPort: GATE_PORT,
+  }));
 }
 
 function describeLinks(net: string): TargetLink[] {
@@ -47,7 +77,7 @@ function describeLinks(net: string): TargetLink[] {
   ];
 }
 
-function describeTarget(dir: string, net: string, binDir: string, syncStandbys: number): Target {
+function describeTarget(dir: string, net: string, binDir: string, syncStandbys: number, store: Store | null): Target {
   const osUser = process.getuid?.() === 0 ? 'postgres' : null;
   const nodes: TargetNode[] = NODES.map((name, index) => ({
     name,
@@ -70,16 +100,23 @@ function describeTarget(dir: string, net: string, binDir: string, syncStandbys: 
     site: 'local',
     controller: { kind: 'standalone', stateDir: join(dir, 'state'), syncStandbys },
     nodes,
-    links: { api: `http://${net}.30:8474`, restart: ['false'], list: describeLinks(net) },
+    links: {
+      api: `http://${net}.30:8474`,
+      restart: ['false'],
+      list: [...describeLinks(net), ...(store === null ? [] : describeStoreLinks(net))],
+    },
     router: { kind: 'haproxy', socket: join(dir, 'haproxy.sock'), backend: 'primary', stateFile: join(dir, 'haproxy.state') },
     entry: { host: `${net}.10`, port: 5432, database: 'gameday' },
     paths: [],
-    archive: null,
+    archive: store === null ? null : describeArchive(dir, store),
     roles: { operate: role('operate'), observe: role('observe'), probe: role('probe'), replicate: role('replicate') },
     sandbox: null,
     policy: {
       allowFaults: [],
       acceptDataLoss: true,
+      maxNodesAtOnce: 3,
+      allowQuorumLoss: true,
+      approvers: null,
       maxFaultMs: 60_000,
       maxDrillMs: 600_000,
       maxArchiveAgeMs: 60_000,
@@ -88,6 +125,12 @@ function describeTarget(dir: string, net: string, binDir: string, syncStandbys: 
     runDir: join(dir, 'run'),
     labels: {},
   };
+}
+
+function gateLines({ archive }: Target, net: string): string {
+  if (archive?.gate === undefined) return '';
+  const { map } = archive.gate;
+  return gateConfig({ bind: `${gateAddress(net)}:${GATE_PORT}`, server: new URL(archive.endpoint).host, map });
 }
 
 function haproxyConfig(target: Target, net: string): string {
@@ -105,6 +148,7 @@ function haproxyConfig(target: Target, net: string): string {
     `  bind ${net}.20:5432`,
     ...target.nodes.map((node) => `  server ${node.name} ${node.host}:${node.port} disabled`),
     '',
+    gateLines(target, net),
   ].join('\n');
 }
 
@@ -115,15 +159,16 @@ async function stopChild(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-/** Starts Toxiproxy and HAProxy on `net` (e.g. `127.0.63`) with an empty home under /tmp; the cluster is for the test to create. */
-export async function startGround(net: string, syncStandbys = 1): Promise<Ground> {
+/** Starts Toxiproxy and HAProxy on `net` (e.g. `127.0.63`) with an empty home under /tmp; the cluster is for the test to create. `store`: the target's archive, behind a gate. */
+export async function startGround(net: string, syncStandbys = 1, store: Store | null = null): Promise<Ground> {
   const dir = mkdtempSync('/tmp/gd-ground-');
   chmodSync(dir, 0o755);
   const tools = locateTools();
   const binDir = tools.postgresBin;
-  const target = describeTarget(dir, net, binDir, syncStandbys);
+  const target = describeTarget(dir, net, binDir, syncStandbys, store);
   const config = join(dir, 'haproxy.cfg');
   writeFileSync(config, haproxyConfig(target, net));
+  if (target.archive?.gate !== undefined) writeFileSync(target.archive.gate.map, '');
   const live = openTarget(target);
   let children: ChildProcess[] = [];
 

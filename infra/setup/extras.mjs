@@ -1,0 +1,31 @@
+// Parts of the distribution that single features need and no server of the lab: installed as root from Debian packages, and never insisted on.
+// What is missing is said once; the feature refuses itself, with the reason, where somebody asks for it.
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { hasApt, installPackage, isRoot } from './debian.mjs';
+import { onPath } from './find.mjs';
+import { say, SetupError } from './progress.mjs';
+
+function hasFaketime() {
+  const places = ['/usr/lib', '/usr/lib64', '/usr/local/lib'].filter((place) => existsSync(place));
+  const below = places.flatMap((place) => [place, ...readdirSync(place).map((name) => join(place, name))]);
+  return below.some((place) => existsSync(join(place, 'faketime', 'libfaketime.so.1')));
+}
+
+const EXTRAS = [
+  { name: 'libfaketime', for: 'the fault clock-skew', present: () => hasFaketime() },
+  { name: 'openssh-client', for: 'approvals of drills on production', present: (env) => onPath('ssh-keygen', env) !== null },
+];
+
+export async function ensureExtras(env = process.env) {
+  for (const extra of EXTRAS.filter((each) => !each.present(env))) {
+    try {
+      if (!isRoot() || !hasApt(env)) throw new SetupError('it is installed by root only');
+      await installPackage(extra.name);
+      say(`${extra.name} · package`);
+    } catch (error) {
+      if (!(error instanceof SetupError)) throw error;
+      say(`without ${extra.name}: ${extra.for} will be refused (apt-get install ${extra.name})`);
+    }
+  }
+}
