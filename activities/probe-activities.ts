@@ -8,10 +8,12 @@ import { writeFileDurably } from '../core/files';
 import { probeTableName } from '../core/ids';
 import { homePaths } from '../core/home';
 import { RENEW_EVERY_MS } from '../model/constants';
+import { cleanUpOtherDrills } from '../faults/drill-table';
 import { openProber } from '../probe/client';
 import type { Plan } from '../model/plan';
 import type { ProbePath, ProberConfig, WindowAnswer } from '../probe/contract';
 import { launchProber } from '../probe/launch';
+import { openTarget } from '../targets/open-target';
 import type { AwaitWindowInput, ProbeRef, SiteActivities, WindowResult } from './contract';
 import { guardianOf, proberOf, stamp, cancellable, type Hand } from './open-drill';
 
@@ -40,6 +42,7 @@ export async function startProbe(hand: Hand, { plan, drill }: Parameters<SiteAct
   const prober = openProber(config.socket);
   const attached = await prober.status().catch(() => null);
   if (attached !== null) return probe;
+  await cleanUpOtherDrills(openTarget(target), drill.drill);
   if (!existsSync(join(dir, 'config.json'))) {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     writeFileDurably(join(dir, 'config.json'), JSON.stringify(config, null, 2));

@@ -7,7 +7,7 @@ import { messageOf } from '../core/errors';
 import { writeFileDurably } from '../core/files';
 import type { RpoMeasurement } from '../model/measurement';
 import type { CheckResult } from '../model/record';
-import { cleanUpDrillTables } from '../faults/drop-table';
+import { cleanUpDrillTables } from '../faults/drill-table';
 import { judgeLedger } from '../probe/judge';
 import { joinLedger } from '../probe/join';
 import { awaitReplay, compareReplica, readSurvivors, writeBarrier } from '../probe/survivors';

@@ -13,8 +13,9 @@ import { findPrimary } from './resolve-node';
 /** `sha256`: over all its rows, as `digestSql` computes it. */
 export type DrillTable = { readonly table: string; readonly rows: number; readonly sha256: string };
 
-/** Names of all tables that this drill's faults make begin so. */
-export const tablePrefix = (drill: string): string => `victim_${slug(drill)}_`;
+/** Names of all tables that faults make begin so; those of one drill's as `tablePrefix` says. */
+const VICTIM = 'victim_';
+const tablePrefix = (drill: string): string => `${VICTIM}${slug(drill)}_`;
 
 /** At most 63 bytes; a long step's name is shortened and told apart by a digest. */
 function tableName(context: FaultContext): string {
@@ -92,4 +93,30 @@ export async function checkMayCreateTables(live: LiveTarget): Promise<CheckResul
     expected: 'allowed',
     hint: ok ? null : 'prepare the target’s database `gameday` with its schema and roles.',
   };
+}
+
+/** Drops what this drill's faults made. Returns the names, qualified. */
+export function cleanUpDrillTables(live: LiveTarget, drill: string): Promise<readonly string[]> {
+  return dropTables(live, `starts_with(tablename, $1)`, [tablePrefix(drill)]);
+}
+
+/**
+ * Drops what drills before this one left when they were terminated: nobody was there to clean up after their faults. To be called under the drill's
+ * lock only, since then no other drill of this cluster runs. Returns the names, qualified.
+ */
+export function cleanUpOtherDrills(live: LiveTarget, drill: string): Promise<readonly string[]> {
+  return dropTables(live, `starts_with(tablename, $1) AND NOT starts_with(tablename, $2)`, [`${VICTIM}drill_`, tablePrefix(drill)]);
+}
+
+async function dropTables(live: LiveTarget, which: string, params: readonly string[]): Promise<readonly string[]> {
+  const node = await findPrimary(live);
+  return live.sql(node, 'probe', async (sql) => {
+    const found = await sql.query(
+      `SELECT format('%I', tablename) AS name FROM pg_tables WHERE schemaname = 'gameday' AND tableowner = current_user AND ${which} ORDER BY tablename`,
+      params,
+    );
+    const names = found.map((row) => `gameday.${row['name'] ?? ''}`);
+    for (const name of names) await sql.query(`DROP TABLE IF EXISTS ${name}`);
+    return names;
+  });
 }

@@ -8,7 +8,7 @@ import type { FaultProof } from '../model/fault';
 import type { LiveTarget } from '../targets/ports';
 import { commitAccident, describeVictim } from './accident';
 import type { Fault, FaultContext } from './contract';
-import { checkMayCreateTables, createAndFill, describeDrillTable, isWhole, tableExists, tablePrefix, type DrillTable } from './drill-table';
+import { checkMayCreateTables, createAndFill, describeDrillTable, isWhole, tableExists, type DrillTable } from './drill-table';
 import { findPrimary } from './resolve-node';
 
 const MAX_ROWS = 100_000;
@@ -68,17 +68,3 @@ export const dropTable: Fault<Settings, Resolved> = {
   },
   confirmGone,
 };
-
-/** Drops the tables that this drill's faults made, after its evidence is sealed. Returns their names. Idempotent. */
-export async function cleanUpDrillTables(live: LiveTarget, drill: string): Promise<readonly string[]> {
-  const node = await findPrimary(live);
-  return live.sql(node, 'probe', async (sql) => {
-    const found = await sql.query(
-      `SELECT tablename AS name FROM pg_tables WHERE schemaname = 'gameday' AND starts_with(tablename, $1) ORDER BY tablename`,
-      [tablePrefix(drill)],
-    );
-    const names = found.map((row) => row['name']).filter((name): name is string => name !== null && name !== undefined);
-    for (const name of names) await sql.query(`DROP TABLE IF EXISTS gameday."${name.replaceAll('"', '""')}"`);
-    return names.map((name) => `gameday.${name}`);
-  });
-}

@@ -2,7 +2,7 @@
  * The drill: interprets one plan, phase by phase. Whatever happens in the method, heal runs; it cannot be cancelled.
  * This file decides the order of things and nothing else: it measures nothing, touches nothing, and never throws away a number once registered.
  */
-import { ApplicationFailure, CancellationScope, isCancellation, setHandler, workflowInfo } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, CancelledFailure, isCancellation, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { JudgeResult, ReconcileResult, RedundancyResult } from '../activities/contract';
 import { present } from '../core/assert';
 import { formatMs } from '../core/units';
@@ -38,6 +38,8 @@ export async function drill(input: DrillInput): Promise<DrillResult> {
       held = holding.run(() => hold(context));
       watched = watching.run(() => watchStop(context, method));
       if (await baseline(context)) await phase(context, 'method', () => runSteps(context, input.plan.steps));
+      // A step that cannot be cancelled, such as a failover, ends well after the halt that it did not hear.
+      if (method.consideredCancelled) throw new CancelledFailure('the method was cancelled in a step that had to end first');
     });
   } catch (error) {
     state = stateAfter(context, error);

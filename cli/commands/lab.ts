@@ -1,11 +1,14 @@
 /** `gameday lab up|down|status`: the lab that gameday starts itself. */
 import { Command, InvalidArgumentError } from 'commander';
 import { labDown } from '../../infra/lab/down';
+import { repairLab } from '../../infra/lab/repair';
 import { labStatus, type LabServerStatus, type LabStatus } from '../../infra/lab/status';
 import { labUp } from '../../infra/lab/up';
 import { parseSizeBytes } from '../../core/units';
 import { EXIT } from '../../model/constants';
 import { defineCommand } from '../command';
+import { listRunningDrills, nameOfDrill } from '../drill-handles';
+import { withTemporal } from '../temporal';
 import { exitWith } from '../terminal';
 
 interface UpOptions {
@@ -34,6 +37,9 @@ export function labCommand(): Command {
           ...(options.syncStandbys === undefined ? {} : { syncStandbys: options.syncStandbys }),
           ...(options.nodeDisk === undefined ? {} : { nodeDiskBytes: options.nodeDisk }),
         });
+        const running = await withTemporal(home, listRunningDrills);
+        if (running.length === 0) await repairLab(home, target, (text) => terminal.progress(text));
+        else terminal.progress(`${running.map(nameOfDrill).join(', ')} runs: its nodes are its own to put right`);
         terminal.print(
           `the lab runs: ${target.nodes.map((node) => `${node.name} ${node.host}:${node.port}`).join(' · ')} · clients enter at ${target.entry.host}:${target.entry.port}`,
         );

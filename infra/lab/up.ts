@@ -237,7 +237,7 @@ async function reconfigure(live: LiveTarget, say: (text: string) => void): Promi
 }
 
 /** Faults that stand now, as the guardian says; none when it does not run, for then nobody holds them up and the nodes must come back. */
-async function standingFaults(home: string): Promise<readonly LeaseView[]> {
+export async function standingFaults(home: string): Promise<readonly LeaseView[]> {
   try {
     const leases = await callRpc<readonly LeaseView[]>(
       join(homePaths(home).run, 'guardian.sock'),

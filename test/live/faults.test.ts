@@ -1,6 +1,6 @@
 /** The first faults on real servers: the contract of each, and what each promises by itself. */
 import { until } from '../../core/clock';
-import { cleanUpDrillTables } from '../../faults/drop-table';
+import { cleanUpDrillTables, cleanUpOtherDrills } from '../../faults/drill-table';
 import { faultLabel, type FaultContext } from '../../faults/contract';
 import { findFault } from '../../faults/registry';
 import { findPrimary } from '../../faults/resolve-node';
@@ -74,6 +74,7 @@ test('a dropped table leaves xid, LSN and timeline of the accident, and clean-up
     sql.query(`SELECT tablename FROM pg_tables WHERE schemaname = 'gameday' ORDER BY 1`),
   );
   expect(left.map((row) => row['tablename'])).toEqual(['keep_me', 'victim_drill_000043_other']);
+  expect(await cleanUpOtherDrills(ground.live, DRILL)).toEqual(['gameday.victim_drill_000043_other']);
 }, 20_000);
 
 test('a link that carries nothing is refused, with the way round that does', async () => {
@@ -86,3 +87,29 @@ test('a link that carries nothing is refused, with the way round that does', asy
     code: 'fault_refused',
   });
 });
+
+test('a frozen primary that lost its role meanwhile never thaws writable: it is killed where it stands and comes back a standby', async () => {
+  const fault = findFault('process-freeze');
+  const context = contextOf('freeze');
+  const node = await findPrimary(ground.live);
+  const resolved = await fault.resolve(fault.schema.parse({ node }), context);
+  await fault.inject(resolved, context);
+  // A transaction that had begun before must not commit after: the session hangs, and breaks.
+  const late = ground.live
+    .sql(node, 'probe', (sql) => sql.query('CREATE TABLE gameday.too_late ()'))
+    .then(
+      () => 'committed',
+      () => 'broken',
+    );
+  const { to: primary } = await ground.live.controller.failover({
+    token: 'freeze',
+    candidate: null,
+    timeoutMs: 20_000,
+    on: async () => undefined,
+    signal: new AbortController().signal,
+  });
+  expect(primary).not.toBe(node);
+  await fault.undo(resolved, context);
+  expect(await late).toBe('broken');
+  expect(await fault.confirmGone(resolved, context)).toMatchObject({ holds: true, facts: { node, inRecovery: true, writable: [primary] } });
+}, 60_000);

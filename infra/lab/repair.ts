@@ -1,0 +1,34 @@
+/**
+ * Makes a lab whole after what no drill will put right any more: one that was halted behind a failover, terminated, or lost with the machine.
+ * Never while a drill runs (it restores redundancy itself, and measures that) and never while a fault stands.
+ */
+import type { Target } from '../../model/target';
+import { openTarget } from '../../targets/open-target';
+import { standingFaults } from './up';
+
+const REJOIN_MS = 5 * 60_000;
+
+/** Rejoins every node that does not stream from the primary. Idempotent; touches nothing where all stream. Returns the nodes that it rejoined. */
+export async function repairLab(home: string, target: Target, say: (text: string) => void): Promise<readonly string[]> {
+  const live = openTarget(target);
+  const { controller } = live;
+  const { primary, replication } = await controller.topology();
+  const alone = target.nodes.map(({ name }) => name).filter((name) => name !== primary && (replication[name] ?? '') === '');
+  if (primary === null || alone.length === 0) return [];
+  const standing = await standingFaults(home);
+  if (standing.length > 0) {
+    say(`${alone.join(', ')} ${alone.length === 1 ? 'does' : 'do'} not stream, and stays so while ${standing.length} faults stand`);
+    return [];
+  }
+  for (const node of alone) {
+    await controller.startNode(node);
+    const { method, movedAside } = await controller.rejoin(node, { timeoutMs: REJOIN_MS, signal: AbortSignal.timeout(REJOIN_MS) });
+    say(`${node} streams from ${primary} again (${method})${movedAside === null ? '' : `; its old data is in ${movedAside}`}`);
+  }
+  // A timeline that nothing was archived of yet could not be restored to, and no drill would be let near it.
+  await live.sql(primary, 'operate', async (session) => {
+    await session.query(`SELECT pg_logical_emit_message(false, 'gameday', 'repaired')`);
+    await session.query('SELECT pg_switch_wal()');
+  });
+  return alone;
+}
