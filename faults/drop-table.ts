@@ -5,7 +5,6 @@
 import { z } from 'zod';
 import type { JsonObject } from '../model/json';
 import type { FaultProof } from '../model/fault';
-import type { LiveTarget } from '../targets/ports';
 import { commitAccident, describeVictim } from './accident';
 import type { Fault, FaultContext } from './contract';
 import { checkMayCreateTables, createAndFill, describeDrillTable, isWhole, tableExists, type DrillTable } from './drill-table';

@@ -10,12 +10,12 @@
  */
 import { z } from 'zod';
 import type { FaultProof } from '../model/fault';
-import type { TargetLink } from '../model/target';
 import type { Fault } from './contract';
 import { checkLinks, endSchema } from './link-settings';
 import { askPast, askThrough } from './link-traffic';
 import { manualToxicRemoval, proveLinksClear, removeToxics, unblockLinks, type PlacedToxic } from './link-undo';
 import { reachOfLinks, requireLinks, resolveLinks } from './resolve-links';
+import { toxicsOn, type Direction, type TargetLinkJson } from './toxic-fault';
 
 /** Silence this long past a far end that answers within `PAST_MS` is no slowness. */
 const SILENCE_MS = 1_500;
@@ -23,19 +23,9 @@ const PAST_MS = 1_500;
 
 const schema = z.strictObject({ from: endSchema, to: endSchema, direction: z.enum(['both', 'up', 'down']).default('both') });
 type Settings = z.infer<typeof schema>;
-type TargetLinkJson = { [K in keyof TargetLink]: TargetLink[K] };
-type Resolved = { readonly links: readonly TargetLinkJson[]; readonly toxic: string; readonly direction: 'both' | 'up' | 'down' };
+type Resolved = { readonly links: readonly TargetLinkJson[]; readonly toxic: string; readonly direction: Direction };
 
-const STREAMS = { both: ['upstream', 'downstream'], up: ['upstream'], down: ['downstream'] } as const;
-
-function place(resolved: Resolved): PlacedToxic[] {
-  return resolved.links.flatMap((link) =>
-    STREAMS[resolved.direction].map((stream) => ({
-      link,
-      toxic: { name: `${resolved.toxic}-${stream}`, type: 'timeout' as const, stream, toxicity: 1, attributes: { timeout: 0 } },
-    })),
-  );
-}
+const place = (resolved: Resolved): PlacedToxic[] => toxicsOn(resolved, 'timeout', { timeout: 0 });
 
 async function confirm(resolved: Resolved): Promise<FaultProof> {
   const said: string[] = [];

@@ -15,6 +15,7 @@ import { checkLinks, durationMs, durationSchema, endSchema } from './link-settin
 import { askPast, askThrough, quickest } from './link-traffic';
 import { manualToxicRemoval, proveLinksClear, removeToxics, unblockLinks, type PlacedToxic } from './link-undo';
 import { reachOfLinks, requireLinks, resolveLinks } from './resolve-links';
+import type { TargetLinkJson } from './toxic-fault';
 
 const TRIES = 5;
 /** Below this a machine's own noise is larger than the fault. */
@@ -43,7 +44,6 @@ type Resolved = {
   readonly latencyMs: number;
   readonly jitterMs: number;
 };
-type TargetLinkJson = { [K in keyof TargetLink]: TargetLink[K] };
 
 function place(resolved: Resolved): PlacedToxic[] {
   const attributes = { latency: resolved.latencyMs, jitter: resolved.jitterMs };

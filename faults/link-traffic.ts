@@ -47,6 +47,26 @@ export function askNode(node: Pick<TargetNode, 'host' | 'port'>, timeoutMs: numb
   return ask(node.host, node.port, SSL_REQUEST, timeoutMs);
 }
 
+/**
+ * How a connection through the link goes on within `ms` after one question: `open`, `closed` in good order, or the code it broke with, e.g. `ECONNRESET`.
+ * Never rejects.
+ */
+export function endThrough(link: TargetLink, ms: number): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: link.listenHost, port: link.listenPort });
+    const end = (text: string): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(text);
+    };
+    const timer = setTimeout(() => end('open'), ms);
+    socket.once('connect', () => socket.write(question(link)));
+    socket.once('error', (error: NodeJS.ErrnoException) => end(error.code ?? error.message));
+    socket.once('end', () => end('closed'));
+    socket.resume();
+  });
+}
+
 /** The quickest of a few round trips, which load on this machine disturbs least; the last failure when none was answered. */
 export async function quickest(trip: () => Promise<RoundTrip>, tries: number): Promise<RoundTrip> {
   let best: RoundTrip | null = null;

@@ -20,7 +20,7 @@ import { proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
 const SILENCE_MS = 1_500;
-const STOPS_WITHIN_MS = 5_000;
+const STOPS_WITHIN_MS = 2_000;
 const ANSWERS_WITHIN_MS = 10_000;
 
 const schema = z.strictObject({
@@ -76,23 +76,31 @@ async function confirm(resolved: Resolved, { live }: { readonly live: LiveTarget
 
 async function undo(resolved: Resolved, { live }: { readonly live: LiveTarget }): Promise<void> {
   const host = live.host(resolved.node);
-  const frozen = (await host.serverProcesses()).filter((each) => each.stopped);
+  const processes = await host.serverProcesses();
+  const frozen = processes.filter((each) => each.stopped);
   // What was primary and is no longer must not wake up as one: not for a moment, and not for a commit that it had begun.
   const dethroned = resolved.primary && !(await live.controller.mayWrite(resolved.node));
   const orphaned = (await host.postmaster()) === null;
-  const wakes = !dethroned && !orphaned;
-  // The postmaster last: what it finds awake it need not ask about.
-  for (const each of [...frozen].sort((a, b) => Number(same(a, resolved.postmaster)) - Number(same(b, resolved.postmaster))))
-    await host.signal(each, wakes ? 'SIGCONT' : 'SIGKILL');
-  if (frozen.length > 0 && wakes)
-    await until(async () => ((await host.serverProcesses()).some((each) => each.stopped) ? null : true), {
-      timeoutMs: STOPS_WITHIN_MS,
-      everyMs: 5,
-      onTimeout: () =>
-        new GamedayError('undo_failed', `processes of ${resolved.node} stay stopped after SIGCONT for ${STOPS_WITHIN_MS} ms`),
-    });
-  if ((await askNode(describeNode(live.target, resolved.node), wakes ? ANSWERS_WITHIN_MS : SILENCE_MS)).answered) return;
+  if (dethroned && processes.some((each) => same(each, resolved.postmaster))) await host.killTree(resolved.postmaster);
+  else if (dethroned || orphaned) for (const each of frozen) await host.signal(each, 'SIGKILL');
+  else await thaw(live, resolved, processes);
+  if ((await askNode(describeNode(live.target, resolved.node), ANSWERS_WITHIN_MS)).answered) return;
   await bringUp(live, resolved.node);
+}
+
+/**
+ * Wakes all of them, whatever state they are seen in: one that was told to stop a moment ago may look awake still, and SIGCONT takes back a stop that is
+ * yet to come. The postmaster last: what it finds awake it need not ask about.
+ */
+async function thaw(live: LiveTarget, resolved: Resolved, processes: readonly ServerProcess[]): Promise<void> {
+  const host = live.host(resolved.node);
+  for (const each of [...processes].sort((a, b) => Number(same(a, resolved.postmaster)) - Number(same(b, resolved.postmaster))))
+    await host.signal(each, 'SIGCONT');
+  await until(async () => ((await host.serverProcesses()).some((each) => each.stopped) ? null : true), {
+    timeoutMs: STOPS_WITHIN_MS,
+    everyMs: 5,
+    onTimeout: () => new GamedayError('undo_failed', `processes of ${resolved.node} stay stopped after SIGCONT for ${STOPS_WITHIN_MS} ms`),
+  });
 }
 
 export const processFreeze: Fault<Settings, Resolved> = {

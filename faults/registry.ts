@@ -14,8 +14,12 @@ import { cpuStarved } from './cpu-starved';
 import { diskFull } from './disk-full';
 import { diskSlow } from './disk-slow';
 import { dropTable } from './drop-table';
+import { linkBandwidth } from './link-bandwidth';
 import { linkCut } from './link-cut';
+import { linkDrip } from './link-drip';
+import { linkFlap } from './link-flap';
 import { linkLatency } from './link-latency';
+import { linkReset } from './link-reset';
 import { lockHeld } from './lock-held';
 import { longTransaction } from './long-transaction';
 import { massUpdate } from './mass-update';
@@ -34,6 +38,10 @@ export const FAULTS: readonly AnyFault[] = [
   noop,
   linkLatency,
   linkCut,
+  linkBandwidth,
+  linkReset,
+  linkDrip,
+  linkFlap,
   processKill,
   processFreeze,
   dropTable,

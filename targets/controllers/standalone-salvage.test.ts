@@ -1,6 +1,6 @@
 import { formatLsn, parseLsn } from '../../core/lsn';
 import { ancestry } from '../archives/wal-chain';
-import { forkPoint, parseWalEnd } from './standalone-salvage';
+import { endsBefore, forkPoint, parseWalEnd } from './standalone-salvage';
 import { mostAdvanced } from './standalone-failover';
 
 const current = ancestry(3, '1\t0/4023F28\tno recovery target specified\n\n2\t0/5000060\tno recovery target specified\n');
@@ -44,4 +44,15 @@ test('the most advanced standby has the highest timeline, then the highest posit
   expect(mostAdvanced([at('n2', 2, '0/9000000'), at('n3', 1, '0/10000000')])).toBe('n2');
   expect(mostAdvanced([at('n2', 1, '0/9000000'), at('n3', 1, '0/9000000')])).toBe('n2');
   expect(mostAdvanced([])).toBeNull();
+});
+
+test.each([
+  ['the segment before is the last one', '0/4000000', ['000000010000000000000002', '000000010000000000000003'], true],
+  ['the next one was begun', '0/4000000', ['000000010000000000000003', '000000010000000000000004'], false],
+  ['one further on was made ahead', '0/4000000', ['000000010000000000000003', '000000010000000000000006'], false],
+  ['the segment before is gone as well', '0/4000000', ['000000010000000000000002'], false],
+  ['only another timeline has it', '0/4000000', ['000000020000000000000003'], false],
+  ['it lies within a segment', '0/4000028', ['000000010000000000000003'], false],
+])('a fork at a segment’s end, and %s', (_, from, names, nothing) => {
+  expect(endsBefore(parseLsn(from), 1, names)).toBe(nothing);
 });

@@ -95,6 +95,16 @@ export async function currentHistory(live: LiveTarget, epoch: EpochFile): Promis
   });
 }
 
+/**
+ * WAL that ends with a whole segment has no file after it: a primary makes the next one when it first writes there. That this file is missing says that
+ * nothing was written, provided that the segment before it is there; a directory without that one too says nothing at all.
+ */
+export function endsBefore(from: bigint, timeline: number, names: readonly string[]): boolean {
+  if (from % WAL_SEGMENT_BYTES !== 0n) return false;
+  const starts = names.map(parseWalSegmentName).filter((segment) => segment?.timeline === timeline);
+  return starts.some((segment) => segment?.start === from - WAL_SEGMENT_BYTES) && !starts.some((segment) => (segment?.start ?? 0n) >= from);
+}
+
 async function walEnd(host: Host, node: TargetNode, timeline: number, from: bigint): Promise<bigint | null> {
   const argv = [join(node.binDir, 'pg_waldump'), '-q', '-p', join(node.dataDir, 'pg_wal'), '-t', String(timeline), '-s', formatLsn(from)];
   const result = await host.exec(argv, { asNode: true, timeoutMs: 60_000 });
@@ -126,7 +136,8 @@ export async function findDivergence(live: LiveTarget, name: string, epoch: Epoc
     forkLsn = current.at(-1)?.begin ?? 0n;
   }
   const recovered = control.minRecoveryTimeline === timeline ? parseLsn(control.minRecoveryLsn) : 0n;
-  const end = (await walEnd(host, node, timeline, forkLsn)) ?? forkLsn;
+  const written = endsBefore(forkLsn, timeline, names) ? null : await walEnd(host, node, timeline, forkLsn);
+  const end = written ?? forkLsn;
   const endLsn = end > recovered ? end : recovered;
   return endLsn > forkLsn ? { forkLsn, endLsn, timeline } : null;
 }

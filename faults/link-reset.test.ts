@@ -1,0 +1,16 @@
+/** Settings of link-reset; resets are seen in test/live/faults.test.ts. */
+import { linkReset } from './link-reset';
+import { paperContext } from './paper-target.test-data';
+
+test.each([
+  [{}, 'client-router: reset every connection at its next answer (answers only)'],
+  [{ after: '2s' }, 'client-router: reset every connection 2.00 s after its next answer (answers only)'],
+])('%j', async (more, preview) => {
+  const resolved = await linkReset.resolve(linkReset.schema.parse({ from: 'client', to: 'router', ...more }), paperContext('reset'));
+  expect(linkReset.preview(resolved)).toBe(preview);
+  expect(linkReset.reach(resolved)).toEqual({ nodes: [] });
+});
+
+test('a life longer than 30 s is no reset', () => {
+  expect(linkReset.schema.safeParse({ from: 'client', to: 'router', after: '31s' }).success).toBe(false);
+});
