@@ -90,6 +90,10 @@ export interface Fault<S, R extends JsonObject> {
    * guardian then undoes it, and the drill learns that it ended early.
    */
   readonly resident?: true;
+  /**
+   * The fault is over by itself once it is injected: `confirm` then goes on holding as a fact of the past, and `confirmGone` may hold at once.
+   */
+  readonly momentary?: true;
   /** The fault lives inside Toxiproxy: a restart of Toxiproxy ends it early. */
   readonly insideToxiproxy?: true;
 }

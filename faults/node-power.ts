@@ -21,12 +21,12 @@ export async function isUp(live: LiveTarget, node: string): Promise<boolean> {
     );
 }
 
-/** A fast shutdown: connected standbys receive everything first. Throws `step_failed` when it does not end; nobody is killed. */
-export async function stopInOrder(live: LiveTarget, node: string): Promise<void> {
+/** `fast`: connected standbys receive everything first; `immediate`: as a crash. Throws `step_failed` when it does not end; nobody is killed. */
+export async function stopInOrder(live: LiveTarget, node: string, mode: 'fast' | 'immediate' = 'fast'): Promise<void> {
   const host = live.host(node);
   if ((await host.postmaster()) === null) return;
   const { binDir, dataDir } = describeNode(live.target, node);
-  const argv = [join(binDir, 'pg_ctl'), 'stop', '-s', '-w', '-m', 'fast', '-t', String(FAST_S), '-D', dataDir];
+  const argv = [join(binDir, 'pg_ctl'), 'stop', '-s', '-w', '-m', mode, '-t', String(FAST_S), '-D', dataDir];
   const result = await host.exec(argv, { asNode: true, timeoutMs: (FAST_S + 3) * 1_000 });
   if (result.code !== 0 && (await host.postmaster()) !== null)
     throw new GamedayError('step_failed', `node ${node} does not stop: ${result.stderr.trim()}`);

@@ -23,3 +23,8 @@ export function describeNode(target: Target, name: string): TargetNode {
   if (node === undefined) throw new GamedayError('fault_refused', `target ${target.name} has no node "${name}"`);
   return node;
 }
+
+/** The very process, not another one that got its number since. */
+export function isSameServer(now: ProcessHandle | null, handle: ProcessHandle): boolean {
+  return now !== null && now.pid === handle.pid && now.startTicks === handle.startTicks && now.bootId === handle.bootId;
+}

@@ -15,7 +15,7 @@ import type { LiveTarget, ServerProcess } from '../targets/ports';
 import type { Fault } from './contract';
 import { askNode } from './link-traffic';
 import { bringUp } from './node-power';
-import { describeNode, requireRunning, type ProcessHandle } from './node-process';
+import { describeNode, isSameServer, requireRunning, type ProcessHandle } from './node-process';
 import { proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
@@ -35,13 +35,11 @@ type Resolved = {
   readonly primary: boolean;
 };
 
-const same = (a: ProcessHandle, b: ProcessHandle): boolean => a.pid === b.pid && a.startTicks === b.startTicks && a.bootId === b.bootId;
-
 async function toFreeze(live: LiveTarget, { node, scope, postmaster }: Resolved): Promise<readonly ServerProcess[]> {
   const all = await live.host(node).serverProcesses();
   // Another server runs there since: this handle is not about it.
-  if (!all.some((each) => same(each, postmaster))) return [];
-  return scope === 'tree' ? all : all.filter((each) => same(each, postmaster));
+  if (!all.some((each) => isSameServer(each, postmaster))) return [];
+  return scope === 'tree' ? all : all.filter((each) => isSameServer(each, postmaster));
 }
 
 /** The postmaster first, so that nobody new is born; again until nobody is found running. */
@@ -81,7 +79,7 @@ async function undo(resolved: Resolved, { live }: { readonly live: LiveTarget })
   // What was primary and is no longer must not wake up as one: not for a moment, and not for a commit that it had begun.
   const dethroned = resolved.primary && !(await live.controller.mayWrite(resolved.node));
   const orphaned = (await host.postmaster()) === null;
-  if (dethroned && processes.some((each) => same(each, resolved.postmaster))) await host.killTree(resolved.postmaster);
+  if (dethroned && processes.some((each) => isSameServer(each, resolved.postmaster))) await host.killTree(resolved.postmaster);
   else if (dethroned || orphaned) for (const each of frozen) await host.signal(each, 'SIGKILL');
   else await thaw(live, resolved, processes);
   if ((await askNode(describeNode(live.target, resolved.node), ANSWERS_WITHIN_MS)).answered) return;
@@ -94,7 +92,9 @@ async function undo(resolved: Resolved, { live }: { readonly live: LiveTarget })
  */
 async function thaw(live: LiveTarget, resolved: Resolved, processes: readonly ServerProcess[]): Promise<void> {
   const host = live.host(resolved.node);
-  for (const each of [...processes].sort((a, b) => Number(same(a, resolved.postmaster)) - Number(same(b, resolved.postmaster))))
+  for (const each of [...processes].sort(
+    (a, b) => Number(isSameServer(a, resolved.postmaster)) - Number(isSameServer(b, resolved.postmaster)),
+  ))
     await host.signal(each, 'SIGCONT');
   await until(async () => ((await host.serverProcesses()).some((each) => each.stopped) ? null : true), {
     timeoutMs: STOPS_WITHIN_MS,

@@ -11,7 +11,7 @@ import type { JsonObject } from '../model/json';
 import type { FaultProof } from '../model/fault';
 import type { LiveTarget } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
-import { describeNode, requireRunning, type ProcessHandle } from './node-process';
+import { describeNode, isSameServer, requireRunning, type ProcessHandle } from './node-process';
 import { proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
@@ -32,13 +32,7 @@ type Resolved = {
 };
 
 async function isRunning(live: LiveTarget, resolved: Resolved): Promise<boolean> {
-  const now = await live.host(resolved.node).postmaster();
-  return (
-    now !== null &&
-    now.pid === resolved.postmaster.pid &&
-    now.startTicks === resolved.postmaster.startTicks &&
-    now.bootId === resolved.postmaster.bootId
-  );
+  return isSameServer(await live.host(resolved.node).postmaster(), resolved.postmaster);
 }
 
 async function checkpointerSince(live: LiveTarget, node: string): Promise<string | null> {

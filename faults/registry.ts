@@ -14,6 +14,8 @@ import { cpuStarved } from './cpu-starved';
 import { diskFull } from './disk-full';
 import { diskSlow } from './disk-slow';
 import { dropTable } from './drop-table';
+import { hostNetCut } from './host-net-cut';
+import { hostStop } from './host-stop';
 import { linkBandwidth } from './link-bandwidth';
 import { linkCut } from './link-cut';
 import { linkDrip } from './link-drip';
@@ -28,7 +30,10 @@ import { noop } from './noop';
 import { pageCorrupt } from './page-corrupt';
 import { processFreeze } from './process-freeze';
 import { processKill } from './process-kill';
+import { processRestart } from './process-restart';
+import { promoteBehindBack } from './promote-behind-back';
 import { slotBloat } from './slot-bloat';
+import { syncStandbyLoss } from './sync-standby-loss';
 
 /** A fault whose settings and handle are known only to itself; `schema.parse` makes what `resolve` takes. */
 export type AnyFault = Fault<unknown, JsonObject>;
@@ -44,6 +49,11 @@ export const FAULTS: readonly AnyFault[] = [
   linkFlap,
   processKill,
   processFreeze,
+  processRestart,
+  hostStop,
+  hostNetCut,
+  syncStandbyLoss,
+  promoteBehindBack,
   dropTable,
   clockSkew,
   cpuStarved,

@@ -1,5 +1,5 @@
 /**
- * Late words for nodes: `primary`, `any-standby`, `each-standby` become names when the step runs, because a failover before it may have moved them.
+ * Late words for nodes: `primary`, `any-standby` (or `any-replica`), `sync-standby`, `each-standby` become names when the step runs, because a failover before it may have moved them.
  * Reads the cluster's state; never changes it.
  */
 import { GamedayError } from '../core/errors';
@@ -23,23 +23,41 @@ function primaryOf(nodes: readonly NodeStatus[]): string {
   return first;
 }
 
+/** Standbys that the primary waits for when it commits, in the target's order. */
+export async function findSyncStandbys(live: LiveTarget): Promise<readonly string[]> {
+  const { replication } = await live.controller.topology();
+  return live.target.nodes.map(({ name }) => name).filter((name) => ['sync', 'quorum'].includes(replication[name] ?? ''));
+}
+
+async function oneSyncStandby(live: LiveTarget): Promise<readonly string[]> {
+  const [first] = await findSyncStandbys(live);
+  if (first === undefined)
+    throw new GamedayError(
+      'fault_refused',
+      '"sync-standby" names no node: the primary waits for no standby when it commits',
+      'synchronous_standby_names of the primary decides which it waits for.',
+    );
+  return [first];
+}
+
 /** Node names that a word stands for now, in the target's order. Throws `fault_refused` if it stands for none. */
 export async function resolveNodes(live: LiveTarget, word: string): Promise<readonly string[]> {
   const known = live.target.nodes.map((node) => node.name);
   if (known.includes(word)) return [word];
   if (word === 'primary') return [await findPrimary(live)];
-  if (word !== 'any-standby' && word !== 'each-standby' && word !== 'standbys') {
+  if (word === 'sync-standby') return oneSyncStandby(live);
+  if (word !== 'any-standby' && word !== 'any-replica' && word !== 'each-standby' && word !== 'standbys') {
     throw new GamedayError(
       'fault_refused',
       `target ${live.target.name} has no node "${word}"`,
-      `use primary, any-standby, each-standby or one of ${known.join(', ')}.`,
+      `use primary, any-standby, sync-standby, each-standby or one of ${known.join(', ')}.`,
     );
   }
   const nodes = await live.controller.status();
   const standbys = nodes.filter((node) => node.up && node.inRecovery === true);
   const streaming = standbys.filter((node) => node.streamingFrom !== null);
   // A standby that streams is the one whose loss or slowness anybody would notice.
-  const chosen = word === 'any-standby' ? (streaming.length > 0 ? streaming : standbys).slice(0, 1) : standbys;
+  const chosen = word.startsWith('any-') ? (streaming.length > 0 ? streaming : standbys).slice(0, 1) : standbys;
   if (chosen.length === 0)
     throw new GamedayError(
       'fault_refused',

@@ -10,6 +10,7 @@ import { findSkewedClocks } from './clock-strays';
 import type { Stray } from './contract';
 import { findFiles } from './file-strays';
 import { findToxics } from './link-strays';
+import { findRules } from './packet-filter';
 import { findSessions } from './session-strays';
 import { findRotated } from './role-password';
 import { findSlots } from './slots';
@@ -19,6 +20,7 @@ export type StrayFinder = (live: LiveTarget) => Promise<readonly Stray[]>;
 
 export const STRAY_FINDERS: readonly { readonly place: string; readonly find: StrayFinder }[] = [
   { place: 'links', find: findToxics },
+  { place: 'packet filters', find: findRules },
   { place: 'control groups', find: findCgroups },
   { place: 'clocks', find: findSkewedClocks },
   { place: 'files', find: findFiles },

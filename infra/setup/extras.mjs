@@ -14,6 +14,7 @@ function hasFaketime() {
 
 const EXTRAS = [
   { name: 'libfaketime', for: 'the fault clock-skew', present: () => hasFaketime() },
+  { name: 'iptables', for: 'the faults host-net-cut and host-stop', present: (env) => onPath('iptables', env) !== null },
   { name: 'openssh-client', for: 'approvals of drills on production', present: (env) => onPath('ssh-keygen', env) !== null },
 ];
 

@@ -4,7 +4,7 @@ import type { JsonObject } from '../../model/json';
 export interface Tried {
   readonly fault: string;
   readonly with: JsonObject;
-  readonly suite: 'basic' | 'network' | 'data' | 'resources';
+  readonly suite: 'basic' | 'host' | 'data' | 'resources';
 }
 
 export const TRIED: readonly Tried[] = [
@@ -26,6 +26,15 @@ export const TRIED: readonly Tried[] = [
   { fault: 'process-freeze', with: { node: 'n3' }, suite: 'basic' },
   { fault: 'process-freeze', with: { node: 'primary', scope: 'postmaster' }, suite: 'basic' },
   { fault: 'drop-table', with: { rows: 50 }, suite: 'basic' },
+  { fault: 'process-restart', with: { node: 'n3' }, suite: 'host' },
+  { fault: 'process-restart', with: { node: 'primary', mode: 'immediate' }, suite: 'host' },
+  { fault: 'sync-standby-loss', with: {}, suite: 'host' },
+  { fault: 'sync-standby-loss', with: { count: 1 }, suite: 'host' },
+  { fault: 'promote-behind-back', with: { node: 'n3' }, suite: 'host' },
+  { fault: 'host-net-cut', with: { node: 'primary' }, suite: 'host' },
+  { fault: 'host-net-cut', with: { node: 'n2', direction: 'out' }, suite: 'host' },
+  { fault: 'host-stop', with: { node: 'n3' }, suite: 'host' },
+  { fault: 'host-stop', with: { node: 'primary' }, suite: 'host' },
   { fault: 'clock-skew', with: { node: 'n3', by: '+5m' }, suite: 'resources' },
   { fault: 'clock-skew', with: { node: 'primary', by: '-30s' }, suite: 'resources' },
   { fault: 'cpu-starved', with: { node: 'n3', share: 5 }, suite: 'resources' },

@@ -1,0 +1,110 @@
+/**
+ * Cuts a node's host off by packet filter rules on it: for clusters whose connections do not go through Toxiproxy, and for silence in one direction.
+ *
+ *     in     ──✂ node ──▶      nothing reaches the node
+ *     out    ──▶ node ✂──      nothing that it sends arrives
+ *     both   ──✂ node ✂──
+ *
+ * It may cut gameday off as well, so before the first rule a timer is left on the host that takes them off when the lease's hard maximum is over.
+ * On one machine for all nodes, where addresses are of the loopback: what the node opens itself is cut where its declared links begin, no further.
+ */
+import { z } from 'zod';
+import type { FaultProof } from '../model/fault';
+import type { LiveTarget } from '../targets/ports';
+import type { Fault } from './contract';
+import { askNode } from './link-traffic';
+import { describeNode } from './node-process';
+import {
+  armTimer,
+  checkFilter,
+  dropPackets,
+  hasRules,
+  manualPass,
+  passPackets,
+  requireFilter,
+  rulesOf,
+  stopTimer,
+  type Cut,
+} from './packet-filter';
+import { resolveNode } from './resolve-node';
+
+const SILENCE_MS = 1_500;
+const SILENT = `no answer within ${SILENCE_MS} ms`;
+
+const schema = z.strictObject({
+  node: z.string().min(1).max(63).describe('primary, any-standby, sync-standby or a node’s name'),
+  direction: z.enum(['both', 'in', 'out']).default('both'),
+});
+type Settings = z.infer<typeof schema>;
+type Resolved = { readonly node: string; readonly direction: Cut; readonly label: string };
+
+const ask = async (live: LiveTarget, node: string): Promise<string> => {
+  const trip = await askNode(describeNode(live.target, node), SILENCE_MS);
+  return trip.answered ? `an answer after ${trip.ms.toFixed(1)} ms` : trip.reason;
+};
+
+async function confirm({ node }: Resolved, { live }: { readonly live: LiveTarget }): Promise<FaultProof> {
+  const postmaster = await live.host(node).postmaster();
+  const answer = await ask(live, node);
+  return {
+    holds: postmaster !== null && answer === SILENT,
+    by: `a new connection to ${node} gets ${answer}, while its postmaster ${postmaster === null ? 'is gone as well, so silence proves nothing' : `${postmaster.pid} runs`}`,
+    facts: { node, answer },
+  };
+}
+
+export const hostNetCut: Fault<Settings, Resolved> = {
+  name: 'host-net-cut',
+  summary: 'cuts a node’s host off the network by packet filter rules',
+  schema,
+  mayLoseWrites: () => false,
+  async resolve(settings, { live, label }) {
+    const node = await resolveNode(live, settings.node);
+    await requireFilter(live.host(node), node);
+    return { node, direction: settings.direction, label };
+  },
+  preview: ({ node, direction }) =>
+    `drop every packet ${direction === 'both' ? 'to and from' : direction === 'in' ? 'to' : 'from'} ${node} by iptables on its host`,
+  reach: ({ node }) => ({ nodes: [node] }),
+  manualUndo: ({ label }) => manualPass(label),
+  async ready(settings, { live }) {
+    const node = await resolveNode(live, settings.node);
+    const answer = await ask(live, node);
+    const answers = answer.startsWith('an answer');
+    return [
+      await checkFilter(live.host(node), node),
+      {
+        name: `${node} answers`,
+        ok: answers,
+        found: answer,
+        expected: 'an answer',
+        hint: answers ? null : 'without traffic nothing shows that the fault bites; bring the node up first.',
+      },
+    ];
+  },
+  armOnHost: ({ node, label }, { live }, maxMs) => armTimer(live.host(node), label, maxMs),
+  async inject({ node, direction, label }, { live }) {
+    const rules = rulesOf(live.target, node, direction);
+    await dropPackets(live.host(node), label, rules);
+    return { node, direction, rules: rules.length };
+  },
+  confirm,
+  async undo({ node, label }, { live }) {
+    await passPackets(live.host(node), label);
+    await stopTimer(live.host(node), label);
+  },
+  async confirmGone({ node, label }, { live }) {
+    const host = live.host(node);
+    if (await hasRules(host, label)) return { holds: false, by: `packet filter rules ${label} still stand`, facts: { node } };
+    const postmaster = await host.postmaster();
+    const answer = await ask(live, node);
+    return {
+      holds: postmaster === null || answer.startsWith('an answer'),
+      by:
+        postmaster === null
+          ? `the rules are off; ${node} is down, so no bytes could be sent`
+          : `the rules are off; a connection to ${node} gets ${answer}`,
+      facts: { node, answer },
+    };
+  },
+};

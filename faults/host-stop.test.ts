@@ -1,0 +1,18 @@
+/** Settings of host-stop; what it does is seen in test/live/faults-host.test.ts. */
+import { hostStop } from './host-stop';
+import { paperContext } from './paper-target.test-data';
+
+const resolved = { node: 'n1', label: 'gd-drill-000042-stop', postmaster: { pid: 7, startTicks: '1', bootId: 'b' } };
+
+test('it says what it kills and what it silences', () => {
+  expect(hostStop.preview(resolved)).toBe(
+    'SIGKILL the whole PostgreSQL process tree of n1 (postmaster 7) and drop every packet to and from it',
+  );
+  expect(hostStop.reach(resolved)).toEqual({ nodes: ['n1'] });
+  expect(hostStop.manualUndo(resolved, paperContext('stop').live.target).at(-1)).toBe('gameday lab up');
+  expect(hostStop.mayLoseWrites({ node: 'n1' })).toBe(true);
+});
+
+test.each([{}, { node: '' }, { node: 'n1', scope: 'tree' }])('refuses %j', (settings) => {
+  expect(hostStop.schema.safeParse(settings).success).toBe(false);
+});

@@ -1,0 +1,83 @@
+/**
+ * A node's machine is gone from one moment to the next: its server's whole process tree is killed and its addresses fall silent, so that nobody is even
+ * told that the connection is over. A killed process alone is refused at once, which clients notice far sooner.
+ *
+ * It does not power anything off: on its host other services go on. Undo gives the network back first, then has the controller start the node in the role
+ * that is left for it.
+ */
+import { z } from 'zod';
+import type { FaultProof } from '../model/fault';
+import type { LiveTarget } from '../targets/ports';
+import type { Fault } from './contract';
+import { askNode } from './link-traffic';
+import { bringUp } from './node-power';
+import { describeNode, isSameServer, requireRunning, type ProcessHandle } from './node-process';
+import { proveNodeBack } from './node-role';
+import { armTimer, checkFilter, dropPackets, hasRules, manualPass, passPackets, requireFilter, rulesOf, stopTimer } from './packet-filter';
+import { resolveNode } from './resolve-node';
+
+const SILENCE_MS = 1_500;
+
+const schema = z.strictObject({ node: z.string().min(1).max(63).describe('primary, any-standby, sync-standby or a node’s name') });
+type Settings = z.infer<typeof schema>;
+type Resolved = { readonly node: string; readonly label: string; readonly postmaster: ProcessHandle };
+
+async function confirm({ node, postmaster }: Resolved, { live }: { readonly live: LiveTarget }): Promise<FaultProof> {
+  const runs = isSameServer(await live.host(node).postmaster(), postmaster);
+  const trip = await askNode(describeNode(live.target, node), SILENCE_MS);
+  const answer = trip.answered ? `an answer after ${trip.ms.toFixed(1)} ms` : trip.reason;
+  return {
+    // A refusal would be an answer of the host.
+    holds: !runs && answer === `no answer within ${SILENCE_MS} ms`,
+    by: `postmaster ${postmaster.pid} of ${node} ${runs ? 'still runs' : 'is gone'}; a connection gets ${answer}`,
+    facts: { node, runs, answer },
+  };
+}
+
+export const hostStop: Fault<Settings, Resolved> = {
+  name: 'host-stop',
+  summary: 'a node’s machine is gone: its server killed, its addresses silent',
+  schema,
+  mayLoseWrites: () => true,
+  async resolve(settings, { live, label }) {
+    const node = await resolveNode(live, settings.node);
+    await requireFilter(live.host(node), node);
+    return { node, label, postmaster: await requireRunning(live, node) };
+  },
+  preview: ({ node, postmaster }) =>
+    `SIGKILL the whole PostgreSQL process tree of ${node} (postmaster ${postmaster.pid}) and drop every packet to and from it`,
+  reach: ({ node }) => ({ nodes: [node] }),
+  manualUndo: ({ node, label }) => [...manualPass(label), `# then starts ${node} in the role that is left for it:`, 'gameday lab up'],
+  async ready(settings, { live }) {
+    const node = await resolveNode(live, settings.node);
+    const postmaster = await live.host(node).postmaster();
+    return [
+      await checkFilter(live.host(node), node),
+      {
+        name: `${node} can be stopped`,
+        ok: postmaster !== null,
+        found: postmaster === null ? 'no postmaster' : `postmaster ${postmaster.pid}`,
+        expected: 'a running postmaster',
+        hint: postmaster === null ? 'start the node first.' : null,
+      },
+    ];
+  },
+  armOnHost: ({ node, label }, { live }, maxMs) => armTimer(live.host(node), label, maxMs),
+  async inject({ node, label, postmaster }, { live }) {
+    const host = live.host(node);
+    // Silence first: of the dying connections nobody may hear.
+    await dropPackets(host, label, rulesOf(live.target, node, 'both'));
+    const killed = isSameServer(await host.postmaster(), postmaster) ? await host.killTree(postmaster) : [];
+    return { node, killed: killed.length };
+  },
+  confirm,
+  async undo({ node, label }, { live }) {
+    await passPackets(live.host(node), label);
+    await stopTimer(live.host(node), label);
+    await bringUp(live, node);
+  },
+  async confirmGone({ node, label }, { live }) {
+    if (await hasRules(live.host(node), label)) return { holds: false, by: `packet filter rules ${label} still stand`, facts: { node } };
+    return proveNodeBack(live, node);
+  },
+};

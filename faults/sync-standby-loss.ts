@@ -1,0 +1,108 @@
+/**
+ * Kills the standbys that commits wait for, one, some or all of them, one right after the other. Behind `ANY 1 (n2, n3)` losing one is harmless and losing both
+ * stops every commit: which of the two a cluster is really set up for is what this shows.
+ */
+import { z } from 'zod';
+import { until } from '../core/clock';
+import { GamedayError } from '../core/errors';
+import type { FaultProof } from '../model/fault';
+import type { LiveTarget } from '../targets/ports';
+import type { Fault } from './contract';
+import { bringUp } from './node-power';
+import { isSameServer, requireRunning, type ProcessHandle } from './node-process';
+import { proveNodeBack } from './node-role';
+import { findSyncStandbys } from './resolve-node';
+
+const STREAMS_WITHIN_MS = 20_000;
+
+const schema = z.strictObject({
+  count: z
+    .union([z.int().min(1).max(16), z.literal('all')])
+    .default('all')
+    .describe('how many of them'),
+});
+type Settings = z.infer<typeof schema>;
+type Resolved = { readonly nodes: readonly { readonly node: string; readonly postmaster: ProcessHandle }[]; readonly of: number };
+
+async function chosen(
+  live: LiveTarget,
+  { count }: Settings,
+): Promise<{ readonly all: readonly string[]; readonly names: readonly string[] }> {
+  const all = await findSyncStandbys(live);
+  const wanted = count === 'all' ? all.length : count;
+  if (all.length === 0 || wanted > all.length)
+    throw new GamedayError(
+      'fault_refused',
+      `${all.length} standbys confirm commits (${all.join(', ') || 'none'}), ${count} are to be lost`,
+      'synchronous_standby_names of the primary decides which do; `gameday lab up --sync-standbys 1` gives a lab two to choose from.',
+    );
+  return { all, names: all.slice(0, wanted) };
+}
+
+async function confirm(resolved: Resolved, { live }: { readonly live: LiveTarget }): Promise<FaultProof> {
+  const lost = resolved.nodes.map(({ node }) => node);
+  const running: string[] = [];
+  for (const { node, postmaster } of resolved.nodes) if (isSameServer(await live.host(node).postmaster(), postmaster)) running.push(node);
+  const left = await findSyncStandbys(live);
+  return {
+    holds: running.length === 0 && !left.some((name) => lost.includes(name)),
+    by: `${lost.join(', ')}: ${running.length === 0 ? 'no postmaster runs' : `${running.join(', ')} still runs`}; the primary counts ${left.length} of ${resolved.of} synchronous standbys (${left.join(', ') || 'none'})`,
+    facts: { lost, left },
+  };
+}
+
+/** All of them up, and confirming commits again: what streams a moment later is not yet counted by the primary. */
+async function proveStreaming(live: LiveTarget, names: readonly string[]): Promise<FaultProof> {
+  for (const name of names) {
+    const back = await proveNodeBack(live, name);
+    if (!back.holds) return back;
+  }
+  const left = await until(
+    async () => {
+      const now = await findSyncStandbys(live);
+      return names.every((name) => now.includes(name)) ? now : null;
+    },
+    {
+      timeoutMs: STREAMS_WITHIN_MS,
+      onTimeout: () => new GamedayError('step_failed', `${names.join(', ')} do not confirm commits after ${STREAMS_WITHIN_MS} ms`),
+    },
+  );
+  return { holds: true, by: `${names.join(', ')} are up; ${left.join(', ')} confirm commits`, facts: { confirming: left } };
+}
+
+export const syncStandbyLoss: Fault<Settings, Resolved> = {
+  name: 'sync-standby-loss',
+  summary: 'kills the standbys that commits wait for',
+  schema,
+  mayLoseWrites: () => false,
+  async resolve(settings, { live }) {
+    const { all, names } = await chosen(live, settings);
+    return {
+      nodes: await Promise.all(names.map(async (node) => ({ node, postmaster: await requireRunning(live, node) }))),
+      of: all.length,
+    };
+  },
+  preview: ({ nodes, of }) =>
+    `SIGKILL PostgreSQL of ${nodes.map(({ node }) => node).join(', ')}: ${nodes.length} of ${of} standbys that commits wait for`,
+  reach: ({ nodes }) => ({ nodes: nodes.map(({ node }) => node) }),
+  manualUndo: ({ nodes }) => [`# starts ${nodes.map(({ node }) => node).join(', ')} as standbys:`, 'gameday lab up'],
+  async ready(settings, { live }) {
+    const { names } = await chosen(live, settings);
+    return [{ name: 'synchronous standbys can be lost', ok: true, found: names.join(', '), expected: 'as many as asked for', hint: null }];
+  },
+  async inject({ nodes }, { live }) {
+    let killed = 0;
+    for (const { node, postmaster } of nodes)
+      if (isSameServer(await live.host(node).postmaster(), postmaster)) killed += (await live.host(node).killTree(postmaster)).length;
+    return { nodes: nodes.map(({ node }) => node), killed };
+  },
+  confirm,
+  async undo({ nodes }, { live }) {
+    for (const { node } of nodes) await bringUp(live, node);
+  },
+  confirmGone: ({ nodes }, { live }) =>
+    proveStreaming(
+      live,
+      nodes.map(({ node }) => node),
+    ),
+};
