@@ -1,5 +1,6 @@
 /** Settings of host-net-cut; what it does is seen in test/live/faults-host.test.ts. */
-import { rulesOf } from './packet-filter';
+import type { Target } from '../model/target';
+import { ownsAddress, rulesOf } from './packet-filter';
 import { hostNetCut } from './host-net-cut';
 import { paperContext } from './paper-target.test-data';
 
@@ -16,8 +17,50 @@ test.each([
 });
 
 test('its undo by hand names exactly its own rules and its own timer', () => {
-  expect(hostNetCut.manualUndo({ node: 'n1', direction: 'both', label: 'gd-drill-000042-cut' }, paperContext('cut').live.target)).toEqual([
-    `iptables-save | grep -v -- '--comment "\\?gd-drill-000042-cut"\\? ' | iptables-restore`,
-    "pkill -f 'gameday-timer [0-9]+ gd-drill-000042-cut$'",
+  const resolved = { node: 'n1', direction: 'both', mark: 'gd-drill-000042-cut.7.n1', whole: true } as const;
+  expect(hostNetCut.manualUndo(resolved, paperContext('cut').live.target)).toEqual([
+    `iptables-save | grep -vF -e '--comment gd-drill-000042-cut.7.n1 ' -e '--comment "gd-drill-000042-cut.7.n1" ' | iptables-restore`,
+    "pkill -f 'gameday-timer [0-9]+ gd-drill-000042-cut.7.n1$'",
   ]);
+});
+
+/** n1 alone at its address, unless `changes` say otherwise. */
+function targetWith(changes: Partial<Target>): Target {
+  const { target } = paperContext('cut').live;
+  const nodes = [
+    { name: 'n1', host: '10.0.0.1', port: 5432 },
+    { name: 'n2', host: '10.0.0.2', port: 5432 },
+  ] as unknown as Target['nodes'];
+  return { ...target, nodes, ...changes };
+}
+
+test('an address that is the node’s alone is cut as a whole', () => {
+  expect(ownsAddress(targetWith({}), 'n1')).toBe(true);
+  expect(ownsAddress(targetWith({ entry: { host: '10.0.0.1', port: 5432, database: 'gameday' } }), 'n1')).toBe(true);
+});
+
+const at = (host: string, ...ports: number[]) => ports.map((port, n) => ({ name: `n${n + 1}`, host, port })) as unknown as Target['nodes'];
+test.each([
+  ['another node', { nodes: at('10.0.0.1', 5432, 5433) }],
+  ['the clients’ entry', { entry: { host: '10.0.0.1', port: 6432, database: 'gameday' } }],
+  ['Toxiproxy', { links: { api: 'http://10.0.0.1:8474', restart: [], list: [] } }],
+  ['everything of this machine', { nodes: at('127.0.0.1', 5432) }],
+] as const)('where %s is reached at the node’s address, its server’s port alone is cut, and that is said', (_, changes) => {
+  const target = targetWith(changes);
+  const { host } = target.nodes[0] ?? { host: '' };
+  const rules = rulesOf(target, 'n1', 'both').map((rule) => rule.join(' '));
+  expect(rules.slice(0, 1)).toEqual([`INPUT -p tcp -d ${host} --dport 5432`]);
+  expect(rules).toContain(`OUTPUT -p tcp -s ${host} --sport 5432`);
+  expect(hostNetCut.preview({ node: 'n1', direction: 'both', mark: 'm', whole: ownsAddress(target, 'n1') })).toBe(
+    'drop every packet to and from PostgreSQL’s port of n1 by iptables on its host',
+  );
+});
+
+test('an IPv6 address, which iptables does not filter, is refused before anything happens', async () => {
+  const context = paperContext('cut');
+  const live = { ...context.live, target: targetWith({ nodes: at('::1', 5432) }) };
+  await expect(hostNetCut.resolve({ node: 'n1', direction: 'both' }, { ...context, live })).rejects.toMatchObject({
+    code: 'fault_refused',
+    message: 'packets of n1 can’t be dropped: ::1',
+  });
 });

@@ -7,6 +7,7 @@
  *
  * It may cut gameday off as well, so before the first rule a timer is left on the host that takes them off when the lease's hard maximum is over.
  * On one machine for all nodes, where addresses are of the loopback: what the node opens itself is cut where its declared links begin, no further.
+ * Where somebody else of the target is reached at the node's address, or it is 127.0.0.1, its server's port alone is cut.
  */
 import { z } from 'zod';
 import type { FaultProof } from '../model/fault';
@@ -18,8 +19,10 @@ import {
   armTimer,
   checkFilter,
   dropPackets,
-  hasRules,
+  findLeft,
   manualPass,
+  markOf,
+  ownsAddress,
   passPackets,
   requireFilter,
   rulesOf,
@@ -36,7 +39,13 @@ const schema = z.strictObject({
   direction: z.enum(['both', 'in', 'out']).default('both'),
 });
 type Settings = z.infer<typeof schema>;
-type Resolved = { readonly node: string; readonly direction: Cut; readonly label: string };
+type Resolved = {
+  readonly node: string;
+  readonly direction: Cut;
+  readonly mark: string;
+  /** The whole address is cut, not the server's port alone. */
+  readonly whole: boolean;
+};
 
 const ask = async (live: LiveTarget, node: string): Promise<string> => {
   const trip = await askNode(describeNode(live.target, node), SILENCE_MS);
@@ -60,19 +69,19 @@ export const hostNetCut: Fault<Settings, Resolved> = {
   mayLoseWrites: () => false,
   async resolve(settings, { live, label }) {
     const node = await resolveNode(live, settings.node);
-    await requireFilter(live.host(node), node);
-    return { node, direction: settings.direction, label };
+    await requireFilter(live, node);
+    return { node, direction: settings.direction, mark: markOf(live, node, label), whole: ownsAddress(live.target, node) };
   },
-  preview: ({ node, direction }) =>
-    `drop every packet ${direction === 'both' ? 'to and from' : direction === 'in' ? 'to' : 'from'} ${node} by iptables on its host`,
+  preview: ({ node, direction, whole }) =>
+    `drop every packet ${direction === 'both' ? 'to and from' : direction === 'in' ? 'to' : 'from'} ${whole ? node : `PostgreSQL’s port of ${node}`} by iptables on its host`,
   reach: ({ node }) => ({ nodes: [node] }),
-  manualUndo: ({ label }) => manualPass(label),
+  manualUndo: ({ mark }) => manualPass(mark),
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const answer = await ask(live, node);
     const answers = answer.startsWith('an answer');
     return [
-      await checkFilter(live.host(node), node),
+      await checkFilter(live, node),
       {
         name: `${node} answers`,
         ok: answers,
@@ -82,20 +91,21 @@ export const hostNetCut: Fault<Settings, Resolved> = {
       },
     ];
   },
-  armOnHost: ({ node, label }, { live }, maxMs) => armTimer(live.host(node), label, maxMs),
-  async inject({ node, direction, label }, { live }) {
+  armOnHost: ({ node, mark }, { live }, maxMs) => armTimer(live.host(node), mark, maxMs),
+  async inject({ node, direction, mark }, { live }) {
     const rules = rulesOf(live.target, node, direction);
-    await dropPackets(live.host(node), label, rules);
+    await dropPackets(live.host(node), mark, rules);
     return { node, direction, rules: rules.length };
   },
   confirm,
-  async undo({ node, label }, { live }) {
-    await passPackets(live.host(node), label);
-    await stopTimer(live.host(node), label);
+  async undo({ node, mark }, { live }) {
+    await passPackets(live.host(node), mark);
+    await stopTimer(live.host(node), mark);
   },
-  async confirmGone({ node, label }, { live }) {
+  async confirmGone({ node, mark }, { live }) {
     const host = live.host(node);
-    if (await hasRules(host, label)) return { holds: false, by: `packet filter rules ${label} still stand`, facts: { node } };
+    const left = await findLeft(host, mark);
+    if (left !== null) return { holds: false, by: left, facts: { node } };
     const postmaster = await host.postmaster();
     const answer = await ask(live, node);
     return {

@@ -2,12 +2,13 @@
 import { hostStop } from './host-stop';
 import { paperContext } from './paper-target.test-data';
 
-const resolved = { node: 'n1', label: 'gd-drill-000042-stop', postmaster: { pid: 7, startTicks: '1', bootId: 'b' } };
+const resolved = { node: 'n1', mark: 'gd-drill-000042-stop.7.n1', whole: true, postmaster: { pid: 7, startTicks: '1', bootId: 'b' } };
 
 test('it says what it kills and what it silences', () => {
   expect(hostStop.preview(resolved)).toBe(
     'SIGKILL the whole PostgreSQL process tree of n1 (postmaster 7) and drop every packet to and from it',
   );
+  expect(hostStop.preview({ ...resolved, whole: false })).toMatch(/drop every packet to and from its PostgreSQL port$/);
   expect(hostStop.reach(resolved)).toEqual({ nodes: ['n1'] });
   expect(hostStop.manualUndo(resolved, paperContext('stop').live.target).at(-1)).toBe('gameday lab up');
   expect(hostStop.mayLoseWrites({ node: 'n1' })).toBe(true);

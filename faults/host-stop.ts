@@ -2,8 +2,8 @@
  * A node's machine is gone from one moment to the next: its server's whole process tree is killed and its addresses fall silent, so that nobody is even
  * told that the connection is over. A killed process alone is refused at once, which clients notice far sooner.
  *
- * It does not power anything off: on its host other services go on. Undo gives the network back first, then has the controller start the node in the role
- * that is left for it.
+ * It does not power anything off: on its host other services go on, and where they share the node's address only its server's port falls silent. Undo
+ * gives the network back first, then has the controller start the node in the role that is left for it.
  */
 import { z } from 'zod';
 import type { FaultProof } from '../model/fault';
@@ -13,14 +13,32 @@ import { askNode } from './link-traffic';
 import { bringUp } from './node-power';
 import { describeNode, isSameServer, requireRunning, type ProcessHandle } from './node-process';
 import { proveNodeBack } from './node-role';
-import { armTimer, checkFilter, dropPackets, hasRules, manualPass, passPackets, requireFilter, rulesOf, stopTimer } from './packet-filter';
+import {
+  armTimer,
+  checkFilter,
+  dropPackets,
+  findLeft,
+  manualPass,
+  markOf,
+  ownsAddress,
+  passPackets,
+  requireFilter,
+  rulesOf,
+  stopTimer,
+} from './packet-filter';
 import { resolveNode } from './resolve-node';
 
 const SILENCE_MS = 1_500;
 
 const schema = z.strictObject({ node: z.string().min(1).max(63).describe('primary, any-standby, sync-standby or a node’s name') });
 type Settings = z.infer<typeof schema>;
-type Resolved = { readonly node: string; readonly label: string; readonly postmaster: ProcessHandle };
+type Resolved = {
+  readonly node: string;
+  readonly mark: string;
+  /** The whole address falls silent, not the server's port alone. */
+  readonly whole: boolean;
+  readonly postmaster: ProcessHandle;
+};
 
 async function confirm({ node, postmaster }: Resolved, { live }: { readonly live: LiveTarget }): Promise<FaultProof> {
   const runs = isSameServer(await live.host(node).postmaster(), postmaster);
@@ -41,18 +59,18 @@ export const hostStop: Fault<Settings, Resolved> = {
   mayLoseWrites: () => true,
   async resolve(settings, { live, label }) {
     const node = await resolveNode(live, settings.node);
-    await requireFilter(live.host(node), node);
-    return { node, label, postmaster: await requireRunning(live, node) };
+    await requireFilter(live, node);
+    return { node, mark: markOf(live, node, label), whole: ownsAddress(live.target, node), postmaster: await requireRunning(live, node) };
   },
-  preview: ({ node, postmaster }) =>
-    `SIGKILL the whole PostgreSQL process tree of ${node} (postmaster ${postmaster.pid}) and drop every packet to and from it`,
+  preview: ({ node, postmaster, whole }) =>
+    `SIGKILL the whole PostgreSQL process tree of ${node} (postmaster ${postmaster.pid}) and drop every packet to and from ${whole ? 'it' : 'its PostgreSQL port'}`,
   reach: ({ node }) => ({ nodes: [node] }),
-  manualUndo: ({ node, label }) => [...manualPass(label), `# then starts ${node} in the role that is left for it:`, 'gameday lab up'],
+  manualUndo: ({ node, mark }) => [...manualPass(mark), `# then starts ${node} in the role that is left for it:`, 'gameday lab up'],
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const postmaster = await live.host(node).postmaster();
     return [
-      await checkFilter(live.host(node), node),
+      await checkFilter(live, node),
       {
         name: `${node} can be stopped`,
         ok: postmaster !== null,
@@ -62,22 +80,23 @@ export const hostStop: Fault<Settings, Resolved> = {
       },
     ];
   },
-  armOnHost: ({ node, label }, { live }, maxMs) => armTimer(live.host(node), label, maxMs),
-  async inject({ node, label, postmaster }, { live }) {
+  armOnHost: ({ node, mark }, { live }, maxMs) => armTimer(live.host(node), mark, maxMs),
+  async inject({ node, mark, postmaster }, { live }) {
     const host = live.host(node);
     // Silence first: of the dying connections nobody may hear.
-    await dropPackets(host, label, rulesOf(live.target, node, 'both'));
+    await dropPackets(host, mark, rulesOf(live.target, node, 'both'));
     const killed = isSameServer(await host.postmaster(), postmaster) ? await host.killTree(postmaster) : [];
     return { node, killed: killed.length };
   },
   confirm,
-  async undo({ node, label }, { live }) {
-    await passPackets(live.host(node), label);
-    await stopTimer(live.host(node), label);
+  async undo({ node, mark }, { live }) {
+    await passPackets(live.host(node), mark);
+    await stopTimer(live.host(node), mark);
     await bringUp(live, node);
   },
-  async confirmGone({ node, label }, { live }) {
-    if (await hasRules(live.host(node), label)) return { holds: false, by: `packet filter rules ${label} still stand`, facts: { node } };
+  async confirmGone({ node, mark }, { live }) {
+    const left = await findLeft(live.host(node), mark);
+    if (left !== null) return { holds: false, by: left, facts: { node } };
     return proveNodeBack(live, node);
   },
 };

@@ -1,12 +1,15 @@
 /**
- * Packets to and from a node, dropped on its host by iptables: nothing is answered, nothing is refused. Every rule carries the fault's label as its
- * comment, and is found and removed by it alone; no rule of anybody else is read for more than its comment, and none is changed.
+ * Packets to and from a node, dropped on its host by iptables: nothing is answered, nothing is refused. Every rule carries as its comment the fault's
+ * label with the target and node that it was made for, and is found and removed by it alone; no rule of anybody else is read for more than its comment,
+ * and none is changed. Whoever shares the node's address keeps it.
  */
+import { isIPv6 } from 'node:net';
 import { GamedayError } from '../core/errors';
 import type { Target } from '../model/target';
 import type { CheckResult } from '../model/record';
 import type { Host, LiveTarget } from '../targets/ports';
 import { OUR_LABEL, type Stray } from './contract';
+import { groupSuffix } from './node-cgroup';
 import { describeNode } from './node-process';
 import { runScript } from './node-script';
 
@@ -15,97 +18,156 @@ export type Cut = 'both' | 'in' | 'out';
 /** Words of one iptables rule, without the command before it and the comment and target behind it. */
 type Rule = readonly string[];
 
+/** What rules and timer are known by. Labels of two labs on one machine may be the same. */
+export const markOf = (live: LiveTarget, node: string, label: string): string => `${label}${groupSuffix(live, node)}`;
+
+/** Everything of the target that is reached at an address, but the node itself and where its own links begin. */
+function endpointsOfOthers(target: Target, name: string): readonly { readonly host: string; readonly port: number }[] {
+  const links = target.links?.list ?? [];
+  return [
+    ...target.nodes.filter((node) => node.name !== name),
+    ...links.filter(({ from }) => from !== name).map((link) => ({ host: link.listenHost, port: link.listenPort })),
+    ...links.map((link) => ({ host: link.upstreamHost, port: link.upstreamPort })),
+    target.entry,
+    ...target.paths.flatMap(({ hosts }) => hosts),
+    ...[target.links?.api, target.archive?.endpoint].flatMap((url) => (url === undefined ? [] : [urlEndpoint(url)])),
+  ];
+}
+
+const urlEndpoint = (text: string): { readonly host: string; readonly port: number } => {
+  const url = new URL(text);
+  return { host: url.hostname, port: Number(url.port) };
+};
+
+/** False where others are reached at the node's address too, gameday's own processes among them: all of it must never be cut. */
+export function ownsAddress(target: Target, name: string): boolean {
+  const { host, port } = describeNode(target, name);
+  if (host === 'localhost' || host === '127.0.0.1') return false;
+  return !endpointsOfOthers(target, name).some((other) => other.host === host && other.port !== port);
+}
+
 /**
- * The node's own address, and its ways out: a server that connects to somebody else does so from whatever address its host picks, so its declared links
- * are cut where they begin.
+ * The node's address (where others share it: its server's port there), and its ways out: a server that connects to somebody else does so from whatever
+ * address its host picks, so its declared links are cut where they begin.
  */
 export function rulesOf(target: Target, name: string, cut: Cut): readonly Rule[] {
-  const { host } = describeNode(target, name);
+  const { host, port } = describeNode(target, name);
   const ways = target.links?.list.filter(({ from }) => from === name) ?? [];
+  const whole = ownsAddress(target, name);
   const inward: Rule[] = [
-    ['INPUT', '-d', host],
+    whole ? ['INPUT', '-d', host] : ['INPUT', '-p', 'tcp', '-d', host, '--dport', String(port)],
     ...ways.map((l) => ['INPUT', '-p', 'tcp', '-s', l.listenHost, '--sport', String(l.listenPort)]),
   ];
   const outward: Rule[] = [
-    ['OUTPUT', '-s', host],
+    whole ? ['OUTPUT', '-s', host] : ['OUTPUT', '-p', 'tcp', '-s', host, '--sport', String(port)],
     ...ways.map((l) => ['OUTPUT', '-p', 'tcp', '-d', l.listenHost, '--dport', String(l.listenPort)]),
   ];
   return [...(cut === 'out' ? [] : inward), ...(cut === 'in' ? [] : outward)];
 }
 
-/** Adds what is missing of `$2…`, one rule each; `$1` is the label. Idempotent. */
+/** Adds what is missing of `$2…`, one rule each; `$1` is the mark. Idempotent. */
 const ADD = `
-label=$1; shift
+mark=$1; shift
 for rule; do
-  iptables -w 5 -C $rule -m comment --comment "$label" -j DROP 2>/dev/null || iptables -w 5 -I $rule -m comment --comment "$label" -j DROP || exit 1
+  iptables -w 5 -C $rule -m comment --comment "$mark" -j DROP 2>/dev/null || iptables -w 5 -I $rule -m comment --comment "$mark" -j DROP || exit 1
 done`;
-/** Removes every rule whose comment is \`$label\`. Rules that come meanwhile are not lost: each is removed by itself. */
+/**
+ * Removes every rule whose comment is `$mark`, each by itself. Undo and the timer may do so at the same moment: a rule that is gone by the time is as good
+ * as removed, which -C tells by exit 1 from a table that could not be read.
+ */
 const CLEAR = `
+command -v iptables >/dev/null || exit 0
 for chain in INPUT OUTPUT; do
-  iptables -w 5 -S $chain | grep -- "--comment \\"\\?$label\\"\\? " | sed 's/^-A //' | while read -r rule; do
-    eval "iptables -w 5 -D $rule" || exit 1
+  rules=$(iptables -w 5 -S $chain) || exit 1
+  printf '%s\\n' "$rules" | grep -F -e "--comment $mark " -e "--comment \\"$mark\\" " | sed 's/^-A //' | while read -r rule; do
+    eval "iptables -w 5 -D $rule" || { eval "iptables -w 5 -C $rule" 2>/dev/null; [ $? -eq 1 ]; } || exit 1
   done || exit 1
 done`;
-const REMOVE = `label=$1${CLEAR}`;
-/** Waits \`$1\` seconds and removes what \`$2\` labelled: lives by itself, whatever happens to those who started it. */
-const TIMER = `sleep "$1"; label=$2${CLEAR}`;
-/** The bracket keeps the search from finding itself. */
-const STOP_TIMER = `pids=$(pgrep -f "[g]ameday-timer [0-9]+ $1\\$") || exit 0; for pid in $pids; do kill -KILL -- "-$pid" 2>/dev/null; done; exit 0`;
+const REMOVE = `mark=$1${CLEAR}`;
+/** Waits `$1` seconds and removes what `$2` marks: lives by itself, whatever happens to those who started it, and is the last who could. */
+const TIMER = `sleep "$1"; mark=$2; tries=0
+until (${CLEAR}
+); do tries=$((tries + 1)); [ $tries -lt 600 ] || exit 1; sleep 1; done`;
+/** Returns when it waits: no rule before that. The bracket keeps searches from finding themselves. */
+const START_TIMER = `
+setsid sh -c "$1" gameday-timer "$2" "$3" </dev/null >/dev/null 2>&1 &
+for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  pgrep -f "[g]ameday-timer $2 $3\\$" >/dev/null && exit 0
+  sleep 0.1
+done
+echo 'it did not start' >&2; exit 1`;
+/** With its whole session. `-s`: dash takes no `--` behind `-KILL`. One that has ended meanwhile is as good as killed, one that stays is an error. */
+const STOP_TIMER = `
+for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  pids=$(pgrep -f "[g]ameday-timer [0-9]+ $1\\$") || exit 0
+  for pid in $pids; do kill -s KILL -- "-$pid" 2>/dev/null; done
+  sleep 0.1
+done
+echo "it still runs: $pids" >&2; exit 1`;
 
-export async function dropPackets(host: Host, label: string, rules: readonly Rule[]): Promise<void> {
-  await runScript(host, 'adding packet filter rules', ADD, [label, ...rules.map((rule) => rule.join(' '))]);
+export async function dropPackets(host: Host, mark: string, rules: readonly Rule[]): Promise<void> {
+  await runScript(host, 'adding packet filter rules', ADD, [mark, ...rules.map((rule) => rule.join(' '))]);
 }
 
-export async function passPackets(host: Host, label: string): Promise<void> {
-  await runScript(host, 'removing packet filter rules', REMOVE, [label]);
+export async function passPackets(host: Host, mark: string): Promise<void> {
+  await runScript(host, 'removing packet filter rules', REMOVE, [mark]);
 }
 
 /** Leaves a process on the host that removes the rules after `maxMs`, in a session of its own. Replaces one that waits already. */
-export async function armTimer(host: Host, label: string, maxMs: number): Promise<void> {
-  await stopTimer(host, label);
+export async function armTimer(host: Host, mark: string, maxMs: number): Promise<void> {
+  await stopTimer(host, mark);
   const seconds = String(Math.max(1, Math.ceil(maxMs / 1_000)));
-  const start = `setsid sh -c "$1" gameday-timer "$2" "$3" </dev/null >/dev/null 2>&1 &`;
-  await runScript(host, 'arming the timer on the host', start, [TIMER, seconds, label]);
+  await runScript(host, 'arming the timer on the host', START_TIMER, [TIMER, seconds, mark]);
 }
 
-export async function stopTimer(host: Host, label: string): Promise<void> {
-  await runScript(host, 'stopping the timer on the host', STOP_TIMER, [label]);
+export async function stopTimer(host: Host, mark: string): Promise<void> {
+  await runScript(host, 'stopping the timer on the host', STOP_TIMER, [mark]);
 }
 
-/** Labels of rules on this host that are ours. An iptables that is not there has no rules. */
-async function labelsOn(host: Host): Promise<readonly string[]> {
+/** Marks of rules on this host that are ours. An iptables that is not there has no rules. */
+async function marksOfRules(host: Host): Promise<readonly string[]> {
   const list = 'command -v iptables >/dev/null || exit 0; iptables -w 5 -S';
   const lines = (await runScript(host, 'reading packet filter rules', list, [])).split('\n');
-  const labels = lines.map((line) => /--comment "?([^" ]+)"?/.exec(line)?.[1] ?? '');
-  return [...new Set(labels.filter((label) => OUR_LABEL.test(label)))];
+  return lines.map((line) => /--comment "?([^" ]+)"?/.exec(line)?.[1] ?? '').filter((mark) => OUR_LABEL.test(mark));
 }
 
-export async function hasRules(host: Host, label: string): Promise<boolean> {
-  return (await labelsOn(host)).includes(label);
+/** Marks of timers that wait on this host. */
+async function marksOfTimers(host: Host): Promise<readonly string[]> {
+  const list = 'pgrep -af "[g]ameday-timer [0-9]+ " || exit 0';
+  const lines = (await runScript(host, 'looking for timers on the host', list, [])).split('\n');
+  return lines.map((line) => /gameday-timer [0-9]+ (\S+)$/.exec(line)?.[1] ?? '').filter((mark) => OUR_LABEL.test(mark));
 }
 
-/** Rules with our label on the nodes' hosts, each once. Nobody but root can have made one, and nobody else can read them. */
+/** What of this mark is on the host, in words; null: nothing. */
+export async function findLeft(host: Host, mark: string): Promise<string | null> {
+  if ((await marksOfRules(host)).includes(mark)) return `packet filter rules ${mark} still stand`;
+  return (await marksOfTimers(host)).includes(mark) ? `timer ${mark} still waits` : null;
+}
+
+/** What stands on the hosts of this target's nodes for them. Nobody but root can have made a rule, and nobody else can read them. */
 export async function findRules(live: LiveTarget): Promise<readonly Stray[]> {
-  const found = new Map<string, Stray>();
-  for (const { name } of live.target.nodes) {
-    const host = live.host(name);
+  const found: Stray[] = [];
+  for (const { name: node } of live.target.nodes) {
+    const host = live.host(node);
     if (!(await mayFilter(host)).ok) continue;
-    for (const label of await labelsOn(host))
-      found.set(label, {
-        what: `packet filter rules ${label}`,
-        labels: [label],
+    const suffix = markOf(live, node, '');
+    const marks = new Set([...(await marksOfRules(host)), ...(await marksOfTimers(host))]);
+    for (const mark of [...marks].filter((each) => each.endsWith(suffix)))
+      found.push({
+        what: `packet filter rules or timer ${mark}`,
+        labels: [mark.slice(0, -suffix.length)],
         remove: async () => {
-          await passPackets(host, label);
-          await stopTimer(host, label);
+          await passPackets(host, mark);
+          await stopTimer(host, mark);
         },
       });
   }
-  return [...found.values()];
+  return found;
 }
 
-export const manualPass = (label: string): readonly string[] => [
-  `iptables-save | grep -v -- '--comment "\\?${label}"\\? ' | iptables-restore`,
-  `pkill -f 'gameday-timer [0-9]+ ${label}$'`,
+export const manualPass = (mark: string): readonly string[] => [
+  `iptables-save | grep -vF -e '--comment ${mark} ' -e '--comment "${mark}" ' | iptables-restore`,
+  `pkill -f 'gameday-timer [0-9]+ ${mark}$'`,
 ];
 
 async function mayFilter(host: Host): Promise<{ readonly ok: boolean; readonly found: string }> {
@@ -121,10 +183,20 @@ async function mayFilter(host: Host): Promise<{ readonly ok: boolean; readonly f
     : { ok: false, found: result.stderr.trim().split('\n')[0] ?? 'no iptables' };
 }
 
-export async function checkFilter(host: Host, node: string): Promise<CheckResult> {
-  const { ok, found } = await mayFilter(host);
+export async function checkFilter(live: LiveTarget, node: string): Promise<CheckResult> {
+  const { host: address } = describeNode(live.target, node);
+  const name = `packets of ${node} can be dropped`;
+  if (isIPv6(address))
+    return {
+      name,
+      ok: false,
+      found: address,
+      expected: 'an IPv4 address',
+      hint: 'iptables filters IPv4 alone; name the node by its IPv4 address.',
+    };
+  const { ok, found } = await mayFilter(live.host(node));
   return {
-    name: `packets of ${node} can be dropped`,
+    name,
     ok,
     found,
     expected: 'iptables, as root, on its host',
@@ -133,7 +205,7 @@ export async function checkFilter(host: Host, node: string): Promise<CheckResult
 }
 
 /** For resolve: throws `fault_refused` with the reason. */
-export async function requireFilter(host: Host, node: string): Promise<void> {
-  const { ok, found, hint } = await checkFilter(host, node);
+export async function requireFilter(live: LiveTarget, node: string): Promise<void> {
+  const { ok, found, hint } = await checkFilter(live, node);
   if (!ok) throw new GamedayError('fault_refused', `packets of ${node} can’t be dropped: ${found}`, hint);
 }

@@ -1,11 +1,12 @@
 /** Settings of sync-standby-loss; what it does is seen in test/live/faults-host.test.ts. */
 import type { FaultContext } from './contract';
-import { paperContext } from './paper-target.test-data';
+import { HEALTHY, paperContext } from './paper-target.test-data';
 import { syncStandbyLoss } from './sync-standby-loss';
 
-function withReplication(replication: Record<string, string>): FaultContext {
-  const context = paperContext('loss');
-  const controller = { ...context.live.controller, topology: async () => ({ replication }) };
+function withReplication(replication: Record<string, string>, primary = 'n1'): FaultContext {
+  const now = HEALTHY.map((each) => ({ ...each, inRecovery: each.node !== primary }));
+  const context = paperContext('loss', now);
+  const controller = { ...context.live.controller, topology: async () => ({ primary, replication }) };
   return { ...context, live: { ...context.live, controller } as unknown as FaultContext['live'] };
 }
 const quorum = { n2: 'quorum', n3: 'quorum' };
@@ -25,4 +26,20 @@ test.each([
 ])('%j of %j is refused', async (settings, replication) => {
   const resolving = syncStandbyLoss.resolve(syncStandbyLoss.schema.parse(settings), withReplication(replication));
   await expect(resolving).rejects.toMatchObject({ code: 'fault_refused' });
+});
+
+test('after a failover meanwhile it is enough that they are back: one that has diverged confirms nothing before it has rejoined', async () => {
+  const resolved = await syncStandbyLoss.resolve({ count: 1 }, withReplication(quorum));
+  expect(await syncStandbyLoss.confirmGone(resolved, withReplication({ n1: 'quorum' }, 'n3'))).toMatchObject({
+    holds: true,
+    by: 'n2 is up and in recovery; writable: n3; n3 is primary now, so who confirms commits is settled when redundancy is restored',
+  });
+});
+
+test('under the same primary they must confirm commits again', async () => {
+  const resolved = await syncStandbyLoss.resolve({ count: 'all' }, withReplication(quorum));
+  expect(await syncStandbyLoss.confirmGone(resolved, withReplication(quorum))).toMatchObject({
+    holds: true,
+    by: 'n2, n3 are up; n2, n3 confirm commits',
+  });
 });

@@ -11,7 +11,7 @@ import type { Fault } from './contract';
 import { bringUp } from './node-power';
 import { isSameServer, requireRunning, type ProcessHandle } from './node-process';
 import { proveNodeBack } from './node-role';
-import { findSyncStandbys } from './resolve-node';
+import { findPrimary, findSyncStandbys } from './resolve-node';
 
 const STREAMS_WITHIN_MS = 20_000;
 
@@ -22,7 +22,12 @@ const schema = z.strictObject({
     .describe('how many of them'),
 });
 type Settings = z.infer<typeof schema>;
-type Resolved = { readonly nodes: readonly { readonly node: string; readonly postmaster: ProcessHandle }[]; readonly of: number };
+type Resolved = {
+  readonly nodes: readonly { readonly node: string; readonly postmaster: ProcessHandle }[];
+  readonly of: number;
+  /** For which they confirm commits. */
+  readonly primary: string;
+};
 
 async function chosen(
   live: LiveTarget,
@@ -51,11 +56,21 @@ async function confirm(resolved: Resolved, { live }: { readonly live: LiveTarget
   };
 }
 
-/** All of them up, and confirming commits again: what streams a moment later is not yet counted by the primary. */
-async function proveStreaming(live: LiveTarget, names: readonly string[]): Promise<FaultProof> {
+/**
+ * All of them up, and confirming commits again: what streams a moment later is not yet counted by the primary. After a failover meanwhile one that has
+ * diverged is present and fenced, and streams only when it has rejoined: then being back is all that undo can bring about.
+ */
+async function proveBack(live: LiveTarget, names: readonly string[], primary: string): Promise<FaultProof> {
+  const back: FaultProof[] = [];
   for (const name of names) {
-    const back = await proveNodeBack(live, name);
-    if (!back.holds) return back;
+    const proof = await proveNodeBack(live, name);
+    if (!proof.holds) return proof;
+    back.push(proof);
+  }
+  const now = await findPrimary(live);
+  if (now !== primary) {
+    const by = `${back.map((proof) => proof.by).join('; ')}; ${now} is primary now, so who confirms commits is settled when redundancy is restored`;
+    return { holds: true, by, facts: { primary: now, nodes: names } };
   }
   const left = await until(
     async () => {
@@ -80,6 +95,7 @@ export const syncStandbyLoss: Fault<Settings, Resolved> = {
     return {
       nodes: await Promise.all(names.map(async (node) => ({ node, postmaster: await requireRunning(live, node) }))),
       of: all.length,
+      primary: await findPrimary(live),
     };
   },
   preview: ({ nodes, of }) =>
@@ -100,9 +116,10 @@ export const syncStandbyLoss: Fault<Settings, Resolved> = {
   async undo({ nodes }, { live }) {
     for (const { node } of nodes) await bringUp(live, node);
   },
-  confirmGone: ({ nodes }, { live }) =>
-    proveStreaming(
+  confirmGone: ({ nodes, primary }, { live }) =>
+    proveBack(
       live,
       nodes.map(({ node }) => node),
+      primary,
     ),
 };

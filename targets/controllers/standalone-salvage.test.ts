@@ -1,6 +1,6 @@
 import { formatLsn, parseLsn } from '../../core/lsn';
 import { ancestry } from '../archives/wal-chain';
-import { endsBefore, forkPoint, parseWalEnd } from './standalone-salvage';
+import { endsBefore, forkPoint, parseWalEnd, walEndOf } from './standalone-salvage';
 import { mostAdvanced } from './standalone-failover';
 
 const current = ancestry(3, '1\t0/4023F28\tno recovery target specified\n\n2\t0/5000060\tno recovery target specified\n');
@@ -55,4 +55,16 @@ test.each([
   ['it lies within a segment', '0/4000028', ['000000010000000000000003'], false],
 ])('a fork at a segment’s end, and %s', (_, from, names, nothing) => {
   expect(endsBefore(parseLsn(from), 1, names)).toBe(nothing);
+});
+
+const missing = 'pg_waldump: error: could not find file "000000020000000000000009": No such file or directory';
+
+test('WAL that was switched to a segment that nobody began ends with the one before', () => {
+  const end = walEndOf(missing, parseLsn('0/80000A0'), 2, ['000000010000000000000008', '000000020000000000000008']);
+  expect(end).toBe(parseLsn('0/9000000'));
+});
+
+test('a segment that is missing while a later one is there is unreadable WAL, not its end', () => {
+  const names = ['000000020000000000000008', '00000002000000000000000A'];
+  expect(() => walEndOf(missing, parseLsn('0/80000A0'), 2, names)).toThrow(/the end of WAL cannot be told/);
 });

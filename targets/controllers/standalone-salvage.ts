@@ -105,10 +105,18 @@ export function endsBefore(from: bigint, timeline: number, names: readonly strin
   return starts.some((segment) => segment?.start === from - WAL_SEGMENT_BYTES) && !starts.some((segment) => (segment?.start ?? 0n) >= from);
 }
 
-async function walEnd(host: Host, node: TargetNode, timeline: number, from: bigint): Promise<bigint | null> {
+/** As `parseWalEnd`; WAL that was switched to the end of its segment, and to a next one that nobody had begun, ends there. */
+export function walEndOf(stderr: string, from: bigint, timeline: number, names: readonly string[]): bigint | null {
+  const missing = parseWalSegmentName(/could not find file "([0-9A-F]{24})"/.exec(stderr)?.[1] ?? '');
+  if (missing !== null && missing.start > from && endsBefore(missing.start, timeline, names)) return missing.start;
+  return parseWalEnd(stderr, from);
+}
+
+async function walEnd(host: Host, node: TargetNode, timeline: number, from: bigint, names: readonly string[]): Promise<bigint | null> {
+  if (endsBefore(from, timeline, names)) return null;
   const argv = [join(node.binDir, 'pg_waldump'), '-q', '-p', join(node.dataDir, 'pg_wal'), '-t', String(timeline), '-s', formatLsn(from)];
   const result = await host.exec(argv, { asNode: true, timeoutMs: 60_000 });
-  return parseWalEnd(result.stderr, from);
+  return walEndOf(result.stderr, from, timeline, names);
 }
 
 /** What the node holds beyond the point where the current primary's history left its own; null if nothing. */
@@ -136,8 +144,7 @@ export async function findDivergence(live: LiveTarget, name: string, epoch: Epoc
     forkLsn = current.at(-1)?.begin ?? 0n;
   }
   const recovered = control.minRecoveryTimeline === timeline ? parseLsn(control.minRecoveryLsn) : 0n;
-  const written = endsBefore(forkLsn, timeline, names) ? null : await walEnd(host, node, timeline, forkLsn);
-  const end = written ?? forkLsn;
+  const end = (await walEnd(host, node, timeline, forkLsn, names)) ?? forkLsn;
   const endLsn = end > recovered ? end : recovered;
   return endLsn > forkLsn ? { forkLsn, endLsn, timeline } : null;
 }

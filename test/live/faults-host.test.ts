@@ -1,9 +1,11 @@
 /** Faults of servers and hosts, on real servers: the contract of each, and what each promises by itself. */
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { until } from '../../core/clock';
 import { faultLabel, type FaultContext } from '../../faults/contract';
 import { askNode } from '../../faults/link-traffic';
 import { memoryInMemory } from '../../faults/paper-target.test-data';
-import { findRules, passPackets } from '../../faults/packet-filter';
+import { dropPackets, findLeft, findRules, markOf, passPackets, rulesOf } from '../../faults/packet-filter';
 import { findFault } from '../../faults/registry';
 import { startFaultGround, type FaultGround } from './fault-ground';
 import { contractTests, CONTRACT_DRILL } from './fault-contract';
@@ -54,13 +56,28 @@ test('a cut whose guardian, worker and Temporal are all gone ends by the timer t
   expect(await fault.confirmGone(resolved, context)).toMatchObject({ holds: true });
 }, 40_000);
 
-test('rules that nobody holds are found by their label and removed; a stranger’s stay', async () => {
+test('undo takes the timer on the host away with the rules', async () => {
+  const fault = findFault('host-net-cut');
+  const context = contextOf('timed');
+  const host = ground.live.host('n1');
+  const mark = markOf(ground.live, 'n1', context.label);
+  const resolved = await fault.resolve(fault.schema.parse({ node: 'n1' }), context);
+  await fault.armOnHost?.(resolved, context, 60_000);
+  expect(await findLeft(host, mark)).toBe(`timer ${mark} still waits`);
+  expect((await findRules(ground.live)).map(({ labels }) => labels)).toEqual([[context.label]]);
+  await fault.inject(resolved, context);
+  await fault.undo(resolved, context);
+  expect(await findLeft(host, mark)).toBeNull();
+}, 40_000);
+
+test('rules that nobody holds are found by their label and removed; a stranger’s and another lab’s of the same label stay', async () => {
   const fault = findFault('host-net-cut');
   const context = contextOf('left-behind');
   const host = ground.live.host('n1');
-  const stranger = ['-d', '127.0.61.250', '-m', 'comment', '--comment', 'not gameday', '-j', 'DROP'];
+  const rule = (comment: string): readonly string[] => ['-d', '127.0.61.250', '-m', 'comment', '--comment', comment, '-j', 'DROP'];
+  const others = [rule('not gameday'), rule(`${context.label}.1.n1`)];
   const iptables = (...argv: string[]) => host.exec(['iptables', '-w', '5', ...argv], { asNode: false, timeoutMs: 5_000 });
-  await iptables('-A', 'INPUT', ...stranger);
+  for (const other of others) await iptables('-A', 'INPUT', ...other);
   try {
     await fault.inject(await fault.resolve(fault.schema.parse({ node: 'n1' }), context), context);
     const [stray, ...more] = await findRules(ground.live);
@@ -68,10 +85,42 @@ test('rules that nobody holds are found by their label and removed; a stranger�
     await stray?.remove();
     expect(await findRules(ground.live)).toEqual([]);
     expect(await answers()).toBe(true);
-    expect((await iptables('-C', 'INPUT', ...stranger)).code).toBe(0);
+    for (const other of others) expect((await iptables('-C', 'INPUT', ...other)).code).toBe(0);
   } finally {
-    await iptables('-D', 'INPUT', ...stranger);
-    await passPackets(host, context.label);
+    for (const other of others) await iptables('-D', 'INPUT', ...other);
+    await passPackets(host, markOf(ground.live, 'n1', context.label));
+  }
+}, 40_000);
+
+test('where others share the node’s address they go on answering, while the node falls silent', async () => {
+  const shared = '127.0.61.201';
+  const [n1, n2] = ground.target.nodes;
+  if (n1 === undefined || n2 === undefined) throw new Error('the ground has too few nodes');
+  const target = {
+    ...ground.target,
+    links: null,
+    nodes: [
+      { ...n1, host: shared, port: 5432 },
+      { ...n2, host: shared, port: 5433 },
+    ],
+  };
+  const host = ground.live.host('n1');
+  const mark = markOf(ground.live, 'n1', faultLabel(CONTRACT_DRILL, 'shared'));
+  const servers = target.nodes.map(({ port }) =>
+    createServer((socket) => socket.on('error', () => undefined).end('S')).listen(port, shared),
+  );
+  await Promise.all(servers.map((server) => once(server, 'listening')));
+  const ask = (): Promise<readonly boolean[]> => Promise.all(target.nodes.map(async (node) => (await askNode(node, 1_000)).answered));
+  try {
+    expect(await ask()).toEqual([true, true]);
+    await dropPackets(host, mark, rulesOf(target, 'n1', 'both'));
+    expect(await ask()).toEqual([false, true]);
+    // Undo and the timer on the host may come at the same moment.
+    await Promise.all([passPackets(host, mark), passPackets(host, mark)]);
+    expect(await ask()).toEqual([true, true]);
+  } finally {
+    await passPackets(host, mark);
+    for (const server of servers) server.close();
   }
 }, 40_000);
 
