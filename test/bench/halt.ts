@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { monotonicNs } from '../../core/clock';
+import { messageOf } from '../../core/errors';
 import { cleanUpDrillTables } from '../../faults/drill-table';
 import { labDown } from '../../infra/lab/down';
 import { labUp } from '../../infra/lab/up';
@@ -24,7 +25,7 @@ const toS3 = (node: string): Wanted[] => [
   { fault: 'link-latency', with: { from: node, to: 's3', latency: '50ms' } },
   { fault: 'link-cut', with: { from: node, to: 's3', direction: 'up' } },
 ];
-/** Of every kind that a halt meets: toxics, sessions, rows, frozen and dead servers. The first n of them are the n. */
+/** Of every kind that a halt meets: toxics, sessions, rows, frozen and dead servers. The first n of them are the n; what keeps commits waiting comes last, or what commits could not be injected any more. */
 const STANDING: readonly Wanted[] = [
   { fault: 'link-cut', with: { from: 'client', to: 'router' } },
   { fault: 'process-kill', with: { node: 'n3' } },
@@ -38,13 +39,13 @@ const STANDING: readonly Wanted[] = [
   { fault: 'lock-held', with: {} },
   { fault: 'long-transaction', with: {} },
   { fault: 'drop-table', with: { rows: 50 } },
-  { fault: 'connection-storm', with: { rate: 10 } },
-  { fault: 'connections-exhausted', with: { leave: 8 } },
+  { fault: 'connection-storm', with: { rate: 10, node: 'n1' } },
+  { fault: 'drop-table', with: { rows: 20 } },
+  { fault: 'noop', with: {} },
   { fault: 'link-bandwidth', with: { from: 'n2', to: 'n1', rate: '1MB' } },
   { fault: 'credentials-rotated', with: { role: 'replicate' } },
   { fault: 'process-freeze', with: { node: 'n2', scope: 'postmaster' } },
-  { fault: 'drop-table', with: { rows: 20 } },
-  { fault: 'noop', with: {} },
+  { fault: 'connections-exhausted', with: { leave: 8 } },
 ];
 
 export function percentile(values: readonly number[], share: number): number {
@@ -64,7 +65,10 @@ class Bench {
   async stand(count: number, ttlMs: number): Promise<DirectRun> {
     this.sequence += 1;
     const run = new DirectRun(this.target, this.sequence);
-    for (const [at, wanted] of STANDING.slice(0, count).entries()) await run.stand(`f${at}`, wanted, { ttlMs });
+    for (const [at, wanted] of STANDING.slice(0, count).entries())
+      await run.stand(`f${at}`, wanted, { ttlMs }).catch((error: unknown) => {
+        throw new Error(`${wanted.fault}, number ${at + 1}: ${messageOf(error)}`, { cause: error });
+      });
     return run;
   }
 

@@ -111,6 +111,9 @@ async function strike(home: string, target: Target, { death, seed }: Fuzzed): Pr
   const pid = children.find((child) => child.name === name)?.pid ?? null;
   const id = pid === null ? null : identify(pid);
   if (id !== null) signal(id, 'SIGKILL');
+  // The supervisor starts it again; without a guardian nothing would be injected at all.
+  const guardian = openGuardian(join(target.runDir, 'guardian.sock'));
+  await until(() => guardian.status(), { timeoutMs: 30_000, onTimeout: () => new Error('no guardian answers') });
 }
 
 /** A guardian that was killed is back in a moment; whoever asks it asks again, as activities do. */

@@ -5,14 +5,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { labDown } from '../../infra/lab/down';
 import { seeded } from '../calibration/calibrate';
-import { allCells, cellName, CrashWorld, type Cell } from './matrix';
-
-export function sampleCells(count: number, random: () => number): readonly Cell[] {
-  const cells = [...allCells()];
-  const chosen: Cell[] = [];
-  while (chosen.length < count && cells.length > 0) chosen.push(...cells.splice(Math.floor(random() * cells.length), 1));
-  return chosen;
-}
+import { allCells, cellName, CrashWorld, sampleCells } from './matrix';
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -33,7 +26,7 @@ async function main(): Promise<void> {
   try {
     const world = await CrashWorld.start(home, values.net);
     for (const [at, cell] of cells.entries()) {
-      const result = await world.runCell(cell);
+      const result = await world.runCell(cell, (text) => process.stderr.write(`    ${text}\n`));
       totals.kills += 1;
       if (result.expired > 0) totals.expired += 1;
       else totals.resumed += 1;

@@ -14,6 +14,7 @@ import { identify, isAlive, signal, type ProcessId } from '../../core/process';
 import { openGuardian } from '../../faults/guardian/client';
 import { labProcesses } from '../../infra/lab/residue';
 import { readLabFile } from '../../infra/lab/lab-file';
+import { repairLab } from '../../infra/lab/repair';
 import { labUp } from '../../infra/lab/up';
 import { openSupervisorClient } from '../../infra/supervisor/client';
 import { markedProcesses } from '../../infra/supervisor/children';
@@ -55,6 +56,7 @@ const SCENARIO = join(packageRoot(), 'test', 'scenarios', 'crash-six.yaml');
 const GUARDIAN_EVENTS = 36;
 const PHASES = ['baseline', 'verify', 'restore redundancy', 'judge', 'seal'] as const;
 const ENDS_WITHIN_MS = 300_000;
+const MOST_TRIES = 3;
 
 export function allCells(): readonly Cell[] {
   const triggers: readonly Trigger[] = [
@@ -62,6 +64,14 @@ export function allCells(): readonly Cell[] {
     ...PHASES.map((phase): Trigger => ({ kind: 'phase', phase })),
   ];
   return triggers.flatMap((trigger) => KILLS.map((kill) => ({ trigger, kill })));
+}
+
+/** As many of them, drawn without putting back. */
+export function sampleCells(count: number, random: () => number): readonly Cell[] {
+  const cells = [...allCells()];
+  const chosen: Cell[] = [];
+  while (chosen.length < count && cells.length > 0) chosen.push(...cells.splice(Math.floor(random() * cells.length), 1));
+  return chosen;
 }
 
 export const cellName = ({ trigger, kill }: Cell): string =>
@@ -82,12 +92,28 @@ export class CrashWorld {
     return new CrashWorld(realpathSync(home), target, file.temporalAddress);
   }
 
-  async runCell(cell: Cell): Promise<CellResult> {
+  /** A drill that ends before the cell's moment (what an earlier kill left was still being put right) is run again, and said. */
+  async runCell(cell: Cell, say: (text: string) => void = () => undefined): Promise<CellResult> {
+    for (let tries = 1; ; tries += 1) {
+      const outcome = await this.tryCell(cell);
+      if (typeof outcome !== 'string') return outcome;
+      if (tries === MOST_TRIES) throw new Error(`${cellName(cell)} never came: ${outcome}`);
+      say(`${cellName(cell)} did not come: ${outcome}`);
+    }
+  }
+
+  /** The result, or in words how the drill ended before its moment came. */
+  private async tryCell(cell: Cell): Promise<CellResult | string> {
     const started = Date.now();
     const drill = this.nextDrill();
     const runId = await this.startDrill();
     const watcher = watchWriters(this.target);
-    await this.awaitTrigger(cell.trigger, drill);
+    const early = await this.awaitTrigger(cell.trigger, drill, runId);
+    if (early !== null) {
+      await watcher.stop();
+      await this.makeWhole();
+      return early;
+    }
     await this.kill(cell.kill);
     if (cell.kill === 'everything') await labUp({ home: this.home });
     const state = await this.awaitEnd(runId);
@@ -96,9 +122,14 @@ export class CrashWorld {
     const expired = leases.filter((lease) => lease.handle.drill === drill && lease.endedBy === 'expired').length;
     const mostWritable = await watcher.stop();
     const residue = [...(await this.settledResidue()), ...(mostWritable > 1 ? [`${mostWritable} nodes were writable at once`] : [])];
-    // After a halt redundancy is not rebuilt, by design: the lab is made whole for the next cell.
-    await labUp({ home: this.home });
+    await this.makeWhole();
     return { cell, seconds: (Date.now() - started) / 1_000, state, expired, mostWritable, residue };
+  }
+
+  /** After a halt redundancy is not rebuilt, by design: the lab is made whole for the next cell. */
+  private async makeWhole(): Promise<void> {
+    await labUp({ home: this.home });
+    await repairLab(this.home, this.target, () => undefined);
   }
 
   /** The guardian goes on healing behind the drill's end; what is still there after its longest pause stays there. */
@@ -153,16 +184,20 @@ export class CrashWorld {
     }
   }
 
-  private async awaitTrigger(trigger: Trigger, drill: string): Promise<void> {
+  /** Null when the moment has come; otherwise how the drill ended before it. */
+  private async awaitTrigger(trigger: Trigger, drill: string, runId: string): Promise<string | null> {
     const journal = join(homePaths(this.home).guardian, 'events', `${drill}.ndjson`);
     const written = (): number => (existsSync(journal) ? readFileSync(journal, 'utf8').split('\n').length - 1 : 0);
     if (trigger.kind === 'guardian') {
-      await until(() => (written() >= trigger.event ? true : null), {
+      const end: { words: string | null } = { words: null };
+      // Asked beside, so that the moment itself is not missed by asking.
+      const ended = this.awaitEnd(runId).then((state) => (end.words = `${drill} ended ${state} after ${written()} events`));
+      ended.catch(() => undefined);
+      return until(() => (written() >= trigger.event ? { early: null } : end.words === null ? null : { early: end.words }), {
         timeoutMs: 120_000,
         everyMs: 2,
         onTimeout: () => new Error(`event ${trigger.event} of ${drill} never came`),
-      });
-      return;
+      }).then(({ early }) => early);
     }
     const connection = await Connection.connect({ address: this.address, connectTimeout: '3s' });
     try {
@@ -174,6 +209,7 @@ export class CrashWorld {
         },
         { timeoutMs: 120_000, everyMs: 10, onTimeout: (last) => new Error(`phase ${trigger.phase} never came: ${String(last)}`) },
       );
+      return null;
     } finally {
       await connection.close();
     }
