@@ -23,6 +23,8 @@ export interface Calibrated {
   /** Null: the judge found no outage here. */
   readonly reported: Interval | null;
   readonly contained: boolean;
+  /** Contained, or what another client needed to be back at this very end explains what is missing: a machine that is busy with other things. */
+  readonly explained: boolean;
   readonly widthMs: number | null;
   /** What the judge said of the beginning and the end, against the truth, in ms since the prober's start. */
   readonly t0: Interval | null;
@@ -90,7 +92,7 @@ export async function calibrate(
     });
   await good();
   await sleep(1_200);
-  const made: { readonly way: Way; readonly began: DoorStamp; readonly ended: DoorStamp }[] = [];
+  const made: { readonly way: Way; readonly began: DoorStamp; readonly ended: DoorStamp; readonly backMs: number }[] = [];
   const connectCommitMs: number[] = [];
   for (const [at, { way, lengthMs, pauseMs }] of planned.entries()) {
     await good();
@@ -98,7 +100,8 @@ export async function calibrate(
     await sleep(pauseMs);
     const began = await ground.door.act(way);
     await sleep(lengthMs);
-    made.push({ way, began, ended: await ground.door.act('restore') });
+    const ended = await ground.door.act('restore');
+    made.push({ way, began, ended, backMs: await connectAndCommit(ground) });
     if ((at + 1) % 20 === 0) say(`${at + 1} of ${planned.length} outages`);
   }
   await good();
@@ -117,7 +120,9 @@ export async function calibrate(
     highMs: Number(afterNs - zeroNs) / 1e6,
   });
   const matched = new Set<number>();
-  const outages = made.map(({ way, began, ended }): Calibrated => compare(rto, matched, way, at(began), at(ended)));
+  const outages = made.map(({ way, began, ended, backMs }): Calibrated =>
+    compare(rto, matched, { way, began: at(began), ended: at(ended), backMs }),
+  );
   return { outages, connectCommitMs, invented: rto.outages.filter((_, index) => !matched.has(index)), rto };
 }
 
@@ -132,27 +137,38 @@ async function connectAndCommit({ door }: Ground): Promise<number> {
   return ms;
 }
 
-function compare(rto: RtoMeasurement, matched: Set<number>, way: Way, began: Interval, ended: Interval): Calibrated {
+interface Made {
+  readonly way: Way;
+  readonly began: Interval;
+  readonly ended: Interval;
+  /** From the end until a client that is not the prober had connected and committed. */
+  readonly backMs: number;
+}
+
+function compare(rto: RtoMeasurement, matched: Set<number>, { way, began, ended, backMs }: Made): Calibrated {
   const truth = { lowMs: ended.lowMs - began.highMs, highMs: ended.highMs - began.lowMs };
   const index = rto.outages.findIndex(
     (each, at) => !matched.has(at) && each.t0.lowMs <= ended.highMs && (each.tFirst?.highMs ?? Infinity) >= began.lowMs,
   );
   const found = rto.outages[index];
-  if (found === undefined) return { way, truth, reported: null, contained: false, widthMs: null, t0: null, tRec: null, began, ended };
+  if (found === undefined) {
+    return { way, truth, reported: null, contained: false, explained: false, widthMs: null, t0: null, tRec: null, began, ended };
+  }
   matched.add(index);
   const reported = found.duration;
-  const contained =
+  const holds = (moreMs: number): boolean =>
     reported !== null &&
-    reported.lowMs <= truth.highMs &&
+    reported.lowMs <= truth.highMs + moreMs &&
     reported.highMs >= truth.lowMs &&
     overlaps(found.t0, began) &&
     found.tRec !== null &&
-    overlaps(found.tRec, ended);
+    overlaps(found.tRec, { lowMs: ended.lowMs, highMs: ended.highMs + moreMs });
   return {
     way,
     truth,
     reported,
-    contained,
+    contained: holds(0),
+    explained: holds(backMs),
     widthMs: reported === null ? null : reported.highMs - reported.lowMs,
     t0: found.t0,
     tRec: found.tRec,

@@ -29,7 +29,7 @@ test('every reported interval contains the outage that was made, and nothing els
     lengthMs: Math.max(400, each.lengthMs),
   }));
   const { outages, invented, rto } = await calibrate(ground, 'probe_000001', [...cuts, ...freezes], () => undefined);
-  expect(outages.filter((each) => !each.contained)).toEqual([]);
+  expect(outages.filter((each) => !each.explained)).toEqual([]);
   expect(outages.map(({ truth }) => truth.highMs - truth.lowMs).filter((ms) => ms > 20)).toEqual([]);
   expect(rto.contradictions).toEqual([]);
   // A machine that is busy with other things may take commits longer than 2δ and fail one of them besides; made up is only what no starvation explains.

@@ -43,9 +43,12 @@ function findToxiproxy(net: string): ProcessId {
 function writeRestartScript(dir: string, net: string): string {
   const script = join(dir, 'restart-toxiproxy');
   const server = `setsid ${locateTools().toxiproxy} -host ${net}.30 -port 8474 >>${join(dir, 'toxiproxy.log')} 2>&1 </dev/null &`;
+  const pidFile = join(dir, 'toxiproxy.pid');
+  // The next one cannot listen before the last thread of this one has let go: a zombie without other threads, or nothing at all.
+  const isGone = '[ ! -e /proc/$pid ] || { grep -q "^State:.Z" /proc/$pid/status && grep -q "^Threads:.1$" /proc/$pid/status; }';
   writeFileSync(
     script,
-    `#!/bin/sh\nkill -KILL "$(cat ${join(dir, 'toxiproxy.pid')})"\n${server}\necho $! >${join(dir, 'toxiproxy.pid')}\n`,
+    `#!/bin/sh\npid=$(cat ${pidFile})\nkill -KILL "$pid"\nuntil ${isGone}; do sleep 0.02; done\n${server}\necho $! >${pidFile}\n`,
   );
   chmodSync(script, 0o755);
   return script;
