@@ -23,6 +23,8 @@ export async function failover({ plan, step, probe }: Parameters<SiteActivities[
   );
 }
 
+const REWOUND = 'the node was rewound by its own controller before anybody could ask it; its WAL is in the quarantine';
+
 /** Rejoins or rebuilds what does not stream, then compares the topology with the one at the start. */
 export async function restoreRedundancy({
   plan,
@@ -54,6 +56,12 @@ export async function restoreRedundancy({
         failures.push(`${name} could not be rejoined: ${messageOf(error)}`);
       }
     }
+    const timelines = before.nodes.map(({ timeline }) => timeline ?? 0);
+    for (const saved of (await controller.salvages?.(Math.max(0, ...timelines))) ?? []) {
+      if (now.primary === null || salvages.some(({ node }) => node === saved.node)) continue;
+      salvages.push(saved);
+      forks.push(await examineFork(live, saved, { plan, probe: { notRecorded: REWOUND }, survivor: now.primary }));
+    }
     const after = await settled(() => controller.topology(), before, signal);
     const differences = [...failures, ...topologyDifferences(before, after)];
     await stamp(probe, 'redundant', 'done', 'target', { regained: differences.length === 0 });
@@ -82,7 +90,8 @@ export function topologyDifferences(before: Topology, after: Topology): string[]
   if (after.primary === null) found.push('no primary');
   if (count(after) < count(before)) found.push(`${count(after)} standbys stream, ${count(before)} did at the start`);
   for (const node of after.nodes) if (!node.up) found.push(`${node.node} is down: ${node.error ?? 'no reason given'}`);
-  if (after.routed.length !== 1 || after.routed[0] !== after.primary)
+  // Where no router is known, it leads nowhere before and after.
+  if ((before.routed.length > 0 || after.routed.length > 0) && (after.routed.length !== 1 || after.routed[0] !== after.primary))
     found.push(`the router leads to ${after.routed.join(', ') || 'nobody'}, the primary is ${after.primary ?? 'nobody'}`);
   for (const [node, settings] of Object.entries(before.settings)) {
     for (const [name, value] of Object.entries(settings)) {

@@ -2,6 +2,7 @@
 import { Context } from '@temporalio/activity';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { unreachable } from '../core/assert';
 import { bootTimeMs, sleep, until } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
 import { writeFileDurably } from '../core/files';
@@ -11,6 +12,7 @@ import { RENEW_EVERY_MS } from '../model/constants';
 import { cleanUpOtherDrills } from '../faults/drill-table';
 import { openProber } from '../probe/client';
 import type { Plan } from '../model/plan';
+import type { Target } from '../model/target';
 import type { ProbePath, ProberConfig, WindowAnswer } from '../probe/contract';
 import { launchProber } from '../probe/launch';
 import { openTarget } from '../targets/open-target';
@@ -21,6 +23,22 @@ import { guardianOf, proberOf, stamp, cancellable, type Hand } from './open-dril
 const PROBER_LEASE_MS = 90_000;
 /** A prober that is silent for this long is gone. */
 const PROBER_SILENCE_MS = 10_000;
+
+/** Where the controller's own view is read; null for one that cannot be asked ten times a second. */
+function controllerSource({ controller }: Target): ProberConfig['controller'] {
+  switch (controller.kind) {
+    case 'standalone':
+      return { kind: 'epoch-file', file: join(controller.stateDir, 'epoch.json') };
+    case 'patroni':
+      return { kind: 'patroni', urls: Object.values(controller.api) };
+    case 'pg-auto-failover':
+    case 'repmgr':
+    case 'command':
+      return null;
+    default:
+      return unreachable(controller, 'kind of controller');
+  }
+}
 
 export async function startProbe(hand: Hand, { plan, drill }: Parameters<SiteActivities['startProbe']>[0]): Promise<ProbeRef> {
   const { target } = plan;
@@ -35,7 +53,7 @@ export async function startProbe(hand: Hand, { plan, drill }: Parameters<SiteAct
     settings: plan.probe,
     nodes: target.nodes.map(({ name, host, port }) => ({ name, host, port })),
     observe: target.roles.observe,
-    controller: { kind: 'epoch-file', file: join(target.controller.stateDir, 'epoch.json') },
+    controller: controllerSource(target),
     leaseMs: PROBER_LEASE_MS,
   };
   const probe: ProbeRef = { socket: config.socket, dir, table: config.table };

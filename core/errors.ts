@@ -57,6 +57,11 @@ export const ERRORS = {
     true,
     'the router’s runtime socket did not answer; `gameday lab status` shows whether it runs.',
   ),
+  controller_unreachable: kind(
+    EXIT.unavailable,
+    true,
+    'the controller’s own interface did not answer: check its address in the target file, and that it runs (`curl URL/cluster` for Patroni).',
+  ),
   guardian_unreachable: kind(
     EXIT.unavailable,
     true,

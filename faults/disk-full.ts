@@ -53,7 +53,7 @@ async function findObjection(live: LiveTarget, node: string, dir: string): Promi
   const others = [
     ...systemDirectories(target.runDir),
     ...target.nodes.filter((each) => each.name !== node).map((each) => each.dataDir),
-    target.controller.stateDir,
+    ...(target.controller.kind === 'standalone' ? [target.controller.stateDir] : []),
     ...(target.archive === null ? [] : [target.archive.spoolDir]),
     ...(target.sandbox === null ? [] : [target.sandbox.dir]),
   ];

@@ -12,7 +12,7 @@ import type { Fault } from './contract';
 import { askNode } from './link-traffic';
 import { bringUp } from './node-power';
 import { describeNode, isSameServer, requireRunning, type ProcessHandle } from './node-process';
-import { proveNodeBack } from './node-role';
+import { howToStart, proveNodeBack } from './node-role';
 import {
   armTimer,
   checkFilter,
@@ -65,7 +65,7 @@ export const hostStop: Fault<Settings, Resolved> = {
   preview: ({ node, postmaster, whole }) =>
     `SIGKILL the whole PostgreSQL process tree of ${node} (postmaster ${postmaster.pid}) and drop every packet to and from ${whole ? 'it' : 'its PostgreSQL port'}`,
   reach: ({ node }) => ({ nodes: [node] }),
-  manualUndo: ({ node, mark }) => [...manualPass(mark), `# then starts ${node} in the role that is left for it:`, 'gameday lab up'],
+  manualUndo: ({ node, mark }, target) => [...manualPass(mark), ...howToStart(target, node)],
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const postmaster = await live.host(node).postmaster();

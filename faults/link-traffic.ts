@@ -30,7 +30,7 @@ function ask(host: string, port: number, question: Buffer, timeoutMs: number): P
   });
 }
 
-const question = (link: TargetLink): Buffer => (link.to === 's3' ? HTTP_REQUEST : SSL_REQUEST);
+const question = (link: TargetLink): Buffer => (link.to === 's3' || link.speaks === 'http' ? HTTP_REQUEST : SSL_REQUEST);
 
 /** A round trip through the link's proxy. */
 export function askThrough(link: TargetLink, timeoutMs: number): Promise<RoundTrip> {

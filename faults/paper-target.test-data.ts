@@ -12,6 +12,7 @@ const link = (from: string, to: string, port: number): TargetLink => ({
   listenPort: port,
   upstreamHost: '127.0.66.98',
   upstreamPort: port,
+  speaks: to === 's3' ? 'http' : 'postgresql',
 });
 const LINKS = [link('client', 'router', 1), link('n2', 'n1', 2), link('n3', 'n1', 3), link('n1', 'n2', 4), link('n1', 's3', 5)];
 
@@ -30,9 +31,9 @@ export const HEALTHY: readonly NodeStatus[] = [node('n1', false), node('n2', tru
 export function paperContext(step: string, nodes: readonly NodeStatus[] = HEALTHY): FaultContext {
   const target = {
     name: 'paper',
-    nodes: HEALTHY.map((each) => ({ name: each.node, host: '127.0.66.97', port: 1 })),
+    nodes: HEALTHY.map((each) => ({ name: each.node, host: '127.0.66.97', port: 1, agent: null })),
     links: { api: 'http://127.0.66.30:8474', restart: ['false'], list: LINKS },
-    controller: { stateDir: '/state' },
+    controller: { kind: 'standalone', stateDir: '/state', syncStandbys: 1 },
     entry: { host: '127.0.66.10', port: 5432, database: 'gameday' },
     paths: [],
     roles: {
@@ -45,7 +46,7 @@ export function paperContext(step: string, nodes: readonly NodeStatus[] = HEALTH
     target,
     controller: { status: async () => nodes, mayWrite: async (name: string) => name === 'n1' },
     links: { list: () => LINKS, find: (from: string, to: string) => LINKS.find((each) => each.from === from && each.to === to) ?? null },
-    host: () => ({ postmaster: async () => ({ pid: 4242, startTicks: '1', bootId: 'b' }) }),
+    host: () => ({ postmaster: async () => ({ pid: 4242, startTicks: '1', bootId: 'b' }), agent: async () => null }),
   } as unknown as LiveTarget;
   return { live, drill: 'drill-000042', label: faultLabel('drill-000042', step), memory: memoryInMemory() };
 }

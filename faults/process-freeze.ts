@@ -16,7 +16,7 @@ import type { Fault } from './contract';
 import { askNode } from './link-traffic';
 import { bringUp } from './node-power';
 import { describeNode, isSameServer, requireRunning, type ProcessHandle } from './node-process';
-import { proveNodeBack } from './node-role';
+import { howToStart, proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
 const SILENCE_MS = 1_500;
@@ -25,14 +25,19 @@ const ANSWERS_WITHIN_MS = 10_000;
 
 const schema = z.strictObject({
   node: z.string().min(1).max(63).describe('primary, any-standby or a node’s name'),
-  scope: z.enum(['tree', 'postmaster']).default('tree'),
+  scope: z
+    .enum(['tree', 'postmaster', 'agent'])
+    .default('tree')
+    .describe('tree: the controller’s agent and the whole server; agent: the controller’s agent alone, the server goes on'),
 });
 type Settings = z.infer<typeof schema>;
 type Resolved = {
   readonly node: string;
-  readonly scope: 'tree' | 'postmaster';
+  readonly scope: Settings['scope'];
   readonly postmaster: ProcessHandle;
   readonly primary: boolean;
+  /** The controller's agent beside it, held with the whole tree; null where there is none. */
+  readonly agent: ProcessHandle | null;
 };
 
 async function toFreeze(live: LiveTarget, { node, scope, postmaster }: Resolved): Promise<readonly ServerProcess[]> {
@@ -45,6 +50,8 @@ async function toFreeze(live: LiveTarget, { node, scope, postmaster }: Resolved)
 /** The postmaster first, so that nobody new is born; again until nobody is found running. */
 async function freeze(live: LiveTarget, resolved: Resolved): Promise<number> {
   const host = live.host(resolved.node);
+  if (resolved.agent !== null) await host.signal(resolved.agent, 'SIGSTOP');
+  if (resolved.scope === 'agent') return 1;
   await host.signal(resolved.postmaster, 'SIGSTOP');
   return until(
     async () => {
@@ -61,7 +68,19 @@ async function freeze(live: LiveTarget, resolved: Resolved): Promise<number> {
   );
 }
 
+/** Its REST API is the agent's own way to answer; a stopped process still accepts, and says nothing. */
+async function confirmAgent({ node, agent }: Resolved, live: LiveTarget): Promise<FaultProof> {
+  const now = await live.host(node).agent();
+  const state = await live.host(node).processState(agent ?? { pid: 0, startTicks: '', bootId: '' });
+  return {
+    holds: now !== null && agent !== null && isSameServer(now, agent) && state === 'T',
+    by: `the agent of ${node} (process ${agent?.pid ?? 0}) is ${state === 'T' ? 'stopped' : (state ?? 'gone')}`,
+    facts: { node, agent: agent?.pid ?? null, state },
+  };
+}
+
 async function confirm(resolved: Resolved, { live }: { readonly live: LiveTarget }): Promise<FaultProof> {
+  if (resolved.scope === 'agent') return confirmAgent(resolved, live);
   const processes = await toFreeze(live, resolved);
   const stopped = processes.filter((each) => each.stopped).length;
   const answer = await askNode(describeNode(live.target, resolved.node), SILENCE_MS);
@@ -74,6 +93,11 @@ async function confirm(resolved: Resolved, { live }: { readonly live: LiveTarget
 
 async function undo(resolved: Resolved, { live }: { readonly live: LiveTarget }): Promise<void> {
   const host = live.host(resolved.node);
+  if (resolved.scope === 'agent') {
+    if (resolved.agent !== null) await host.signal(resolved.agent, 'SIGCONT');
+    await live.controller.startNode(resolved.node);
+    return;
+  }
   const processes = await host.serverProcesses();
   const frozen = processes.filter((each) => each.stopped);
   // What was primary and is no longer must not wake up as one: not for a moment, and not for a commit that it had begun.
@@ -82,6 +106,11 @@ async function undo(resolved: Resolved, { live }: { readonly live: LiveTarget })
   if (dethroned && processes.some((each) => isSameServer(each, resolved.postmaster))) await host.killTree(resolved.postmaster);
   else if (dethroned || orphaned) for (const each of frozen) await host.signal(each, 'SIGKILL');
   else await thaw(live, resolved, processes);
+  if (resolved.agent !== null) {
+    // An agent that wakes up to a dead server would start it by what it last knew; a new one asks first.
+    if (dethroned || orphaned) await host.killTree(resolved.agent);
+    else await host.signal(resolved.agent, 'SIGCONT');
+  }
   if ((await askNode(describeNode(live.target, resolved.node), ANSWERS_WITHIN_MS)).answered) return;
   await bringUp(live, resolved.node);
 }
@@ -112,15 +141,32 @@ export const processFreeze: Fault<Settings, Resolved> = {
   async resolve(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const postmaster = await requireRunning(live, node);
-    return { node, scope: settings.scope, postmaster, primary: await live.controller.mayWrite(node) };
+    const agent = settings.scope === 'postmaster' ? null : await live.host(node).agent();
+    if (settings.scope === 'agent' && agent === null)
+      throw new GamedayError('fault_refused', `no controller’s agent runs beside ${node}`, 'the target’s nodes name it by `agent`.');
+    return {
+      node,
+      scope: settings.scope,
+      postmaster,
+      primary: await live.controller.mayWrite(node),
+      agent: agent === null ? null : { pid: agent.pid, startTicks: agent.startTicks, bootId: agent.bootId },
+    };
   },
   preview: (r) =>
-    `SIGSTOP ${r.scope === 'tree' ? 'every PostgreSQL process' : 'the postmaster'} of ${r.node} (postmaster ${r.postmaster.pid})`,
+    r.scope === 'agent'
+      ? `SIGSTOP the controller’s agent of ${r.node} (process ${r.agent?.pid ?? 0})`
+      : `SIGSTOP ${r.scope === 'tree' ? 'every PostgreSQL process' : 'the postmaster'} of ${r.node} (postmaster ${r.postmaster.pid})`,
   reach: ({ node }) => ({ nodes: [node] }),
-  manualUndo: (r) => [
-    `# only while ${r.node} still holds its role; after a failover run: gameday lab up`,
-    `pkill -CONT -P ${r.postmaster.pid}; kill -CONT ${r.postmaster.pid}`,
-  ],
+  manualUndo: (r, target) =>
+    r.scope === 'agent'
+      ? [`kill -CONT ${r.agent?.pid ?? 0}`]
+      : [
+          `# only while ${r.node} still holds its role:`,
+          `pkill -CONT -P ${r.postmaster.pid}; kill -CONT ${r.postmaster.pid}${r.agent === null ? '' : ` ${r.agent.pid}`}`,
+          '# after a failover instead:',
+          `kill -KILL ${r.agent === null ? '' : `${r.agent.pid} `}${r.postmaster.pid}; pkill -KILL -P ${r.postmaster.pid}`,
+          ...howToStart(target, r.node),
+        ],
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const postmaster = await live.host(node).postmaster();
@@ -141,6 +187,8 @@ export const processFreeze: Fault<Settings, Resolved> = {
   confirm,
   undo,
   async confirmGone(resolved, { live }) {
+    if (resolved.agent !== null && (await live.host(resolved.node).processState(resolved.agent)) === 'T')
+      return { holds: false, by: `the agent of ${resolved.node} is still stopped`, facts: { agent: resolved.agent.pid } };
     const stopped = (await live.host(resolved.node).serverProcesses()).filter((each) => each.stopped).length;
     if (stopped > 0) return { holds: false, by: `${stopped} processes of ${resolved.node} are still stopped`, facts: { stopped } };
     return proveNodeBack(live, resolved.node);

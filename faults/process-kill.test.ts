@@ -5,7 +5,13 @@ import { processKill } from './process-kill';
 test('the whole tree is the default, and the handle names the process by pid, start and boot', async () => {
   const settings = processKill.schema.parse({ node: 'primary' });
   const resolved = await processKill.resolve(settings, paperContext('kill'));
-  expect(resolved).toEqual({ node: 'n1', scope: 'tree', postmaster: { pid: 4242, startTicks: '1', bootId: 'b' }, checkpointerSince: null });
+  expect(resolved).toEqual({
+    node: 'n1',
+    scope: 'tree',
+    postmaster: { pid: 4242, startTicks: '1', bootId: 'b' },
+    agent: null,
+    checkpointerSince: null,
+  });
   expect(processKill.preview(resolved)).toBe('SIGKILL the whole PostgreSQL process tree of n1 (postmaster 4242)');
 });
 

@@ -8,25 +8,38 @@ import { connect } from 'node:net';
 import { until } from '../core/clock';
 import { GamedayError } from '../core/errors';
 import type { JsonObject } from '../model/json';
+import type { CheckResult } from '../model/record';
 import type { FaultProof } from '../model/fault';
 import type { LiveTarget } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
 import { describeNode, isSameServer, requireRunning, type ProcessHandle } from './node-process';
-import { proveNodeBack } from './node-role';
+import { howToStart, proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
 const DIES_WITHIN_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 1_000;
 
+const VICTIM = {
+  tree: 'the whole PostgreSQL process tree',
+  postmaster: 'the postmaster',
+  backend: 'one backend',
+  agent: 'the controller’s agent',
+} as const;
+
 const schema = z.strictObject({
   node: z.string().min(1).max(63).describe('primary, any-standby or a node’s name'),
-  scope: z.enum(['tree', 'postmaster', 'backend']).default('tree'),
+  scope: z
+    .enum(['tree', 'postmaster', 'backend', 'agent'])
+    .default('tree')
+    .describe('tree: the controller’s agent and the whole server at once; agent: the controller’s agent alone, the server goes on'),
 });
 type Settings = z.infer<typeof schema>;
 type Resolved = {
   readonly node: string;
-  readonly scope: 'tree' | 'postmaster' | 'backend';
+  readonly scope: Settings['scope'];
   readonly postmaster: ProcessHandle;
+  /** The controller's agent beside it (Patroni, pg_autoctl); null where there is none. */
+  readonly agent: ProcessHandle | null;
   /** Start of the checkpointer when resolved: a later one means that the server has restarted its processes. */
   readonly checkpointerSince: string | null;
 };
@@ -69,11 +82,17 @@ async function killBackend(live: LiveTarget, resolved: Resolved): Promise<JsonOb
 
 async function inject(resolved: Resolved, { live }: FaultContext): Promise<JsonObject> {
   if (resolved.scope === 'backend') return killBackend(live, resolved);
-  if (!(await isRunning(live, resolved))) return { node: resolved.node, killed: 0 };
+  const host = live.host(resolved.node);
+  const { agent } = resolved;
+  if (resolved.scope === 'agent') return { node: resolved.node, killed: agent === null ? 0 : (await host.killTree(agent)).length };
   if (resolved.scope === 'tree') {
-    const killed = await live.host(resolved.node).killTree(resolved.postmaster);
-    return { node: resolved.node, killed: killed.length };
+    // The agent is held first: it would start the server again, or give its key up in order.
+    if (agent !== null) await host.signal(agent, 'SIGSTOP');
+    const servers = (await isRunning(live, resolved)) ? (await host.killTree(resolved.postmaster)).length : 0;
+    const agents = agent === null ? 0 : (await host.killTree(agent)).length;
+    return { node: resolved.node, killed: servers + agents };
   }
+  if (!(await isRunning(live, resolved))) return { node: resolved.node, killed: 0 };
   await kill(live, resolved.node, String(resolved.postmaster.pid));
   await until(async () => ((await isRunning(live, resolved)) ? null : true), {
     timeoutMs: DIES_WITHIN_MS,
@@ -117,11 +136,36 @@ async function confirm(resolved: Resolved, { live }: FaultContext): Promise<Faul
     };
   }
   const running = await isRunning(live, resolved);
+  if (resolved.scope === 'agent') return agentProof(live, resolved, running);
   const answer = await tryConnect(node.host, node.port);
   return {
     holds: !running && answer !== 'accepts',
     by: `postmaster ${resolved.postmaster.pid} of ${resolved.node} ${running ? 'still runs' : 'is gone'}; ${node.host}:${node.port} says ${answer}`,
     facts: { node: resolved.node, pid: resolved.postmaster.pid, running, connect: answer },
+  };
+}
+
+async function agentRuns(live: LiveTarget, { node, agent }: Resolved): Promise<boolean> {
+  return agent !== null && isSameServer(await live.host(node).agent(), agent);
+}
+
+async function agentCheck(live: LiveTarget, node: string): Promise<CheckResult> {
+  const agent = await live.host(node).agent();
+  return {
+    name: `${node} has an agent that can be killed`,
+    ok: agent !== null,
+    found: agent === null ? 'none runs' : `process ${agent.pid}`,
+    expected: 'a running agent of the controller',
+    hint: agent === null ? 'the target’s nodes name it by `agent`; a standalone target has none.' : null,
+  };
+}
+
+async function agentProof(live: LiveTarget, resolved: Resolved, serverRuns: boolean): Promise<FaultProof> {
+  const runs = await agentRuns(live, resolved);
+  return {
+    holds: !runs,
+    by: `agent ${resolved.agent?.pid ?? 0} of ${resolved.node} ${runs ? 'still runs' : 'is gone'}; its server ${serverRuns ? 'goes on' : 'is gone too'}`,
+    facts: { node: resolved.node, agent: resolved.agent?.pid ?? null, runs, serverRuns },
   };
 }
 
@@ -135,23 +179,21 @@ export const processKill: Fault<Settings, Resolved> = {
     const node = await resolveNode(live, settings.node);
     const postmaster = await requireRunning(live, node);
     const since = settings.scope === 'backend' ? await checkpointerSince(live, node) : null;
+    const agent = await live.host(node).agent();
+    if (settings.scope === 'agent' && agent === null)
+      throw new GamedayError('fault_refused', `no controller’s agent runs beside ${node}`, 'the target’s nodes name it by `agent`.');
     return {
       node,
       scope: settings.scope,
       postmaster,
+      agent: agent === null ? null : { pid: agent.pid, startTicks: agent.startTicks, bootId: agent.bootId },
       checkpointerSince: since,
     };
   },
   preview: (r) =>
-    `SIGKILL ${r.scope === 'tree' ? 'the whole PostgreSQL process tree' : r.scope === 'postmaster' ? 'the postmaster' : 'one backend'} of ${r.node} (postmaster ${r.postmaster.pid})`,
+    `SIGKILL ${VICTIM[r.scope]} of ${r.node} (postmaster ${r.postmaster.pid}${r.agent === null ? '' : `, agent ${r.agent.pid}`})`,
   reach: ({ node }) => ({ nodes: [node] }),
-  manualUndo: (r, target) =>
-    r.scope === 'backend'
-      ? ['true  # PostgreSQL restarts by itself']
-      : [
-          `# starts ${r.node} in recovery, never writable: the epoch file in ${target.controller.stateDir} says who may write`,
-          'gameday lab up',
-        ],
+  manualUndo: (r, target) => (r.scope === 'backend' ? ['true  # PostgreSQL restarts by itself'] : howToStart(target, r.node)),
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const postmaster = await live.host(node).postmaster();
@@ -163,6 +205,7 @@ export const processKill: Fault<Settings, Resolved> = {
         expected: 'a running postmaster',
         hint: postmaster === null ? 'start the node first.' : null,
       },
+      ...(settings.scope === 'agent' ? [await agentCheck(live, node)] : []),
     ];
   },
   inject,
@@ -174,9 +217,9 @@ export const processKill: Fault<Settings, Resolved> = {
   confirmGone: ({ node }, { live }) => proveNodeBack(live, node),
 };
 
-/** Nothing to start: the very postmaster that was to be killed still runs, because inject never happened or only a backend was killed. */
+/** Nothing to start: the very processes that were to be killed still run, because inject never happened or only a backend was killed. */
 async function isUpAsItWas(live: LiveTarget, resolved: Resolved): Promise<boolean> {
-  if (!(await isRunning(live, resolved))) return false;
+  if (!(await isRunning(live, resolved)) || (resolved.agent !== null && !(await agentRuns(live, resolved)))) return false;
   const nodes = await live.controller.status();
   return nodes.some((each) => each.node === resolved.node && each.up);
 }

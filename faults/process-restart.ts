@@ -7,7 +7,7 @@ import type { JsonObject } from '../model/json';
 import type { Fault, FaultContext } from './contract';
 import { bringUp, isUp, stopInOrder } from './node-power';
 import { isSameServer, requireRunning, type ProcessHandle } from './node-process';
-import { proveNodeBack } from './node-role';
+import { howToStart, proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
 const schema = z.strictObject({
@@ -37,7 +37,7 @@ export const processRestart: Fault<Settings, Resolved> = {
   },
   preview: ({ node, mode, postmaster }) => `restart PostgreSQL of ${node} (${mode} shutdown, postmaster ${postmaster.pid})`,
   reach: ({ node }) => ({ nodes: [node] }),
-  manualUndo: ({ node }) => [`# starts ${node}, should it be down, in the role that is left for it:`, 'gameday lab up'],
+  manualUndo: ({ node }, target) => howToStart(target, node),
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const ok = await isUp(live, node);

@@ -22,8 +22,23 @@ export function requireLinks(live: LiveTarget): Links {
   return live.links;
 }
 
+/** Members of the store that holds the leader's key, by name. */
+const dcsMembers = ({ target }: LiveTarget): readonly string[] =>
+  target.controller.kind === 'patroni' ? target.controller.dcs.map(({ name }) => name) : [];
+
+const isPlace = (live: LiveTarget, end: string): boolean => PLACES.includes(end) || dcsMembers(live).includes(end);
+
 async function ends(live: LiveTarget, word: string): Promise<readonly string[]> {
-  return PLACES.includes(word) ? [word] : resolveNodes(live, word);
+  if (isPlace(live, word)) return [word];
+  const members = dcsMembers(live);
+  if (word !== 'dcs') return resolveNodes(live, word);
+  if (members.length === 0)
+    throw new GamedayError(
+      'fault_refused',
+      `"dcs" names nothing: target ${live.target.name} names no members of one`,
+      'name them in `controller.dcs`.',
+    );
+  return members;
 }
 
 async function refuseBackwards(live: LiveTarget, link: TargetLink): Promise<void> {
@@ -52,7 +67,7 @@ export async function resolveLinks(live: LiveTarget, from: string, to: string): 
     for (const b of tos) {
       const link = a === b ? null : links.find(a, b);
       if (link === null) continue;
-      if (!PLACES.includes(a) && !PLACES.includes(b)) await refuseBackwards(live, link);
+      if (!isPlace(live, a) && !isPlace(live, b)) await refuseBackwards(live, link);
       found.push(link);
     }
   }

@@ -10,7 +10,7 @@ import type { LiveTarget } from '../targets/ports';
 import type { Fault } from './contract';
 import { bringUp } from './node-power';
 import { isSameServer, requireRunning, type ProcessHandle } from './node-process';
-import { proveNodeBack } from './node-role';
+import { howToStart, proveNodeBack } from './node-role';
 import { findPrimary, findSyncStandbys } from './resolve-node';
 
 const STREAMS_WITHIN_MS = 20_000;
@@ -101,7 +101,7 @@ export const syncStandbyLoss: Fault<Settings, Resolved> = {
   preview: ({ nodes, of }) =>
     `SIGKILL PostgreSQL of ${nodes.map(({ node }) => node).join(', ')}: ${nodes.length} of ${of} standbys that commits wait for`,
   reach: ({ nodes }) => ({ nodes: nodes.map(({ node }) => node) }),
-  manualUndo: ({ nodes }) => [`# starts ${nodes.map(({ node }) => node).join(', ')} as standbys:`, 'gameday lab up'],
+  manualUndo: ({ nodes }, target) => nodes.flatMap(({ node }) => howToStart(target, node)),
   async ready(settings, { live }) {
     const { names } = await chosen(live, settings);
     return [{ name: 'synchronous standbys can be lost', ok: true, found: names.join(', '), expected: 'as many as asked for', hint: null }];

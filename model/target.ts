@@ -5,10 +5,33 @@
 import type { Json } from './json';
 
 export type TargetKind = 'lab' | 'staging' | 'production';
-export type ControllerKind = 'standalone';
-export type HostKind = 'local';
+export type ControllerKind = 'standalone' | 'patroni' | 'pg-auto-failover' | 'repmgr' | 'command';
+export type HostKind = 'local' | 'ssh' | 'docker';
 export type RouterKind = 'haproxy' | 'none';
 export type ArchiveKind = 'native';
+
+/** This machine; a machine that the system's OpenSSH reaches; or a container of the Docker engine behind a local socket. */
+export type TargetHost =
+  | { readonly kind: 'local' }
+  | {
+      readonly kind: 'ssh';
+      readonly address: string;
+      readonly port: number;
+      /** Who logs in; becomes the node's user by `sudo -n -u` where the two differ. */
+      readonly user: string;
+      /** Absolute paths on the worker's machine; null: what OpenSSH finds by itself. */
+      readonly identityFile: string | null;
+      readonly knownHosts: string | null;
+    }
+  | { readonly kind: 'docker'; readonly socket: string; readonly container: string };
+
+/** Commands on the node's host, run as root where we are root there, without a shell. */
+export interface TargetAgent {
+  /** Prints the agent's pid, or nothing (or 0) when it does not run, e.g. `systemctl show --property MainPID --value patroni`. */
+  readonly find: readonly string[];
+  /** Starts it if it does not run, e.g. `systemctl start patroni`. */
+  readonly start: readonly string[];
+}
 
 /** `host` is an address gameday connects to directly, past every router and link. */
 export interface TargetNode {
@@ -21,12 +44,14 @@ export interface TargetNode {
   readonly binDir: string;
   /** Operating system user that owns the data directory and runs the server; null: whoever runs gameday. */
   readonly osUser: string | null;
-  readonly runsOn: { readonly kind: HostKind };
+  readonly runsOn: TargetHost;
+  /** The controller's own process beside the server (Patroni, pg_autoctl, repmgrd); null: none. It starts and stops PostgreSQL, so it dies first and is what an undo starts. */
+  readonly agent: TargetAgent | null;
   /** File that receives the server's log. */
   readonly logFile: string;
 }
 
-/** One directed network path through one Toxiproxy proxy. `from`/`to` are node names, or the words `client`, `router`, `s3`. */
+/** One directed network path through one Toxiproxy proxy. `from`/`to` are node names, members of the DCS, or the words `client`, `router`, `s3`. */
 export interface TargetLink {
   readonly name: string;
   readonly from: string;
@@ -35,6 +60,8 @@ export interface TargetLink {
   readonly listenPort: number;
   readonly upstreamHost: string;
   readonly upstreamPort: number;
+  /** What its far end understands, so that a question can be asked through it; the store always speaks HTTP. */
+  readonly speaks: 'postgresql' | 'http';
 }
 
 export interface TargetLinks {
@@ -126,19 +153,59 @@ export interface TargetPath {
   readonly database: string;
 }
 
+/** `syncStandbys`: standbys that must confirm a commit; 0 means asynchronous replication. */
+export type TargetController =
+  | {
+      readonly kind: 'standalone';
+      /** Directory that holds the fsynced epoch file. `synchronous_standby_names` is `ANY n (others)`. */
+      readonly stateDir: string;
+      readonly syncStandbys: number;
+    }
+  | {
+      readonly kind: 'patroni';
+      readonly scope: string;
+      readonly syncStandbys: number;
+      /** Base URL of each node's REST API, by the node's name, which is its name in Patroni too. */
+      readonly api: { readonly [node: string]: string };
+      /** Who may change things over that API; null: anybody. */
+      readonly auth: TargetRole | null;
+      /** Members of the store that holds the leader's key: ends of links, and of faults on them. */
+      readonly dcs: readonly TargetDcsMember[];
+    }
+  | {
+      readonly kind: 'pg-auto-failover';
+      readonly syncStandbys: number;
+      readonly monitor: HostPort & { readonly database: string; readonly user: string; readonly password: string | null };
+      readonly formation: string;
+    }
+  | {
+      readonly kind: 'repmgr';
+      readonly syncStandbys: number;
+      /** Absolute path of repmgr.conf on each node's host, by node. */
+      readonly config: { readonly [node: string]: string };
+      readonly program: string;
+    }
+  | {
+      readonly kind: 'command';
+      readonly syncStandbys: number;
+      /** Each is argv, run on the worker's machine without a shell; `{node}` stands for a node's name. */
+      readonly failover: readonly string[];
+      readonly rejoin: readonly string[] | null;
+      /** Longest time that the failover is expected to take; what a measured one is compared with. */
+      readonly expectedMs: number | null;
+    };
+
+export interface TargetDcsMember extends HostPort {
+  readonly name: string;
+}
+
 export interface Target {
   readonly name: string;
   readonly kind: TargetKind;
   /** PostgreSQL's system identifier as a decimal string: the target's real name, whatever the file is called. */
   readonly systemIdentifier: string;
   readonly site: string;
-  readonly controller: {
-    readonly kind: ControllerKind;
-    /** standalone: directory that holds the fsynced epoch file. */
-    readonly stateDir: string;
-    /** standalone: value of `synchronous_standby_names` is `ANY n (others)`; 0 means asynchronous replication. */
-    readonly syncStandbys: number;
-  };
+  readonly controller: TargetController;
   readonly nodes: readonly TargetNode[];
   readonly links: TargetLinks | null;
   readonly router: TargetRouter;

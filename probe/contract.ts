@@ -8,11 +8,12 @@ import type { ProbeSettings, SteadyState } from '../model/plan';
 import type { NodeSpan, SeriesBin } from '../model/record';
 import type { TargetNode, TargetPath, TargetRole } from '../model/target';
 
-/** `epoch-file`: the standalone controller's epoch file, whose `primary` is the node that may write. */
-export interface ControllerSource {
-  readonly kind: 'epoch-file';
-  readonly file: string;
-}
+/**
+ * `epoch-file`: the standalone controller's epoch file, whose `primary` is the node that may write. `patroni`: base URLs of the members' REST APIs, asked
+ * in turn for the member that holds the leader's key.
+ */
+export type ControllerSource =
+  { readonly kind: 'epoch-file'; readonly file: string } | { readonly kind: 'patroni'; readonly urls: readonly string[] };
 
 export type ProbePath = Pick<TargetPath, 'name' | 'hosts' | 'database'>;
 

@@ -111,7 +111,9 @@ function judgeRto(loaded: LoadedLedger, { view, ops, connections, periodMs, stre
   const starvedMs = starvation.withinMs(span.fromMs, span.toMs);
   const longestStarved = Math.max(0, ...loaded.starved.map((s) => overlapMs({ fromMs: s.fromNs / 1e6, toMs: s.toNs / 1e6 }, span)));
   const segments =
-    firstOutage !== null && recovered !== null ? segmentsOf(firstOutage.t0, recovered, loaded.receipts, promotions(loaded.samples)) : [];
+    firstOutage !== null && recovered !== null
+      ? segmentsOf(firstOutage.t0, recovered, loaded.receipts, promotions(loaded.samples), loaded.controller)
+      : [];
   const measured = tally(ops, frame.measured);
   return {
     rto,

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import type { Interval } from '../model/measurement';
 import type { ReceiptName } from './contract';
-import type { ReceiptEntry } from './ledger-format';
+import type { ControllerEntry, ReceiptEntry } from './ledger-format';
 import type { Promotion } from './nodes';
 import { segmentsOf } from './segments';
 
@@ -122,6 +122,33 @@ describe('segments', () => {
         },
       ),
     );
+  });
+
+  it('of a controller that acts by itself begin and end with what it said, ten times a second', () => {
+    const said = (ms: number, primary: string | null, error: string | null = null): ControllerEntry => ({
+      kind: 'controller',
+      askedNs: ms * 1e6,
+      answeredNs: (ms + 5) * 1e6,
+      primary,
+      error,
+    });
+    const view = [
+      said(900, 'n1'),
+      said(1_900, 'n1'),
+      said(2_000, null),
+      said(2_100, null, 'no answer'),
+      said(2_900, null),
+      said(3_000, 'n2'),
+    ];
+    const segments = segmentsOf(T0, T_REC, [], [seen(3_500, 3_510)], view);
+    expect(segments.map(({ name, to }) => [name, to.lowMs, to.highMs])).toEqual([
+      ['detection', 1_900, 2_005],
+      ['decision', 2_900, 3_005],
+      ['promotion', 3_500, 3_510],
+      ['routing+client recovery', 5_000, 5_010],
+    ]);
+    // Who is named by nobody is replaced by nobody: an outage in which the controller kept its primary has no such instants.
+    expect(segmentsOf(T0, T_REC, [], [], [said(900, 'n1'), said(1_900, 'n1'), said(4_000, 'n1')]).map(({ name }) => name)).toEqual([WHOLE]);
   });
 });
 

@@ -4,7 +4,7 @@
  */
 import type { Interval, Segment } from '../model/measurement';
 import type { ReceiptName } from './contract';
-import type { ReceiptEntry } from './ledger-format';
+import type { ControllerEntry, ReceiptEntry } from './ledger-format';
 import type { Promotion } from './nodes';
 
 const BOUNDARIES: readonly { readonly ends: string; readonly receipt: ReceiptName | null }[] = [
@@ -15,18 +15,26 @@ const BOUNDARIES: readonly { readonly ends: string; readonly receipt: ReceiptNam
   { ends: 'client recovery', receipt: null },
 ];
 
+/** What was observed of a failover, by whom it was seen. */
+interface Seen {
+  readonly receipts: readonly ReceiptEntry[];
+  readonly promotions: readonly Promotion[];
+  readonly controller: readonly ControllerEntry[];
+}
+
 export function segmentsOf(
   t0: Interval,
   tRec: Interval,
   receipts: readonly ReceiptEntry[],
   promotions: readonly Promotion[],
+  controller: readonly ControllerEntry[] = [],
 ): readonly Segment[] {
   const segments: Segment[] = [];
   let from = t0;
   let names: string[] = [];
   for (const { ends, receipt } of BOUNDARIES) {
     names.push(ends);
-    const to = receipt === null ? tRec : boundaryOf(receipt, t0, tRec, receipts, promotions);
+    const to = receipt === null ? tRec : boundaryOf(receipt, t0, tRec, { receipts, promotions, controller });
     // Out of order means that the observation is of something else; the two segments are told as one.
     if (to === null || to.highMs < from.lowMs || (receipt !== null && to.lowMs > tRec.highMs)) continue;
     segments.push({
@@ -41,20 +49,32 @@ export function segmentsOf(
   return segments;
 }
 
-function boundaryOf(
-  name: ReceiptName,
-  t0: Interval,
-  tRec: Interval,
-  receipts: readonly ReceiptEntry[],
-  promotions: readonly Promotion[],
-): Interval | null {
+function boundaryOf(name: ReceiptName, t0: Interval, tRec: Interval, { receipts, promotions, controller }: Seen): Interval | null {
   const byReceipt = receiptInterval(name, t0, tRec, receipts);
+  if (byReceipt === null && (name === 'detect' || name === 'decide')) return byController(name, t0, tRec, controller);
   if (name !== 'promote') return byReceipt;
   const seen = promotions.find((p) => p.at.highMs >= t0.lowMs && p.at.lowMs <= tRec.highMs)?.at ?? null;
   if (seen === null || byReceipt === null) return seen ?? byReceipt;
   // Two observations of one instant: what both allow; if they exclude each other, the sampler's own.
   const both = { lowMs: Math.max(seen.lowMs, byReceipt.lowMs), highMs: Math.min(seen.highMs, byReceipt.highMs) };
   return both.lowMs <= both.highMs ? both : seen;
+}
+
+/**
+ * A controller that acts by itself is watched: `detect` is when it no longer held the old primary for one, `decide` when it named another. The instant
+ * lies between the last answer that did not say so and the first that did.
+ */
+function byController(name: 'detect' | 'decide', t0: Interval, tRec: Interval, controller: readonly ControllerEntry[]): Interval | null {
+  const said = controller.filter(({ error }) => error === null);
+  const old = said.findLast((entry) => entry.answeredNs / 1e6 <= t0.highMs)?.primary ?? null;
+  if (old === null) return null;
+  const at = said.findIndex(
+    (entry) =>
+      entry.answeredNs / 1e6 > t0.highMs && (name === 'detect' ? entry.primary !== old : entry.primary !== null && entry.primary !== old),
+  );
+  const [first, before] = [said[at], said[at - 1]];
+  if (first === undefined || before === undefined || first.askedNs / 1e6 > tRec.highMs) return null;
+  return { lowMs: before.askedNs / 1e6, highMs: first.answeredNs / 1e6 };
 }
 
 /** Between "about to" and "done". With `done` alone, the instant lies somewhere since t0; `about-to` alone proves nothing. */

@@ -24,6 +24,17 @@ export function injectionPeriodMs(controller: ControllerKind): number {
     case 'standalone':
       // No loop of its own: a second covers what beats once a second beneath it (WAL receivers' and the checkpointer's wake-ups).
       return 1_000;
+    case 'patroni':
+      // loop_wait, its default; a target that loops slower favours no phase either way once several runs are drawn.
+      return 10_000;
+    case 'pg-auto-failover':
+      // The node's call of the monitor, every five seconds while nothing goes on.
+      return 5_000;
+    case 'repmgr':
+      // monitor_interval_secs is 2 by default.
+      return 2_000;
+    case 'command':
+      return 10_000;
     default:
       return unreachable(controller, 'kind of controller');
   }

@@ -7,6 +7,7 @@ import { GamedayError } from '../core/errors';
 import { resolveSecret } from '../core/secrets';
 import type { Target, TargetNode } from '../model/target';
 import { openNativeArchive } from './archives/native';
+import { openPatroniController } from './controllers/patroni';
 import { openStandaloneController } from './controllers/standalone';
 import { openLocalHost } from './hosts/local';
 import { openToxiproxyLinks } from './links/toxiproxy';
@@ -34,15 +35,18 @@ function openHost(node: TargetNode): Host {
   switch (node.runsOn.kind) {
     case 'local':
       return openLocalHost(node);
+    case 'ssh':
+    case 'docker':
+      throw new GamedayError('setting_invalid', `node ${node.name} runs on a host of kind ${node.runsOn.kind}`, 'only `local` is known.');
     default:
-      return unreachable(node.runsOn.kind, 'kind of host');
+      return unreachable(node.runsOn, 'kind of host');
   }
 }
 
 function openRouter(target: Target): Router {
   switch (target.router.kind) {
     case 'haproxy':
-      return openHaproxyRouter(target.router);
+      return openHaproxyRouter(target.router, target.controller.kind !== 'standalone');
     case 'none':
       return openNoRouter();
     default:
@@ -50,10 +54,30 @@ function openRouter(target: Target): Router {
   }
 }
 
+function openController(live: LiveTarget): Controller {
+  const { controller } = live.target;
+  switch (controller.kind) {
+    case 'standalone':
+      return openStandaloneController(live);
+    case 'patroni':
+      return openPatroniController(live, controller);
+    case 'pg-auto-failover':
+    case 'repmgr':
+    case 'command':
+      throw new GamedayError(
+        'setting_invalid',
+        `a controller of kind ${controller.kind} is not supported yet`,
+        'use standalone or patroni.',
+      );
+    default:
+      return unreachable(controller, 'kind of controller');
+  }
+}
+
 /** The live target. No I/O happens before a method of one of its adapters is called. */
 export function openTarget(target: Target): LiveTarget {
   const hosts = new Map<string, Host>();
-  const controller = once((): Controller => openStandaloneController(live));
+  const controller = once((): Controller => openController(live));
   const router = once((): Router => openRouter(target));
   const links = once((): Links | null => (target.links === null ? null : openToxiproxyLinks(target.links)));
   const archive = once((): Archive | null => (target.archive === null ? null : openNativeArchive(target)));

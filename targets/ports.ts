@@ -29,6 +29,8 @@ export interface Host {
   freeBytes(path: string): Promise<number>;
   /** The postmaster's process from postmaster.pid, verified alive; null if none runs. */
   postmaster(): Promise<ProcessId | null>;
+  /** The controller's agent beside the server, as the target says how to find it; null if none runs, or the node has none. */
+  agent(): Promise<ProcessId | null>;
   /**
    * SIGSTOPs the root, then walks children by ppid until nothing new appears, then SIGKILLs all. Atomic in effect: nobody reacts in between.
    * Resolves when every process is gone, with those killed. PostgreSQL's backends are children of the postmaster.
@@ -36,6 +38,8 @@ export interface Host {
   killTree(root: ProcessId): Promise<readonly ProcessId[]>;
   /** Every PostgreSQL process that works in the node's data directory: the postmaster, its children, and what a dead postmaster left behind. */
   serverProcesses(): Promise<readonly ServerProcess[]>;
+  /** `R`, `S`, `T`, … as in /proc/PID/stat; null when exactly this process is gone. */
+  processState(id: ProcessId): Promise<string | null>;
   /** False when exactly this process is gone already. */
   signal(id: ProcessId, name: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): Promise<boolean>;
 }
@@ -125,6 +129,11 @@ export interface Controller {
     node: string,
     environment?: Environment,
   ): Promise<{ readonly role: 'primary' | 'fenced' | 'standby'; readonly salvage: SalvageResult | null }>;
+  /**
+   * Where agents rewind nodes by themselves: what `startNode` saved before them on the way to a timeline above this one, as far as it led to the current
+   * one. The nodes can no longer be asked for it.
+   */
+  salvages?(above: number): Promise<readonly SalvageResult[]>;
   /** Does the controller's own book name this node as the one that may write, and is the node of that epoch? Asks no server. */
   mayWrite(node: string): Promise<boolean>;
   /** Makes the node a streaming standby of the current primary: rewind, else rebuild; the old data directory is moved aside, never deleted first. */

@@ -27,6 +27,25 @@ const secret = z
   .regex(/^(env:[A-Za-z_][A-Za-z0-9_]*|file:\/.+)$/, 'name the secret as `env:NAME` or `file:/path`; its value never stands here');
 const json: z.ZodType<Json> = z.json();
 
+const command = z.array(z.string().min(1)).min(1, 'write the command as a list of words');
+
+const hostSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('local') }),
+  z.strictObject({
+    kind: z.literal('ssh'),
+    address: host,
+    port: port.default(22),
+    user: z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'is not a user’s name'),
+    identityFile: path.nullable().default(null),
+    knownHosts: path.nullable().default(null),
+  }),
+  z.strictObject({
+    kind: z.literal('docker'),
+    socket: path.default('/var/run/docker.sock'),
+    container: z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/, 'is not a container’s name'),
+  }),
+]);
+
 const nodeSchema = z.strictObject({
   name,
   host,
@@ -34,7 +53,8 @@ const nodeSchema = z.strictObject({
   dataDir: path,
   binDir: path,
   osUser: z.string().min(1).nullable().default(null),
-  runsOn: z.strictObject({ kind: z.literal('local') }).default({ kind: 'local' }),
+  runsOn: hostSchema.default({ kind: 'local' }),
+  agent: z.strictObject({ find: command, start: command }).nullable().default(null),
   logFile: path,
 });
 
@@ -46,6 +66,7 @@ const linkSchema = z.strictObject({
   listenPort: port,
   upstreamHost: host,
   upstreamPort: port,
+  speaks: z.enum(['postgresql', 'http']).default('postgresql'),
 });
 
 const linksSchema = z.strictObject({
@@ -107,16 +128,51 @@ const systemIdentifier = z.union([z.string(), z.number()]).transform((value, con
   return z.NEVER;
 });
 
+const syncStandbys = z.int().min(0).max(16);
+
+const controllerSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('standalone'), stateDir: path, syncStandbys }),
+  z.strictObject({
+    kind: z.literal('patroni'),
+    scope: z.string().min(1),
+    syncStandbys,
+    api: z.record(name, z.url({ protocol: /^https?$/, error: 'must be the base URL of the node’s Patroni, e.g. http://10.0.0.11:8008' })),
+    auth: roleSchema.nullable().default(null),
+    dcs: z.array(z.strictObject({ name, host, port })).default([]),
+  }),
+  z.strictObject({
+    kind: z.literal('pg-auto-failover'),
+    syncStandbys,
+    monitor: z.strictObject({
+      host,
+      port: port.default(5432),
+      database: z.string().min(1).default('pg_auto_failover'),
+      user: z.string().min(1).default('autoctl_node'),
+      password: secret.nullable().default(null),
+    }),
+    formation: z.string().min(1).default('default'),
+  }),
+  z.strictObject({
+    kind: z.literal('repmgr'),
+    syncStandbys,
+    config: z.record(name, path),
+    program: path.default('/usr/bin/repmgr'),
+  }),
+  z.strictObject({
+    kind: z.literal('command'),
+    syncStandbys,
+    failover: command,
+    rejoin: command.nullable().default(null),
+    expectedMs: duration.nullable().default(null),
+  }),
+]);
+
 const shape = z.strictObject({
   name,
   kind: z.enum(['lab', 'staging', 'production']),
   systemIdentifier,
   site: name.default('local'),
-  controller: z.strictObject({
-    kind: z.literal('standalone'),
-    stateDir: path,
-    syncStandbys: z.int().min(0).max(16),
-  }),
+  controller: controllerSchema,
   nodes: z.array(nodeSchema).min(1).max(16),
   links: linksSchema.nullable().default(null),
   router: routerSchema.default({ kind: 'none', socket: '', backend: '', stateFile: '' }),
@@ -153,12 +209,18 @@ function repeated(values: readonly string[], at: (index: number) => (string | nu
 
 function findLinkProblems(target: z.infer<typeof shape>): Problem[] {
   const list = target.links?.list ?? [];
-  const ends = new Set([...target.nodes.map((node) => node.name), 'client', 'router', 's3']);
+  const members = target.controller.kind === 'patroni' ? target.controller.dcs.map((member) => member.name) : [];
+  const ends = new Set([...target.nodes.map((node) => node.name), ...members, 'client', 'router', 's3']);
   const unknown = (end: 'from' | 'to'): Problem[] =>
     list.flatMap((link, index) =>
       ends.has(link[end])
         ? []
-        : [{ at: ['links', 'list', index, end], message: `"${link[end]}" is neither a node nor one of client, router, s3` }],
+        : [
+            {
+              at: ['links', 'list', index, end],
+              message: `"${link[end]}" is neither a node${members.length === 0 ? '' : ', nor a member of the DCS'} nor one of client, router, s3`,
+            },
+          ],
     );
   return [
     ...repeated(
@@ -207,8 +269,21 @@ function findProblems(target: z.infer<typeof shape>): Problem[] {
       message: `${target.controller.syncStandbys} synchronous standbys need more than ${target.nodes.length} nodes: every commit would wait for ever`,
     });
   }
+  const named: { readonly [node: string]: string } =
+    target.controller.kind === 'patroni' ? target.controller.api : target.controller.kind === 'repmgr' ? target.controller.config : {};
+  if (target.controller.kind === 'patroni' || target.controller.kind === 'repmgr') {
+    const key = target.controller.kind === 'patroni' ? 'api' : 'config';
+    const nodes = target.nodes.map((node) => node.name);
+    for (const node of nodes.filter((each) => !(each in named)))
+      problems.push({ at: ['controller', key], message: `node "${node}" is missing here` });
+    for (const node of Object.keys(named).filter((each) => !nodes.includes(each)))
+      problems.push({ at: ['controller', key, node], message: `there is no node "${node}"` });
+  }
   if (target.router.kind === 'haproxy') {
-    for (const key of ['socket', 'backend', 'stateFile'] as const) {
+    // Under a controller of its own HAProxy is steered by health checks: gameday reads there, and writes no state.
+    const needed =
+      target.controller.kind === 'standalone' ? (['socket', 'backend', 'stateFile'] as const) : (['socket', 'backend'] as const);
+    for (const key of needed) {
       if (target.router[key] === '') problems.push({ at: ['router', key], message: `a haproxy router needs \`${key}\`` });
     }
   }

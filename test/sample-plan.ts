@@ -19,7 +19,7 @@ export function sampleTarget(): Target {
       dataDir: `/nowhere/${name}`,
       binDir: '/nowhere/bin',
       osUser: null,
-      runsOn: { kind: 'local' },
+      runsOn: { kind: 'local' }, agent: null,
       logFile: `/nowhere/${name}.log`,
     })),
     links: null,

@@ -1,8 +1,9 @@
 /** `gameday lab up|down|status`: the lab that gameday starts itself. */
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { labDown } from '../../infra/lab/down';
 import { repairLab } from '../../infra/lab/repair';
 import { labStatus, type LabServerStatus, type LabStatus } from '../../infra/lab/status';
+import { TOPOLOGIES, type Topology } from '../../infra/lab/topology';
 import { labUp } from '../../infra/lab/up';
 import { parseSizeBytes } from '../../core/units';
 import { EXIT } from '../../model/constants';
@@ -13,6 +14,7 @@ import { exitWith } from '../terminal';
 
 interface UpOptions {
   readonly net?: string;
+  readonly topology?: Topology;
   readonly syncStandbys?: number;
   readonly nodeDisk?: number;
 }
@@ -21,6 +23,7 @@ export function labCommand(): Command {
   const up = new Command('up')
     .description('start the lab, or what of it does not run')
     .option('--net <net>', 'first three numbers of its addresses, e.g. 127.0.9')
+    .addOption(new Option('--topology <kind>', 'what fails over: gameday by its runbook, or Patroni over etcd').choices(TOPOLOGIES))
     .option('--sync-standbys <n>', 'standbys that must confirm a commit; 0: asynchronous', parseCount)
     .option('--node-disk <size>', 'gives each node a small disk of its own, e.g. 2GB, which `disk-full` may fill; as root', parseSize);
   const down = new Command('down')
@@ -34,6 +37,7 @@ export function labCommand(): Command {
           home,
           onProgress: (text) => terminal.progress(text),
           ...(options.net === undefined ? {} : { net: options.net }),
+          ...(options.topology === undefined ? {} : { topology: options.topology }),
           ...(options.syncStandbys === undefined ? {} : { syncStandbys: options.syncStandbys }),
           ...(options.nodeDisk === undefined ? {} : { nodeDiskBytes: options.nodeDisk }),
         });

@@ -13,9 +13,10 @@ import { stopCluster } from '../../targets/controllers/standalone-cluster';
 import { openTarget } from '../../targets/open-target';
 import { endChild, markedProcesses } from '../supervisor/children';
 import { openSupervisorClient, type SupervisorClient } from '../supervisor/client';
-import { readLabTarget, targetPath } from './lab-file';
+import { readLabFile, readLabTarget, targetPath } from './lab-file';
 import { holdLock } from './lock';
 import { unmountNodeDisk } from './node-disks';
+import { stopMembers } from './patroni';
 import { findLabDir, removeLabData } from './places';
 import { describeProcess, labProcesses, mountsBelow, postgresProcesses } from './residue';
 import { NODE_NAMES, nodeDir } from './topology';
@@ -24,6 +25,8 @@ const LOCK_WAIT_MS = 120_000;
 const GRACE_MS = 10_000;
 /** Needed until the nodes have stopped: a primary archives its last WAL and sends it to its standbys while it shuts down. */
 const SERVERS = ['archiver', 'pgbouncer', 'haproxy', 'toxiproxy', 's3', 'temporal'];
+/** Members of Patroni stop with the nodes, those of etcd after them. */
+const isServer = (name: string): boolean => SERVERS.includes(name) || /^(etcd|patroni)-/.test(name);
 
 /** Stops everything of this home. `purge` removes the lab's data, its target file and its leases too; drills and keys are kept. Throws `lab_failed` if something stays. */
 export async function labDown(options: {
@@ -41,7 +44,7 @@ export async function labDown(options: {
     const supervisor = (await answers(join(runDir, 'supervisor.sock'))) ? openSupervisorClient(runDir) : null;
     if (supervisor !== null || labProcesses(runDir, lab).length > 0) {
       await stopOwn(supervisor, runDir, say);
-      await stopNodes(home, lab, say);
+      await stopNodes(home, lab, supervisor, say);
       await stopServers(supervisor, runDir, say);
     }
     await proveGone(home, lab);
@@ -58,28 +61,48 @@ export async function labDown(options: {
 /** Worker first, so that nobody asks for anything; then probers; then the guardian. */
 async function stopOwn(supervisor: SupervisorClient | null, runDir: string, say: (text: string) => void): Promise<void> {
   if (supervisor === null) {
-    for (const id of markedProcesses(runDir).filter(({ name }) => !SERVERS.includes(name))) await stopMarked(id);
+    for (const id of markedProcesses(runDir).filter(({ name }) => !isServer(name))) await stopMarked(id);
     return;
   }
   const running = (await supervisor.status()).children.filter((child) => child.running).map((child) => child.name);
-  const own = running.filter((name) => !SERVERS.includes(name));
+  const own = running.filter((name) => !isServer(name));
   if (own.length > 0) say(`stopping ${own.join(', ')}`);
   for (const name of ['worker', ...own.filter((each) => each !== 'worker' && each !== 'guardian'), 'guardian']) await supervisor.stop(name);
 }
 
+const isPostgres = (argv: readonly string[]): boolean => /(^|\/)postgres(:|$)/.test(argv[0] ?? '');
+
 /** A postmaster that a child started carries its mark; it is stopped as a node, not here. */
 async function stopMarked(id: ProcessId & { readonly argv: readonly string[] }): Promise<void> {
-  if (/(^|\/)postgres(:|$)/.test(id.argv[0] ?? '')) return;
+  if (isPostgres(id.argv)) return;
   await endChild(id, GRACE_MS);
 }
 
-async function stopNodes(home: string, lab: string | null, say: (text: string) => void): Promise<void> {
+async function stopNodes(
+  home: string,
+  lab: string | null,
+  supervisor: SupervisorClient | null,
+  say: (text: string) => void,
+): Promise<void> {
   if (lab === null) return;
   if (postgresProcesses(lab).length > 0) say('stopping the nodes');
-  if (existsSync(targetPath(home))) await stopCluster(openTarget(readLabTarget(home)));
+  if (readLabFile(home)?.topology === 'patroni') await stopPatroni(home, supervisor);
+  else if (existsSync(targetPath(home))) await stopCluster(openTarget(readLabTarget(home)));
   // Sandboxes, and nodes of a lab that was never finished.
   const rest = postgresProcesses(lab);
   for (const id of rest) await terminate(id, GRACE_MS, 'SIGINT');
+}
+
+/** Without a supervisor the agents are asked by a signal, and stop their servers themselves; whoever is left after that is stopped as any server. */
+async function stopPatroni(home: string, supervisor: SupervisorClient | null): Promise<void> {
+  if (supervisor === null) {
+    const agents = markedProcesses(homePaths(home).run).filter(({ name, argv }) => name.startsWith('patroni-') && !isPostgres(argv));
+    await Promise.all(agents.map((id) => endChild(id, 3 * GRACE_MS)));
+    return;
+  }
+  const controller = existsSync(targetPath(home)) ? openTarget(readLabTarget(home)).controller : null;
+  const leader = (await controller?.topology().catch(() => null))?.primary ?? null;
+  await stopMembers(supervisor, leader);
 }
 
 async function stopServers(supervisor: SupervisorClient | null, runDir: string, say: (text: string) => void): Promise<void> {

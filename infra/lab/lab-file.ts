@@ -11,6 +11,7 @@ import { homePaths } from '../../core/home';
 import type { Target } from '../../model/target';
 import { permittedFaults } from '../../targets/policy';
 import { targetSchema } from '../../targets/schema';
+import type { Topology } from './topology';
 
 export interface LabFile {
   readonly formatVersion: 1;
@@ -18,6 +19,8 @@ export interface LabFile {
   readonly temporalAddress: string;
   readonly temporalNamespace: string;
   readonly temporalUi: string;
+  /** Missing in labs made before there was a choice. */
+  readonly topology?: Topology;
   readonly syncStandbys: number;
   readonly postgresBin: string;
   /** Size of each node's own disk; null or missing: nodes live on the machine's. */
@@ -43,7 +46,8 @@ export function writeLabFile(home: string, file: LabFile): void {
 
 const COMMENTS: Readonly<Record<string, string>> = {
   systemIdentifier: ' PostgreSQL’s own name of this cluster (pg_controldata prints it); the drill’s lock and the guardian go by it.',
-  controller: ' standalone: gameday carries out the runbook itself. syncStandbys: how many standbys confirm a commit; 0 is asynchronous.',
+  controller:
+    ' standalone: gameday carries out the runbook itself; patroni: it fails over by itself, gameday orders, waits and watches.\n syncStandbys: how many standbys confirm a commit; 0 is asynchronous.',
   nodes: ' Addresses here go past router and links; clients come in by `entry`.',
   links: ' Every path between two parties is one Toxiproxy proxy. Nothing ever re-points them.',
   router: ' Leads clients to the primary; steered over its runtime socket.',

@@ -12,12 +12,14 @@ import type { Target } from '../../model/target';
 import { gateConfig } from '../../targets/archives/haproxy-gate';
 import type { ChildSpec } from '../supervisor/contract';
 import type { Tools } from '../tools';
+import { etcdServers, locatePatroni } from './patroni';
 import { makeServerDir, reachableProgram } from './places';
 import {
   gateMap,
   labAddresses,
   labLinks,
   NODE_NAMES,
+  PATRONI_PORT,
   POOLER_PORT,
   ROUTER_PORT,
   secretFile,
@@ -104,7 +106,7 @@ function toxiproxyServer(plan: LabPlan, program: string): ChildSpec {
   makeServerDir(dir, plan.user);
   const host = labAddresses(plan.net).toxiproxy;
   // With its links from the first moment: one that crashed and was started again carries traffic before anybody asks for it.
-  const links = labLinks(plan.net).map((link) => ({
+  const links = labLinks(plan.net, plan.topology).map((link) => ({
     name: link.name,
     listen: `${link.listenHost}:${link.listenPort}`,
     upstream: `${link.upstreamHost}:${link.upstreamPort}`,
@@ -125,16 +127,32 @@ function toxiproxyServer(plan: LabPlan, program: string): ChildSpec {
 }
 
 /** Every server starts in maintenance; only the state file, or the controller over the socket, lets clients through. */
+function steeredServers({ net }: LabPlan): string {
+  const at = labAddresses(net);
+  return `    default-server on-marked-down shutdown-sessions
+${NODE_NAMES.map((name) => `    server ${name} ${at.node(name)}:5432 disabled`).join('\n')}`;
+}
+
+/** Patroni's own check: who answers 200 to /primary holds the key. Sessions to whoever does not are closed. */
+function checkedServers({ net }: LabPlan): string {
+  const at = labAddresses(net);
+  return `    option httpchk OPTIONS /primary
+    http-check expect status 200
+    default-server inter 1s fastinter 500ms fall 2 rise 1 on-marked-down shutdown-sessions
+${NODE_NAMES.map((name) => `    server ${name} ${at.node(name)}:5432 check port ${PATRONI_PORT}`).join('\n')}`;
+}
+
 export function haproxyConfig(plan: LabPlan): string {
   const at = labAddresses(plan.net);
   const dir = join(plan.lab, 'haproxy');
-  return `# written by gameday; the standalone controller steers this router over its runtime socket
+  const isSteered = plan.topology === 'standalone';
+  return `# written by gameday; ${isSteered ? 'the standalone controller steers this router over its runtime socket' : 'Patroni’s health checks steer this router'}
 global
     maxconn 1000
     nbthread 1
     stats socket ${join(dir, 'run.sock')} mode 600 level admin
     stats timeout 10s
-    server-state-file ${join(dir, 'state')}
+${isSteered ? `    server-state-file ${join(dir, 'state')}` : ''}
 
 defaults
     mode tcp
@@ -147,15 +165,14 @@ defaults
     option srvtcpka
     option tcp-smart-accept
     retries 0
-    load-server-state-from-file global
+${isSteered ? '    load-server-state-from-file global' : ''}
 
 frontend clients
     bind ${at.router}:${ROUTER_PORT}
     default_backend postgres
 
 backend postgres
-    default-server on-marked-down shutdown-sessions
-${NODE_NAMES.map((name) => `    server ${name} ${at.node(name)}:5432 disabled`).join('\n')}
+${isSteered ? steeredServers(plan) : checkedServers(plan)}
 
 ${gateConfig({ bind: `${at.s3Gate}:${S3_PORT}`, server: `${at.s3}:${S3_PORT}`, map: gateMap(plan.lab) })}`;
 }
@@ -246,6 +263,7 @@ export async function prepareServers(plan: LabPlan, tools: Tools): Promise<reado
     toxiproxyServer(plan, await program(tools.toxiproxy)),
     haproxyServer(plan, await program(tools.haproxy)),
     pgbouncerServer(plan, await program(tools.pgbouncer)),
+    ...(plan.topology === 'patroni' ? etcdServers(plan, locatePatroni().etcd) : []),
   ];
 }
 

@@ -11,7 +11,19 @@ import { openTarget } from '../../targets/open-target';
 import { openSupervisorClient } from '../supervisor/client';
 import type { SupervisorState } from '../supervisor/contract';
 import { readLabFile, readLabTarget, targetPath } from './lab-file';
-import { labAddresses, POOLER_PORT, ROUTER_PORT, temporalPorts, TOXIPROXY_PORT } from './topology';
+import { etcdChild, patroniChild } from './patroni';
+import {
+  DCS_NAMES,
+  DCS_PORT,
+  labAddresses,
+  NODE_NAMES,
+  PATRONI_PORT,
+  POOLER_PORT,
+  ROUTER_PORT,
+  temporalPorts,
+  TOXIPROXY_PORT,
+  type Topology,
+} from './topology';
 
 export interface LabServerStatus {
   readonly name: string;
@@ -53,7 +65,11 @@ export interface LabStatus {
   readonly entry: { readonly host: string; readonly port: number } | null;
 }
 
-const SERVERS = ['temporal', 's3', 'toxiproxy', 'haproxy', 'pgbouncer', 'archiver', 'guardian', 'worker'] as const;
+const SERVERS = ['temporal', 's3', 'toxiproxy', 'haproxy', 'pgbouncer', 'archiver', 'guardian', 'worker'];
+
+function serversOf(topology: Topology): readonly string[] {
+  return topology === 'standalone' ? SERVERS : [...SERVERS, ...DCS_NAMES.map(etcdChild), ...NODE_NAMES.map(patroniChild)];
+}
 
 function addressOf(name: string, net: string): string | null {
   const at = labAddresses(net);
@@ -63,6 +79,8 @@ function addressOf(name: string, net: string): string | null {
     toxiproxy: `${at.toxiproxy}:${TOXIPROXY_PORT}`,
     haproxy: `${at.router}:${ROUTER_PORT}`,
     pgbouncer: `${at.pooler}:${POOLER_PORT}`,
+    ...Object.fromEntries(DCS_NAMES.map((each) => [etcdChild(each), `${at.dcs(each)}:${DCS_PORT}`])),
+    ...Object.fromEntries(NODE_NAMES.map((each) => [patroniChild(each), `${at.node(each)}:${PATRONI_PORT}`])),
   };
   return known[name] ?? null;
 }
@@ -71,6 +89,7 @@ function addressOf(name: string, net: string): string | null {
 async function readServers(
   home: string,
   net: string,
+  expected: readonly string[],
 ): Promise<{ readonly supervisorPid: number | null; readonly servers: readonly LabServerStatus[] }> {
   const { run: runDir, logs } = homePaths(home);
   const answer = await openSupervisorClient(runDir)
@@ -94,17 +113,19 @@ async function readServers(
     logFile,
     address: addressOf(name, net),
   }));
-  const missing = SERVERS.filter((name) => !found.some((each) => each.name === name)).map((name) => ({
-    name,
-    running: false,
-    pid: null,
-    restarts: 0,
-    lastEnd: null,
-    logFile: join(logs, `${name}.log`),
-    address: addressOf(name, net),
-  }));
+  const missing = expected
+    .filter((name) => !found.some((each) => each.name === name))
+    .map((name) => ({
+      name,
+      running: false,
+      pid: null,
+      restarts: 0,
+      lastEnd: null,
+      logFile: join(logs, `${name}.log`),
+      address: addressOf(name, net),
+    }));
   // Finished probers are history, not lab.
-  const shown = found.filter((each) => each.running || (SERVERS as readonly string[]).includes(each.name));
+  const shown = found.filter((each) => each.running || expected.includes(each.name));
   return { supervisorPid: answer?.pid ?? null, servers: [...shown, ...missing] };
 }
 
@@ -179,7 +200,7 @@ export async function labStatus(options: { readonly home: string }): Promise<Lab
       entry: null,
     };
   }
-  const { supervisorPid, servers } = await readServers(home, file.net);
+  const { supervisorPid, servers } = await readServers(home, file.net, serversOf(file.topology ?? 'standalone'));
   const target = existsSync(targetPath(home)) ? readLabTarget(home) : null;
   const [nodes, routed, archive] =
     target === null

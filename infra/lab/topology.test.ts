@@ -9,6 +9,7 @@ const plan: LabPlan = {
   home: '/tmp/home',
   lab: '/tmp/home/lab',
   net: '127.0.9',
+  topology: 'standalone',
   syncStandbys: 1,
   nodeDiskBytes: null,
   user: 'postgres',

@@ -46,7 +46,15 @@ export const LAB_FAULTS = [
   'archive-object-lost',
   'archive-object-corrupt',
 ] as const;
+/** Faults that start a server in an environment or a role of their own: under Patroni nobody but its agent starts one. */
+const NOT_UNDER_PATRONI: readonly string[] = ['clock-skew', 'page-corrupt', 'process-restart', 'promote-behind-back'];
+export const TOPOLOGIES = ['standalone', 'patroni'] as const;
+export type Topology = (typeof TOPOLOGIES)[number];
+export const DCS_NAMES = ['e1', 'e2', 'e3'] as const;
 const PG_PORT = 5432;
+export const DCS_PORT = 2379;
+export const DCS_PEER_PORT = 2380;
+export const PATRONI_PORT = 8008;
 const S3_PORT = 7070;
 
 export interface LabPlan {
@@ -55,6 +63,7 @@ export interface LabPlan {
   readonly lab: string;
   /** First three numbers of the lab's addresses. */
   readonly net: string;
+  readonly topology: Topology;
   readonly syncStandbys: number;
   /** Owner of the servers; null: whoever runs gameday. */
   readonly user: string | null;
@@ -73,6 +82,9 @@ export interface LabAddresses {
   readonly s3Gate: string;
   readonly temporal: string;
   readonly node: (name: string) => string;
+  readonly dcs: (name: string) => string;
+  /** Where `from` finds `to`, by the port that PostgreSQL itself listens on: an address for each ordered pair. */
+  readonly pair: (from: string, to: string) => string;
 }
 
 /** Throws `setting_invalid` unless `net` is the beginning of a loopback network, e.g. 127.0.9. */
@@ -88,6 +100,8 @@ export function checkNet(net: string): string {
   return net;
 }
 
+const at = (names: readonly string[], name: string): number => names.indexOf(name);
+
 export function labAddresses(net: string): LabAddresses {
   return {
     entry: `${net}.10`,
@@ -97,7 +111,9 @@ export function labAddresses(net: string): LabAddresses {
     s3Gate: `${net}.41`,
     pooler: `${net}.50`,
     temporal: '127.0.0.1',
-    node: (name) => `${net}.${11 + NODE_NAMES.findIndex((each) => each === name)}`,
+    node: (name) => `${net}.${11 + at(NODE_NAMES, name)}`,
+    dcs: (name) => `${net}.${61 + at(DCS_NAMES, name)}`,
+    pair: (from, to) => `${net}.${100 + 10 * (1 + at(NODE_NAMES, from)) + 1 + at(NODE_NAMES, to)}`,
   };
 }
 
@@ -115,8 +131,8 @@ export function temporalPorts(net: string): { readonly grpc: number; readonly ui
   return { grpc, ui: grpc + 1 };
 }
 
-/** The static links: client→router, standby→primary for every ordered pair, node→S3. */
-export function labLinks(net: string): readonly TargetLink[] {
+/** The static links: client→router, standby→primary for every ordered pair, node→S3, and under Patroni node→etcd. */
+export function labLinks(net: string, topology: Topology = 'standalone'): readonly TargetLink[] {
   const at = labAddresses(net);
   const link = (
     from: string,
@@ -125,19 +141,38 @@ export function labLinks(net: string): readonly TargetLink[] {
     listenPort: number,
     upstreamHost: string,
     upstreamPort: number,
-  ): TargetLink => ({ name: `${from}-${to}`, from, to, listenHost, listenPort, upstreamHost, upstreamPort });
+  ): TargetLink => ({
+    name: `${from}-${to}`,
+    from,
+    to,
+    listenHost,
+    listenPort,
+    upstreamHost,
+    upstreamPort,
+    speaks: to === 's3' || (DCS_NAMES as readonly string[]).includes(to) ? 'http' : 'postgresql',
+  });
   const pairs = NODE_NAMES.flatMap((from) =>
-    NODE_NAMES.flatMap((to, index) => (from === to ? [] : [link(from, to, at.node(from), 6001 + index, at.node(to), PG_PORT)])),
+    NODE_NAMES.flatMap((to, index) => {
+      if (from === to) return [];
+      // Patroni publishes one name and one port of each member; who looks the name up finds the link's address.
+      return topology === 'patroni'
+        ? [link(from, to, at.pair(from, to), PG_PORT, at.node(to), PG_PORT)]
+        : [link(from, to, at.node(from), 6001 + index, at.node(to), PG_PORT)];
+    }),
+  );
+  const dcs = NODE_NAMES.flatMap((from) =>
+    DCS_NAMES.map((to, index) => link(from, to, at.node(from), DCS_PORT + 10_001 + index, at.dcs(to), DCS_PORT)),
   );
   return [
     link('client', 'router', at.entry, PG_PORT, at.router, ROUTER_PORT),
     ...pairs,
     ...NODE_NAMES.map((from) => link(from, 's3', at.node(from), S3_PORT, at.s3Gate, S3_PORT)),
+    ...(topology === 'patroni' ? dcs : []),
   ];
 }
 
 /** Every address on which something of the lab listens. */
-export function allAddresses(net: string): readonly Address[] {
+export function allAddresses(net: string, topology: Topology = 'standalone'): readonly Address[] {
   const at = labAddresses(net);
   return [
     { host: at.temporal, port: temporalPorts(net).grpc, use: 'Temporal' },
@@ -148,12 +183,19 @@ export function allAddresses(net: string): readonly Address[] {
     { host: at.router, port: ROUTER_PORT, use: 'router' },
     { host: at.pooler, port: POOLER_PORT, use: 'pooler' },
     ...NODE_NAMES.map((name) => ({ host: at.node(name), port: PG_PORT, use: `node ${name}` })),
-    ...labLinks(net).map((link) => ({ host: link.listenHost, port: link.listenPort, use: `link ${link.name}` })),
+    ...(topology === 'patroni'
+      ? [
+          ...NODE_NAMES.map((name) => ({ host: at.node(name), port: PATRONI_PORT, use: `Patroni of ${name}` })),
+          ...DCS_NAMES.flatMap((name) => [DCS_PORT, DCS_PEER_PORT].map((port) => ({ host: at.dcs(name), port, use: `etcd ${name}` }))),
+        ]
+      : []),
+    ...labLinks(net, topology).map((link) => ({ host: link.listenHost, port: link.listenPort, use: `link ${link.name}` })),
   ];
 }
 
 export const gateMap = (lab: string): string => join(lab, 'haproxy', 's3-gate.map');
 export const secretFile = (lab: string, name: string): string => join(lab, 'secrets', name);
+export const patroniFile = (lab: string, name: string): string => join(lab, 'patroni', `${name}.yml`);
 export const nodeDir = (lab: string, name: string): string => join(lab, 'nodes', name);
 
 function labNode(plan: LabPlan, name: string): TargetNode {
@@ -165,7 +207,34 @@ function labNode(plan: LabPlan, name: string): TargetNode {
     binDir: plan.postgresBin,
     osUser: plan.user,
     runsOn: { kind: 'local' },
+    agent:
+      plan.topology === 'patroni'
+        ? {
+            // By its whole command line: no file that could name another process by now.
+            find: ['pgrep', '-o', '-f', `^/usr/bin/python3 [^ ]*patroni ${patroniFile(plan.lab, name)}$`],
+            start: [
+              process.execPath,
+              join(packageRoot(), 'dist', 'infra', 'supervisor', 'restart-child.js'),
+              '--home',
+              plan.home,
+              `patroni-${name}`,
+            ],
+          }
+        : null,
     logFile: join(nodeDir(plan.lab, name), 'postgresql.log'),
+  };
+}
+
+function labController({ lab, net, topology, syncStandbys }: LabPlan): Target['controller'] {
+  if (topology === 'standalone') return { kind: 'standalone', stateDir: join(lab, 'controller'), syncStandbys };
+  const at = labAddresses(net);
+  return {
+    kind: 'patroni',
+    scope: 'gameday-lab',
+    syncStandbys,
+    api: Object.fromEntries(NODE_NAMES.map((name) => [name, `http://${at.node(name)}:${PATRONI_PORT}`])),
+    auth: { user: 'gameday', password: `file:${secretFile(lab, 'patroni-api')}` },
+    dcs: DCS_NAMES.map((name) => ({ name, host: at.dcs(name), port: DCS_PORT })),
   };
 }
 
@@ -182,12 +251,12 @@ export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
     kind: 'lab',
     systemIdentifier,
     site: LAB_SITE,
-    controller: { kind: 'standalone', stateDir: join(lab, 'controller'), syncStandbys: plan.syncStandbys },
+    controller: labController(plan),
     nodes: NODE_NAMES.map((name) => labNode(plan, name)),
     links: {
       api: `http://${at.toxiproxy}:${TOXIPROXY_PORT}`,
       restart: [process.execPath, join(packageRoot(), 'dist', 'infra', 'supervisor', 'restart-child.js'), '--home', home, 'toxiproxy'],
-      list: labLinks(net),
+      list: labLinks(net, plan.topology),
     },
     router: { kind: 'haproxy', socket: join(lab, 'haproxy', 'run.sock'), backend: 'postgres', stateFile: join(lab, 'haproxy', 'state') },
     entry: { host: at.entry, port: PG_PORT, database: 'gameday' },
@@ -214,7 +283,7 @@ export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
     },
     sandbox: { dir: join(lab, 'sandbox'), osUser: plan.user, binDir: plan.postgresBin },
     policy: {
-      allowFaults: LAB_FAULTS,
+      allowFaults: plan.topology === 'patroni' ? LAB_FAULTS.filter((name) => !NOT_UNDER_PATRONI.includes(name)) : LAB_FAULTS,
       acceptDataLoss: true,
       maxNodesAtOnce: NODE_NAMES.length,
       allowQuorumLoss: true,

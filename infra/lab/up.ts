@@ -15,6 +15,7 @@ import type { Target } from '../../model/target';
 import { ensureBucket } from '../../objects/s3-store';
 import { createCluster, currentPrimary, startCluster } from '../../targets/controllers/standalone-cluster';
 import { requireNode, writeConfig } from '../../targets/controllers/standalone-config';
+import { prepareSpool } from '../../targets/archives/native-push';
 import { openTarget } from '../../targets/open-target';
 import type { LiveTarget } from '../../targets/ports';
 import { ensureSupervisor, type SupervisorClient } from '../supervisor/client';
@@ -24,12 +25,13 @@ import { locateTools, type Tools } from '../tools';
 import { readLabFile, writeAllowFile, writeLabFile, writeTarget, type LabFile } from './lab-file';
 import { holdLock } from './lock';
 import { checkNodeDisks, mountNodeDisk } from './node-disks';
+import { awaitEtcd, awaitPrimary, furnishCluster, locatePatroni, patroniServers, startMembers } from './patroni';
 import { checkFreeSpace, checkPostgresReachable, makeServerDir, prepareLabDir, serverUser } from './places';
 import { checkPorts } from './ports';
 import { labProcesses } from './residue';
 import { ensureSecrets } from './secrets';
 import { ownProcesses, prepareServers, temporalAddress, temporalUi } from './servers';
-import { allAddresses, checkNet, DEFAULT_NET, labTarget, NODE_NAMES, nodeDir, type LabPlan } from './topology';
+import { allAddresses, checkNet, DEFAULT_NET, labTarget, NODE_NAMES, nodeDir, type LabPlan, type Topology } from './topology';
 
 /** Waiting for another `lab up` or `down` of the same home. */
 const LOCK_WAIT_MS = 120_000;
@@ -42,6 +44,8 @@ export interface LabUpOptions {
   readonly home: string;
   /** First three numbers of the lab's addresses; default: as before, else 127.0.1. */
   readonly net?: string;
+  /** What fails over: gameday itself, or Patroni over etcd; default: as before, else standalone. Only for a lab that is made anew. */
+  readonly topology?: Topology;
   /** Standbys that must confirm a commit (0: asynchronous); default: as before, else 1. */
   readonly syncStandbys?: number;
   /** Gives each node an ext4 disk of its own of this size (root only); default: as before, else none. Only for a lab that is made anew. */
@@ -105,7 +109,20 @@ async function makePlan(
       '`gameday lab down` first; then it can come up on another network with its data.',
     );
   }
-  return { home, lab, net, syncStandbys, user, postgresBin, nodeDiskBytes: chooseNodeDisks(lab, before, options), tools, before };
+  const topology = chooseTopology(before, options);
+  return { home, lab, net, topology, syncStandbys, user, postgresBin, nodeDiskBytes: chooseNodeDisks(lab, before, options), tools, before };
+}
+
+function chooseTopology(before: LabFile | null, { topology }: LabUpOptions): Topology {
+  const remembered = before === null ? null : (before.topology ?? 'standalone');
+  if (remembered !== null && topology !== undefined && topology !== remembered)
+    throw new GamedayError(
+      'setting_invalid',
+      `the lab’s cluster is ${remembered}, not ${topology}`,
+      '`gameday lab down --purge` removes it; or set GAMEDAY_HOME, and --net, for a second lab beside it.',
+    );
+  if ((remembered ?? topology) === 'patroni') locatePatroni();
+  return remembered ?? topology ?? 'standalone';
 }
 
 /** Nodes that exist stay where they are: a disk mounted over them would hide their data. */
@@ -129,7 +146,7 @@ async function bringUp(
   const paths = homePaths(home);
   checkFreeSpace(lab);
   const own = new Set(labProcesses(paths.run, lab).map((id) => id.pid));
-  checkPorts(allAddresses(plan.net), (pid) => own.has(pid));
+  checkPorts(allAddresses(plan.net, plan.topology), (pid) => own.has(pid));
   ensureSecrets(lab);
   const remembered: LabFile = {
     formatVersion: 1,
@@ -137,6 +154,7 @@ async function bringUp(
     temporalAddress: temporalAddress(plan.net),
     temporalNamespace: 'default',
     temporalUi: temporalUi(plan.net),
+    topology: plan.topology,
     syncStandbys: plan.syncStandbys,
     postgresBin: plan.postgresBin,
     nodeDiskBytes: plan.nodeDiskBytes,
@@ -154,8 +172,10 @@ async function bringUp(
   const namespace = awaitNamespace(plan);
   // Looked at below; until then its failure must not end the process.
   namespace.catch(() => undefined);
-  if (before !== null && (before.net !== plan.net || before.syncStandbys !== plan.syncStandbys)) await reconfigure(openTarget(first), say);
-  const target = await startNodes(plan, first, remembered, say);
+  const target =
+    plan.topology === 'patroni'
+      ? await startPatroni(plan, first, supervisor, remembered, say)
+      : await startStandalone(plan, first, remembered, say);
   writeLabFile(home, { ...remembered, systemIdentifier: target.systemIdentifier });
   writeTarget(home, target);
   writeAllowFile(home, target);
@@ -252,7 +272,48 @@ export async function standingFaults(home: string): Promise<readonly LeaseView[]
   }
 }
 
-async function startNodes(plan: LabPlan, first: Target, file: LabFile, say: (text: string) => void): Promise<Target> {
+/** Nodes that a standing fault holds down: the guardian's to bring back; every other one must come up, whatever cut the lab short. */
+async function heldDown(home: string, say: (text: string) => void): Promise<ReadonlySet<string>> {
+  const held = new Set<string>();
+  for (const { handle } of await standingFaults(home)) {
+    const { node } = handle.resolved;
+    if (typeof node !== 'string') continue;
+    held.add(node);
+    say(`${node} is left alone: ${handle.fault} of ${handle.drill} stands`);
+  }
+  return held;
+}
+
+async function startPatroni(
+  plan: LabPlan,
+  first: Target,
+  supervisor: SupervisorClient,
+  file: LabFile,
+  say: (text: string) => void,
+): Promise<Target> {
+  const live = openTarget(first);
+  for (const node of first.nodes) prepareSpool(first, node);
+  const isNew = file.systemIdentifier === null;
+  await awaitEtcd(plan);
+  say(isNew ? 'creating a primary and two standbys under Patroni' : 'starting the members of Patroni');
+  await startMembers(supervisor, patroniServers(plan, first, locatePatroni()), live, {
+    isNew,
+    leaveAlone: isNew ? new Set() : await heldDown(plan.home, say),
+  });
+  if (!isNew) return first;
+  const systemIdentifier = await furnishCluster(live);
+  writeLabFile(plan.home, { ...file, systemIdentifier });
+  return labTarget(plan, systemIdentifier);
+}
+
+async function startStandalone(
+  plan: LabPlan & { readonly before: LabFile | null },
+  first: Target,
+  file: LabFile,
+  say: (text: string) => void,
+): Promise<Target> {
+  const { before } = plan;
+  if (before !== null && (before.net !== plan.net || before.syncStandbys !== plan.syncStandbys)) await reconfigure(openTarget(first), say);
   if (file.systemIdentifier === null) {
     say('creating a primary and two standbys');
     const { systemIdentifier } = await createCluster(openTarget(first));
@@ -262,14 +323,7 @@ async function startNodes(plan: LabPlan, first: Target, file: LabFile, say: (tex
     await startCluster(openTarget(target));
     return target;
   }
-  // Down on purpose, and the guardian's to bring back; every other node must come up, whatever cut the lab short.
-  const leaveAlone = new Set<string>();
-  for (const { handle } of await standingFaults(plan.home)) {
-    const { node } = handle.resolved;
-    if (typeof node !== 'string') continue;
-    leaveAlone.add(node);
-    say(`${node} is left alone: ${handle.fault} of ${handle.drill} stands`);
-  }
+  const leaveAlone = await heldDown(plan.home, say);
   const live = openTarget(first);
   const down = (
     await Promise.all(first.nodes.map(async (node) => ((await live.host(node.name).postmaster()) === null ? node.name : null)))
@@ -303,5 +357,6 @@ async function ensureBackup(live: LiveTarget, say: (text: string) => void): Prom
   const { archive, target } = live;
   if (archive === null || (await archive.backups()).length > 0) return;
   say('taking a base backup');
-  await archive.takeBackup(requireNode(target, currentPrimary(target)), AbortSignal.timeout(BACKUP_TIMEOUT_MS));
+  const primary = target.controller.kind === 'standalone' ? currentPrimary(target) : await awaitPrimary(live);
+  await archive.takeBackup(requireNode(target, primary), AbortSignal.timeout(BACKUP_TIMEOUT_MS));
 }

@@ -10,6 +10,7 @@ import type { Target, TargetNode, TargetRole } from '../../model/target';
 import type { LiveTarget, SalvageResult } from '../ports';
 import { nodeSocketDir, requireNode, writeConfig, writeRole } from './standalone-config';
 import {
+  epochDir,
   currentEntry,
   epochError,
   readEpoch,
@@ -21,7 +22,8 @@ import {
 } from './standalone-epoch';
 import { failover } from './standalone-failover';
 import { cloneInto, waitStreaming } from './standalone-rejoin';
-import { askServer, readControlData, stopServer } from './standalone-server';
+import { askServer } from './node-status';
+import { readControlData, stopServer } from './standalone-server';
 import { startNode } from './standalone-start';
 
 const LOCK_WAIT_MS = 120_000;
@@ -69,7 +71,8 @@ function setUpSql(target: Target): string {
   ].join('\n');
 }
 
-async function setUpDatabase(live: LiveTarget, node: TargetNode): Promise<void> {
+/** Roles, database and schema, by psql over the node's socket as its own superuser. Idempotent. */
+export async function setUpDatabase(live: LiveTarget, node: TargetNode): Promise<void> {
   const argv = [
     join(node.binDir, 'psql'),
     '-X',
@@ -128,7 +131,7 @@ async function dataDirectories(live: LiveTarget): Promise<readonly string[]> {
 
 /** The epoch to create under: the first of a new cluster, or the one of a creation that was interrupted. Never a second one over existing data. */
 async function firstEpoch(live: LiveTarget, first: TargetNode): Promise<EpochFile> {
-  const { stateDir } = live.target.controller;
+  const stateDir = epochDir(live.target);
   const { file, problem } = readEpoch(stateDir);
   if (file !== null) return file;
   if ((await dataDirectories(live)).length > 0) throw epochError(stateDir, problem);
@@ -166,7 +169,7 @@ export async function createCluster(
     throw new GamedayError('refused', `target ${target.name} is ${target.kind}; gameday creates clusters only for labs`);
   const first = target.nodes[0];
   if (first === undefined) throw new GamedayError('target_invalid', `target ${target.name} has no nodes`);
-  return withEpochLock(target.controller.stateDir, LOCK_WAIT_MS, async () => {
+  return withEpochLock(epochDir(target), LOCK_WAIT_MS, async () => {
     for (const link of live.links?.list() ?? []) await live.links?.ensure(link);
     const epoch = await firstEpoch(live, first);
     const primary = requireNode(target, epoch.primary);
@@ -223,7 +226,7 @@ async function finishFailover(live: LiveTarget, token: string): Promise<void> {
  * `leaveAlone`: nodes that are down on purpose and somebody else's to start.
  */
 export async function startCluster(live: LiveTarget, leaveAlone: ReadonlySet<string> = new Set()): Promise<readonly StartedNode[]> {
-  const { stateDir } = live.target.controller;
+  const stateDir = epochDir(live.target);
   return withEpochLock(stateDir, LOCK_WAIT_MS, async () => {
     for (const link of live.links?.list() ?? []) await live.links?.ensure(link);
     const { file, problem } = readEpoch(stateDir);
@@ -248,7 +251,7 @@ export async function startCluster(live: LiveTarget, leaveAlone: ReadonlySet<str
 
 /** Stops every server that runs, the primary first so that the standbys receive all it wrote. Needs nobody else to run. */
 export async function stopCluster(live: LiveTarget): Promise<void> {
-  const { stateDir } = live.target.controller;
+  const stateDir = epochDir(live.target);
   await withEpochLock(stateDir, LOCK_WAIT_MS, async () => {
     const { file } = readEpoch(stateDir);
     const primary = live.target.nodes.filter((node) => node.name === file?.primary);
@@ -259,5 +262,5 @@ export async function stopCluster(live: LiveTarget): Promise<void> {
 
 /** Name of the node that may write, by the epoch file; throws `epoch_unreadable`. */
 export function currentPrimary(target: Target): string {
-  return requireEpoch(target.controller.stateDir).primary;
+  return requireEpoch(epochDir(target)).primary;
 }

@@ -97,8 +97,24 @@ function settings(target: Target, node: TargetNode): Readonly<Record<string, str
   };
 }
 
+/** What must be equal on every member, and what Patroni sets itself. */
+const CLUSTER_WIDE = ['max_connections', 'wal_level', 'max_wal_senders', 'max_replication_slots', 'hot_standby'];
+const NOT_OURS = ['listen_addresses', 'port', 'unix_socket_directories', 'cluster_name', 'synchronous_standby_names'];
+
+/** The same settings for a node whose configuration Patroni writes: `cluster` belongs into the store, `parameters` into the member's own file. */
+export function nodeSettings(
+  target: Target,
+  node: TargetNode,
+): { readonly parameters: Readonly<Record<string, string>>; readonly cluster: Readonly<Record<string, string>> } {
+  const own = Object.entries(settings(target, node)).filter(([name]) => !NOT_OURS.includes(name));
+  return {
+    parameters: Object.fromEntries(own.filter(([name]) => !CLUSTER_WIDE.includes(name))),
+    cluster: { ...Object.fromEntries(own.filter(([name]) => CLUSTER_WIDE.includes(name))), wal_log_hints: 'on' },
+  };
+}
+
 /** Peers by the node's user on the socket, scram for the target's roles on loopback, nothing else. */
-function accessRules(target: Target): string {
+export function accessRules(target: Target): string {
   const { operate, observe, probe, replicate } = target.roles;
   const people = [...new Set([operate.user, observe.user, probe.user])].join(',');
   return [
@@ -108,6 +124,11 @@ function accessRules(target: Target): string {
     `host replication ${replicate.user} 127.0.0.0/8 scram-sha-256`,
     '',
   ].join('\n');
+}
+
+/** The node's operating system user is `postgres` on its socket. */
+export function identRule(node: TargetNode): string {
+  return `gameday ${userName(node)} postgres`;
 }
 
 function userName(node: TargetNode): string {
@@ -122,7 +143,7 @@ export async function writeConfig(host: Host, target: Target, node: TargetNode, 
     `# written by gameday; changed by its next rebuild\n${lines.join('\n')}\ninclude_if_exists = '${ROLE_FILE}'\n`,
   );
   await host.writeFile(join(dataDir, 'pg_hba.conf'), accessRules(target));
-  await host.writeFile(join(dataDir, 'pg_ident.conf'), `gameday ${userName(node)} postgres\n`);
+  await host.writeFile(join(dataDir, 'pg_ident.conf'), `${identRule(node)}\n`);
   const { user, password } = target.roles.replicate;
   const secret = password === null ? '' : resolveSecret(password).replace(/[\\:]/g, '\\$&');
   await host.writeFile(passFilePath(node), `*:*:*:${user}:${secret}\n`);

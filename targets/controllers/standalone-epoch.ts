@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { GamedayError, messageOf } from '../../core/errors';
 import { writeFileDurably } from '../../core/files';
-import type { TargetNode } from '../../model/target';
+import type { Target, TargetNode } from '../../model/target';
 import type { FailoverResult, Host } from '../ports';
 
 export interface EpochEntry {
@@ -33,6 +33,12 @@ export interface EpochFile {
 }
 
 export type EpochState = { readonly file: EpochFile; readonly problem: null } | { readonly file: null; readonly problem: string };
+
+/** Directory of the epoch file; only a standalone target has one. */
+export function epochDir({ name, controller }: Target): string {
+  if (controller.kind === 'standalone') return controller.stateDir;
+  throw new GamedayError('internal', `target ${name} is steered by ${controller.kind} and has no epoch file`);
+}
 
 export const epochPath = (stateDir: string): string => join(stateDir, 'epoch.json');
 const nodeEpochPath = (node: TargetNode): string => join(node.dataDir, 'gameday.epoch');

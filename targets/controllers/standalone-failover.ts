@@ -8,16 +8,9 @@ import { GamedayError, messageOf } from '../../core/errors';
 import { parseLsn } from '../../core/lsn';
 import type { Controller, FailoverResult, LiveTarget } from '../ports';
 import { requireNode, writeRole } from './standalone-config';
-import { currentEntry, requireEpoch, writeNextEpoch, writeNodeEpoch, type EpochFile } from './standalone-epoch';
-import {
-  askServer,
-  promoteServer,
-  readControlData,
-  stopServer,
-  streamingStandbys,
-  waitPromoted,
-  type ServerStatus,
-} from './standalone-server';
+import { epochDir, currentEntry, requireEpoch, writeNextEpoch, writeNodeEpoch, type EpochFile } from './standalone-epoch';
+import { askServer, streamingStandbys, type ServerStatus } from './node-status';
+import { promoteServer, readControlData, stopServer, waitPromoted } from './standalone-server';
 import { fenceOnDisk, notePromotion } from './standalone-start';
 
 type Request = Parameters<Controller['failover']>[0];
@@ -139,7 +132,7 @@ async function decide(live: LiveTarget, request: Request, before: EpochFile): Pr
   const statuses = await settle(live, from, request.signal);
   const primary = choose(live, statuses, request.candidate);
   const candidates = statuses.map((each) => ({ node: each.node, lsn: each.lsn, reachable: each.up }));
-  return writeNextEpoch(live.target.controller.stateDir, before, {
+  return writeNextEpoch(epochDir(live.target), before, {
     primary,
     at: nowUtc(),
     token: request.token,
@@ -198,7 +191,7 @@ function waitingCommits(live: LiveTarget, primary: string, others: readonly stri
 }
 
 async function carryOut(live: LiveTarget, request: Request): Promise<FailoverResult> {
-  const { stateDir } = live.target.controller;
+  const stateDir = epochDir(live.target);
   let epoch = requireEpoch(stateDir);
   const earlier = epoch.history.findLast((entry) => entry.token === request.token);
   if (earlier !== undefined && earlier.epoch !== epoch.epoch) {

@@ -8,9 +8,10 @@ import { GamedayError } from '../../core/errors';
 import type { TargetNode } from '../../model/target';
 import type { Controller, Host, LiveTarget } from '../ports';
 import { passFilePath, requireNode, upstreamConninfo, writeConfig, writeRole } from './standalone-config';
-import { requireEpoch, type EpochFile } from './standalone-epoch';
+import { epochDir, requireEpoch, type EpochFile } from './standalone-epoch';
 import { findDivergence, salvageTail } from './standalone-salvage';
-import { askServer, startServer, stopServer, streamingStandbys } from './standalone-server';
+import { askServer, streamingStandbys } from './node-status';
+import { startServer, stopServer } from './standalone-server';
 import { startNode } from './standalone-start';
 
 type Options = Parameters<Controller['rejoin']>[1];
@@ -110,7 +111,7 @@ async function rebuild(live: LiveTarget, node: TargetNode, epoch: EpochFile, opt
 
 /** See Controller.rejoin. Call under the epoch lock. Throws `step_failed`, `epoch_unreadable`, `fork_salvage_failed`. */
 export async function rejoin(live: LiveTarget, name: string, options: Options): Promise<Rejoined> {
-  const epoch = requireEpoch(live.target.controller.stateDir);
+  const epoch = requireEpoch(epochDir(live.target));
   const node = requireNode(live.target, name);
   const host = live.host(name);
   if (name === epoch.primary)

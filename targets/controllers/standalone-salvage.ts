@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { GamedayError, messageOf } from '../../core/errors';
 import { fsyncDirectory, readJsonFile, writeFileDurably } from '../../core/files';
 import { formatLsn, parseLsn, parseWalSegmentName, WAL_SEGMENT_BYTES } from '../../core/lsn';
-import type { TargetNode } from '../../model/target';
+import type { Target, TargetNode } from '../../model/target';
 import { ancestry, type TimelineSpan } from '../archives/wal-chain';
 import type { Host, LiveTarget, SalvageResult } from '../ports';
 import { requireNode } from './standalone-config';
@@ -188,12 +188,17 @@ async function sealDirectory(directory: string): Promise<{ readonly sha256: stri
   return { sha256: whole.digest('hex'), files: names.length };
 }
 
+/** On the worker's machine: beside the epoch file, or for a target with a controller of its own below gameday's run directory. */
+export function quarantineDir({ name, controller, runDir }: Target): string {
+  return controller.kind === 'standalone' ? join(controller.stateDir, 'quarantine') : join(runDir, 'quarantine', name);
+}
+
 /**
- * Copies the diverged tail into `stateDir/quarantine/<node>-<epoch>`, durable when it resolves. Idempotent: a finished copy is not made again.
+ * Copies the diverged tail into `<quarantine>/<node>-<epoch>`, durable when it resolves. Idempotent: a finished copy is not made again.
  * Throws `fork_salvage_failed`, and then the node must not be started.
  */
 export async function salvageTail(live: LiveTarget, name: string, epoch: EpochFile, divergence: Divergence): Promise<SalvageResult> {
-  const directory = join(live.target.controller.stateDir, 'quarantine', `${name}-${epoch.epoch}`);
+  const directory = join(quarantineDir(live.target), `${name}-${epoch.epoch}`);
   const manifest = `${directory}.json`;
   const done = readJsonFile<SalvageResult>(manifest);
   if (done !== null && parseLsn(done.endLsn) >= divergence.endLsn && parseLsn(done.forkLsn) === divergence.forkLsn) return done;

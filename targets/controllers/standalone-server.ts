@@ -4,10 +4,11 @@
  */
 import { dirname, join } from 'node:path';
 import { until } from '../../core/clock';
-import { GamedayError, messageOf } from '../../core/errors';
+import { GamedayError } from '../../core/errors';
 import { terminate } from '../../core/process';
 import type { TargetNode } from '../../model/target';
-import type { Environment, Host, LiveTarget, NodeStatus } from '../ports';
+import type { Environment, Host, LiveTarget } from '../ports';
+import { askServer } from './node-status';
 import { nodeSocketDir } from './standalone-config';
 
 const START_TIMEOUT_S = 60;
@@ -97,74 +98,6 @@ export async function stopServer(host: Host, node: TargetNode, mode: 'fast' | 'i
   if ((await host.postmaster()) === null) return;
   await host.killTree(postmaster);
   await terminate(postmaster, 0);
-}
-
-const STATUS_SQL = `
-  SELECT pg_is_in_recovery()::text AS recovery,
-         CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) ELSE pg_current_wal_insert_lsn() END::text AS lsn,
-         CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_walfile_name(pg_current_wal_lsn()) END AS segment,
-         greatest(c.timeline_id, r.min_recovery_end_timeline, w.received_tli)::text AS timeline,
-         s.system_identifier::text AS system, w.sender_host, w.sender_port::text, w.status, current_setting('recovery_target_timeline') AS target_timeline
-    FROM pg_control_checkpoint() c, pg_control_recovery() r, pg_control_system() s LEFT JOIN pg_stat_wal_receiver w ON true`;
-
-export interface ServerStatus extends NodeStatus {
-  /** A WAL receiver exists, streaming or not. */
-  readonly receiving: boolean;
-  /** In recovery on its own timeline for good: never a candidate. */
-  readonly fenced: boolean;
-}
-
-/** What the node says of itself; a node that cannot be asked is `up: false` with the reason, never an exception. */
-export async function askServer(live: LiveTarget, name: string): Promise<ServerStatus> {
-  try {
-    const rows = await live.sql(name, 'operate', (sql) => sql.query(STATUS_SQL));
-    const row = rows[0] ?? {};
-    const inRecovery = row['recovery'] === 'true';
-    // A primary's control file lags behind its promotion; the name of the segment it writes does not.
-    const timeline = inRecovery ? Number(row['timeline']) : parseInt((row['segment'] ?? '0').slice(0, 8), 16);
-    return {
-      node: name,
-      up: true,
-      inRecovery,
-      timeline,
-      lsn: row['lsn'] ?? null,
-      streamingFrom: row['status'] === 'streaming' ? upstreamName(live, name, row['sender_host'] ?? '', Number(row['sender_port'])) : null,
-      systemIdentifier: row['system'] ?? null,
-      error: null,
-      receiving: (row['status'] ?? null) !== null,
-      fenced: inRecovery && row['target_timeline'] === 'current',
-    };
-  } catch (error) {
-    return {
-      node: name,
-      up: false,
-      inRecovery: null,
-      timeline: null,
-      lsn: null,
-      streamingFrom: null,
-      systemIdentifier: null,
-      error: messageOf(error),
-      receiving: false,
-      fenced: false,
-    };
-  }
-}
-
-function upstreamName(live: LiveTarget, name: string, host: string, port: number): string | null {
-  const link = live.target.links?.list.find((each) => each.from === name && each.listenHost === host && each.listenPort === port);
-  return link?.to ?? live.target.nodes.find((node) => node.host === host && node.port === port)?.name ?? null;
-}
-
-/** Standbys that stream from `primary`, by name, with their sync_state. */
-export async function streamingStandbys(live: LiveTarget, primary: string): Promise<{ readonly [node: string]: string }> {
-  const rows = await live.sql(primary, 'operate', (sql) =>
-    sql.query("SELECT application_name AS name, sync_state FROM pg_stat_replication WHERE state = 'streaming'"),
-  );
-  return Object.fromEntries(
-    rows
-      .map((row): [string, string] => [row['name'] ?? '', row['sync_state'] ?? ''])
-      .filter(([name]) => live.target.nodes.some((node) => node.name === name)),
-  );
 }
 
 /** Waits until the running server is out of recovery on a timeline above `above`; throws `failover_failed`. */

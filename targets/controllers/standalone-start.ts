@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import type { TargetNode } from '../../model/target';
 import type { Controller, Environment, Host, LiveTarget, SalvageResult } from '../ports';
 import { requireNode, writeRole, type NodeRole } from './standalone-config';
-import { epochError, readEpoch, readNodeEpoch, recordPromotion, type EpochFile } from './standalone-epoch';
+import { epochDir, epochError, readEpoch, readNodeEpoch, recordPromotion, type EpochFile } from './standalone-epoch';
 import { currentHistory, findDivergence, salvageTail } from './standalone-salvage';
-import { askServer, promoteServer, readControlData, startServer, stopServer, waitPromoted } from './standalone-server';
+import { askServer } from './node-status';
+import { promoteServer, readControlData, startServer, stopServer, waitPromoted } from './standalone-server';
 import { formatLsn } from '../../core/lsn';
 
 type Started = Awaited<ReturnType<Controller['startNode']>>;
@@ -25,7 +26,7 @@ export async function fenceOnDisk(host: Host, node: TargetNode): Promise<void> {
 export async function notePromotion(live: LiveTarget, epoch: EpochFile, timeline: number): Promise<EpochFile> {
   const spans = await currentHistory(live, epoch);
   const begin = spans.find((span) => span.timeline === timeline)?.begin ?? null;
-  return recordPromotion(live.target.controller.stateDir, epoch, timeline, begin === null || timeline === 1 ? null : formatLsn(begin));
+  return recordPromotion(epochDir(live.target), epoch, timeline, begin === null || timeline === 1 ? null : formatLsn(begin));
 }
 
 async function startPrimary(live: LiveTarget, node: TargetNode, host: Host, epoch: EpochFile, environment: Environment): Promise<Started> {
@@ -84,14 +85,14 @@ async function keepUnrouted(live: LiveTarget, name: string): Promise<void> {
 
 /** See Controller.mayWrite. */
 export async function mayWrite(live: LiveTarget, name: string): Promise<boolean> {
-  const { file: epoch } = readEpoch(live.target.controller.stateDir);
+  const { file: epoch } = readEpoch(epochDir(live.target));
   if (epoch === null || epoch.primary !== name) return false;
   return (await readNodeEpoch(live.host(name), requireNode(live.target, name))) === epoch.epoch;
 }
 
 /** See Controller.startNode. Throws `epoch_unreadable` after having started the node fenced when nobody knows who may write. */
 export async function startNode(live: LiveTarget, name: string, environment: Environment = {}): Promise<Started> {
-  const { stateDir } = live.target.controller;
+  const stateDir = epochDir(live.target);
   const node = requireNode(live.target, name);
   const host = live.host(name);
   const { file: epoch, problem } = readEpoch(stateDir);

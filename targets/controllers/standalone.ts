@@ -4,66 +4,20 @@
  */
 import { parseDurationMs } from '../../core/units';
 import type { PredictedFailover, PredictedSegment } from '../../model/measurement';
-import type { Controller, LiveTarget, NodeStatus, Topology } from '../ports';
-import { readEpoch, withEpochLock } from './standalone-epoch';
+import type { Controller, LiveTarget, Topology } from '../ports';
+import { epochDir, readEpoch, withEpochLock } from './standalone-epoch';
 import { failover } from './standalone-failover';
 import { rejoin } from './standalone-rejoin';
-import { askServer, streamingStandbys } from './standalone-server';
+import { askAll, readSettings, readSlots, streamingStandbys } from './node-status';
 import { mayWrite, startNode } from './standalone-start';
 
 const LOCK_WAIT_MS = 60_000;
 
-/** Settings whose change would make the system a different one; compared before and after a drill. */
-const COMPARED = [
-  'synchronous_standby_names',
-  'synchronous_commit',
-  'wal_level',
-  'archive_mode',
-  'archive_command',
-  'archive_timeout',
-  'fsync',
-  'full_page_writes',
-  'data_checksums',
-  'hot_standby',
-  'max_connections',
-  'max_wal_senders',
-  'max_replication_slots',
-  'wal_keep_size',
-  'wal_receiver_timeout',
-  'wal_sender_timeout',
-  'wal_retrieve_retry_interval',
-  'recovery_min_apply_delay',
-];
-
-function toNodeStatus(status: Awaited<ReturnType<typeof askServer>>): NodeStatus {
-  const { receiving: _receiving, fenced: _fenced, ...rest } = status;
-  return rest;
-}
-
-async function ask(live: LiveTarget): Promise<readonly NodeStatus[]> {
-  return (await Promise.all(live.target.nodes.map((node) => askServer(live, node.name)))).map(toNodeStatus);
-}
-
-async function readSettings(live: LiveTarget, name: string): Promise<{ readonly [name: string]: string }> {
-  const rows = await live.sql(name, 'operate', (sql) =>
-    sql.query(`SELECT name, setting FROM pg_settings WHERE name IN (${COMPARED.map((each) => `'${each}'`).join(', ')}) ORDER BY name`),
-  );
-  return Object.fromEntries(rows.map((row) => [row['name'] ?? '', row['setting'] ?? '']));
-}
-
-/** Permanent slots; those of a running base backup come and go. */
-async function readSlots(live: LiveTarget, name: string): Promise<readonly string[]> {
-  const rows = await live.sql(name, 'operate', (sql) =>
-    sql.query('SELECT slot_name FROM pg_replication_slots WHERE NOT temporary ORDER BY 1'),
-  );
-  return rows.map((row) => row['slot_name'] ?? '');
-}
-
 async function topology(live: LiveTarget): Promise<Topology> {
-  const nodes = await ask(live);
+  const nodes = await askAll(live);
   const up = nodes.filter((node) => node.up).map((node) => node.node);
   const writable = nodes.filter((node) => node.inRecovery === false).map((node) => node.node);
-  const { file } = readEpoch(live.target.controller.stateDir);
+  const { file } = readEpoch(epochDir(live.target));
   // Two writable nodes are told apart by the epoch; the statuses still show both.
   const primary = writable.find((name) => name === file?.primary) ?? writable[0] ?? null;
   const each = async <T>(read: (live: LiveTarget, name: string) => Promise<T>): Promise<{ readonly [node: string]: T }> =>
@@ -128,10 +82,10 @@ async function predictedFailover(live: LiveTarget): Promise<PredictedFailover> {
 
 /** The controller of a standalone target. Opening touches nothing. */
 export function openStandaloneController(live: LiveTarget): Controller {
-  const locked = <T>(waitMs: number, work: () => Promise<T>): Promise<T> => withEpochLock(live.target.controller.stateDir, waitMs, work);
+  const locked = <T>(waitMs: number, work: () => Promise<T>): Promise<T> => withEpochLock(epochDir(live.target), waitMs, work);
   return {
     kind: 'standalone',
-    status: () => ask(live),
+    status: () => askAll(live),
     topology: () => topology(live),
     predictedFailover: () => predictedFailover(live),
     failover: (request) => locked(request.timeoutMs, () => failover(live, request)),

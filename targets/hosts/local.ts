@@ -30,6 +30,7 @@ import type { Host, ServerProcess } from '../ports';
 /** Rounds of the walk over children; each finds at least one more process, so a tree this deep in forks is no PostgreSQL. */
 const MAX_WALKS = 100;
 const GONE_WITHIN_MS = 10_000;
+const FIND_TIMEOUT_MS = 5_000;
 
 type Identity = { readonly uid: number; readonly gid: number; readonly home: string };
 
@@ -190,9 +191,19 @@ export function openLocalHost(node: TargetNode): Host {
     async postmaster() {
       return readPostmaster(node);
     },
+    async agent() {
+      if (node.agent === null) return null;
+      const found = await run(node.agent.find, { timeoutMs: FIND_TIMEOUT_MS });
+      const pid = Number(found.stdout.trim());
+      const id = Number.isSafeInteger(pid) && pid > 1 ? identify(pid) : null;
+      return id !== null && isAlive(id) ? id : null;
+    },
     killTree,
     async serverProcesses() {
       return serverProcesses(node);
+    },
+    async processState(id) {
+      return processState(id);
     },
     async signal(id, name) {
       return signal(id, name);

@@ -11,9 +11,9 @@ const STATE = `1
 
 test('a server is admitted when nothing keeps it away, whatever the configuration file said at start', () => {
   expect(parseServersState(STATE, 'primary')).toEqual([
-    { name: 'n1', admitted: false },
-    { name: 'n2', admitted: true },
-    { name: 'n3', admitted: false },
+    { name: 'n1', admitted: false, up: false },
+    { name: 'n2', admitted: true, up: true },
+    { name: 'n3', admitted: false, up: false },
   ]);
 });
 

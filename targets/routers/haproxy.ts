@@ -15,17 +15,22 @@ const ANSWER_LIMIT = 1024 * 1024;
 /** `srv_admin_state` bits that keep sessions away: FMAINT 1, IMAINT 2, FDRAIN 8, IDRAIN 16, RMAINT 32, HMAINT 64. CMAINT (4) only remembers the configuration file. HAProxy: include/haproxy/server-t.h */
 const KEPT_AWAY = 0x01 | 0x02 | 0x08 | 0x10 | 0x20 | 0x40;
 
+/** `srv_op_state` of a server that its health checks call up. HAProxy: include/haproxy/server-t.h, SRV_ST_RUNNING */
+const RUNNING = 2;
+
 interface ServerState {
   readonly name: string;
   readonly admitted: boolean;
+  /** By its health checks; a server without checks always is. */
+  readonly up: boolean;
 }
 
 /** Admission of each server of `backend` in the output of `show servers state`; throws `router_unreachable` if the format is not the one known. */
 export function parseServersState(text: string, backend: string): readonly ServerState[] {
   const header = text.split('\n').find((line) => line.startsWith('# '));
   const columns = header?.slice(2).trim().split(' ') ?? [];
-  const [be, server, admin] = ['be_name', 'srv_name', 'srv_admin_state'].map((column) => columns.indexOf(column));
-  if (be === undefined || server === undefined || admin === undefined || Math.min(be, server, admin) < 0) {
+  const [be, server, admin, op] = ['be_name', 'srv_name', 'srv_admin_state', 'srv_op_state'].map((column) => columns.indexOf(column));
+  if (be === undefined || server === undefined || admin === undefined || op === undefined || Math.min(be, server, admin, op) < 0) {
     throw new GamedayError(
       'router_unreachable',
       `HAProxy's \`show servers state\` has an unknown format: ${text.slice(0, 120)}`,
@@ -37,7 +42,7 @@ export function parseServersState(text: string, backend: string): readonly Serve
     .filter((line) => /^[0-9]+ /.test(line))
     .map((line) => line.split(' '))
     .filter((fields) => fields[be] === backend)
-    .map((fields) => ({ name: fields[server] ?? '', admitted: (Number(fields[admin]) & KEPT_AWAY) === 0 }));
+    .map((fields) => ({ name: fields[server] ?? '', admitted: (Number(fields[admin]) & KEPT_AWAY) === 0, up: Number(fields[op]) === RUNNING }));
 }
 
 /** One command on HAProxy's runtime socket, one connection; HAProxy closes it after its answer. Throws `router_unreachable`. */
@@ -67,8 +72,8 @@ export function askHaproxy(socketPath: string, command: string): Promise<string>
   });
 }
 
-/** The router over one HAProxy backend whose servers carry the nodes' names. */
-export function openHaproxyRouter(router: TargetRouter): Router {
+/** The router over one HAProxy backend whose servers carry the nodes' names. `checked`: its own health checks decide who is led to, nobody steers it. */
+export function openHaproxyRouter(router: TargetRouter, checked = false): Router {
   const { backend, socket } = router;
   const states = async (): Promise<readonly ServerState[]> =>
     parseServersState(await askHaproxy(socket, `show servers state ${backend}`), backend);
@@ -123,7 +128,7 @@ export function openHaproxyRouter(router: TargetRouter): Router {
       writeFileDurably(router.stateFile, await askHaproxy(socket, 'show servers state'), 0o644);
     },
     async routed() {
-      return (await states()).filter((server) => server.admitted).map((server) => server.name);
+      return (await states()).filter((server) => server.admitted && (!checked || server.up)).map((server) => server.name);
     },
   };
 }

@@ -50,7 +50,7 @@ function makeTarget(systemIdentifier: string): Target {
         dataDir: join(dir, 'pg', 'data'),
         binDir: locateTools().postgresBin,
         osUser,
-        runsOn: { kind: 'local' },
+        runsOn: { kind: 'local' }, agent: null,
         logFile: join(dir, 'pg', 'log'),
       },
     ],

@@ -51,6 +51,7 @@ function describeStoreLinks(net: string): TargetLink[] {
     listenPort: GATE_PORT,
     upstreamHost: gateAddress(net),
     upstreamPort: GATE_PORT,
+    speaks: 'http',
   }));
 }
 
@@ -60,7 +61,18 @@ function describeLinks(net: string): TargetLink[] {
     NODES.flatMap((to, t) =>
       from === to
         ? []
-        : [{ name: `${from}-${to}`, from, to, listenHost: address(f), listenPort: 6001 + t, upstreamHost: address(t), upstreamPort: 5432 }],
+        : [
+            {
+              name: `${from}-${to}`,
+              from,
+              to,
+              listenHost: address(f),
+              listenPort: 6001 + t,
+              upstreamHost: address(t),
+              upstreamPort: 5432,
+              speaks: 'postgresql' as const,
+            },
+          ],
     ),
   );
   return [
@@ -73,6 +85,7 @@ function describeLinks(net: string): TargetLink[] {
       listenPort: 5432,
       upstreamHost: `${net}.20`,
       upstreamPort: 5432,
+      speaks: 'postgresql',
     },
   ];
 }
@@ -87,6 +100,7 @@ function describeTarget(dir: string, net: string, binDir: string, syncStandbys: 
     binDir,
     osUser,
     runsOn: { kind: 'local' },
+    agent: null,
     logFile: join(dir, name, 'postgresql.log'),
   }));
   const role = (name: string): { user: string; password: string } => {

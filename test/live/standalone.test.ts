@@ -5,6 +5,7 @@ import { gunzipSync } from 'node:zlib';
 import { examineFork } from '../../activities/examine-fork';
 import { createCluster, currentPrimary, startCluster } from '../../targets/controllers/standalone-cluster';
 import { nodeSocketDir } from '../../targets/controllers/standalone-config';
+import { epochDir } from '../../targets/controllers/standalone-epoch';
 import { startGround, type Ground } from './standalone-ground';
 
 const NET = '127.0.79';
@@ -199,7 +200,7 @@ test('a failover that finds no candidate leaves the primary alone', async () => 
 }, 60_000);
 
 test('without its epoch file every node starts fenced, and the error says what to do', async () => {
-  const path = join(ground.target.controller.stateDir, 'epoch.json');
+  const path = join(epochDir(ground.target), 'epoch.json');
   const text = readFileSync(path, 'utf8');
   await ground.cutPower();
   rmSync(path);

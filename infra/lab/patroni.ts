@@ -1,0 +1,321 @@
+/**
+ * The Patroni topology of a lab: three members of etcd and three of Patroni as supervised processes, with the files they read. Known traps are solved here:
+ * etcd only by the v3 API and without discovery past the links, one socket directory a node, Python as the distribution's package has it.
+ */
+import { chmodSync, chownSync, existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { Document } from 'yaml';
+import { until } from '../../core/clock';
+import { GamedayError, messageOf } from '../../core/errors';
+import { writeFileDurably } from '../../core/files';
+import { lookUpUser } from '../../core/process';
+import { resolveSecret } from '../../core/secrets';
+import type { Target, TargetNode } from '../../model/target';
+import { setUpDatabase } from '../../targets/controllers/standalone-cluster';
+import { accessRules, identRule, nodeSettings, nodeSocketDir, passFilePath } from '../../targets/controllers/standalone-config';
+import { readControlData } from '../../targets/controllers/standalone-server';
+import type { LiveTarget } from '../../targets/ports';
+import type { SupervisorClient } from '../supervisor/client';
+import type { ChildSpec } from '../supervisor/contract';
+import { makeServerDir } from './places';
+import {
+  DCS_NAMES,
+  DCS_PEER_PORT,
+  DCS_PORT,
+  labAddresses,
+  NODE_NAMES,
+  PATRONI_PORT,
+  patroniFile,
+  secretFile,
+  type LabPlan,
+} from './topology';
+
+const PYTHON = '/usr/bin/python3';
+const ETCD_MS = 30_000;
+const SHUT_DOWN_MS = 30_000;
+const LEADER_MS = 90_000;
+const STANDBYS_MS = 120_000;
+
+/** Absolute paths of the programs. */
+export interface PatroniTools {
+  readonly etcd: string;
+  readonly patroni: string;
+}
+
+/** Throws `tool_missing` with the command that installs what is not there. */
+export function locatePatroni(): PatroniTools {
+  const tools = { etcd: '/usr/bin/etcd', patroni: '/usr/bin/patroni' };
+  for (const [name, path] of Object.entries(tools)) {
+    if (!existsSync(path))
+      throw new GamedayError(
+        'tool_missing',
+        `${name} is not at ${path}`,
+        '`apt-get install patroni etcd-server`; set-up does it when it runs as root.',
+      );
+  }
+  return tools;
+}
+
+export const patroniChild = (name: string): string => `patroni-${name}`;
+export const etcdChild = (name: string): string => `etcd-${name}`;
+
+/** The members of etcd. They are started together: none is ready before two of them have met. */
+export function etcdServers(plan: LabPlan, program: string): readonly ChildSpec[] {
+  const at = labAddresses(plan.net);
+  const peer = (name: string): string => `http://${at.dcs(name)}:${DCS_PEER_PORT}`;
+  return DCS_NAMES.map((name) => {
+    const dir = join(plan.lab, 'etcd', name);
+    makeServerDir(join(plan.lab, 'etcd'), plan.user);
+    makeServerDir(dir, plan.user, 0o700);
+    const client = `http://${at.dcs(name)}:${DCS_PORT}`;
+    const flags = {
+      '--name': name,
+      '--data-dir': dir,
+      '--listen-client-urls': client,
+      '--advertise-client-urls': client,
+      '--listen-peer-urls': peer(name),
+      '--initial-advertise-peer-urls': peer(name),
+      '--initial-cluster': DCS_NAMES.map((each) => `${each}=${peer(each)}`).join(','),
+      '--initial-cluster-token': 'gameday-lab',
+      '--initial-cluster-state': 'new',
+      '--log-level': 'warn',
+    };
+    return {
+      name: etcdChild(name),
+      argv: [program, ...Object.entries(flags).flat()],
+      env: { HOME: dir },
+      cwd: dir,
+      user: plan.user,
+      restart: true,
+      readyWhen: { kind: 'tcp', host: at.dcs(name), port: DCS_PORT },
+      stopGraceMs: 3_000,
+    };
+  });
+}
+
+/** Members that just met have not agreed on their version yet, and Patroni does not start before they have. */
+export async function awaitEtcd(plan: LabPlan): Promise<void> {
+  const at = labAddresses(plan.net);
+  await Promise.all(
+    DCS_NAMES.map((name) =>
+      until(
+        async () => {
+          const answer = await fetch(`http://${at.dcs(name)}:${DCS_PORT}/version`, { signal: AbortSignal.timeout(2_000) });
+          const { etcdcluster } = (await answer.json()) as { etcdcluster?: string };
+          return /^[0-9]/.test(etcdcluster ?? '') ? true : null;
+        },
+        {
+          timeoutMs: ETCD_MS,
+          everyMs: 100,
+          onTimeout: (last) =>
+            new GamedayError(
+              'lab_failed',
+              `etcd ${name} has joined no cluster after ${ETCD_MS} ms${last === null ? '' : `: ${messageOf(last)}`}`,
+            ),
+        },
+      ),
+    ),
+  );
+}
+
+/** Faster than Patroni's defaults (30/10/10), within its rule loop_wait + 2 × retry_timeout ≤ ttl. */
+const TIMERS = { ttl: 20, loop_wait: 5, retry_timeout: 5 } as const;
+
+/** The configuration of one member. Names of the others are looked up in a hosts file of its own, which leads through the links. */
+export function patroniConfig(plan: LabPlan, target: Target, node: TargetNode): string {
+  const secret = (name: string): string => resolveSecret(`file:${secretFile(plan.lab, name)}`);
+  const { replicate } = target.roles;
+  const { parameters, cluster } = nodeSettings(target, node);
+  const config = {
+    scope: target.controller.kind === 'patroni' ? target.controller.scope : 'gameday-lab',
+    namespace: '/gameday/',
+    name: node.name,
+    log: { level: 'INFO', format: '%(asctime)s %(levelname)s: %(message)s' },
+    restapi: {
+      listen: `${node.host}:${PATRONI_PORT}`,
+      connect_address: `${node.host}:${PATRONI_PORT}`,
+      authentication: { username: 'gameday', password: secret('patroni-api') },
+    },
+    // use_proxies: Patroni would ask etcd for its members and talk to them past the links.
+    etcd3: {
+      hosts: (target.links?.list ?? [])
+        .filter((link) => link.from === node.name && (DCS_NAMES as readonly string[]).includes(link.to))
+        .map((link) => `${link.listenHost}:${link.listenPort}`),
+      use_proxies: true,
+    },
+    bootstrap: {
+      dcs: {
+        ...TIMERS,
+        maximum_lag_on_failover: 1_048_576,
+        synchronous_mode: plan.syncStandbys > 0,
+        synchronous_node_count: Math.max(1, plan.syncStandbys),
+        postgresql: { use_pg_rewind: true, use_slots: true, parameters: cluster },
+      },
+      initdb: [{ encoding: 'UTF8' }, { locale: 'C.UTF-8' }, 'data-checksums', { 'auth-local': 'peer' }, { 'auth-host': 'scram-sha-256' }],
+    },
+    postgresql: {
+      listen: `${node.host}:${node.port}`,
+      connect_address: `${node.name}:${node.port}`,
+      data_dir: node.dataDir,
+      bin_dir: node.binDir,
+      pgpass: passFilePath(node),
+      // A copy that waits for a spread checkpoint takes minutes.
+      basebackup: [{ checkpoint: 'fast' }],
+      authentication: {
+        superuser: { username: 'postgres', password: secret('postgres') },
+        replication: { username: replicate.user, password: replicate.password === null ? '' : resolveSecret(replicate.password) },
+        rewind: { username: 'gameday_rewind', password: secret('gameday_rewind') },
+      },
+      parameters: { ...parameters, unix_socket_directories: nodeSocketDir(node) },
+      pg_hba: [
+        ...accessRules(target).split('\n').filter(Boolean),
+        'host all postgres,gameday_rewind 127.0.0.0/8 scram-sha-256',
+        'host replication postgres 127.0.0.0/8 scram-sha-256',
+      ],
+      pg_ident: [identRule(node)],
+    },
+    tags: { nofailover: false, noloadbalance: false, clonefrom: false, nosync: false },
+  };
+  return `# written by gameday; changed by its next \`lab up\`\n${new Document(config).toString({ lineWidth: 140 })}`;
+}
+
+function hostsFile(plan: LabPlan, name: string): string {
+  const at = labAddresses(plan.net);
+  const lines = NODE_NAMES.map((other) => `${other === name ? at.node(name) : at.pair(name, other)} ${other}`);
+  return ['127.0.0.1 localhost', ...lines, ''].join('\n');
+}
+
+/** As root the caller becomes the servers' user after the mount; as anybody else a user namespace of its own allows the mount. */
+const AS_ROOT =
+  'mount --bind "$1" /etc/hosts && user=$2 && shift 2 && exec setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups "$@"';
+const AS_USER = 'mount --bind "$1" /etc/hosts && shift 2 && exec "$@"';
+
+/** The members of Patroni, each in a mount namespace with a hosts file of its own. Not started again by themselves: as a packaged unit behaves. */
+export function patroniServers(plan: LabPlan, target: Target, tools: PatroniTools): readonly ChildSpec[] {
+  const dir = join(plan.lab, 'patroni');
+  makeServerDir(dir, plan.user, 0o700);
+  return target.nodes.map((node) => {
+    const [file, hosts] = [patroniFile(plan.lab, node.name), join(dir, `${node.name}.hosts`)];
+    writeOwn(file, patroniConfig(plan, target, node), plan.user, 0o600);
+    writeOwn(hosts, hostsFile(plan, node.name), plan.user, 0o644);
+    makeServerDir(nodeSocketDir(node), plan.user);
+    const command = [PYTHON, tools.patroni, file];
+    const namespace = plan.user === null ? ['unshare', '--user', '--map-current-user', '--keep-caps', '--mount'] : ['unshare', '--mount'];
+    return {
+      name: patroniChild(node.name),
+      argv: [
+        ...namespace,
+        '--propagation',
+        'private',
+        'sh',
+        '-c',
+        plan.user === null ? AS_USER : AS_ROOT,
+        'patroni',
+        hosts,
+        plan.user ?? '-',
+        ...command,
+      ],
+      // libpq of the server and of Patroni must not be led elsewhere by anybody's settings.
+      env: { HOME: dir, LC_ALL: 'C.UTF-8', PYTHONUNBUFFERED: '1' },
+      cwd: '/',
+      user: null,
+      restart: false,
+      readyWhen: { kind: 'tcp', host: node.host, port: PATRONI_PORT },
+      readyTimeoutMs: 30_000,
+      stopGraceMs: SHUT_DOWN_MS,
+    };
+  });
+}
+
+function writeOwn(path: string, text: string, user: string | null, mode: number): void {
+  mkdirSync(join(path, '..'), { recursive: true });
+  writeFileDurably(path, text, mode);
+  chmodSync(path, mode);
+  if (user === null) return;
+  const { uid, gid } = lookUpUser(user);
+  chownSync(path, uid, gid);
+}
+
+/** Starts the members that do not run, but those that are down on purpose, and waits until one leads and the others stream. */
+export async function startMembers(
+  supervisor: SupervisorClient,
+  specs: readonly ChildSpec[],
+  live: LiveTarget,
+  { isNew, leaveAlone }: { readonly isNew: boolean; readonly leaveAlone: ReadonlySet<string> },
+): Promise<void> {
+  const mine = specs.filter((spec) => !leaveAlone.has(spec.name.replace(/^patroni-/, '')));
+  const start = async (which: readonly ChildSpec[]): Promise<void> => {
+    const started = await Promise.allSettled(which.map((spec) => supervisor.start(spec)));
+    const failed = started.find((each) => each.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    await awaitPrimary(live);
+  };
+  // The first of a cluster that is to be made: who comes second copies, instead of racing for the key.
+  if (isNew) await start(mine.slice(0, 1));
+  await start(mine);
+}
+
+/** The node that holds Patroni's key and takes writes. */
+export async function awaitPrimary(live: LiveTarget): Promise<string> {
+  return until(
+    async () => {
+      for (const { name } of live.target.nodes) {
+        const control = await readControlData(live.host(name), requireIn(live.target, name)).catch(() => null);
+        if (control?.state === 'in production' && (await live.controller.mayWrite(name))) return name;
+      }
+      return null;
+    },
+    {
+      timeoutMs: LEADER_MS,
+      everyMs: 250,
+      onTimeout: (last) =>
+        new GamedayError(
+          'lab_failed',
+          `Patroni has no primary after ${LEADER_MS} ms${last === null ? '' : `: ${messageOf(last)}`}`,
+          'its log is patroni-n1.log and its like; `gameday lab status` names the directory.',
+        ),
+    },
+  );
+}
+
+function requireIn(target: Target, name: string): TargetNode {
+  const node = target.nodes.find((each) => each.name === name);
+  if (node === undefined) throw new GamedayError('internal', `no node ${name}`);
+  return node;
+}
+
+/** Roles, database and schema on the primary, then waits until every other node streams. Returns PostgreSQL's system identifier. Idempotent. */
+export async function furnishCluster(live: LiveTarget): Promise<string> {
+  const primary = requireIn(live.target, await awaitPrimary(live));
+  await setUpDatabase(live, primary);
+  await awaitStandbys(live, live.target.nodes.length - 1);
+  return (await readControlData(live.host(primary.name), primary)).systemIdentifier;
+}
+
+export async function awaitStandbys(live: LiveTarget, count: number): Promise<void> {
+  await until(
+    async () => {
+      const { primary, replication } = await live.controller.topology();
+      return primary !== null && Object.keys(replication).length >= count ? true : null;
+    },
+    {
+      timeoutMs: STANDBYS_MS,
+      everyMs: 500,
+      onTimeout: (last) =>
+        new GamedayError(
+          'lab_failed',
+          `not all of ${count} standbys stream after ${STANDBYS_MS} ms${last === null ? '' : `: ${messageOf(last)}`}`,
+        ),
+    },
+  );
+}
+
+/** Stops the members, standbys first: a leader that stops before them would only be replaced. Works on what the supervisor still knows. */
+export async function stopMembers(supervisor: SupervisorClient, leader: string | null): Promise<void> {
+  const running = (await supervisor.status()).children
+    .filter(({ name, running: runs }) => runs && name.startsWith('patroni-'))
+    .map(({ name }) => name);
+  const last = leader === null ? null : patroniChild(leader);
+  await Promise.all(running.filter((name) => name !== last).map((name) => supervisor.stop(name)));
+  if (last !== null && running.includes(last)) await supervisor.stop(last);
+}
