@@ -8,6 +8,7 @@ import { faultRecord, redundancyRecord } from '../evidence/build-record';
 import type { LedgerJudgement } from '../probe/contract';
 import { judgeLedger } from '../probe/judge';
 import { judgeDrill } from '../probe/verdict';
+import { fateOfPrimary } from './fate-of-primary';
 import { openTarget } from '../targets/open-target';
 import type { JudgeInput, JudgeResult } from './contract';
 
@@ -64,6 +65,6 @@ function endedEarly(lease: LeaseView): boolean {
 async function predicted({ plan }: JudgeInput): Promise<PredictedFailover | null> {
   if (!plan.steps.some((step) => step.kind === 'failover')) return null;
   return openTarget(plan.target)
-    .controller.predictedFailover()
+    .controller.predictedFailover(fateOfPrimary(plan))
     .catch(() => null);
 }

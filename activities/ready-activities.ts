@@ -5,6 +5,7 @@ import type { Plan } from '../model/plan';
 import type { CheckResult } from '../model/record';
 import { faultLabel, NO_MEMORY } from '../faults/contract';
 import { findFault } from '../faults/registry';
+import { fateOfPrimary } from './fate-of-primary';
 import { openTarget } from '../targets/open-target';
 import type { LiveTarget, Topology } from '../targets/ports';
 import type { SiteActivities } from './contract';
@@ -157,7 +158,8 @@ async function faultChecks({ plan, live }: Parameters<Check>[0], drill: string):
 const objectiveChecks: Check = async ({ plan, live }) => {
   const rto = plan.objectives.find((objective) => objective.name === 'rto');
   if (rto === undefined || !plan.steps.some((step) => step.kind === 'failover')) return [];
-  const band = await live.controller.predictedFailover();
+  const band = await live.controller.predictedFailover(fateOfPrimary(plan));
+  if (band === null) return [];
   return [
     result(
       'RTO target is possible with these settings',

@@ -65,6 +65,8 @@ export interface Fault<S, R extends JsonObject> {
   readonly summary: string;
   /** May it lose acknowledged writes? Then the target must say `acceptDataLoss` (labs always may). */
   mayLoseWrites(settings: S): boolean;
+  /** Optional: does it take a whole node away, with its controller's agent? What a controller predicts of a lost primary then holds. */
+  takesNodeAway?(settings: S): boolean;
   readonly schema: ZodType<S>;
   /** Late words become names, pids, addresses. Throws `fault_refused` with the reason when it cannot be done here. */
   resolve(settings: S, context: FaultContext): Promise<R>;

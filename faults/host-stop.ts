@@ -57,6 +57,7 @@ export const hostStop: Fault<Settings, Resolved> = {
   summary: 'a node’s machine is gone: its server killed, its addresses silent',
   schema,
   mayLoseWrites: () => true,
+  takesNodeAway: () => true,
   async resolve(settings, { live, label }) {
     const node = await resolveNode(live, settings.node);
     await requireFilter(live, node);

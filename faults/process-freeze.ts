@@ -138,6 +138,7 @@ export const processFreeze: Fault<Settings, Resolved> = {
   schema,
   // As with a killed primary: what it had acknowledged to nobody else may be lost once another is promoted.
   mayLoseWrites: () => true,
+  takesNodeAway: (settings) => settings.scope === 'tree',
   async resolve(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const postmaster = await requireRunning(live, node);

@@ -175,6 +175,7 @@ export const processKill: Fault<Settings, Resolved> = {
   schema,
   // Under synchronous replication nothing acknowledged is lost, but that is what the drill shows, not what it may take for granted.
   mayLoseWrites: (settings) => settings.scope !== 'backend',
+  takesNodeAway: (settings) => settings.scope === 'tree',
   async resolve(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const postmaster = await requireRunning(live, node);

@@ -108,8 +108,11 @@ export interface Controller {
   readonly kind: string;
   status(): Promise<readonly NodeStatus[]>;
   topology(): Promise<Topology>;
-  /** Predicted failover time in ms from the target's own settings, with the formula in words. */
-  predictedFailover(): Promise<PredictedFailover>;
+  /**
+   * Predicted failover time in ms from the target's own settings, with the formula in words; null where nothing is predicted. `lost`: the primary's whole
+   * node is gone; `asked`: a primary that is there is asked to hand over.
+   */
+  predictedFailover(primary: 'lost' | 'asked'): Promise<PredictedFailover | null>;
   /**
    * Fences the old primary's epoch, picks the most advanced standby (or the candidate), promotes, steers the router, re-follows the others.
    * Idempotent per `token`: a repeated call after a crash continues where the first stopped.

@@ -15,6 +15,8 @@ function hasFaketime() {
 const EXTRAS = [
   { name: 'libfaketime', for: 'the fault clock-skew', present: () => hasFaketime() },
   { name: 'iptables', for: 'the faults host-net-cut and host-stop', present: (env) => onPath('iptables', env) !== null },
+  { name: 'patroni', for: '`lab up --topology patroni`', present: () => existsSync('/usr/bin/patroni') },
+  { name: 'etcd-server', for: '`lab up --topology patroni`', present: () => existsSync('/usr/bin/etcd') },
   { name: 'openssh-client', for: 'approvals of drills on production', present: (env) => onPath('ssh-keygen', env) !== null },
 ];
 

@@ -10,13 +10,15 @@ import { parse } from 'yaml';
 import { monotonicNs, nowUtc, sleep } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
 import { sha256Hex, writeFileDurably } from '../../core/files';
+import { parseWalSegmentName, WAL_SEGMENT_BYTES } from '../../core/lsn';
 import { serveRpc } from '../../core/rpc';
 import type { Target, TargetNode } from '../../model/target';
 import type { ObjectStore } from '../../objects/store';
 import { targetSchema } from '../schema';
 import { openArchiveStore } from './archive-store';
 import { prepareSpool, SPOOL_DIRECTORIES } from './native-push';
-import { checkSegmentHeader, packedSha256, packWal, walFileKind, walKey } from './wal-object';
+import { ancestry } from './wal-chain';
+import { checkSegmentHeader, forkKey, packedSha256, packWal, walFileKind, walKey, walNameOfKey } from './wal-object';
 
 /** How long one file is tried before PostgreSQL is told the reason; below the script's own limit of 30 s. */
 export const ARCHIVE_HOLD_MS = 12_000;
@@ -49,7 +51,7 @@ export interface ArchiverStatus {
 
 /**
  * Stores one WAL file; resolves when it is durable. The same content again is success, other content under the same name is
- * `object_exists` (PostgreSQL's rule for archive_command). Throws `object_corrupt` for bytes that are not what the name says.
+ * `object_exists` (PostgreSQL's rule for archive_command), unless history has left that timeline there: then both are kept, the second aside. Throws `object_corrupt` for bytes that are not what the name says.
  */
 export async function storeWalFile(
   store: ObjectStore,
@@ -66,8 +68,31 @@ export async function storeWalFile(
   const there = await store.get(key);
   if (there === null) throw new GamedayError('store_unreachable', `${key} was there and is gone`);
   const same = kind === 'history' ? sha256Hex(there) === sha256Hex(plain) : packedSha256(there) === sha256Hex(plain);
-  if (!same) throw new GamedayError('object_exists', `${key} is in the archive already, with different content`);
-  return 'was there';
+  if (same) return 'was there';
+  if (kind === 'segment' && (await wasLeft(store, name))) {
+    const aside = forkKey(name, sha256Hex(plain));
+    return (await store.create(aside, object)) ? 'stored' : 'was there';
+  }
+  throw new GamedayError('object_exists', `${key} is in the archive already, with different content`);
+}
+
+/**
+ * Did history leave the segment's timeline within this segment or before it? Then several nodes hold it unfinished, each up to where it stopped: the lost
+ * primary's, and those of standbys whose stream it took along. Any of them may be archived once its holder is promoted, or by Patroni before it rewinds.
+ * No restore to a later timeline reads past the fork, and refusing would stop the archive of the new primary for good.
+ */
+async function wasLeft(store: ObjectStore, name: string): Promise<boolean> {
+  const segment = parseWalSegmentName(name);
+  if (segment === null) return false;
+  for await (const { key } of store.list('wal/')) {
+    const later = walNameOfKey(key);
+    if (later === null || walFileKind(later) !== 'history') continue;
+    const history = await store.get(key);
+    const spans = history === null ? [] : ancestry(parseInt(later.slice(0, 8), 16), Buffer.from(history).toString('utf8'));
+    const end = spans.find(({ timeline }) => timeline === segment.timeline)?.end ?? null;
+    if (end !== null && end < segment.start + WAL_SEGMENT_BYTES) return true;
+  }
+  return false;
 }
 
 /** The loop of one node. `run` ends after `stop`. */

@@ -31,6 +31,11 @@ export function walKey(name: string): string {
   return kind === 'history' ? `wal/${name}` : `wal/${name.slice(0, 8)}/${name}.gz`;
 }
 
+/** Where another node's version of a segment stands whose timeline was left there: never read by a restore, and never lost. */
+export function forkKey(name: string, sha256: string): string {
+  return `forks/${name}.${sha256.slice(0, 16)}.gz`;
+}
+
 /** The WAL file's name from its key; null for a key that holds none. */
 export function walNameOfKey(key: string): string | null {
   const name = /^wal\/(?:[0-9A-F]{8}\/)?([0-9A-F.a-z]+?)(?:\.gz)?$/.exec(key)?.[1];

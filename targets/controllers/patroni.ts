@@ -295,7 +295,7 @@ export function openPatroniController(live: LiveTarget, controller: PatroniContr
     kind: 'patroni',
     status: () => askAll(live),
     topology: () => topology(context),
-    predictedFailover: async () => patroniBand(await context.rest.config(), live.router.kind !== 'none'),
+    predictedFailover: async (primary) => (primary === 'lost' ? patroniBand(await context.rest.config(), live.router.kind !== 'none') : null),
     failover: (request) => carryOut(context, request),
     async startNode(node, environment) {
       if (environment !== undefined && Object.keys(environment).length > 0)
