@@ -2,7 +2,8 @@
 import { hostStop } from './host-stop';
 import { paperContext } from './paper-target.test-data';
 
-const resolved = { node: 'n1', mark: 'gd-drill-000042-stop.7.n1', whole: true, postmaster: { pid: 7, startTicks: '1', bootId: 'b' } };
+const postmaster = { pid: 7, startTicks: '1', bootId: 'b' };
+const resolved = { node: 'n1', mark: 'gd-drill-000042-stop.7.n1', whole: true, postmaster, agent: null };
 
 test('it says what it kills and what it silences', () => {
   expect(hostStop.preview(resolved)).toBe(

@@ -11,7 +11,7 @@ import type { LiveTarget } from '../targets/ports';
 import type { Fault } from './contract';
 import { askNode } from './link-traffic';
 import { bringUp } from './node-power';
-import { describeNode, isSameServer, requireRunning, type ProcessHandle } from './node-process';
+import { describeNode, findAgent, isSameServer, killNode, requireRunning, type ProcessHandle } from './node-process';
 import { howToStart, proveNodeBack } from './node-role';
 import {
   armTimer,
@@ -38,6 +38,7 @@ type Resolved = {
   /** The whole address falls silent, not the server's port alone. */
   readonly whole: boolean;
   readonly postmaster: ProcessHandle;
+  readonly agent: ProcessHandle | null;
 };
 
 async function confirm({ node, postmaster }: Resolved, { live }: { readonly live: LiveTarget }): Promise<FaultProof> {
@@ -61,7 +62,13 @@ export const hostStop: Fault<Settings, Resolved> = {
   async resolve(settings, { live, label }) {
     const node = await resolveNode(live, settings.node);
     await requireFilter(live, node);
-    return { node, mark: markOf(live, node, label), whole: ownsAddress(live.target, node), postmaster: await requireRunning(live, node) };
+    return {
+      node,
+      mark: markOf(live, node, label),
+      whole: ownsAddress(live.target, node),
+      postmaster: await requireRunning(live, node),
+      agent: await findAgent(live, node),
+    };
   },
   preview: ({ node, postmaster, whole }) =>
     `SIGKILL the whole PostgreSQL process tree of ${node} (postmaster ${postmaster.pid}) and drop every packet to and from ${whole ? 'it' : 'its PostgreSQL port'}`,
@@ -82,12 +89,11 @@ export const hostStop: Fault<Settings, Resolved> = {
     ];
   },
   armOnHost: ({ node, mark }, { live }, maxMs) => armTimer(live.host(node), mark, maxMs),
-  async inject({ node, mark, postmaster }, { live }) {
+  async inject({ node, mark, postmaster, agent }, { live }) {
     const host = live.host(node);
     // Silence first: of the dying connections nobody may hear.
     await dropPackets(host, mark, rulesOf(live.target, node, 'both'));
-    const killed = isSameServer(await host.postmaster(), postmaster) ? await host.killTree(postmaster) : [];
-    return { node, killed: killed.length };
+    return { node, killed: await killNode(live, node, { postmaster, agent }) };
   },
   confirm,
   async undo({ node, mark }, { live }) {

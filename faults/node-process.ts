@@ -1,4 +1,4 @@
-/** Which server process runs on a node now, as a handle that travels: pid + start time + boot id. Looks only; it signals nobody. */
+/** Which processes run on a node now, as handles that travel: pid + start time + boot id; and their end, all at once. */
 import { GamedayError } from '../core/errors';
 import type { Target, TargetNode } from '../model/target';
 import type { LiveTarget } from '../targets/ports';
@@ -27,4 +27,34 @@ export function describeNode(target: Target, name: string): TargetNode {
 /** The very process, not another one that got its number since. */
 export function isSameServer(now: ProcessHandle | null, handle: ProcessHandle): boolean {
   return now !== null && now.pid === handle.pid && now.startTicks === handle.startTicks && now.bootId === handle.bootId;
+}
+
+/** The controller's agent beside the server (Patroni, pg_autoctl); null where none runs. */
+export async function findAgent(live: LiveTarget, node: string): Promise<ProcessHandle | null> {
+  const agent = await live.host(node).agent();
+  return agent === null ? null : { pid: agent.pid, startTicks: agent.startTicks, bootId: agent.bootId };
+}
+
+/** As `findAgent`; throws `fault_refused` where none runs. */
+export async function requireAgent(live: LiveTarget, node: string): Promise<ProcessHandle> {
+  const agent = await findAgent(live, node);
+  if (agent === null)
+    throw new GamedayError('fault_refused', `no controller’s agent runs beside ${node}`, 'the target’s nodes name it by `agent`.');
+  return agent;
+}
+
+/**
+ * SIGKILL to a whole node: the very postmaster and agent that are named, with all their children. The agent is held first: it would start the server again,
+ * or give its key up in good order. Returns how many processes were killed; those that are others by now are left alone.
+ */
+export async function killNode(
+  live: LiveTarget,
+  node: string,
+  { postmaster, agent }: { readonly postmaster: ProcessHandle; readonly agent: ProcessHandle | null },
+): Promise<number> {
+  const host = live.host(node);
+  if (agent !== null) await host.signal(agent, 'SIGSTOP');
+  const servers = isSameServer(await host.postmaster(), postmaster) ? (await host.killTree(postmaster)).length : 0;
+  const agents = agent === null ? 0 : (await host.killTree(agent)).length;
+  return servers + agents;
 }

@@ -15,7 +15,7 @@ import type { LiveTarget, ServerProcess } from '../targets/ports';
 import type { Fault } from './contract';
 import { askNode } from './link-traffic';
 import { bringUp } from './node-power';
-import { describeNode, isSameServer, requireRunning, type ProcessHandle } from './node-process';
+import { describeNode, findAgent, isSameServer, requireAgent, requireRunning, type ProcessHandle } from './node-process';
 import { howToStart, proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
@@ -142,15 +142,13 @@ export const processFreeze: Fault<Settings, Resolved> = {
   async resolve(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const postmaster = await requireRunning(live, node);
-    const agent = settings.scope === 'postmaster' ? null : await live.host(node).agent();
-    if (settings.scope === 'agent' && agent === null)
-      throw new GamedayError('fault_refused', `no controller’s agent runs beside ${node}`, 'the target’s nodes name it by `agent`.');
+    const agent = { tree: findAgent, agent: requireAgent, postmaster: async () => null }[settings.scope];
     return {
       node,
       scope: settings.scope,
       postmaster,
       primary: await live.controller.mayWrite(node),
-      agent: agent === null ? null : { pid: agent.pid, startTicks: agent.startTicks, bootId: agent.bootId },
+      agent: await agent(live, node),
     };
   },
   preview: (r) =>

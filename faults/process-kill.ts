@@ -12,7 +12,7 @@ import type { CheckResult } from '../model/record';
 import type { FaultProof } from '../model/fault';
 import type { LiveTarget } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
-import { describeNode, isSameServer, requireRunning, type ProcessHandle } from './node-process';
+import { describeNode, findAgent, isSameServer, killNode, requireAgent, requireRunning, type ProcessHandle } from './node-process';
 import { howToStart, proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
@@ -85,13 +85,7 @@ async function inject(resolved: Resolved, { live }: FaultContext): Promise<JsonO
   const host = live.host(resolved.node);
   const { agent } = resolved;
   if (resolved.scope === 'agent') return { node: resolved.node, killed: agent === null ? 0 : (await host.killTree(agent)).length };
-  if (resolved.scope === 'tree') {
-    // The agent is held first: it would start the server again, or give its key up in order.
-    if (agent !== null) await host.signal(agent, 'SIGSTOP');
-    const servers = (await isRunning(live, resolved)) ? (await host.killTree(resolved.postmaster)).length : 0;
-    const agents = agent === null ? 0 : (await host.killTree(agent)).length;
-    return { node: resolved.node, killed: servers + agents };
-  }
+  if (resolved.scope === 'tree') return { node: resolved.node, killed: await killNode(live, resolved.node, resolved) };
   if (!(await isRunning(live, resolved))) return { node: resolved.node, killed: 0 };
   await kill(live, resolved.node, String(resolved.postmaster.pid));
   await until(async () => ((await isRunning(live, resolved)) ? null : true), {
@@ -180,14 +174,12 @@ export const processKill: Fault<Settings, Resolved> = {
     const node = await resolveNode(live, settings.node);
     const postmaster = await requireRunning(live, node);
     const since = settings.scope === 'backend' ? await checkpointerSince(live, node) : null;
-    const agent = await live.host(node).agent();
-    if (settings.scope === 'agent' && agent === null)
-      throw new GamedayError('fault_refused', `no controller’s agent runs beside ${node}`, 'the target’s nodes name it by `agent`.');
+    const agent = settings.scope === 'agent' ? await requireAgent(live, node) : await findAgent(live, node);
     return {
       node,
       scope: settings.scope,
       postmaster,
-      agent: agent === null ? null : { pid: agent.pid, startTicks: agent.startTicks, bootId: agent.bootId },
+      agent,
       checkpointerSince: since,
     };
   },

@@ -9,7 +9,7 @@ import type { FaultProof } from '../model/fault';
 import type { LiveTarget } from '../targets/ports';
 import type { Fault } from './contract';
 import { bringUp } from './node-power';
-import { isSameServer, requireRunning, type ProcessHandle } from './node-process';
+import { findAgent, isSameServer, killNode, requireRunning, type ProcessHandle } from './node-process';
 import { howToStart, proveNodeBack } from './node-role';
 import { findPrimary, findSyncStandbys } from './resolve-node';
 
@@ -23,7 +23,7 @@ const schema = z.strictObject({
 });
 type Settings = z.infer<typeof schema>;
 type Resolved = {
-  readonly nodes: readonly { readonly node: string; readonly postmaster: ProcessHandle }[];
+  readonly nodes: readonly { readonly node: string; readonly postmaster: ProcessHandle; readonly agent: ProcessHandle | null }[];
   readonly of: number;
   /** For which they confirm commits. */
   readonly primary: string;
@@ -57,10 +57,12 @@ async function confirm(resolved: Resolved, { live }: { readonly live: LiveTarget
 }
 
 /**
- * All of them up, and confirming commits again: what streams a moment later is not yet counted by the primary. After a failover meanwhile one that has
+ * All of them up and streaming, and as many confirm commits as did: what streams a moment later is not yet counted by the primary, and a controller may
+ * have named others meanwhile. After a failover meanwhile one that has
  * diverged is present and fenced, and streams only when it has rejoined: then being back is all that undo can bring about.
  */
-async function proveBack(live: LiveTarget, names: readonly string[], primary: string): Promise<FaultProof> {
+async function proveBack(live: LiveTarget, { nodes, of, primary }: Resolved): Promise<FaultProof> {
+  const names = nodes.map(({ node }) => node);
   const back: FaultProof[] = [];
   for (const name of names) {
     const proof = await proveNodeBack(live, name);
@@ -74,12 +76,17 @@ async function proveBack(live: LiveTarget, names: readonly string[], primary: st
   }
   const left = await until(
     async () => {
-      const now = await findSyncStandbys(live);
-      return names.every((name) => now.includes(name)) ? now : null;
+      const { replication } = await live.controller.topology();
+      const confirming = await findSyncStandbys(live);
+      return names.every((name) => name in replication) && confirming.length >= of ? confirming : null;
     },
     {
       timeoutMs: STREAMS_WITHIN_MS,
-      onTimeout: () => new GamedayError('step_failed', `${names.join(', ')} do not confirm commits after ${STREAMS_WITHIN_MS} ms`),
+      onTimeout: () =>
+        new GamedayError(
+          'step_failed',
+          `${names.join(', ')} do not stream, or fewer than ${of} standbys confirm commits, after ${STREAMS_WITHIN_MS} ms`,
+        ),
     },
   );
   return { holds: true, by: `${names.join(', ')} are up; ${left.join(', ')} confirm commits`, facts: { confirming: left } };
@@ -93,7 +100,9 @@ export const syncStandbyLoss: Fault<Settings, Resolved> = {
   async resolve(settings, { live }) {
     const { all, names } = await chosen(live, settings);
     return {
-      nodes: await Promise.all(names.map(async (node) => ({ node, postmaster: await requireRunning(live, node) }))),
+      nodes: await Promise.all(
+        names.map(async (node) => ({ node, postmaster: await requireRunning(live, node), agent: await findAgent(live, node) })),
+      ),
       of: all.length,
       primary: await findPrimary(live),
     };
@@ -108,18 +117,12 @@ export const syncStandbyLoss: Fault<Settings, Resolved> = {
   },
   async inject({ nodes }, { live }) {
     let killed = 0;
-    for (const { node, postmaster } of nodes)
-      if (isSameServer(await live.host(node).postmaster(), postmaster)) killed += (await live.host(node).killTree(postmaster)).length;
+    for (const { node, postmaster, agent } of nodes) killed += await killNode(live, node, { postmaster, agent });
     return { nodes: nodes.map(({ node }) => node), killed };
   },
   confirm,
   async undo({ nodes }, { live }) {
     for (const { node } of nodes) await bringUp(live, node);
   },
-  confirmGone: ({ nodes, primary }, { live }) =>
-    proveBack(
-      live,
-      nodes.map(({ node }) => node),
-      primary,
-    ),
+  confirmGone: (resolved, { live }) => proveBack(live, resolved),
 };

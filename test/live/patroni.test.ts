@@ -1,0 +1,95 @@
+/**
+ * Drills on a cluster that fails over by itself: the Patroni lab, by the same scenario files as everywhere. What it predicts of itself stands beside what
+ * clients saw; and a drill that must fail does: an agent killed beside its server, without a watchdog, is a split brain that is found and counted.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { readJsonFile } from '../../core/files';
+import { readLabTarget } from '../../infra/lab/lab-file';
+import { locatePatroni } from '../../infra/lab/patroni';
+import type { DrillRecord } from '../../model/record';
+import { openTarget } from '../../targets/open-target';
+import { cli, makeHome, removeHome } from './lab';
+
+const NET = '127.0.84';
+let home: string;
+
+beforeAll(async () => {
+  locatePatroni();
+  home = makeHome();
+  const up = await cli(['lab', 'up', '--topology', 'patroni', '--net', NET], { home, timeoutMs: 240_000 });
+  if (up.code !== 0) throw new Error(`exit ${up.code}\n${up.stdout}${up.stderr}`);
+}, 250_000);
+afterAll(() => removeHome(home), 120_000);
+
+interface Run {
+  readonly code: number;
+  readonly record: DrillRecord;
+}
+
+async function run(scenario: string, ...more: readonly string[]): Promise<Run> {
+  const ended = await cli(['run', scenario, '--json', ...more], { home, timeoutMs: 240_000 });
+  const { evidence } = JSON.parse(ended.stdout.trim().split('\n').at(-1) ?? '{}') as { evidence?: string };
+  const record = evidence === undefined ? null : readJsonFile<DrillRecord>(join(evidence, 'record.json'));
+  if (record === null) throw new Error(`exit ${ended.code}, no record\n${ended.stdout}${ended.stderr}`);
+  return { code: ended.code, record };
+}
+
+const outcome = ({ code, record }: Run): unknown => ({
+  code,
+  verdict: record.judgement.verdict,
+  state: record.state,
+  reasons: record.judgement.reasons,
+});
+const PASSED = { code: 0, verdict: 'pass', state: 'completed', reasons: expect.anything() };
+
+test('the lab says who leads, every node streams through a link of its own, and the store is reached through links', async () => {
+  const target = readLabTarget(home);
+  const { controller } = openTarget(target);
+  const { primary, nodes, replication, routed } = await controller.topology();
+  expect(routed).toEqual([primary]);
+  expect(Object.keys(replication)).toHaveLength(2);
+  // By name, which each member looks up in a hosts file of its own: the address it finds is the link's.
+  expect(nodes.filter(({ node }) => node !== primary).map(({ streamingFrom }) => streamingFrom)).toEqual([primary, primary]);
+  expect(target.links?.list.filter(({ speaks, to }) => speaks === 'http' && to !== 's3')).toHaveLength(9);
+  expect(await controller.mayWrite(primary ?? '')).toBe(true);
+}, 60_000);
+
+test('a lost primary is replaced within the band that its live settings predict, and the segments say where the time went', async () => {
+  const lost = await run('primary-loss', '--set', 'rto=40s');
+  expect(outcome(lost)).toEqual(PASSED);
+  const { record } = lost;
+  if ('notRecorded' in record.predicted) throw new Error(record.predicted.notRecorded);
+  const rto = record.rto;
+  if ('notRecorded' in rto) throw new Error(rto.notRecorded);
+  const names = rto.segments.flatMap(({ name }) => name.split('+'));
+  expect(names).toEqual(['detection', 'decision', 'promotion', 'routing', 'client recovery']);
+  expect(rto.segments[0]?.name).toBe('detection');
+  expect(record.findings.filter(({ text }) => text.includes('slower than the settings predict'))).toEqual([]);
+}, 240_000);
+
+test('a healthy primary hands over when it is asked to', async () => {
+  expect(outcome(await run('planned-switchover'))).toEqual(PASSED);
+}, 240_000);
+
+test('a crashed postmaster is started where it stands', async () => {
+  const crashed = await run('postmaster-crash');
+  expect(outcome(crashed)).toEqual(PASSED);
+}, 240_000);
+
+test('a primary whose way to the store is cut gives its key up, and never two nodes write', async () => {
+  const cut = await run('primary-without-dcs', '--set', 'rto=60s');
+  expect(outcome(cut)).toEqual(PASSED);
+  expect(cut.record.splitBrain).toEqual([]);
+}, 240_000);
+
+test('an agent that dies beside its server, with no watchdog, makes two primaries: found, counted, and a fail', async () => {
+  const { code, record } = await run('controller-dies');
+  expect({ code, verdict: record.judgement.verdict }).toEqual({ code: 1, verdict: 'fail' });
+}, 240_000);
+
+test('the lab goes down with everything that was started for it', async () => {
+  const down = await cli(['lab', 'down'], { home, timeoutMs: 120_000 });
+  expect({ code: down.code, stderr: down.stderr }).toEqual({ code: 0, stderr: expect.any(String) });
+  expect(existsSync(join(home, 'lab', 'etcd'))).toBe(true);
+}, 130_000);
