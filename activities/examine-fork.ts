@@ -37,12 +37,20 @@ export function probeAddress({ target }: Pick<Plan, 'target'>, node: string): Sq
 export async function examineFork(
   live: LiveTarget,
   salvage: SalvageResult,
-  { plan, probe, survivor }: { readonly plan: Pick<Plan, 'target'>; readonly probe: ProbeRef | null | { readonly notRecorded: string }; readonly survivor: string },
+  {
+    plan,
+    probe,
+    survivor,
+  }: { readonly plan: Pick<Plan, 'target'>; readonly probe: ProbeRef | null | { readonly notRecorded: string }; readonly survivor: string },
 ): Promise<ForkRecord> {
   const { node, forkLsn, endLsn, divergedBytes, timeline } = salvage;
   const wal = await recorded<ForkRecords>(() => countForkRecords(live, salvage, survivor));
   const probeRows: ForkRecord['probeRows'] =
-    probe === null ? { notRecorded: 'no prober ran' } : 'notRecorded' in probe ? probe : await recorded(() => saveProbeRows(plan, probe, salvage, survivor));
+    probe === null
+      ? { notRecorded: 'no prober ran' }
+      : 'notRecorded' in probe
+        ? probe
+        : await recorded(() => saveProbeRows(plan, probe, salvage, survivor));
   return {
     node,
     timeline,

@@ -1,6 +1,6 @@
 /** A plan in words: what would be done, in order, to what, and what would judge it. Pure. */
 import { formatMs } from '../core/units';
-import type { Objective, Plan, PlanStep } from '../model/plan';
+import type { Objective, Plan, PlanStep, StopCheck, StopCondition } from '../model/plan';
 
 const OBJECTIVE: Readonly<Record<Objective['name'], string>> = {
   rto: 'time without writes (RTO)',
@@ -15,7 +15,7 @@ const OBJECTIVE: Readonly<Record<Objective['name'], string>> = {
 
 /** Several lines; steps inside parallel branches are indented. */
 export function planText(plan: Plan, planSha256: string, notes: readonly string[]): string {
-  const { scenario, target, objectives, steps, probe, steady, limits } = plan;
+  const { scenario, target, objectives, steps, probe, steady, limits, stop = [] } = plan;
   const writesPerSecond = Math.round((probe.writeStreams * 1_000) / probe.periodMs);
   return [
     `${scenario.title} (${scenario.name}) on ${target.name}, PostgreSQL system ${target.systemIdentifier} (${target.kind})`,
@@ -32,11 +32,49 @@ export function planText(plan: Plan, planSha256: string, notes: readonly string[
     'steps',
     ...steps.flatMap((step, index) => stepLines(step, `  ${String(index + 1).padStart(2)}. `)),
     'last        heal what stands, verify, restore redundancy, judge, seal',
+    ...(stop.length === 0
+      ? []
+      : ['stops       the method ends, and everything heals, when', ...stop.map((each) => `  ${stopWords(each)}`)]),
+    '',
+    'ways in',
+    ...waysIn(plan).map((way) => `  ${way}`),
     '',
     `limits      drill ${formatMs(limits.maxDrillMs)} · one fault ${formatMs(limits.faultMaxMs)} · a fault expires ${formatMs(limits.leaseTtlMs)} after its last renewal`,
     `worst case  ${worstCase(plan)}`,
     ...notes.map((note) => `note        ${note}`),
   ].join('\n');
+}
+
+/** Where the probers' clients come in, each measured by itself. */
+function waysIn({ target, probe }: Plan): string[] {
+  const { entry } = target;
+  const further = target.paths.filter(({ name }) => probe.paths.includes(name));
+  return [
+    `entry              ${entry.host}:${entry.port}/${entry.database}`,
+    ...further.map(
+      ({ name, kind, hosts, database }) =>
+        `${name.padEnd(18)} ${hosts.map(({ host, port }) => `${host}:${port}`).join(',')}/${database} (${kind})`,
+    ),
+    ...(probe.naive ? ['on each, besides, a client without any deadline'] : []),
+  ];
+}
+
+function stopWords({ id, check, everyMs, failures, of }: StopCondition): string {
+  const often = `${failures} of ${of} times, asked every ${formatMs(everyMs)}`;
+  return `${id.padEnd(18)} ${mustHold(check)} does not hold ${often}`;
+}
+
+function mustHold(check: StopCheck): string {
+  switch (check.kind) {
+    case 'sql':
+      return `"${check.sql} = ${check.expect}" on ${check.on}`;
+    case 'http':
+      return `"${check.url} answers ${check.status}"`;
+    case 'prometheus':
+      return `"${check.query} ${[check.min === null ? '' : `≥ ${check.min}`, check.max === null ? '' : `≤ ${check.max}`].filter(Boolean).join(' and ')}" at ${check.url}`;
+    case 'nodes':
+      return `"${[check.maxWritable === null ? '' : `at most ${check.maxWritable} writable`, check.minUp === null ? '' : `at least ${check.minUp} up`].filter(Boolean).join(', ')}"`;
+  }
 }
 
 function amount({ target, unit }: Objective): string {

@@ -44,13 +44,21 @@ const failure = (work: () => unknown): GamedayError => {
 };
 
 describe('the library', () => {
-  test('holds the five scenarios, each usable', () => {
+  test('holds these scenarios, each usable', () => {
     expect(listScenarios().map(({ name, problem }) => [name, problem])).toEqual([
+      ['controller-dies', null],
+      ['controller-hangs', null],
       ['failover-three-ways', null],
+      ['flapping-link', null],
       ['game-day-in-a-box', null],
+      ['planned-switchover', null],
+      ['postmaster-crash', null],
       ['primary-loss', null],
+      ['primary-without-dcs', null],
+      ['replication-cut', null],
       ['replication-latency', null],
       ['runbook-rehearsal', null],
+      ['sync-standbys-lost', null],
     ]);
   });
 
@@ -71,6 +79,26 @@ describe('the library', () => {
     });
     expect(outline).toEqual([
       {
+        name: 'controller-dies',
+        objectives: ['rto ≤ 60000 ms', 'rpo_transactions ≤ 0 tx'],
+        steps: [
+          'agent=process-kill ≤ 900000',
+          'wait-1={"kind":"for","ms":45000}',
+          'heal-1=heal',
+          'wait-2={"kind":"recovered","timeoutMs":90000}',
+        ],
+      },
+      {
+        name: 'controller-hangs',
+        objectives: ['write_stall ≤ 15000 ms', 'rpo_transactions ≤ 0 tx'],
+        steps: [
+          'agent=process-freeze ≤ 900000',
+          'wait-1={"kind":"for","ms":8000}',
+          'heal-1=heal',
+          'wait-2={"kind":"recovered","timeoutMs":60000}',
+        ],
+      },
+      {
         name: 'failover-three-ways',
         objectives: ['rto ≤ 30000 ms', 'rpo_transactions ≤ 0 tx'],
         steps: [
@@ -78,6 +106,16 @@ describe('the library', () => {
           'failover=failover',
           'recovered={"kind":"recovered","timeoutMs":90000}',
           'all-back={"kind":"for","ms":5000}',
+        ],
+      },
+      {
+        name: 'flapping-link',
+        objectives: ['write_stall ≤ 15000 ms', 'rpo_transactions ≤ 0 tx'],
+        steps: [
+          'flap=link-flap ≤ 900000',
+          'wait-1={"kind":"for","ms":20000}',
+          'heal-1=heal',
+          'wait-2={"kind":"recovered","timeoutMs":60000}',
         ],
       },
       {
@@ -102,9 +140,39 @@ describe('the library', () => {
         ],
       },
       {
+        name: 'planned-switchover',
+        objectives: ['rto ≤ 15000 ms', 'rpo_transactions ≤ 0 tx'],
+        steps: ['note-1=note', 'switchover=failover', 'wait-1={"kind":"recovered","timeoutMs":60000}', 'check-1=check'],
+      },
+      {
+        name: 'postmaster-crash',
+        objectives: ['rto ≤ 30000 ms', 'rpo_transactions ≤ 0 tx'],
+        steps: ['kill=process-kill ≤ 900000', 'failover=failover', 'wait-1={"kind":"recovered","timeoutMs":90000}'],
+      },
+      {
         name: 'primary-loss',
         objectives: ['rto ≤ 30000 ms', 'rpo_transactions ≤ 0 tx'],
         steps: ['kill=process-kill ≤ 900000', 'failover=failover', 'wait-1={"kind":"recovered","timeoutMs":90000}'],
+      },
+      {
+        name: 'primary-without-dcs',
+        objectives: ['rto ≤ 45000 ms', 'rpo_transactions ≤ 0 tx'],
+        steps: [
+          'cut=link-cut ≤ 900000',
+          'wait-1={"kind":"for","ms":5000}',
+          'failover=failover',
+          'wait-2={"kind":"recovered","timeoutMs":90000}',
+        ],
+      },
+      {
+        name: 'replication-cut',
+        objectives: ['write_stall ≤ 30000 ms', 'rpo_transactions ≤ 0 tx'],
+        steps: [
+          'cut=link-cut ≤ 900000',
+          'wait-1={"kind":"for","ms":20000}',
+          'heal-1=heal',
+          'wait-2={"kind":"recovered","timeoutMs":60000}',
+        ],
       },
       {
         name: 'replication-latency',
@@ -126,6 +194,16 @@ describe('the library', () => {
           'wait-1={"kind":"for","ms":5000}',
           'heal-1=heal',
           'wait-2={"kind":"recovered","timeoutMs":120000}',
+        ],
+      },
+      {
+        name: 'sync-standbys-lost',
+        objectives: ['write_stall ≤ 60000 ms', 'rpo_transactions ≤ 0 tx'],
+        steps: [
+          'loss=sync-standby-loss ≤ 900000',
+          'wait-1={"kind":"for","ms":10000}',
+          'heal-1=heal',
+          'wait-2={"kind":"recovered","timeoutMs":90000}',
         ],
       },
     ]);
@@ -226,6 +304,28 @@ describe('a plan', () => {
   ])('%s is no scenario: %s', (steps, words) => {
     const error = failure(() => build(`${HEAD}${steps}\n`));
     expect(error.code).toBe('scenario_invalid');
+    expect(error.message).toContain(words);
+  });
+
+  test('conditions that end it early hold once a second, three times in a row, unless they say otherwise', () => {
+    const { plan } = build(
+      `${HEAD}steps: [{ note: x }]\nstop:\n  - { sql: { sql: select 1, expect: 1 } }\n  - { id: up, nodes: { minUp: 2 }, every: 5s, failures: 2, of: 4 }\n`,
+    );
+    expect(plan.stop).toEqual([
+      { id: expect.any(String), check: { kind: 'sql', on: 'primary', sql: 'select 1', expect: '1' }, everyMs: 1_000, failures: 3, of: 3 },
+      { id: 'up', check: { kind: 'nodes', maxWritable: null, minUp: 2 }, everyMs: 5_000, failures: 2, of: 4 },
+    ]);
+  });
+
+  test.each([
+    ['{ http: { url: "https://x", stats: 200 } }', 'unknown key'],
+    ['{ nodes: { minUp: 2 }, failures: 5, of: 3 }', 'failures'],
+    ['{ sql: { sql: select 1, expect: 1 }, nodes: { minUp: 1 } }', 'one'],
+    ['{ every: 5s }', 'one'],
+  ])('the condition %s is refused, with its place', (condition, words) => {
+    const error = failure(() => build(`${HEAD}steps: [{ note: x }]\nstop:\n  - ${condition}\n`));
+    expect(['scenario_invalid', 'plan_invalid']).toContain(error.code);
+    expect(error.message).toMatch(/s\.yaml:7:\d+/);
     expect(error.message).toContain(words);
   });
 

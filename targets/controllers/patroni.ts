@@ -295,7 +295,8 @@ export function openPatroniController(live: LiveTarget, controller: PatroniContr
     kind: 'patroni',
     status: () => askAll(live),
     topology: () => topology(context),
-    predictedFailover: async (primary) => (primary === 'lost' ? patroniBand(await context.rest.config(), live.router.kind !== 'none') : null),
+    predictedFailover: async (primary) =>
+      primary === 'lost' ? patroniBand(await context.rest.config(), live.router.kind !== 'none') : null,
     failover: (request) => carryOut(context, request),
     async startNode(node, environment) {
       if (environment !== undefined && Object.keys(environment).length > 0)

@@ -42,7 +42,11 @@ export function parseServersState(text: string, backend: string): readonly Serve
     .filter((line) => /^[0-9]+ /.test(line))
     .map((line) => line.split(' '))
     .filter((fields) => fields[be] === backend)
-    .map((fields) => ({ name: fields[server] ?? '', admitted: (Number(fields[admin]) & KEPT_AWAY) === 0, up: Number(fields[op]) === RUNNING }));
+    .map((fields) => ({
+      name: fields[server] ?? '',
+      admitted: (Number(fields[admin]) & KEPT_AWAY) === 0,
+      up: Number(fields[op]) === RUNNING,
+    }));
 }
 
 /** One command on HAProxy's runtime socket, one connection; HAProxy closes it after its answer. Throws `router_unreachable`. */
