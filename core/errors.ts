@@ -57,6 +57,11 @@ export const ERRORS = {
     true,
     'the router’s runtime socket did not answer; `gameday lab status` shows whether it runs.',
   ),
+  host_unreachable: kind(
+    EXIT.unavailable,
+    true,
+    'try `ssh` by hand as the user who runs gameday: key, known host and address must be right without anything being typed.',
+  ),
   controller_unreachable: kind(
     EXIT.unavailable,
     true,

@@ -10,6 +10,7 @@ import { openNativeArchive } from './archives/native';
 import { openPatroniController } from './controllers/patroni';
 import { openStandaloneController } from './controllers/standalone';
 import { openLocalHost } from './hosts/local';
+import { openSshHost } from './hosts/ssh';
 import { openToxiproxyLinks } from './links/toxiproxy';
 import type { Archive, Controller, Host, Links, LiveTarget, Router } from './ports';
 import { openHaproxyRouter, openNoRouter } from './routers/haproxy';
@@ -32,14 +33,16 @@ function findNode(target: Target, name: string): TargetNode {
 }
 
 function openHost(node: TargetNode): Host {
-  switch (node.runsOn.kind) {
+  const { runsOn } = node;
+  switch (runsOn.kind) {
     case 'local':
       return openLocalHost(node);
     case 'ssh':
+      return openSshHost(node, runsOn);
     case 'docker':
-      throw new GamedayError('setting_invalid', `node ${node.name} runs on a host of kind ${node.runsOn.kind}`, 'only `local` is known.');
+      throw new GamedayError('setting_invalid', `node ${node.name} runs on a host of kind ${runsOn.kind}`, 'local and ssh are known.');
     default:
-      return unreachable(node.runsOn, 'kind of host');
+      return unreachable(runsOn, 'kind of host');
   }
 }
 

@@ -12,13 +12,18 @@ import { standingFaults } from './up';
 const REJOIN_MS = 5 * 60_000;
 const ARCHIVED_MS = 60_000;
 
-/** Rejoins every node that does not stream from the primary. Idempotent; touches nothing where all stream. Returns the nodes that it rejoined. */
+/** Rejoins every node that does not stream from the primary, and has the archive follow. Idempotent; touches nothing where all stream. Returns the nodes that it rejoined. */
 export async function repairLab(home: string, target: Target, say: (text: string) => void): Promise<readonly string[]> {
   const live = openTarget(target);
   const { controller } = live;
   const { primary, replication } = await controller.topology();
   const alone = target.nodes.map(({ name }) => name).filter((name) => name !== primary && (replication[name] ?? '') === '');
-  if (primary === null || alone.length === 0) return [];
+  if (primary === null) return [];
+  if (alone.length === 0) {
+    // Nobody was lost, or all are back already; the timeline may be a new one all the same.
+    if (!(await isArchived(live))) await archiveNow(live, primary);
+    return [];
+  }
   const standing = await standingFaults(home);
   if (standing.length > 0) {
     say(`${alone.join(', ')} ${alone.length === 1 ? 'does' : 'do'} not stream, and stays so while ${standing.length} faults stand`);
@@ -31,6 +36,11 @@ export async function repairLab(home: string, target: Target, say: (text: string
   }
   await archiveNow(live, primary);
   return alone;
+}
+
+async function isArchived({ archive }: LiveTarget): Promise<boolean> {
+  const checks = (await archive?.audit()) ?? [];
+  return checks.every(({ name, ok }) => ok || name !== 'newest archived WAL');
 }
 
 /** A timeline that nothing was archived of yet could not be restored to, and no drill would be let near it. */

@@ -1,0 +1,333 @@
+/**
+ * From what was found to a target file that people like to read: what each part is for, safe defaults, secrets by name. What is not known stands there as
+ * a line that begins with `#?`, with how to find it out; nothing is made up. Pure.
+ */
+import type { TargetKind } from '../../model/target';
+import type { Found, FoundNode, Guess } from './found';
+
+/** Begins a line that waits for somebody: take it away and fill in what stands in <…>. */
+export const OPEN_MARK = '#?';
+
+export interface TextOptions {
+  /** Name of the target; null: as found, else made of its system identifier. */
+  readonly name: string | null;
+  readonly kind: TargetKind;
+  /** Absolute path of GAMEDAY_HOME. */
+  readonly home: string;
+  /** What the reader will type after `--target`. */
+  readonly file: string;
+}
+
+export interface OpenPlace {
+  /** From 1. */
+  readonly line: number;
+  readonly text: string;
+}
+
+/** Lines of a target file that still wait for somebody. */
+export function openPlaces(text: string): readonly OpenPlace[] {
+  return text.split('\n').flatMap((line, at) => (line.trimStart().startsWith(OPEN_MARK) ? [{ line: at + 1, text: line.trim() }] : []));
+}
+
+const WIDTH = 118;
+
+/** YAML plain where that is unmistakable, else in double quotes. */
+export function scalar(value: string | number): string {
+  if (typeof value === 'number') return String(value);
+  const plain = /^[A-Za-z/][A-Za-z0-9_./@:-]*$/.test(value) && !value.endsWith(':') && !/^(true|false|yes|no|on|off|null|y|n)$/i.test(value);
+  return plain ? value : JSON.stringify(value);
+}
+
+const list = (words: readonly string[]): string => `[${words.map((word) => (/^[A-Za-z0-9_./@:-]+$/.test(word) ? word : JSON.stringify(word))).join(', ')}]`;
+
+/** Comment lines of at most 118 columns. */
+function comment(text: string, indent = ''): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && indent.length + 2 + line.length + 1 + word.length > WIDTH) {
+      lines.push(`${indent}# ${line}`);
+      line = '';
+    }
+    line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, `${indent}# ${line}`];
+}
+
+const open = (indent: string, key: string, wanted: string, how: string): string => `${indent}${OPEN_MARK} ${key}: ${wanted}   # ${how}`;
+
+export function targetName(found: Found, given: string | null): string {
+  if (given !== null) return given;
+  return found.suggestedName ?? `pg-${(found.systemIdentifier ?? '').slice(-6) || 'target'}`;
+}
+
+/** The whole file. */
+export function targetText(found: Found, options: TextOptions): string {
+  const body = [
+    ...identity(found, options),
+    ...controllerPart(found, options),
+    ...nodesPart(found),
+    ...entryPart(found),
+    ...linksPart(found),
+    ...rolesPart(found),
+    ...archivePart(found),
+    ...policyPart(options),
+    ...restPart(options),
+  ];
+  const missing = openPlaces(body.join('\n')).length;
+  return `${[...head(found, options, missing), ...body].join('\n')}\n`;
+}
+
+function head(found: Found, { file }: TextOptions, missing: number): string[] {
+  return [
+    ...comment(`A target of gameday: one PostgreSQL system, and what may be done to it. Found out by \`gameday target discover\` from ${found.source}; nothing was changed there.`),
+    '#',
+    ...(missing === 0
+      ? ['# Everything that must be known is here.']
+      : comment(`${missing} ${missing === 1 ? 'line begins' : 'lines begin'} with \`${OPEN_MARK}\`: what could not be found out. Take the \`${OPEN_MARK}\` away, fill in what stands in <…>, and leave no line out.`)),
+    '#',
+    `#   gameday target prepare --target ${file} --print-sql   # what gameday needs in there; remove takes it away again`,
+    `#   gameday check --target ${file}                        # what a drill here has and lacks; touches nothing`,
+    '#',
+    '# No secret stands in this file, ever. Each is named: env:NAME is an environment variable, file:/path a file of mode 0600.',
+    ...found.notes.flatMap((note) => ['#', ...comment(note)]),
+    '',
+  ];
+}
+
+function identity(found: Found, options: TextOptions): string[] {
+  return [
+    `name: ${scalar(targetName(found, options.name))}`,
+    ...comment('staging or production. Faults and failovers on production need two other people’s signed approvals (docs/SECURITY.md).'),
+    `kind: ${options.kind}`,
+    ...comment('PostgreSQL’s own name of the system, in quotes. gameday refuses to touch servers that give another one.'),
+    found.systemIdentifier === null
+      ? open('', 'systemIdentifier', '"<decimal number>"', 'SELECT system_identifier FROM pg_control_system()')
+      : `systemIdentifier: ${JSON.stringify(found.systemIdentifier)}`,
+    '',
+  ];
+}
+
+function controllerPart({ controller, nodes }: Found, { home, name }: TextOptions): string[] {
+  const sync = (value: number | null): string =>
+    value === null
+      ? open('  ', 'syncStandbys', '<number>', 'standbys that must confirm a commit: SHOW synchronous_standby_names')
+      : `  syncStandbys: ${value} # standbys that must confirm a commit; 0: replication is asynchronous`;
+  switch (controller.kind) {
+    case 'standalone':
+      return [
+        ...comment('What does failover. standalone: nobody does by itself, and gameday carries the runbook out. If something of your own does, write instead'),
+        '#   controller: { kind: command, syncStandbys: …, failover: [your, program, "{node}"], rejoin: [...] }',
+        'controller:',
+        '  kind: standalone',
+        `  stateDir: ${scalar(`${home}/state/${name ?? 'target'}`)} # where gameday writes down who may write`,
+        sync(controller.syncStandbys),
+        '',
+      ];
+    case 'patroni':
+      return [
+        ...comment(`What does failover: Patroni${controller.version === null ? '' : ` ${controller.version}`}. gameday asks it over its REST API and leaves failing over to it.`),
+        'controller:',
+        '  kind: patroni',
+        controller.scope === null
+          ? open('  ', 'scope', '<name>', '`scope:` of patroni.yml')
+          : `  scope: ${scalar(controller.scope)}`,
+        sync(controller.syncStandbys),
+        '  api: # of each node, by its name in Patroni',
+        ...nodes.map((node) =>
+          node.api === null
+            ? open('    ', node.name, '<http://address:8008>', 'restapi.connect_address of its patroni.yml')
+            : `    ${node.name}: ${scalar(node.api)}`,
+        ),
+        ...comment('Switchovers are ordered with this login, if the API asks for one (restapi.authentication of patroni.yml):', '  '),
+        '  # auth: { user: patroni, password: env:GAMEDAY_PATRONI_PASSWORD }',
+        ...comment('Members of the store behind it, for faults on the nodes’ way there; only with links (below):', '  '),
+        '  # dcs:',
+        '  #   - { name: etcd1, host: 10.0.0.21, port: 2379 }',
+        '',
+      ];
+    case 'pg-auto-failover':
+      return [
+        ...comment('What does failover: pg_auto_failover. gameday asks the monitor.'),
+        'controller:',
+        '  kind: pg-auto-failover',
+        sync(controller.syncStandbys),
+        `  formation: ${scalar(controller.formation)}`,
+        '  monitor:',
+        `    host: ${scalar(controller.monitor.host)}`,
+        `    port: ${controller.monitor.port}`,
+        `    database: ${scalar(controller.monitor.database)}`,
+        `    user: ${scalar(controller.monitor.user)}`,
+        '    # password: env:GAMEDAY_MONITOR_PASSWORD   # if pg_hba.conf of the monitor asks for one',
+        '',
+      ];
+  }
+}
+
+function nodesPart(found: Found): string[] {
+  return [
+    ...comment('The servers. host and port are where gameday reaches each one directly, past every router; the paths are on the node’s own machine.'),
+    'nodes:',
+    ...found.nodes.flatMap((node) => nodeLines(node, found.controller.kind)),
+    '',
+  ];
+}
+
+function nodeLines(node: FoundNode, controller: Found['controller']['kind']): string[] {
+  const at = '    ';
+  const path = (key: string, value: Guess | null, how: string): string =>
+    value === null
+      ? open(at, key, '</absolute/path>', how)
+      : `${at}${key}: ${scalar(value.value)}${value.guessedFrom === null ? '' : ` # a guess: ${value.guessedFrom}`}`;
+  return [
+    `  - name: ${scalar(node.name)}${node.role === 'unknown' ? '' : ` # ${node.role} when this was written`}`,
+    ...(node.problem === null ? [] : comment(`It could not be asked: ${node.problem.replace(/\s+/g, ' ').slice(0, 300)}`, at)),
+    node.host === null ? open(at, 'host', '<address>', 'where its PostgreSQL listens') : `${at}host: ${scalar(node.host)}`,
+    node.port === null ? open(at, 'port', '<number>', 'SHOW port') : `${at}port: ${node.port}`,
+    path('dataDir', node.dataDir === null ? null : { value: node.dataDir, guessedFrom: null }, 'SHOW data_directory, as a superuser'),
+    path('binDir', node.binDir, '`pg_config --bindir` on its machine'),
+    path('logFile', node.logFile, 'file that receives the server’s log; SELECT pg_current_logfile(), or `ls -l /proc/PID/fd/2` of the postmaster'),
+    node.osUser === null
+      ? open(at, 'osUser', '<postgres>', 'who owns the data directory there: `ls -ld`')
+      : `${at}osUser: ${scalar(node.osUser)}`,
+    ...(node.local
+      ? [`${at}runsOn: { kind: local } # a process of this machine`]
+      : [
+          open(
+            at,
+            'runsOn',
+            `{ kind: ssh, address: ${node.host ?? '<address>'}, user: <login> }`,
+            'or { kind: docker, container: <name> }; a managed database has neither',
+          ),
+        ]),
+    ...agentLines(controller, at),
+  ];
+}
+
+/** Without it faults would leave the agent alone, which then repairs what they broke. */
+function agentLines(controller: Found['controller']['kind'], at: string): string[] {
+  const lines = (unit: string, what: string): string[] => [
+    ...comment(`How its ${what} is found and started; this is right for a systemd unit \`${unit}\`:`, at),
+    `${at}${OPEN_MARK} agent: { find: ${list(['systemctl', 'show', '--property', 'MainPID', '--value', unit])}, start: ${list(['systemctl', 'start', unit])} }`,
+  ];
+  switch (controller) {
+    case 'standalone':
+      return [];
+    case 'patroni':
+      return lines('patroni', 'Patroni');
+    case 'pg-auto-failover':
+      return lines('pgautofailover', 'pg_autoctl');
+  }
+}
+
+function entryPart({ entry, nodes }: Found): string[] {
+  const direct = nodes.flatMap(({ host, port }) => (host === null || port === null ? [] : [`{ host: ${scalar(host)}, port: ${port} }`]));
+  return [
+    ...comment('How your clients come in: router, pooler, virtual address or name. What they see there is what a drill measures. The database is gameday’s own (`gameday target prepare` makes it); yours are never written to.'),
+    'entry:',
+    entry === null ? open('  ', 'host', '<address>', 'HAProxy, pgbouncer, VIP or DNS name that your applications connect to') : `  host: ${scalar(entry.host)}`,
+    entry === null ? open('  ', 'port', '<number>', 'its port') : `  port: ${entry.port}`,
+    '  database: gameday',
+    ...(direct.length > 1 && direct.length === nodes.length
+      ? [
+          ...comment('Further ways in, measured beside it where a scenario asks for them (`probe: { paths: [direct] }`):'),
+          'paths:',
+          '  - name: direct # clients that know all nodes and look for the one that takes writes',
+          '    kind: direct',
+          `    hosts: [${direct.join(', ')}]`,
+        ]
+      : []),
+    '',
+    ...comment('What leads clients to the primary. HAProxy’s runtime socket lets gameday see (and, under standalone, steer) whom it leads to:'),
+    '#   router: { kind: haproxy, socket: /run/haproxy/admin.sock, backend: primary }   # servers named as the nodes are',
+    'router: { kind: none }',
+    '',
+  ];
+}
+
+function linksPart({ nodes }: Found): string[] {
+  const standby = nodes.find(({ role }) => role === 'standby');
+  const primary = nodes.find(({ role }) => role === 'primary');
+  return [
+    ...comment('Network paths that lead through Toxiproxy. Without them everything but the link faults works. Each must be a path that somebody really uses, e.g. a standby’s primary_conninfo that names listenHost and listenPort:'),
+    '# links:',
+    '#   api: http://127.0.0.1:8474',
+    '#   restart: [systemctl, restart, toxiproxy]',
+    '#   list:',
+    `#     - { name: standby-primary, from: ${standby?.name ?? 'n2'}, to: ${primary?.name ?? 'n1'}, listenHost: 127.0.0.1, listenPort: 6001, upstreamHost: ${primary?.host ?? '10.0.0.11'}, upstreamPort: ${primary?.port ?? 5432} }`,
+    'links: null',
+    '',
+  ];
+}
+
+function rolesPart({ replicateUser, controller }: Found): string[] {
+  const plain = replicateUser !== null && /^[a-z_][a-z0-9_]{0,62}$/.test(replicateUser) ? replicateUser : null;
+  return [
+    ...comment('Roles by purpose. `gameday target prepare` makes those that do not exist, with as few rights as they need; your own are left as they are.'),
+    'roles:',
+    '  operate: { user: gameday_operate, password: env:GAMEDAY_OPERATE_PASSWORD } # checkpoints, ends sessions, promotes; some faults want a superuser here',
+    '  observe: { user: gameday_observe, password: env:GAMEDAY_OBSERVE_PASSWORD } # pg_monitor: looks, never writes',
+    '  probe: { user: gameday_probe, password: env:GAMEDAY_PROBE_PASSWORD } # the client whose writes are counted; its own schema, nothing else',
+    plain === null
+      ? '  replicate: { user: gameday_replicate, password: env:GAMEDAY_REPLICATE_PASSWORD } # REPLICATION'
+      : `  replicate: { user: ${plain}, password: env:GAMEDAY_REPLICATE_PASSWORD } # the role by which your standbys stream now`,
+    ...(controller.kind === 'standalone' || plain === null ? [] : comment(`${plain} is your cluster’s own; gameday needs its password for the fault credentials-rotated alone.`, '  ')),
+    '',
+  ];
+}
+
+function archivePart({ archive }: Found): string[] {
+  const says = ((): string => {
+    switch (archive) {
+      case null:
+        return 'Whether WAL is archived could not be found out.';
+      case 'none':
+        return 'No WAL is archived (archive_mode off, or no command).';
+      case 'native':
+        return 'WAL is archived by gameday’s own archiver: fill in the store it writes to.';
+      case 'another':
+        return 'WAL is archived by a command that gameday does not know.';
+      case 'pgbackrest':
+      case 'wal-g':
+      case 'barman':
+      case 'barman-cloud':
+        return `WAL is archived by ${archive}, which gameday cannot read yet: only its own format, native, is supported so far.`;
+    }
+  })();
+  return [
+    ...comment(`Base backups and WAL, for restores and faults of the archive. ${says} Without it restores and archive faults are refused and everything else works.`),
+    ...['archive:', '  kind: native', '  endpoint: https://s3.example.com', '  bucket: <bucket>', '  prefix: <path/in/it>', '  accessKey: env:GAMEDAY_S3_ACCESS_KEY', '  secretKey: env:GAMEDAY_S3_SECRET_KEY', '  spoolDir: /var/spool/gameday'].map(
+      (line) => (archive === 'native' ? `${OPEN_MARK} ${line}` : `#   ${line}`),
+    ),
+    ...(archive === 'native' ? [] : ['archive: null']),
+    ...comment('Where restores may land: an empty directory on this machine, deleted afterwards.'),
+    '#   sandbox: { dir: /var/lib/gameday/sandbox, binDir: /usr/lib/postgresql/15/bin }',
+    '',
+  ];
+}
+
+function policyPart({ kind }: TextOptions): string[] {
+  return [
+    ...comment('What may be done here. As written nothing may: name faults one by one, after `gameday check` said which are possible. The guardian’s machine has a list of its own besides (docs/SECURITY.md).'),
+    'policy:',
+    '  allowFaults: [] # e.g. [process-kill, { fault: process-freeze, maxMs: 2m, maxNodes: 1 }]',
+    '  maxFaultMs: 5m # no fault stands longer',
+    '  maxDrillMs: 1h',
+    '  maxNodesAtOnce: 1 # nodes that faults may hurt at once',
+    '  allowQuorumLoss: false # no majority of the nodes, or no synchronous standby, may be taken away',
+    '  acceptDataLoss: false # faults that may lose acknowledged writes are refused',
+    kind === 'production'
+      ? `  ${OPEN_MARK} approvers: </etc/gameday/allowed_signers>   # who may approve drills; production needs two of them (docs/SECURITY.md)`
+      : '  # approvers: /etc/gameday/allowed_signers   # who may approve drills; production needs two of them',
+    '',
+  ];
+}
+
+function restPart({ home }: TextOptions): string[] {
+  return [
+    ...comment('Directory of the guardian’s socket on this machine.'),
+    `runDir: ${scalar(`${home}/run`)}`,
+    ...comment('Shown in reports, e.g. { service: shop, owner: team-db }.'),
+    'labels: {}',
+  ];
+}
