@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // `npm test`: sets everything up, runs the whole suite, and prints alone on the last line `N passed, N failed`. Ends with 0 only if nothing failed.
+import { ensureExtras } from '../setup/extras.mjs';
 import { prepareGround } from '../setup/ground.mjs';
 import { explain } from '../setup/progress.mjs';
 import { runSuite } from '../setup/suite.mjs';
@@ -14,6 +15,7 @@ function conclude(results, exitCode) {
 
 try {
   await prepareGround();
+  await ensureExtras(process.env, { forTests: true });
   const results = await runSuite();
   conclude(results, sum(results, 'failed') === 0 ? 0 : 1);
 } catch (error) {

@@ -20,15 +20,18 @@ const EXTRAS = [
   { name: 'openssh-client', for: 'approvals of drills on production', present: (env) => onPath('ssh-keygen', env) !== null },
 ];
 
-export async function ensureExtras(env = process.env) {
-  for (const extra of EXTRAS.filter((each) => !each.present(env))) {
+/** What the tests need besides; installed, never started. */
+const FOR_TESTS = [{ name: 'openssh-server', for: 'the test of hosts behind ssh', present: () => existsSync('/usr/sbin/sshd') }];
+
+export async function ensureExtras(env = process.env, { forTests = false } = {}) {
+  for (const extra of (forTests ? FOR_TESTS : EXTRAS).filter((each) => !each.present(env))) {
     try {
       if (!isRoot() || !hasApt(env)) throw new SetupError('it is installed by root only');
       await installPackage(extra.name);
       say(`${extra.name} · package`);
     } catch (error) {
       if (!(error instanceof SetupError)) throw error;
-      say(`without ${extra.name}: ${extra.for} will be refused (apt-get install ${extra.name})`);
+      say(`without ${extra.name}: ${extra.for} is not possible (apt-get install ${extra.name})`);
     }
   }
 }
