@@ -5,12 +5,11 @@
 import type { Json } from './json';
 
 export type TargetKind = 'lab' | 'staging' | 'production';
-export type ControllerKind = 'standalone' | 'patroni' | 'pg-auto-failover' | 'repmgr' | 'command';
-export type HostKind = 'local' | 'ssh' | 'docker';
+export type ControllerKind = TargetController['kind'];
 export type RouterKind = 'haproxy' | 'none';
 export type ArchiveKind = 'native';
 
-/** This machine; a machine that the system's OpenSSH reaches; or a container of the Docker engine behind a local socket. */
+/** This machine, or one that the system's OpenSSH reaches. */
 export type TargetHost =
   | { readonly kind: 'local' }
   | {
@@ -22,8 +21,7 @@ export type TargetHost =
       /** Absolute paths on the worker's machine; null: what OpenSSH finds by itself. */
       readonly identityFile: string | null;
       readonly knownHosts: string | null;
-    }
-  | { readonly kind: 'docker'; readonly socket: string; readonly container: string };
+    };
 
 /** Commands on the node's host, run as root where we are root there, without a shell. */
 export interface TargetAgent {
@@ -171,28 +169,6 @@ export type TargetController =
       readonly auth: TargetRole | null;
       /** Members of the store that holds the leader's key: ends of links, and of faults on them. */
       readonly dcs: readonly TargetDcsMember[];
-    }
-  | {
-      readonly kind: 'pg-auto-failover';
-      readonly syncStandbys: number;
-      readonly monitor: HostPort & { readonly database: string; readonly user: string; readonly password: string | null };
-      readonly formation: string;
-    }
-  | {
-      readonly kind: 'repmgr';
-      readonly syncStandbys: number;
-      /** Absolute path of repmgr.conf on each node's host, by node. */
-      readonly config: { readonly [node: string]: string };
-      readonly program: string;
-    }
-  | {
-      readonly kind: 'command';
-      readonly syncStandbys: number;
-      /** Each is argv, run on the worker's machine without a shell; `{node}` stands for a node's name. */
-      readonly failover: readonly string[];
-      readonly rejoin: readonly string[] | null;
-      /** Longest time that the failover is expected to take; what a measured one is compared with. */
-      readonly expectedMs: number | null;
     };
 
 export interface TargetDcsMember extends HostPort {

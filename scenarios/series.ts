@@ -27,14 +27,6 @@ export function injectionPeriodMs(controller: ControllerKind): number {
     case 'patroni':
       // loop_wait, its default; a target that loops slower favours no phase either way once several runs are drawn.
       return 10_000;
-    case 'pg-auto-failover':
-      // The node's call of the monitor, every five seconds while nothing goes on.
-      return 5_000;
-    case 'repmgr':
-      // monitor_interval_secs is 2 by default.
-      return 2_000;
-    case 'command':
-      return 10_000;
     default:
       return unreachable(controller, 'kind of controller');
   }

@@ -39,8 +39,6 @@ function openHost(node: TargetNode): Host {
       return openLocalHost(node);
     case 'ssh':
       return openSshHost(node, runsOn);
-    case 'docker':
-      throw new GamedayError('setting_invalid', `node ${node.name} runs on a host of kind ${runsOn.kind}`, 'local and ssh are known.');
     default:
       return unreachable(runsOn, 'kind of host');
   }
@@ -64,14 +62,6 @@ function openController(live: LiveTarget): Controller {
       return openStandaloneController(live);
     case 'patroni':
       return openPatroniController(live, controller);
-    case 'pg-auto-failover':
-    case 'repmgr':
-    case 'command':
-      throw new GamedayError(
-        'setting_invalid',
-        `a controller of kind ${controller.kind} is not supported yet`,
-        'use standalone or patroni.',
-      );
     default:
       return unreachable(controller, 'kind of controller');
   }

@@ -85,3 +85,57 @@ test('a fault is allowed by its name, or with limits of its own, and only once',
 test('a policy made before there were limits is read with the safe ones', () => {
   expect(blastLimits({})).toEqual({ maxNodesAtOnce: 1, allowQuorumLoss: false });
 });
+
+describe('a Patroni target', () => {
+  const api = { n1: 'http://10.0.0.11:8008', n2: 'http://10.0.0.12:8008' };
+  const controller = { kind: 'patroni', scope: 'shop', syncStandbys: 1, api, dcs: [{ name: 'e1', host: '10.0.0.21', port: 2379 }] };
+  const patroni = (change: object = {}): object => ({ ...minimal, kind: 'staging', controller: { ...controller, ...change } });
+
+  test('names an API for each node, and members of its store that links may lead to', () => {
+    const link = {
+      name: 'n1-e1',
+      from: 'n1',
+      to: 'e1',
+      listenHost: '10.0.0.11',
+      listenPort: 12379,
+      upstreamHost: '10.0.0.21',
+      upstreamPort: 2379,
+    };
+    const links = { api: 'http://10.0.0.30:8474', restart: ['systemctl', 'restart', 'toxiproxy'], list: [{ ...link, speaks: 'http' }] };
+    expect(messages({ ...patroni(), links })).toEqual([]);
+    expect(targetSchema.parse(patroni()).controller).toMatchObject({ auth: null });
+    expect(messages({ ...patroni({ dcs: [] }), links })).toEqual(['links.list.0.to: "e1" is neither a node nor one of client, router, s3']);
+  });
+
+  test.each([
+    [{ api: { n1: api.n1 } }, 'controller.api: node "n2" is missing here'],
+    [{ api: { ...api, n3: api.n1 } }, 'controller.api.n3: there is no node "n3"'],
+    [{ api: { ...api, n2: 'n2:8008' } }, /^controller\.api\.n2: must be the base URL/],
+    [{ stateDir: '/x' }, /^controller: .*stateDir/],
+  ])('%j is refused where it stands', (change, words) => {
+    expect(messages(patroni(change))).toEqual([expect.stringMatching(words)]);
+  });
+
+  test('a router that its health checks steer needs no state file', () => {
+    expect(messages({ ...patroni(), router: { kind: 'haproxy', socket: '/run/haproxy.sock', backend: 'pg' } })).toEqual([]);
+    expect(messages({ ...minimal, router: { kind: 'haproxy', socket: '/run/haproxy.sock', backend: 'pg' } })).toEqual([
+      'router.stateFile: a haproxy router needs `stateFile`',
+    ]);
+  });
+});
+
+test('a node on another machine says who logs in where; what is left out is OpenSSH’s own', () => {
+  const remote = { ...node(1), runsOn: { kind: 'ssh', address: 'db1.example.com', user: 'gameday' } };
+  const [first] = targetSchema.parse({ ...minimal, nodes: [remote, node(2)] }).nodes;
+  expect(first?.runsOn).toEqual({
+    kind: 'ssh',
+    address: 'db1.example.com',
+    port: 22,
+    user: 'gameday',
+    identityFile: null,
+    knownHosts: null,
+  });
+  expect(
+    messages({ ...minimal, nodes: [{ ...node(1), runsOn: { kind: 'ssh', address: 'x', user: '-oProxyCommand=x' } }, node(2)] }),
+  ).toEqual(['nodes.0.runsOn.user: is not a user’s name']);
+});

@@ -39,11 +39,6 @@ const hostSchema = z.discriminatedUnion('kind', [
     identityFile: path.nullable().default(null),
     knownHosts: path.nullable().default(null),
   }),
-  z.strictObject({
-    kind: z.literal('docker'),
-    socket: path.default('/var/run/docker.sock'),
-    container: z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/, 'is not a container’s name'),
-  }),
 ]);
 
 const nodeSchema = z.strictObject({
@@ -139,31 +134,6 @@ const controllerSchema = z.discriminatedUnion('kind', [
     api: z.record(name, z.url({ protocol: /^https?$/, error: 'must be the base URL of the node’s Patroni, e.g. http://10.0.0.11:8008' })),
     auth: roleSchema.nullable().default(null),
     dcs: z.array(z.strictObject({ name, host, port })).default([]),
-  }),
-  z.strictObject({
-    kind: z.literal('pg-auto-failover'),
-    syncStandbys,
-    monitor: z.strictObject({
-      host,
-      port: port.default(5432),
-      database: z.string().min(1).default('pg_auto_failover'),
-      user: z.string().min(1).default('autoctl_node'),
-      password: secret.nullable().default(null),
-    }),
-    formation: z.string().min(1).default('default'),
-  }),
-  z.strictObject({
-    kind: z.literal('repmgr'),
-    syncStandbys,
-    config: z.record(name, path),
-    program: path.default('/usr/bin/repmgr'),
-  }),
-  z.strictObject({
-    kind: z.literal('command'),
-    syncStandbys,
-    failover: command,
-    rejoin: command.nullable().default(null),
-    expectedMs: duration.nullable().default(null),
   }),
 ]);
 
@@ -269,15 +239,13 @@ function findProblems(target: z.infer<typeof shape>): Problem[] {
       message: `${target.controller.syncStandbys} synchronous standbys need more than ${target.nodes.length} nodes: every commit would wait for ever`,
     });
   }
-  const named: { readonly [node: string]: string } =
-    target.controller.kind === 'patroni' ? target.controller.api : target.controller.kind === 'repmgr' ? target.controller.config : {};
-  if (target.controller.kind === 'patroni' || target.controller.kind === 'repmgr') {
-    const key = target.controller.kind === 'patroni' ? 'api' : 'config';
+  if (target.controller.kind === 'patroni') {
+    const { api } = target.controller;
     const nodes = target.nodes.map((node) => node.name);
-    for (const node of nodes.filter((each) => !(each in named)))
-      problems.push({ at: ['controller', key], message: `node "${node}" is missing here` });
-    for (const node of Object.keys(named).filter((each) => !nodes.includes(each)))
-      problems.push({ at: ['controller', key, node], message: `there is no node "${node}"` });
+    for (const node of nodes.filter((each) => !(each in api)))
+      problems.push({ at: ['controller', 'api'], message: `node "${node}" is missing here` });
+    for (const node of Object.keys(api).filter((each) => !nodes.includes(each)))
+      problems.push({ at: ['controller', 'api', node], message: `there is no node "${node}"` });
   }
   if (target.router.kind === 'haproxy') {
     // Under a controller of its own HAProxy is steered by health checks: gameday reads there, and writes no state.
