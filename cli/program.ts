@@ -18,12 +18,14 @@ import { runCommand } from './commands/run';
 import { scenariosCommand } from './commands/scenarios';
 import { scheduleCommand } from './commands/schedule';
 import { statusCommand } from './commands/status';
+import { targetCommand } from './commands/target';
 import { verifyCommand } from './commands/verify';
 
 export function buildProgram(): Command {
   const commands = [
     demoCommand(),
     labCommand(),
+    targetCommand(),
     checkCommand(),
     planCommand(),
     approveCommand(),

@@ -118,7 +118,11 @@ async function readFacts(sql: Sql, host: string): Promise<ServerFacts> {
     archive: archiveToolOf(setting('archive_mode'), setting('archive_command'), setting('archive_library')),
     senders: senders.map((row) => ({ applicationName: row['name'] ?? '', address: row['address'] ?? null, user: row['user'] ?? null })),
     superuser: self?.['super'] === 'true',
-    signs: await readSigns(sql, setting('shared_preload_libraries') ?? '', senders.map((row) => row['name'] ?? '')),
+    signs: await readSigns(
+      sql,
+      setting('shared_preload_libraries') ?? '',
+      senders.map((row) => row['name'] ?? ''),
+    ),
   };
 }
 
@@ -126,9 +130,12 @@ async function readFacts(sql: Sql, host: string): Promise<ServerFacts> {
 async function readSigns(sql: Sql, libraries: string, senders: readonly string[]): Promise<string[]> {
   const signs: string[] = [];
   const [patroni] = await tryQuery(sql, `SELECT (pg_stat_file('patroni.dynamic.json', true)).size::text AS size`);
-  if (patroni?.['size'] != null) signs.push('Patroni runs this server: discover it with --patroni URL, so that gameday leaves failover to it.');
+  if (patroni?.['size'] != null)
+    signs.push('Patroni runs this server: discover it with --patroni URL, so that gameday leaves failover to it.');
   if (libraries.includes('pgautofailover') || senders.some((name) => name.startsWith('pgautofailover_standby')))
-    signs.push('pg_auto_failover runs this server: discover it with --pg-auto-failover DSN-of-the-monitor, so that gameday leaves failover to it.');
+    signs.push(
+      'pg_auto_failover runs this server: discover it with --pg-auto-failover DSN-of-the-monitor, so that gameday leaves failover to it.',
+    );
   if (libraries.includes('repmgr')) signs.push('repmgr runs this server: write `controller: { kind: repmgr, … }` instead of standalone.');
   return signs;
 }
@@ -144,7 +151,8 @@ function logFileOf(dataDir: string | null, file: string | null): Guess | null {
 /** Debian and Ubuntu, and the PGDG packages for Red Hat's family, keep each version's binaries in a directory of its own. */
 export function guessBinDir(major: number, versionText: string): Guess | null {
   if (major < 9) return null;
-  if (/red hat|el[0-9]/i.test(versionText)) return { value: `/usr/pgsql-${major}/bin`, guessedFrom: `the PGDG packages’ place for version ${major}` };
+  if (/red hat|el[0-9]/i.test(versionText))
+    return { value: `/usr/pgsql-${major}/bin`, guessedFrom: `the PGDG packages’ place for version ${major}` };
   return { value: `/usr/lib/postgresql/${major}/bin`, guessedFrom: `Debian’s place for version ${major}` };
 }
 

@@ -33,13 +33,19 @@ export async function discoverByDsn(hosts: readonly HostPort[], login: Login): P
       'name the primary, or all hosts in one DSN: postgresql://user@a,b,c/postgres.',
     );
   const home = await addressOfPrimary(primary, login);
-  const standbys = await findStandbys(primary.facts, asked.filter((each) => each !== undefined && placeOf(each) !== placeOf(primary)), home, login);
+  const standbys = await findStandbys(
+    primary.facts,
+    asked.filter((each) => each !== undefined && placeOf(each) !== placeOf(primary)),
+    home,
+    login,
+  );
   const nodes = nameNodes([{ ...home, facts: primary.facts, problem: null, called: primary.facts.name }, ...standbys]);
   const users = [...new Set(primary.facts.senders.flatMap(({ user }) => user ?? []))];
   const [entry] = hosts;
   return {
     source: hosts.length === 1 ? `the server at ${placeOf(primary)}` : `the servers at ${hosts.map(placeOf).join(', ')}`,
-    suggestedName: plainName(primary.facts.name) ?? null,
+    // With several nodes each server's cluster_name is its own.
+    suggestedName: nodes.length === 1 ? plainName(primary.facts.name) : null,
     systemIdentifier: primary.facts.systemIdentifier,
     controller: { kind: 'standalone', syncStandbys: primary.facts.syncStandbys },
     nodes,
@@ -63,7 +69,9 @@ async function ask({ host, port }: HostPort, login: Login): Promise<Asked> {
 }
 
 function refuseStrangers(answered: readonly (HostPort & { readonly facts: ServerFacts })[]): void {
-  const systems = new Map(answered.flatMap((each) => (each.facts.systemIdentifier === null ? [] : [[each.facts.systemIdentifier, each] as const])));
+  const systems = new Map(
+    answered.flatMap((each) => (each.facts.systemIdentifier === null ? [] : [[each.facts.systemIdentifier, each] as const])),
+  );
   if (systems.size > 1)
     throw new GamedayError(
       'setting_invalid',
@@ -72,7 +80,11 @@ function refuseStrangers(answered: readonly (HostPort & { readonly facts: Server
     );
   const writers = answered.filter(({ facts }) => !facts.inRecovery);
   if (writers.length > 1)
-    throw new GamedayError('setting_invalid', `${writers.map(placeOf).join(' and ')} both take writes`, 'that is no healthy cluster: end the split brain first.');
+    throw new GamedayError(
+      'setting_invalid',
+      `${writers.map(placeOf).join(' and ')} both take writes`,
+      'that is no healthy cluster: end the split brain first.',
+    );
 }
 
 /** Past routers and addresses that move: the server's own address, if it is the same server that answers there. */
@@ -147,6 +159,8 @@ function notesOn(primary: ServerFacts, hosts: readonly HostPort[], home: HostPor
   if (entry !== undefined && hosts.length === 1 && placeOf(entry) !== placeOf(home))
     notes.push(`${placeOf(entry)} leads to the primary at ${placeOf(home)}: it is written down as the clients' way in, not as a node.`);
   if (!primary.superuser && primary.dataDir === null)
-    notes.push('The role may not see where servers keep their files: ask again as a superuser or with pg_read_all_settings, and less is left to fill in.');
+    notes.push(
+      'The role may not see where servers keep their files: ask again as a superuser or with pg_read_all_settings, and less is left to fill in.',
+    );
   return notes;
 }

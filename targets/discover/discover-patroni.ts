@@ -153,10 +153,17 @@ export function readPatroni(
   const scope = (isObject(cluster) ? textOf(cluster['scope']) : null) ?? textOf(about?.['scope']);
   const asked = Object.values(servers).filter((facts): facts is ServerFacts => typeof facts !== 'string');
   const systems = [
-    ...new Set([...statuses.flatMap(([, status]) => textOf(status['database_system_identifier']) ?? []), ...asked.flatMap((facts) => facts.systemIdentifier ?? [])]),
+    ...new Set([
+      ...statuses.flatMap(([, status]) => textOf(status['database_system_identifier']) ?? []),
+      ...asked.flatMap((facts) => facts.systemIdentifier ?? []),
+    ]),
   ];
   if (systems.length > 1)
-    throw new GamedayError('setting_invalid', `members of ${scope ?? 'this cluster'} are of different systems: ${systems.join(', ')}`, 'reinitialize the one that does not belong first.');
+    throw new GamedayError(
+      'setting_invalid',
+      `members of ${scope ?? 'this cluster'} are of different systems: ${systems.join(', ')}`,
+      'reinitialize the one that does not belong first.',
+    );
   const sync = patroniSyncStandbys(config);
   return {
     source: `Patroni at ${base}`,
@@ -208,7 +215,8 @@ function archiveOf(config: unknown, asked: readonly ServerFacts[]): ArchiveTool 
   const parameters = isObject(postgresql) ? postgresql['parameters'] : null;
   // Absent there, it may still stand in a member's own file.
   if (!isObject(parameters) || parameters['archive_mode'] === undefined) return null;
-  const mode = parameters['archive_mode'] === true ? 'on' : parameters['archive_mode'] === false ? 'off' : textOf(parameters['archive_mode']);
+  const mode =
+    parameters['archive_mode'] === true ? 'on' : parameters['archive_mode'] === false ? 'off' : textOf(parameters['archive_mode']);
   return archiveToolOf(mode, textOf(parameters['archive_command']), textOf(parameters['archive_library']));
 }
 
@@ -220,11 +228,15 @@ function notesOn(cluster: unknown, config: unknown, found: readonly Member[], sy
       `Its settings: ttl ${setting('ttl')}, loop_wait ${setting('loop_wait')}, retry_timeout ${setting('retry_timeout')}, synchronous_mode ${setting('synchronous_mode')}${sync === 0 ? '' : `, strict ${setting('synchronous_mode_strict')}`}; gameday reads them again before each drill.`,
     );
   else notes.push('Its /config did not answer: whether commits wait for standbys is not known, and syncStandbys stands at 0 below.');
-  if (isObject(cluster) && cluster['pause'] === true) notes.push('It is paused (maintenance mode): no failover happens until `patronictl resume`.');
+  if (isObject(cluster) && cluster['pause'] === true)
+    notes.push('It is paused (maintenance mode): no failover happens until `patronictl resume`.');
   if (!found.some(({ role }) => role === 'primary')) notes.push('Nobody leads it now: bring it up before a drill.');
-  if (isObject(config) && isObject(config['standby_cluster'])) notes.push('It is a standby cluster: nobody in it takes writes, so no drill measures any.');
+  if (isObject(config) && isObject(config['standby_cluster']))
+    notes.push('It is a standby cluster: nobody in it takes writes, so no drill measures any.');
   const strange = found.filter(({ name }) => plainName(name) !== name).map(({ name }) => name);
   if (strange.length > 0)
-    notes.push(`gameday takes names of a-z, 0-9 and - alone, and a node must be called as Patroni calls it: rename ${strange.join(', ')} in Patroni (\`name:\`) first.`);
+    notes.push(
+      `gameday takes names of a-z, 0-9 and - alone, and a node must be called as Patroni calls it: rename ${strange.join(', ')} in Patroni (\`name:\`) first.`,
+    );
   return notes;
 }

@@ -65,17 +65,33 @@ const textOf = (row: Row, column: string): string | null => {
 const WRITING = ['single', 'wait_primary', 'primary', 'join_primary', 'apply_settings'];
 
 /** What the monitor's rows say. Pure, for recorded rows. */
-export function readMonitor(monitor: HostPort, login: Pick<Login, 'user' | 'database'>, { formations, nodes }: MonitorAnswers, wanted: string | null): Found {
+export function readMonitor(
+  monitor: HostPort,
+  login: Pick<Login, 'user' | 'database'>,
+  { formations, nodes }: MonitorAnswers,
+  wanted: string | null,
+): Found {
   const names = formations.map((row) => textOf(row, 'formationid') ?? '');
   const name = wanted ?? (names.includes('default') ? 'default' : names[0]) ?? 'default';
   const formation = formations.find((row) => row['formationid'] === name);
   if (formation === undefined)
-    throw new GamedayError('setting_invalid', `the monitor has no formation ${name}`, `its formations are ${names.join(', ') || 'none'}; name one with --formation.`);
+    throw new GamedayError(
+      'setting_invalid',
+      `the monitor has no formation ${name}`,
+      `its formations are ${names.join(', ') || 'none'}; name one with --formation.`,
+    );
   const members = nodes.filter((row) => row['formationid'] === name && row['goalstate'] !== 'dropped');
-  if (members.length === 0) throw new GamedayError('setting_invalid', `formation ${name} has no nodes`, 'register the nodes first (`pg_autoctl create postgres`).');
-  const systems = [...new Set(members.flatMap((row) => typeof row['sysidentifier'] === 'string' && row['sysidentifier'] !== '0' ? row['sysidentifier'] : []))];
+  if (members.length === 0)
+    throw new GamedayError('setting_invalid', `formation ${name} has no nodes`, 'register the nodes first (`pg_autoctl create postgres`).');
+  const systems = [
+    ...new Set(
+      members.flatMap((row) => (typeof row['sysidentifier'] === 'string' && row['sysidentifier'] !== '0' ? row['sysidentifier'] : [])),
+    ),
+  ];
   const sync = Number(formation['number_sync_standbys'] ?? 0);
-  const quorum = members.filter((row) => row['replicationquorum'] !== false && !WRITING.includes(textOf(row, 'reportedstate') ?? '')).length;
+  const quorum = members.filter(
+    (row) => row['replicationquorum'] !== false && !WRITING.includes(textOf(row, 'reportedstate') ?? ''),
+  ).length;
   return {
     source: `the monitor at ${monitor.host}:${monitor.port}`,
     suggestedName: plainName(name === 'default' ? null : name),
@@ -92,7 +108,9 @@ export function readMonitor(monitor: HostPort, login: Pick<Login, 'user' | 'data
     archive: null,
     notes: [
       `number_sync_standbys is ${sync}${sync === 0 && quorum > 0 ? ': while a standby of the quorum is healthy commits wait for one all the same, and for none once it is lost' : ''}.`,
-      ...(formation['kind'] === 'citus' ? ['It is a Citus formation: gameday drills one group of nodes, not coordinator and workers together.'] : []),
+      ...(formation['kind'] === 'citus'
+        ? ['It is a Citus formation: gameday drills one group of nodes, not coordinator and workers together.']
+        : []),
     ],
   };
 }

@@ -24,9 +24,13 @@ export interface OpenPlace {
   readonly text: string;
 }
 
+/** What stands for a value in such a line, and was left there when the mark was taken away. */
+const PLACEHOLDER = /^[^#]*:.*<\/?[a-z][^<>]*>/;
+
 /** Lines of a target file that still wait for somebody. */
 export function openPlaces(text: string): readonly OpenPlace[] {
-  return text.split('\n').flatMap((line, at) => (line.trimStart().startsWith(OPEN_MARK) ? [{ line: at + 1, text: line.trim() }] : []));
+  const waits = (line: string): boolean => line.startsWith(OPEN_MARK) || (!line.startsWith('#') && PLACEHOLDER.test(line));
+  return text.split('\n').flatMap((line, at) => (waits(line.trim()) ? [{ line: at + 1, text: line.trim() }] : []));
 }
 
 const WIDTH = 118;
@@ -34,11 +38,14 @@ const WIDTH = 118;
 /** YAML plain where that is unmistakable, else in double quotes. */
 export function scalar(value: string | number): string {
   if (typeof value === 'number') return String(value);
-  const plain = /^[A-Za-z/][A-Za-z0-9_./@:-]*$/.test(value) && !value.endsWith(':') && !/^(true|false|yes|no|on|off|null|y|n)$/i.test(value);
+  if (/^[0-9]{1,3}(\.[0-9]{1,3}){3}$/.test(value)) return value;
+  const plain =
+    /^[A-Za-z/][A-Za-z0-9_./@:-]*$/.test(value) && !value.endsWith(':') && !/^(true|false|yes|no|on|off|null|y|n)$/i.test(value);
   return plain ? value : JSON.stringify(value);
 }
 
-const list = (words: readonly string[]): string => `[${words.map((word) => (/^[A-Za-z0-9_./@:-]+$/.test(word) ? word : JSON.stringify(word))).join(', ')}]`;
+const list = (words: readonly string[]): string =>
+  `[${words.map((word) => (/^[A-Za-z0-9_./@:-]+$/.test(word) ? word : JSON.stringify(word))).join(', ')}]`;
 
 /** Comment lines of at most 118 columns. */
 function comment(text: string, indent = ''): string[] {
@@ -80,11 +87,15 @@ export function targetText(found: Found, options: TextOptions): string {
 
 function head(found: Found, { file }: TextOptions, missing: number): string[] {
   return [
-    ...comment(`A target of gameday: one PostgreSQL system, and what may be done to it. Found out by \`gameday target discover\` from ${found.source}; nothing was changed there.`),
+    ...comment(
+      `A target of gameday: one PostgreSQL system, and what may be done to it. Found out by \`gameday target discover\` from ${found.source}; nothing was changed there.`,
+    ),
     '#',
     ...(missing === 0
       ? ['# Everything that must be known is here.']
-      : comment(`${missing} ${missing === 1 ? 'line begins' : 'lines begin'} with \`${OPEN_MARK}\`: what could not be found out. Take the \`${OPEN_MARK}\` away, fill in what stands in <…>, and leave no line out.`)),
+      : comment(
+          `${missing} ${missing === 1 ? 'line begins' : 'lines begin'} with \`${OPEN_MARK}\`: what could not be found out. Take the \`${OPEN_MARK}\` away, fill in what stands in <…>, and leave no line out.`,
+        )),
     '#',
     `#   gameday target prepare --target ${file} --print-sql   # what gameday needs in there; remove takes it away again`,
     `#   gameday check --target ${file}                        # what a drill here has and lacks; touches nothing`,
@@ -116,7 +127,9 @@ function controllerPart({ controller, nodes }: Found, { home, name }: TextOption
   switch (controller.kind) {
     case 'standalone':
       return [
-        ...comment('What does failover. standalone: nobody does by itself, and gameday carries the runbook out. If something of your own does, write instead'),
+        ...comment(
+          'What does failover. standalone: nobody does by itself, and gameday carries the runbook out. If something of your own does, write instead',
+        ),
         '#   controller: { kind: command, syncStandbys: …, failover: [your, program, "{node}"], rejoin: [...] }',
         'controller:',
         '  kind: standalone',
@@ -126,12 +139,12 @@ function controllerPart({ controller, nodes }: Found, { home, name }: TextOption
       ];
     case 'patroni':
       return [
-        ...comment(`What does failover: Patroni${controller.version === null ? '' : ` ${controller.version}`}. gameday asks it over its REST API and leaves failing over to it.`),
+        ...comment(
+          `What does failover: Patroni${controller.version === null ? '' : ` ${controller.version}`}. gameday asks it over its REST API and leaves failing over to it.`,
+        ),
         'controller:',
         '  kind: patroni',
-        controller.scope === null
-          ? open('  ', 'scope', '<name>', '`scope:` of patroni.yml')
-          : `  scope: ${scalar(controller.scope)}`,
+        controller.scope === null ? open('  ', 'scope', '<name>', '`scope:` of patroni.yml') : `  scope: ${scalar(controller.scope)}`,
         sync(controller.syncStandbys),
         '  api: # of each node, by its name in Patroni',
         ...nodes.map((node) =>
@@ -166,7 +179,9 @@ function controllerPart({ controller, nodes }: Found, { home, name }: TextOption
 
 function nodesPart(found: Found): string[] {
   return [
-    ...comment('The servers. host and port are where gameday reaches each one directly, past every router; the paths are on the node’s own machine.'),
+    ...comment(
+      'The servers. host and port are where gameday reaches each one directly, past every router; the paths are on the node’s own machine.',
+    ),
     'nodes:',
     ...found.nodes.flatMap((node) => nodeLines(node, found.controller.kind)),
     '',
@@ -186,9 +201,13 @@ function nodeLines(node: FoundNode, controller: Found['controller']['kind']): st
     node.port === null ? open(at, 'port', '<number>', 'SHOW port') : `${at}port: ${node.port}`,
     path('dataDir', node.dataDir === null ? null : { value: node.dataDir, guessedFrom: null }, 'SHOW data_directory, as a superuser'),
     path('binDir', node.binDir, '`pg_config --bindir` on its machine'),
-    path('logFile', node.logFile, 'file that receives the server’s log; SELECT pg_current_logfile(), or `ls -l /proc/PID/fd/2` of the postmaster'),
+    path(
+      'logFile',
+      node.logFile,
+      'file that receives the server’s log; SELECT pg_current_logfile(), or `ls -l /proc/PID/fd/2` of the postmaster',
+    ),
     node.osUser === null
-      ? open(at, 'osUser', '<postgres>', 'who owns the data directory there: `ls -ld`')
+      ? open(at, 'osUser', 'postgres', 'if that is who owns the data directory there: `ls -ld`')
       : `${at}osUser: ${scalar(node.osUser)}`,
     ...(node.local
       ? [`${at}runsOn: { kind: local } # a process of this machine`]
@@ -223,9 +242,13 @@ function agentLines(controller: Found['controller']['kind'], at: string): string
 function entryPart({ entry, nodes }: Found): string[] {
   const direct = nodes.flatMap(({ host, port }) => (host === null || port === null ? [] : [`{ host: ${scalar(host)}, port: ${port} }`]));
   return [
-    ...comment('How your clients come in: router, pooler, virtual address or name. What they see there is what a drill measures. The database is gameday’s own (`gameday target prepare` makes it); yours are never written to.'),
+    ...comment(
+      'How your clients come in: router, pooler, virtual address or name. What they see there is what a drill measures. The database is gameday’s own (`gameday target prepare` makes it); yours are never written to.',
+    ),
     'entry:',
-    entry === null ? open('  ', 'host', '<address>', 'HAProxy, pgbouncer, VIP or DNS name that your applications connect to') : `  host: ${scalar(entry.host)}`,
+    entry === null
+      ? open('  ', 'host', '<address>', 'HAProxy, pgbouncer, VIP or DNS name that your applications connect to')
+      : `  host: ${scalar(entry.host)}`,
     entry === null ? open('  ', 'port', '<number>', 'its port') : `  port: ${entry.port}`,
     '  database: gameday',
     ...(direct.length > 1 && direct.length === nodes.length
@@ -238,7 +261,9 @@ function entryPart({ entry, nodes }: Found): string[] {
         ]
       : []),
     '',
-    ...comment('What leads clients to the primary. HAProxy’s runtime socket lets gameday see (and, under standalone, steer) whom it leads to:'),
+    ...comment(
+      'What leads clients to the primary. HAProxy’s runtime socket lets gameday see (and, under standalone, steer) whom it leads to:',
+    ),
     '#   router: { kind: haproxy, socket: /run/haproxy/admin.sock, backend: primary }   # servers named as the nodes are',
     'router: { kind: none }',
     '',
@@ -249,7 +274,9 @@ function linksPart({ nodes }: Found): string[] {
   const standby = nodes.find(({ role }) => role === 'standby');
   const primary = nodes.find(({ role }) => role === 'primary');
   return [
-    ...comment('Network paths that lead through Toxiproxy. Without them everything but the link faults works. Each must be a path that somebody really uses, e.g. a standby’s primary_conninfo that names listenHost and listenPort:'),
+    ...comment(
+      'Network paths that lead through Toxiproxy. Without them everything but the link faults works. Each must be a path that somebody really uses, e.g. a standby’s primary_conninfo that names listenHost and listenPort:',
+    ),
     '# links:',
     '#   api: http://127.0.0.1:8474',
     '#   restart: [systemctl, restart, toxiproxy]',
@@ -263,7 +290,9 @@ function linksPart({ nodes }: Found): string[] {
 function rolesPart({ replicateUser, controller }: Found): string[] {
   const plain = replicateUser !== null && /^[a-z_][a-z0-9_]{0,62}$/.test(replicateUser) ? replicateUser : null;
   return [
-    ...comment('Roles by purpose. `gameday target prepare` makes those that do not exist, with as few rights as they need; your own are left as they are.'),
+    ...comment(
+      'Roles by purpose. `gameday target prepare` makes those that do not exist, with as few rights as they need; your own are left as they are.',
+    ),
     'roles:',
     '  operate: { user: gameday_operate, password: env:GAMEDAY_OPERATE_PASSWORD } # checkpoints, ends sessions, promotes; some faults want a superuser here',
     '  observe: { user: gameday_observe, password: env:GAMEDAY_OBSERVE_PASSWORD } # pg_monitor: looks, never writes',
@@ -271,7 +300,9 @@ function rolesPart({ replicateUser, controller }: Found): string[] {
     plain === null
       ? '  replicate: { user: gameday_replicate, password: env:GAMEDAY_REPLICATE_PASSWORD } # REPLICATION'
       : `  replicate: { user: ${plain}, password: env:GAMEDAY_REPLICATE_PASSWORD } # the role by which your standbys stream now`,
-    ...(controller.kind === 'standalone' || plain === null ? [] : comment(`${plain} is your cluster’s own; gameday needs its password for the fault credentials-rotated alone.`, '  ')),
+    ...(controller.kind === 'standalone' || plain === null
+      ? []
+      : comment(`${plain} is your cluster’s own; gameday needs its password for the fault credentials-rotated alone.`, '  ')),
     '',
   ];
 }
@@ -295,10 +326,19 @@ function archivePart({ archive }: Found): string[] {
     }
   })();
   return [
-    ...comment(`Base backups and WAL, for restores and faults of the archive. ${says} Without it restores and archive faults are refused and everything else works.`),
-    ...['archive:', '  kind: native', '  endpoint: https://s3.example.com', '  bucket: <bucket>', '  prefix: <path/in/it>', '  accessKey: env:GAMEDAY_S3_ACCESS_KEY', '  secretKey: env:GAMEDAY_S3_SECRET_KEY', '  spoolDir: /var/spool/gameday'].map(
-      (line) => (archive === 'native' ? `${OPEN_MARK} ${line}` : `#   ${line}`),
+    ...comment(
+      `Base backups and WAL, for restores and faults of the archive. ${says} Without it restores and archive faults are refused and everything else works.`,
     ),
+    ...[
+      'archive:',
+      '  kind: native',
+      '  endpoint: https://s3.example.com',
+      '  bucket: <bucket>',
+      '  prefix: <path/in/it>',
+      '  accessKey: env:GAMEDAY_S3_ACCESS_KEY',
+      '  secretKey: env:GAMEDAY_S3_SECRET_KEY',
+      '  spoolDir: /var/spool/gameday',
+    ].map((line) => (archive === 'native' ? `${OPEN_MARK} ${line}` : `#   ${line}`)),
     ...(archive === 'native' ? [] : ['archive: null']),
     ...comment('Where restores may land: an empty directory on this machine, deleted afterwards.'),
     '#   sandbox: { dir: /var/lib/gameday/sandbox, binDir: /usr/lib/postgresql/15/bin }',
@@ -308,7 +348,9 @@ function archivePart({ archive }: Found): string[] {
 
 function policyPart({ kind }: TextOptions): string[] {
   return [
-    ...comment('What may be done here. As written nothing may: name faults one by one, after `gameday check` said which are possible. The guardian’s machine has a list of its own besides (docs/SECURITY.md).'),
+    ...comment(
+      'What may be done here. As written nothing may: name faults one by one, after `gameday check` said which are possible. The guardian’s machine has a list of its own besides (docs/SECURITY.md).',
+    ),
     'policy:',
     '  allowFaults: [] # e.g. [process-kill, { fault: process-freeze, maxMs: 2m, maxNodes: 1 }]',
     '  maxFaultMs: 5m # no fault stands longer',
