@@ -60,6 +60,11 @@ export const ERRORS = {
   host_unreachable: kind(
     EXIT.unavailable,
     true,
+    'the way to the node’s host is down or was cut: nobody knows how a command there ended. Try `ssh` or `docker exec` by hand.',
+  ),
+  host_refused: kind(
+    EXIT.unavailable,
+    false,
     'try `ssh` by hand as the user who runs gameday: key, known host and address must be right without anything being typed.',
   ),
   controller_unreachable: kind(

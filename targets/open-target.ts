@@ -32,13 +32,13 @@ function findNode(target: Target, name: string): TargetNode {
   return node;
 }
 
-function openHost(node: TargetNode): Host {
+function openHost(node: TargetNode, runDir: string): Host {
   const { runsOn } = node;
   switch (runsOn.kind) {
     case 'local':
       return openLocalHost(node);
     case 'ssh':
-      return openSshHost(node, runsOn);
+      return openSshHost(node, runsOn, runDir);
     default:
       return unreachable(runsOn, 'kind of host');
   }
@@ -90,7 +90,7 @@ export function openTarget(target: Target): LiveTarget {
     },
     host(name) {
       const node = findNode(target, name);
-      const host = hosts.get(name) ?? openHost(node);
+      const host = hosts.get(name) ?? openHost(node, target.runDir);
       hosts.set(name, host);
       return host;
     },

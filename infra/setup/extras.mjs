@@ -21,7 +21,10 @@ const EXTRAS = [
 ];
 
 /** What the tests need besides; installed, never started. */
-const FOR_TESTS = [{ name: 'openssh-server', for: 'the test of hosts behind ssh', present: () => existsSync('/usr/sbin/sshd') }];
+const FOR_TESTS = [
+  { name: 'openssh-server', for: 'the test of hosts behind ssh', present: () => existsSync('/usr/sbin/sshd') },
+  { name: 'sudo', for: 'the test of hosts behind ssh', present: () => existsSync('/usr/bin/sudo') },
+];
 
 export async function ensureExtras(env = process.env, { forTests = false } = {}) {
   for (const extra of (forTests ? FOR_TESTS : EXTRAS).filter((each) => !each.present(env))) {

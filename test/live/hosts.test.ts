@@ -1,101 +1,60 @@
 /**
- * One table of behaviours over every kind of host, against a real PostgreSQL: whatever a fault asks of a node's machine comes out the same, here and over
- * ssh. The sshd is the test's own, with keys of its own, on an address of its own.
+ * One table of behaviours over every kind of host, against a real PostgreSQL: whatever a fault asks of a node's machine comes out the same, here, over ssh,
+ * and over ssh as somebody who needs sudo. What only a connection can do wrong is tried below.
  */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir, userInfo } from 'node:os';
+import { spawn } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { until } from '../../core/clock';
-import { descendants, identify, isAlive, lookUpUser, signal as signalProcess } from '../../core/process';
+import { descendants, identify, isAlive, lookUpUser, processState, run, type ProcessId } from '../../core/process';
 import { serverUser } from '../../infra/lab/places';
 import { locateTools } from '../../infra/tools';
-import type { TargetHost, TargetNode } from '../../model/target';
+import type { TargetNode } from '../../model/target';
 import { openLocalHost } from '../../targets/hosts/local';
 import { openSshHost } from '../../targets/hosts/ssh';
 import type { Host } from '../../targets/ports';
+import { startSshd, type SshdGround, type SshWay } from './sshd-ground';
 
-const [ADDRESS, PORT] = ['127.0.59.5', 2222];
-const SSHD = '/usr/sbin/sshd';
+const ADDRESS = '127.0.59.5';
 // Over ssh each call takes tens of milliseconds, and several times that on a busy machine.
 jest.setTimeout(60_000);
 let dir: string;
-let sshd: ChildProcess;
+let sshd: SshdGround;
 const osUser = serverUser();
 const login = userInfo().username;
 
-const keygen = (path: string): void => void execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', path]);
-
-function own(path: string): void {
-  if (osUser === null) return;
-  const { uid, gid } = lookUpUser(osUser);
-  chownSync(path, uid, gid);
-}
-
 beforeAll(async () => {
-  dir = mkdtempSync(join(tmpdir(), 'gameday-hosts-'));
+  dir = mkdtempSync('/tmp/gd-hosts-');
   chmodSync(dir, 0o755);
-  for (const name of ['host', 'client', 'stranger']) keygen(join(dir, name));
-  writeFileSync(join(dir, 'authorized'), readFileSync(join(dir, 'client.pub'), 'utf8'));
-  const hostKey = readFileSync(join(dir, 'host.pub'), 'utf8').split(' ').slice(0, 2).join(' ');
-  writeFileSync(join(dir, 'known'), `[${ADDRESS}]:${PORT} ${hostKey}\n`);
-  writeFileSync(
-    join(dir, 'known-otherwise'),
-    `[${ADDRESS}]:${PORT} ${readFileSync(join(dir, 'stranger.pub'), 'utf8').split(' ').slice(0, 2).join(' ')}\n`,
-  );
-  // Where it runs as root it insists on this directory, which its own unit would make.
-  if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
-  const settings = {
-    ListenAddress: `${ADDRESS}:${PORT}`,
-    HostKey: join(dir, 'host'),
-    AuthorizedKeysFile: join(dir, 'authorized'),
-    PidFile: 'none',
-    UsePAM: 'no',
-    StrictModes: 'no',
-    PermitRootLogin: 'prohibit-password',
-    PasswordAuthentication: 'no',
-  };
-  writeFileSync(
-    join(dir, 'sshd_config'),
-    Object.entries(settings)
-      .map(([key, value]) => `${key} ${value}\n`)
-      .join(''),
-  );
-  sshd = spawn(SSHD, ['-D', '-e', '-f', join(dir, 'sshd_config')], { stdio: ['ignore', 'ignore', 'pipe'] });
-  let said = '';
-  sshd.stderr?.setEncoding('utf8').on('data', (text: string) => (said += text));
-  await until(async () => (said.includes('Server listening') ? true : null), {
-    timeoutMs: 10_000,
-    onTimeout: () => new Error(`sshd did not start: ${said}`),
-  });
+  mkdirSync(join(dir, 'run'), { mode: 0o755 });
+  sshd = await startSshd(dir, ADDRESS, osUser);
 }, 60_000);
 
-afterAll(() => {
-  // With its sessions: a shared connection would keep one for a minute.
-  const listener = sshd.pid === undefined ? null : identify(sshd.pid);
-  if (listener !== null) for (const id of [listener, ...descendants(listener.pid)]) signalProcess(id, 'SIGKILL');
+afterAll(async () => {
+  for (const host of opened) {
+    const postmaster = await host.postmaster();
+    if (postmaster !== null) await host.killTree(postmaster);
+  }
+  sshd.close();
   rmSync(dir, { recursive: true, force: true });
 });
 
-const ssh = (change: Partial<Extract<TargetHost, { kind: 'ssh' }>> = {}): Extract<TargetHost, { kind: 'ssh' }> => ({
-  kind: 'ssh',
-  address: ADDRESS,
-  port: PORT,
-  user: login,
-  identityFile: join(dir, 'client'),
-  knownHosts: join(dir, 'known'),
-  ...change,
-});
+const KINDS = ['local', 'ssh', ...(osUser === null ? [] : (['sudo'] as const))] as const;
+type Kind = 'local' | 'ssh' | 'sudo';
 
-const KINDS = ['local', 'ssh'] as const;
-type Kind = (typeof KINDS)[number];
+/** Every node has a directory of its user's own. */
+function baseOf(kind: Kind): string {
+  const base = join(dir, kind);
+  mkdirSync(base, { recursive: true, mode: 0o755 });
+  if (osUser !== null) chownSync(base, lookUpUser(osUser).uid, lookUpUser(osUser).gid);
+  return base;
+}
+
+const wayOf = (kind: 'ssh' | 'sudo'): SshWay => sshd.way(kind === 'sudo' ? { user: sshd.sudoer ?? login } : {});
 
 function nodeOf(kind: Kind, more: Partial<TargetNode> = {}): TargetNode {
-  const base = join(dir, kind);
-  if (!existsSync(base)) {
-    mkdirSync(base, { mode: 0o755 });
-    own(base);
-  }
+  const base = baseOf(kind);
   return {
     name: kind,
     host: '127.0.59.11',
@@ -103,73 +62,109 @@ function nodeOf(kind: Kind, more: Partial<TargetNode> = {}): TargetNode {
     dataDir: join(base, 'data'),
     binDir: locateTools().postgresBin,
     osUser,
-    runsOn: kind === 'local' ? { kind } : ssh(),
+    runsOn: kind === 'local' ? { kind } : wayOf(kind),
     agent: null,
     logFile: join(base, 'log'),
     ...more,
   };
 }
-const open = (kind: Kind, node = nodeOf(kind)): Host => (kind === 'local' ? openLocalHost(node) : openSshHost(node, ssh()));
+
+const opened: Host[] = [];
+function open(kind: Kind, node = nodeOf(kind)): Host {
+  const host = kind === 'local' ? openLocalHost(node) : openSshHost(node, wayOf(kind), join(dir, 'run'));
+  opened.push(host);
+  return host;
+}
+
+const pidsOf = (processes: readonly ProcessId[]): readonly number[] => processes.map(({ pid }) => pid).sort((a, b) => a - b);
+/** Everything here runs on this machine, so that what is left of a command can be looked for. The bracket keeps the search from finding itself. */
+const runs = async (words: string): Promise<boolean> =>
+  (await run(['pgrep', '-f', `[${words[0] ?? ''}]${words.slice(1).replaceAll('.', '[.]')}$`], { timeoutMs: 5_000 })).code === 0;
+const goneWithin = (words: string, timeoutMs: number): Promise<true> =>
+  until(async () => ((await runs(words)) ? null : true), { timeoutMs, onTimeout: () => new Error(`${words} still runs`) });
+
+/** A real server, started through the host; its processes. */
+async function startServer(host: Host, node: TargetNode): Promise<ProcessId> {
+  const pg = async (program: string, ...args: readonly string[]): Promise<void> => {
+    const { code, stderr } = await host.exec([join(node.binDir, program), ...args], { asNode: true, timeoutMs: 60_000 });
+    if (code !== 0) throw new Error(`${program}: ${stderr}`);
+  };
+  await pg('initdb', '-D', node.dataDir, '--no-sync', '-A', 'trust');
+  const settings = `-c listen_addresses= -c unix_socket_directories=${join(node.dataDir, '..')}`;
+  await pg('pg_ctl', 'start', '-w', '-D', node.dataDir, '-l', node.logFile, '-o', settings);
+  const postmaster = await host.postmaster();
+  if (postmaster === null) throw new Error('no postmaster was found');
+  return postmaster;
+}
 
 describe.each(KINDS)('a host of kind %s', (kind) => {
+  const COMMAND = { asNode: true, timeoutMs: 20_000 };
+
   test('runs a command as the node’s user or as root, and tells exit code, output and input apart', async () => {
     const host = open(kind);
     const argv = ['sh', '-c', 'cat; echo "$1" >&2; exit 3', 'sh', `it's "quoted" $HOME`];
-    expect(await host.exec(argv, { asNode: true, timeoutMs: 10_000, input: 'handed in' })).toEqual({
+    expect(await host.exec(argv, { ...COMMAND, input: 'handed in' })).toEqual({
       code: 3,
       stdout: 'handed in',
       stderr: `it's "quoted" $HOME\n`,
     });
-    const whoami = async (asNode: boolean): Promise<string> =>
-      (await host.exec(['id', '-un'], { asNode, timeoutMs: 10_000 })).stdout.trim();
-    expect([await whoami(true), await whoami(false)]).toEqual([osUser ?? login, login]);
+    const say = async (word: string, asNode: boolean): Promise<string> =>
+      (await host.exec(['sh', '-c', word], { ...COMMAND, asNode })).stdout.trim();
+    expect([await say('id -un', true), await say('id -un', false)]).toEqual([osUser ?? login, osUser === null ? login : 'root']);
+    expect(await say('pwd; echo "$LC_ALL"; env | grep ^PG', true)).toBe('/\nC.UTF-8');
+    if (osUser !== null) expect(await say('echo "$HOME"', true)).toBe(lookUpUser(osUser).home);
   });
 
-  test('ends what takes too long, what is called off, and says what is not there', async () => {
+  test.each([0, 1, 124, 127, 255])('exit code %i is the command’s own', async (code) => {
+    expect(await open(kind).exec(['sh', '-c', `exit ${code}`], COMMAND)).toEqual({ code, stdout: '', stderr: '' });
+  });
+
+  test('ends what takes too long and what is called off, and says what is not there', async () => {
     const host = open(kind);
-    await expect(host.exec(['sleep', '60'], { asNode: true, timeoutMs: 1_000 })).rejects.toMatchObject({ code: 'step_failed' });
-    const signal = AbortSignal.timeout(300);
-    await expect(host.exec(['sleep', '60'], { asNode: true, timeoutMs: 30_000, signal })).rejects.toThrow();
-    await expect(host.exec(['/nowhere/program'], { asNode: true, timeoutMs: 10_000 })).rejects.toMatchObject({ code: 'tool_missing' });
-  }, 30_000);
+    const late = `sleep 7001.${kind.length}`;
+    await expect(host.exec(['sh', '-c', `exec ${late}`], { asNode: true, timeoutMs: 1_500 })).rejects.toMatchObject({
+      code: 'step_failed',
+    });
+    await goneWithin(late, 3_000);
+    const called = `sleep 7002.${kind.length}`;
+    const cancel = new AbortController();
+    const asked = host.exec(['sh', '-c', `exec ${called}`], { asNode: true, timeoutMs: 30_000, signal: cancel.signal });
+    const rejected = expect(asked).rejects.toThrow('called off');
+    await until(async () => ((await runs(called)) ? true : null), { timeoutMs: 10_000, onTimeout: () => new Error('it never started') });
+    cancel.abort(new Error('called off'));
+    await rejected;
+    await goneWithin(called, 3_000);
+    await expect(host.exec(['/nowhere/program'], COMMAND)).rejects.toMatchObject({ code: 'tool_missing' });
+  }, 60_000);
 
   test('keeps files: written whole and owned by the node’s user, renamed, removed; a missing one is null', async () => {
     const host = open(kind);
-    const [one, two] = [join(dir, kind, 'made', 'one'), join(dir, kind, 'made', 'two')];
-    await host.writeFile(one, 'line\n');
-    expect([await host.readFile(one), await host.exists(one)]).toEqual(['line\n', true]);
-    const { uid, mode } = statSync(one);
-    expect([uid, mode & 0o777]).toEqual([osUser === null ? process.getuid?.() : lookUpUser(osUser).uid, 0o600]);
+    const made = join(baseOf(kind), 'made');
+    const [one, two] = [join(made, 'deep', 'one'), join(made, 'deep', `it's two`)];
+    const long = 'é line\n'.repeat(50_000);
+    for (const text of ['', 'line\n', long]) {
+      await host.writeFile(one, text);
+      expect(await host.readFile(one)).toBe(text);
+    }
+    const uid = osUser === null ? process.getuid?.() : lookUpUser(osUser).uid;
+    expect([statSync(one).uid, statSync(one).mode & 0o777]).toEqual([uid, 0o600]);
+    expect([statSync(made).uid, statSync(made).mode & 0o777]).toEqual([uid, 0o755]);
     await host.rename(one, two);
-    expect([await host.readFile(one), await host.readFile(two)]).toEqual([null, 'line\n']);
-    await host.remove(join(dir, kind, 'made'));
-    expect(await host.exists(two)).toBe(false);
+    expect([await host.readFile(one), await host.readFile(two), await host.exists(two)]).toEqual([null, long, true]);
+    await host.rename(join(made, 'deep'), join(made, 'aside'));
+    await expect(host.rename(join(made, 'missing'), two)).rejects.toThrow();
+    await host.remove(made);
+    await host.remove(made);
+    expect([await host.exists(made), await host.readFile(two)]).toEqual([false, null]);
+    await expect(host.readFile(baseOf(kind))).rejects.toThrow();
     expect(await host.freeBytes(dir)).toBeGreaterThan(1_000_000);
   });
 
   test('sees a server’s processes, stops and continues them, and kills the whole tree at once', async () => {
     const node = nodeOf(kind);
     const host = open(kind, node);
-    const pg = async (...argv: readonly string[]): Promise<void> => {
-      const [program = '', ...args] = argv;
-      const { code, stderr } = await host.exec([join(node.binDir, program), ...args], { asNode: true, timeoutMs: 60_000 });
-      if (code !== 0) throw new Error(`${program}: ${stderr}`);
-    };
     expect(await host.postmaster()).toBeNull();
-    await pg('initdb', '-D', node.dataDir, '--no-sync', '-A', 'trust');
-    await pg(
-      'pg_ctl',
-      'start',
-      '-w',
-      '-D',
-      node.dataDir,
-      '-l',
-      node.logFile,
-      '-o',
-      `-c listen_addresses= -c unix_socket_directories=${join(dir, kind)}`,
-    );
-    const postmaster = await host.postmaster();
-    if (postmaster === null) throw new Error('no postmaster was found');
+    const postmaster = await startServer(host, node);
     expect(identify(postmaster.pid)).toEqual(postmaster);
     const before = await host.serverProcesses();
     expect(before.length).toBeGreaterThanOrEqual(5);
@@ -180,50 +175,109 @@ describe.each(KINDS)('a host of kind %s', (kind) => {
       timeoutMs: 5_000,
       onTimeout: () => new Error('never stopped'),
     });
-    expect((await host.serverProcesses()).filter(({ stopped }) => stopped).map(({ pid }) => pid)).toEqual([postmaster.pid]);
+    expect(pidsOf((await host.serverProcesses()).filter(({ stopped }) => stopped))).toEqual([postmaster.pid]);
     expect(await host.signal(postmaster, 'SIGCONT')).toBe(true);
     // A process that got its number since is another one.
-    expect(await host.signal({ ...postmaster, startTicks: '1' }, 'SIGKILL')).toBe(false);
-    expect(await host.killTree({ ...postmaster, startTicks: '1' })).toEqual([]);
+    const other = { ...postmaster, startTicks: '1' };
+    expect([await host.signal(other, 'SIGKILL'), await host.processState(other), await host.killTree(other)]).toEqual([false, null, []]);
+    expect(await host.signal({ ...postmaster, bootId: 'another' }, 'SIGKILL')).toBe(false);
 
     const killed = await host.killTree(postmaster);
-    expect(killed.map(({ pid }) => pid).sort()).toEqual(before.map(({ pid }) => pid).sort());
+    expect(pidsOf(killed)).toEqual(pidsOf(before));
     expect(before.filter(isAlive)).toEqual([]);
-    expect([await host.postmaster(), await host.serverProcesses()]).toEqual([null, []]);
+    expect([await host.postmaster(), await host.serverProcesses(), await host.killTree(postmaster)]).toEqual([null, [], []]);
     // Whoever inherited it may not have asked for its end yet.
     expect([null, 'Z']).toContain(await host.processState(postmaster));
   }, 90_000);
 
   test('finds the controller’s agent as the target says, or that none runs', async () => {
     const sleeper = spawn('sleep', ['300'], { stdio: 'ignore' });
+    const finding = (...find: string[]): Host => open(kind, nodeOf(kind, { agent: { find, start: ['true'] } }));
     try {
-      const find = ['sh', '-c', `echo ${sleeper.pid ?? 0}`];
-      const agent = await open(kind, nodeOf(kind, { agent: { find, start: ['true'] } })).agent();
-      expect(agent).toEqual(identify(sleeper.pid ?? 0));
+      expect(await finding('sh', '-c', `echo ${sleeper.pid ?? 0}`).agent()).toEqual(identify(sleeper.pid ?? 0));
     } finally {
       sleeper.kill('SIGKILL');
     }
-    expect(await open(kind, nodeOf(kind, { agent: { find: ['echo', '0'], start: ['true'] } })).agent()).toBeNull();
-    expect(await open(kind).agent()).toBeNull();
+    expect([await finding('echo', '0').agent(), await finding('true').agent(), await open(kind).agent()]).toEqual([null, null, null]);
   });
 });
 
 describe('ssh', () => {
-  const ask = (host: Host): Promise<unknown> => host.exec(['true'], { asNode: false, timeoutMs: 10_000 });
+  const ASKED = { asNode: true, timeoutMs: 20_000 };
+  const by = (change: Partial<SshWay>, node = nodeOf('ssh')): Host => openSshHost(node, sshd.way(change), join(dir, 'run'));
 
-  test('a host whose key is another than the known one is not spoken to', async () => {
-    const host = openSshHost(nodeOf('ssh'), ssh({ knownHosts: join(dir, 'known-otherwise'), address: 'localhost' }));
-    await expect(ask(host)).rejects.toMatchObject({ code: 'host_unreachable' });
+  test('a host whose key is another than the known one is not spoken to, however well it is known to others', async () => {
+    await open('ssh').exec(['true'], ASKED);
+    const host = by({ knownHosts: sshd.wrongKnownHosts });
+    await expect(host.exec(['true'], ASKED)).rejects.toMatchObject({
+      code: 'host_refused',
+      retryable: false,
+      message: expect.stringMatching(/Host key verification failed/),
+    });
+    writeFileSync(join(dir, 'known-nobody'), '');
+    await expect(by({ knownHosts: join(dir, 'known-nobody') }).exec(['true'], ASKED)).rejects.toMatchObject({ code: 'host_refused' });
   });
 
   test('a key that the host does not take is refused, without a question to anybody', async () => {
-    const host = openSshHost(nodeOf('ssh'), ssh({ identityFile: join(dir, 'stranger'), user: `${login}x` }));
-    await expect(ask(host)).rejects.toMatchObject({ code: 'host_unreachable', message: expect.stringMatching(/Permission denied/) });
+    const host = by({ identityFile: sshd.strangersKey });
+    await expect(host.exec(['true'], ASKED)).rejects.toMatchObject({
+      code: 'host_refused',
+      message: expect.stringMatching(/Permission denied/),
+    });
   });
 
-  test('a command whose connection breaks is known to have ended in no known way', async () => {
+  test('where nobody listens the host is unreachable, which may pass', async () => {
+    await expect(by({ port: 1 }).exec(['true'], ASKED)).rejects.toMatchObject({ code: 'host_unreachable', retryable: true });
+  });
+
+  test('a user whom sudo does not give is told apart from a command that failed', async () => {
+    if (sshd.sudoer === null) return;
+    const host = by({ user: sshd.sudoer }, nodeOf('sudo', { osUser: 'daemon' }));
+    await expect(host.exec(['true'], ASKED)).rejects.toMatchObject({ code: 'host_refused', message: expect.stringMatching(/sudo/) });
+  });
+
+  test('more commands at once than one connection carries all come back, with nothing of ssh’s among their errors', async () => {
+    const host = by({});
+    const all = Array.from({ length: 14 }, async (_, index) => host.exec(['sh', '-c', `sleep 0.5; echo ${index}`], ASKED));
+    expect(await Promise.all(all)).toEqual(all.map((_, index) => ({ code: 0, stdout: `${index}\n`, stderr: '' })));
+  });
+
+  test('a connection that breaks under a command is an error, not the command’s end; the next command connects anew', async () => {
     const host = open('ssh');
-    const asked = host.exec(['sh', '-c', 'kill -KILL $(ps -o ppid= -p $PPID); sleep 5'], { asNode: false, timeoutMs: 20_000 });
-    await expect(asked).rejects.toMatchObject({ code: 'host_unreachable', retryable: true });
-  }, 40_000);
+    const words = 'sleep 7003.1';
+    const asked = host.exec(['sh', '-c', `exec ${words}`], { asNode: true, timeoutMs: 2_000 });
+    const rejected = expect(asked).rejects.toMatchObject({ code: 'host_unreachable', retryable: true });
+    await until(async () => ((await runs(words)) ? true : null), { timeoutMs: 10_000, onTimeout: () => new Error('it never started') });
+    sshd.cut();
+    await rejected;
+    expect((await host.exec(['echo', 'again'], ASKED)).stdout).toBe('again\n');
+    // Nobody is left to end it but the limit that went with it.
+    await goneWithin(words, 15_000);
+  });
+
+  test('a tree is killed to its end when the connection breaks as soon as its root is stopped', async () => {
+    const host = open('ssh');
+    const root = spawn('sh', ['-c', 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sh -c "sleep 7004 & wait" & done; wait'], { stdio: 'ignore' });
+    const id = identify(root.pid ?? 0);
+    if (id === null) throw new Error('it never started');
+    await until(async () => (descendants(id.pid).length === 24 ? true : null), {
+      timeoutMs: 10_000,
+      onTimeout: () => new Error('the tree never grew'),
+    });
+    const tree = [id, ...descendants(id.pid)];
+    const ended = host.killTree(id).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    await until(async () => (processState(id) === 'T' || !isAlive(id) ? true : null), {
+      everyMs: 1,
+      timeoutMs: 10_000,
+      onTimeout: () => new Error('never stopped'),
+    });
+    sshd.cut();
+    const error = await ended;
+    if (error !== null) expect(error).toMatchObject({ code: 'host_unreachable' });
+    await until(async () => (tree.some(isAlive) ? null : true), { timeoutMs: 10_000, onTimeout: () => new Error('some of it lives') });
+    expect(await host.killTree(id)).toEqual([]);
+  });
 });
