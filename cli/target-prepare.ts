@@ -222,16 +222,17 @@ export function otherMachines(target: Target, way: 'prepare' | 'remove'): string
   lines.push(
     '--',
     way === 'prepare'
-      ? '-- /etc/sudoers.d/gameday on the machines below (`visudo -f`). Faults stop processes, fill disks and drop packets, so they need root there; the second'
+      ? '-- /etc/sudoers.d/gameday on the machines below (`visudo -f`; docs/HOSTS.md). The second leave amounts to root: it is for faults on packets, control groups'
       : '-- remove /etc/sudoers.d/gameday from the machines below:',
-    ...(way === 'prepare'
-      ? ['-- form is enough for everything that is done as the server’s own user: kill, freeze and restart of PostgreSQL.']
-      : []),
+    ...(way === 'prepare' ? ['-- and disks, and for starting an agent. Left out, those are refused and the others work.'] : []),
   );
   for (const { node, ssh } of remote) {
     lines.push(`--   # ${node.name}, ${ssh.address}`);
     if (way === 'prepare')
-      lines.push(`--   ${ssh.user} ALL=(root) NOPASSWD: ALL`, `--   ${ssh.user} ALL=(${node.osUser ?? 'postgres'}) NOPASSWD: ALL`);
+      lines.push(
+        `--   ${ssh.user} ALL=(${node.osUser ?? 'postgres'}) NOPASSWD: ALL`,
+        `--   ${ssh.user} ALL=(root) NOPASSWD: /usr/bin/timeout`,
+      );
   }
   return [...lines, ''];
 }

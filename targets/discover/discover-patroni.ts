@@ -222,7 +222,7 @@ function archiveOf(config: unknown, asked: readonly ServerFacts[]): ArchiveTool 
 
 function notesOn(cluster: unknown, config: unknown, found: readonly Member[], sync: number): string[] {
   const notes: string[] = [];
-  const setting = (name: string): string => (isObject(config) && config[name] !== undefined ? String(config[name]) : 'default');
+  const setting = (name: string): string => (isObject(config) && config[name] !== undefined ? JSON.stringify(config[name]) : 'default');
   if (isObject(config))
     notes.push(
       `Its settings: ttl ${setting('ttl')}, loop_wait ${setting('loop_wait')}, retry_timeout ${setting('retry_timeout')}, synchronous_mode ${setting('synchronous_mode')}${sync === 0 ? '' : `, strict ${setting('synchronous_mode_strict')}`}; gameday reads them again before each drill.`,

@@ -94,7 +94,7 @@ function head(found: Found, { file }: TextOptions, missing: number): string[] {
     ...(missing === 0
       ? ['# Everything that must be known is here.']
       : comment(
-          `${missing} ${missing === 1 ? 'line begins' : 'lines begin'} with \`${OPEN_MARK}\`: what could not be found out. Take the \`${OPEN_MARK}\` away, fill in what stands in <…>, and leave no line out.`,
+          `${missing} ${missing === 1 ? 'line begins' : 'lines begin'} with \`${OPEN_MARK}\`: what could not be found out. Take the \`${OPEN_MARK}\` away, fill in what stands in <…>, or leave it and see what \`check\` says.`,
         )),
     '#',
     `#   gameday target prepare --target ${file} --print-sql   # what gameday needs in there; remove takes it away again`,
@@ -128,9 +128,8 @@ function controllerPart({ controller, nodes }: Found, { home, name }: TextOption
     case 'standalone':
       return [
         ...comment(
-          'What does failover. standalone: nobody does by itself, and gameday carries the runbook out. If something of your own does, write instead',
+          'What does failover. standalone: nobody does by itself, and gameday carries the runbook out. If something of your own does, gameday must not: measure what it does with `gameday observe` instead.',
         ),
-        '#   controller: { kind: command, syncStandbys: …, failover: [your, program, "{node}"], rejoin: [...] }',
         'controller:',
         '  kind: standalone',
         `  stateDir: ${scalar(`${home}/state/${name ?? 'target'}`)} # where gameday writes down who may write`,
@@ -161,7 +160,9 @@ function controllerPart({ controller, nodes }: Found, { home, name }: TextOption
       ];
     case 'pg-auto-failover':
       return [
-        ...comment('What does failover: pg_auto_failover. gameday asks the monitor.'),
+        ...comment(
+          'What does failover: pg_auto_failover. A gameday that does not know this kind yet refuses the file; `gameday observe` measures meanwhile what you do by hand.',
+        ),
         'controller:',
         '  kind: pg-auto-failover',
         sync(controller.syncStandbys),
@@ -216,7 +217,7 @@ function nodeLines(node: FoundNode, controller: Found['controller']['kind']): st
             at,
             'runsOn',
             `{ kind: ssh, address: ${node.host ?? '<address>'}, user: <login> }`,
-            'or { kind: docker, container: <name> }; a managed database has neither',
+            'a machine that OpenSSH reaches (docs/HOSTS.md); left out: this one. A managed database has none',
           ),
         ]),
     ...agentLines(controller, at),
