@@ -7,7 +7,7 @@ import { GamedayError, messageOf } from '../core/errors';
 import { homePaths } from '../core/home';
 import { readAllow, type Allow } from '../faults/guardian/allow';
 import { openGuardian } from '../faults/guardian/client';
-import type { Target } from '../model/target';
+import type { Target, TargetHost } from '../model/target';
 import { openTarget } from '../targets/open-target';
 import type { LiveTarget, Topology } from '../targets/ports';
 import { resolveSecret } from '../core/secrets';
@@ -273,11 +273,22 @@ async function controllerLines(live: LiveTarget): Promise<Found[]> {
   }
 }
 
+function whereRuns(runsOn: TargetHost): string {
+  switch (runsOn.kind) {
+    case 'local':
+      return 'this machine';
+    case 'ssh':
+      return `${runsOn.user}@${runsOn.address}`;
+    case 'docker':
+      return `container ${runsOn.container}`;
+  }
+}
+
 async function hostLines(live: LiveTarget, name: string): Promise<Found[]> {
   const node = live.target.nodes.find((each) => each.name === name);
   if (node === undefined) return [];
   const host = live.host(name);
-  const where = node.runsOn.kind === 'local' ? 'this machine' : `${node.runsOn.user}@${node.runsOn.address}`;
+  const where = whereRuns(node.runsOn);
   const postmaster = await host.postmaster();
   const binaries = await host.exists(join(node.binDir, 'pg_ctl'));
   const log = await host.exists(node.logFile);

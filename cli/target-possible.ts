@@ -181,7 +181,8 @@ export function columnOf(target: Target): TargetColumn {
   if (links) has.add('links');
   if (links && target.links?.list.some(({ to }) => members.includes(to)) === true) has.add('dcs');
   if (target.archive !== null) has.add('archive');
-  const base = managed ? 'managed' : target.kind === 'lab' ? 'lab' : remote ? 'SSH' : 'this machine';
+  const inContainers = target.nodes.some(({ runsOn }) => runsOn.kind === 'docker');
+  const base = managed ? 'managed' : target.kind === 'lab' ? 'lab' : inContainers ? 'Docker' : remote ? 'SSH' : 'this machine';
   return {
     name: `${base}${links || managed ? '' : ', without Toxiproxy'}`,
     cells: DISASTERS.map((disaster) => ({ number: disaster.number, name: disaster.name, cell: cellOf(disaster, has, managed) })),
@@ -201,7 +202,7 @@ A yes says that gameday has the faults and steps for it, not that a target allow
 - **lab**: what \`gameday lab up\` starts, standalone or Patroni; disasters 5, 6, 9, 11 and 12 need \`--topology patroni\`, 34 needs \`--node-disk\`.
 - **SSH**: your own cluster, its machines reached by OpenSSH ([HOSTS.md](HOSTS.md)), links through a Toxiproxy of yours where a disaster needs them. Restores and
   archive faults need gameday's own archive format, which your cluster does not write: _no archive_. A cluster on gameday's own machine is the same, and can be salvaged.
-- **Docker**: containers are reached only as far as gameday knows them as a kind of host; inside one, or by \`ssh\` into it, the column SSH holds.
+- **Docker**: nodes in containers of this machine’s engine ([HOSTS.md](HOSTS.md)); the rest as over SSH.
 - **without Toxiproxy**: what is left of the lab's column when no path leads through it.
 - **managed**: nobody gets at the machine of a managed database, so nothing is broken there. _observe it_: do it by the provider's own means and let
   \`gameday observe\` measure it ([OBSERVE.md](OBSERVE.md)).

@@ -9,7 +9,7 @@ export type ControllerKind = TargetController['kind'];
 export type RouterKind = 'haproxy' | 'none';
 export type ArchiveKind = 'native';
 
-/** This machine, or one that the system's OpenSSH reaches. */
+/** This machine; one that the system's OpenSSH reaches; or a container of the Docker engine behind a local socket. */
 export type TargetHost =
   | { readonly kind: 'local' }
   | {
@@ -21,7 +21,9 @@ export type TargetHost =
       /** Absolute paths on the worker's machine; null: what OpenSSH finds by itself. */
       readonly identityFile: string | null;
       readonly knownHosts: string | null;
-    };
+    }
+  /** `socket`: absolute path of the engine's socket; `container`: name or id. */
+  | { readonly kind: 'docker'; readonly socket: string; readonly container: string };
 
 /** Commands on the node's host, run as root where we are root there, without a shell. */
 export interface TargetAgent {

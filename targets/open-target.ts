@@ -9,6 +9,7 @@ import type { Target, TargetNode } from '../model/target';
 import { openNativeArchive } from './archives/native';
 import { openPatroniController } from './controllers/patroni';
 import { openStandaloneController } from './controllers/standalone';
+import { openDockerHost } from './hosts/docker';
 import { openLocalHost } from './hosts/local';
 import { openSshHost } from './hosts/ssh';
 import { openToxiproxyLinks } from './links/toxiproxy';
@@ -39,6 +40,8 @@ function openHost(node: TargetNode, runDir: string): Host {
       return openLocalHost(node);
     case 'ssh':
       return openSshHost(node, runsOn, runDir);
+    case 'docker':
+      return openDockerHost(node, runsOn);
     default:
       return unreachable(runsOn, 'kind of host');
   }

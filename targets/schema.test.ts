@@ -139,3 +139,15 @@ test('a node on another machine says who logs in where; what is left out is Open
     messages({ ...minimal, nodes: [{ ...node(1), runsOn: { kind: 'ssh', address: 'x', user: '-oProxyCommand=x' } }, node(2)] }),
   ).toEqual(['nodes.0.runsOn.user: is not a user’s name']);
 });
+
+test('a node in a container names it; the engine is this machine’s', () => {
+  const inside = { ...node(1), runsOn: { kind: 'docker', container: 'shop-n1' } };
+  expect(targetSchema.parse({ ...minimal, nodes: [inside, node(2)] }).nodes[0]?.runsOn).toEqual({
+    kind: 'docker',
+    socket: '/var/run/docker.sock',
+    container: 'shop-n1',
+  });
+  expect(messages({ ...minimal, nodes: [{ ...node(1), runsOn: { kind: 'docker', container: '../x' } }, node(2)] })).toEqual([
+    'nodes.0.runsOn.container: is not a container’s name',
+  ]);
+});

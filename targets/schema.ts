@@ -39,6 +39,11 @@ const hostSchema = z.discriminatedUnion('kind', [
     identityFile: path.nullable().default(null),
     knownHosts: path.nullable().default(null),
   }),
+  z.strictObject({
+    kind: z.literal('docker'),
+    socket: path.default('/var/run/docker.sock'),
+    container: z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/, 'is not a container’s name'),
+  }),
 ]);
 
 const nodeSchema = z.strictObject({

@@ -24,6 +24,7 @@ const EXTRAS = [
 const FOR_TESTS = [
   { name: 'openssh-server', for: 'the test of hosts behind ssh', present: () => existsSync('/usr/sbin/sshd') },
   { name: 'sudo', for: 'the test of hosts behind ssh', present: () => existsSync('/usr/bin/sudo') },
+  { name: 'docker.io', for: 'the test of hosts in containers', present: () => existsSync('/usr/sbin/dockerd') },
 ];
 
 export async function ensureExtras(env = process.env, { forTests = false } = {}) {

@@ -8,6 +8,7 @@ import { GamedayError, messageOf } from '../../core/errors';
 import { resolveSecret } from '../../core/secrets';
 import type { Target, TargetNode, TargetRole } from '../../model/target';
 import type { LiveTarget, SalvageResult } from '../ports';
+import { clearDirectory } from './fresh-directory';
 import { nodeSocketDir, requireNode, writeConfig, writeRole } from './standalone-config';
 import {
   epochDir,
@@ -98,7 +99,7 @@ export async function setUpDatabase(live: LiveTarget, node: TargetNode): Promise
 async function initialisePrimary(live: LiveTarget, node: TargetNode, epoch: number): Promise<void> {
   const host = live.host(node.name);
   const fresh = `${node.dataDir}.new`;
-  await host.remove(fresh);
+  await clearDirectory(host, fresh);
   // Makes the parent directory as the node's user, who then runs initdb in it.
   await writeConfig(host, live.target, node, `${node.dataDir}.config`);
   await host.remove(`${node.dataDir}.config`);

@@ -7,6 +7,7 @@ import { until } from '../../core/clock';
 import { GamedayError } from '../../core/errors';
 import type { TargetNode } from '../../model/target';
 import type { Controller, Host, LiveTarget } from '../ports';
+import { clearDirectory } from './fresh-directory';
 import { passFilePath, requireNode, upstreamConninfo, writeConfig, writeRole } from './standalone-config';
 import { epochDir, requireEpoch, type EpochFile } from './standalone-epoch';
 import { findDivergence, salvageTail } from './standalone-salvage';
@@ -46,7 +47,7 @@ export async function waitStreaming(
 /** Takes a base backup of `primary` into `directory` and configures it as `node`'s data directory, without starting it. */
 export async function cloneInto(live: LiveTarget, node: TargetNode, primary: string, directory: string, options: Options): Promise<void> {
   const host = live.host(node.name);
-  await host.remove(directory);
+  await clearDirectory(host, directory);
   await writeRolePassword(host, live, node);
   const conninfo = upstreamConninfo(live.target, node, primary);
   const argv = [join(node.binDir, 'pg_basebackup'), '-D', directory, '-d', conninfo, '-X', 'stream', '-c', 'fast', '--no-password'];

@@ -141,6 +141,7 @@ function nameNodes(nodes: readonly Named[]): FoundNode[] {
   return nodes.map(({ host, port, facts, problem }, at) => ({
     name: (usable ? own[at] : null) ?? `n${at + 1}`,
     host,
+    hostGuess: null,
     port,
     role: at === 0 ? 'primary' : 'standby',
     local: host !== null && isLocalAddress(host),

@@ -39,6 +39,14 @@ test('4.1: primary, quorum standbys counted, the scope from the cluster itself',
   expect(found.archive).toBeNull();
 });
 
+test('a name that only the cluster resolves is no address: where its API answers is offered, and taken once its server was asked there', () => {
+  const named = structuredClone(PATRONI_3);
+  named.cluster.members[0]!.host = 'db1.cluster.local';
+  const [open] = readPatroni(BASE, named, {}, { n1: null }).nodes;
+  expect(open).toMatchObject({ host: null, hostGuess: { value: '10.0.0.11', guessedFrom: expect.stringContaining('db1.cluster.local') } });
+  expect(readPatroni(BASE, named, {}, { n1: '10.0.0.11' }).nodes[0]).toMatchObject({ host: '10.0.0.11', hostGuess: null });
+});
+
 test.each([
   [{ synchronous_mode: true }, 1],
   [{ synchronous_mode: 'on', synchronous_node_count: 2 }, 2],

@@ -2,11 +2,13 @@
  * From any member's REST API to the whole cluster, Patroni 3.x and 4.x. Reads `/cluster`, `/config`, and `/patroni` of every member; orders nothing.
  * With a login each member's server is asked as well, for what Patroni does not tell: where its files are.
  */
+import { lookup } from 'node:dns/promises';
 import { GamedayError, messageOf } from '../../core/errors';
 import { askServer, guessBinDir, type ServerFacts } from './ask-server';
 import { archiveToolOf, plainName, type ArchiveTool, type Found, type FoundNode, type Login } from './found';
 import { isLocalAddress } from './look-local';
 
+const DEFAULT_PORT = 5432;
 const TIMEOUT_MS = 3_000;
 const MOST_BYTES = 1_000_000;
 
@@ -53,13 +55,29 @@ export async function discoverByPatroni(url: string, login: Login | null): Promi
   );
   const config = await get(base, '/config').catch(() => null);
   const servers: Record<string, ServerFacts | string> = {};
-  if (login !== null)
-    await Promise.all(
-      members.map(async ({ name, host, port }) => {
-        servers[name] = host === null ? 'Patroni does not tell its address' : await askServer(host, port ?? 5432, login).catch(messageOf);
-      }),
-    );
-  return readPatroni(base, { cluster, config, members: answers }, servers);
+  const places: Record<string, string | null> = {};
+  await Promise.all(
+    members.map(async (member) => {
+      const { name, host, port, api } = member;
+      // A member may call itself by a name that its own cluster alone resolves; its API was found all the same.
+      const apiHost = api === null ? null : new URL(api).hostname.replace(/^\[|\]$/g, '');
+      const reachable =
+        host === null
+          ? null
+          : await lookup(host).then(
+              () => host,
+              () => null,
+            );
+      places[name] = reachable;
+      const at = reachable ?? apiHost;
+      if (login === null || at === null) return;
+      const facts = await askServer(at, port ?? DEFAULT_PORT, login).catch(messageOf);
+      servers[name] = facts;
+      const system = isObject(answers[name]) ? textOf(answers[name]['database_system_identifier']) : null;
+      if (typeof facts !== 'string' && facts.systemIdentifier !== null && facts.systemIdentifier === system) places[name] = at;
+    }),
+  );
+  return readPatroni(base, { cluster, config, members: answers }, servers, places);
 }
 
 async function get(base: string, path: string): Promise<unknown> {
@@ -146,6 +164,7 @@ export function readPatroni(
   base: string,
   { cluster, config, members }: PatroniAnswers,
   servers: { readonly [name: string]: ServerFacts | string } = {},
+  places: { readonly [name: string]: string | null } = {},
 ): Found {
   const found = membersOf(cluster, base);
   const statuses = Object.entries(members).flatMap(([name, answer]) => (isObject(answer) ? [[name, answer] as const] : []));
@@ -170,7 +189,7 @@ export function readPatroni(
     suggestedName: plainName(scope),
     systemIdentifier: systems[0] ?? null,
     controller: { kind: 'patroni', scope, syncStandbys: Math.min(sync, found.length - 1), version: textOf(about?.['version']) },
-    nodes: found.map((member) => describe(member, members[member.name], servers[member.name])),
+    nodes: found.map((member) => describe({ ...member, place: places[member.name] }, members[member.name], servers[member.name])),
     entry: null,
     replicateUser: replicationUser(statuses.map(([, status]) => status)),
     archive: archiveOf(config, asked),
@@ -178,16 +197,30 @@ export function readPatroni(
   };
 }
 
-function describe(member: Member, status: unknown, server: ServerFacts | string | undefined): FoundNode {
+/** `place`: where this machine reaches it; null: nowhere, undefined: nobody tried. */
+function describe(
+  member: Member & { readonly place: string | null | undefined },
+  status: unknown,
+  server: ServerFacts | string | undefined,
+): FoundNode {
   const facts = typeof server === 'object' ? server : null;
   const version = isObject(status) ? wholeOf(status['server_version']) : null;
   const major = version === null ? 0 : Math.floor(version / 10_000);
+  const host = member.place === undefined ? member.host : member.place;
+  const known = host ?? (member.api === null ? null : new URL(member.api).hostname);
   return {
     name: member.name,
-    host: member.host,
+    host,
+    hostGuess:
+      host !== null || member.api === null
+        ? null
+        : {
+            value: new URL(member.api).hostname,
+            guessedFrom: `where its Patroni answers; Patroni calls its server ${member.host ?? 'nothing'}, which this machine cannot resolve`,
+          },
     port: member.port,
     role: member.role,
-    local: member.host !== null && isLocalAddress(member.host),
+    local: known !== null && isLocalAddress(known),
     dataDir: facts?.dataDir ?? null,
     binDir: facts?.binDir ?? guessBinDir(major, ''),
     logFile: facts?.logFile ?? null,

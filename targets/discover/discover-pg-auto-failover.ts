@@ -125,6 +125,7 @@ function nameMembers(members: readonly Row[]): FoundNode[] {
     return {
       name: (usable ? plain[at] : null) ?? `n${at + 1}`,
       host,
+      hostGuess: null,
       port: Number(row['nodeport'] ?? 5432),
       role: WRITING.includes(state) ? 'primary' : state === 'unknown' ? 'unknown' : 'standby',
       local: host !== null && isLocalAddress(host),

@@ -15,6 +15,8 @@ export interface FoundNode {
   readonly name: string;
   /** Null: it is known to exist and nothing says where. */
   readonly host: string | null;
+  /** Where it may be, with the reason; only where `host` is null. */
+  readonly hostGuess: Guess | null;
   readonly port: number | null;
   readonly role: 'primary' | 'standby' | 'unknown';
   /** Is its address one of the machine where this ran? */

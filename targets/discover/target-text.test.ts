@@ -11,6 +11,7 @@ import { openPlaces, scalar } from './target-text';
 const local = (name: string, host: string, role: 'primary' | 'standby'): Found['nodes'][number] => ({
   name,
   host,
+  hostGuess: null,
   port: 5432,
   role,
   local: true,

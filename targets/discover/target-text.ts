@@ -198,7 +198,9 @@ function nodeLines(node: FoundNode, controller: Found['controller']['kind']): st
   return [
     `  - name: ${scalar(node.name)}${node.role === 'unknown' ? '' : ` # ${node.role} when this was written`}`,
     ...(node.problem === null ? [] : comment(`It could not be asked: ${node.problem.replace(/\s+/g, ' ').slice(0, 300)}`, at)),
-    node.host === null ? open(at, 'host', '<address>', 'where its PostgreSQL listens') : `${at}host: ${scalar(node.host)}`,
+    node.host === null
+      ? open(at, 'host', node.hostGuess?.value ?? '<address>', node.hostGuess?.guessedFrom ?? 'where its PostgreSQL listens')
+      : `${at}host: ${scalar(node.host)}`,
     node.port === null ? open(at, 'port', '<number>', 'SHOW port') : `${at}port: ${node.port}`,
     path('dataDir', node.dataDir === null ? null : { value: node.dataDir, guessedFrom: null }, 'SHOW data_directory, as a superuser'),
     path('binDir', node.binDir, '`pg_config --bindir` on its machine'),

@@ -44,7 +44,7 @@ const END_MS = 6_000;
 /** How much longer than its caller waits a command may run at the far end: only for one whose caller is gone. */
 const BEREFT_MS = 5_000;
 /** What `run` keeps of an output. */
-const OUTPUT_LIMIT = 8 * 1024 * 1024;
+export const OUTPUT_LIMIT = 8 * 1024 * 1024;
 
 /** What RUN appended to stderr, taken off again; null when it appended nothing. */
 export function parseEnd(result: RunResult, token: string): { readonly code: number | 'missing'; readonly stderr: string } | null {

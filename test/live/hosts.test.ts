@@ -1,6 +1,6 @@
 /**
  * One table of behaviours over every kind of host, against a real PostgreSQL: whatever a fault asks of a node's machine comes out the same, here, over ssh,
- * and over ssh as somebody who needs sudo. What only a connection can do wrong is tried below.
+ * over ssh as somebody who needs sudo, and in a container. What only a connection or an engine can do wrong is tried below.
  */
 import { spawn } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -11,9 +11,11 @@ import { descendants, identify, isAlive, lookUpUser, processState, run, type Pro
 import { serverUser } from '../../infra/lab/places';
 import { locateTools } from '../../infra/tools';
 import type { TargetNode } from '../../model/target';
+import { openContainerPower, openDockerHost, type DockerHost } from '../../targets/hosts/docker';
 import { openLocalHost } from '../../targets/hosts/local';
 import { openSshHost } from '../../targets/hosts/ssh';
 import type { Host } from '../../targets/ports';
+import { startDocker, type DockerGround } from './docker-ground';
 import { startSshd, type SshdGround, type SshWay } from './sshd-ground';
 
 const ADDRESS = '127.0.59.5';
@@ -21,6 +23,9 @@ const ADDRESS = '127.0.59.5';
 jest.setTimeout(60_000);
 let dir: string;
 let sshd: SshdGround;
+/** Null where the test does not run as root. */
+let docker: DockerGround | null = null;
+let container: DockerHost = { kind: 'docker', socket: '/nowhere', container: 'none' };
 const osUser = serverUser();
 const login = userInfo().username;
 
@@ -29,7 +34,10 @@ beforeAll(async () => {
   chmodSync(dir, 0o755);
   mkdirSync(join(dir, 'run'), { mode: 0o755 });
   sshd = await startSshd(dir, ADDRESS, osUser);
-}, 60_000);
+  if (osUser === null) return;
+  docker = await startDocker(join(dir, 'engine'), `172.31.${process.pid % 256}`);
+  container = docker.start('idle', 'root', baseOf('docker'), ['sleep', 'infinity']);
+}, 120_000);
 
 afterAll(async () => {
   for (const host of opened) {
@@ -37,11 +45,12 @@ afterAll(async () => {
     if (postmaster !== null) await host.killTree(postmaster);
   }
   sshd.close();
+  await docker?.close();
   rmSync(dir, { recursive: true, force: true });
-});
+}, 60_000);
 
-const KINDS = ['local', 'ssh', ...(osUser === null ? [] : (['sudo'] as const))] as const;
-type Kind = 'local' | 'ssh' | 'sudo';
+const KINDS = ['local', 'ssh', ...(osUser === null ? [] : (['sudo', 'docker'] as const))] as const;
+type Kind = 'local' | 'ssh' | 'sudo' | 'docker';
 
 /** Every node has a directory of its user's own. */
 function baseOf(kind: Kind): string {
@@ -62,7 +71,7 @@ function nodeOf(kind: Kind, more: Partial<TargetNode> = {}): TargetNode {
     dataDir: join(base, 'data'),
     binDir: locateTools().postgresBin,
     osUser,
-    runsOn: kind === 'local' ? { kind } : wayOf(kind),
+    runsOn: kind === 'local' ? { kind } : kind === 'docker' ? container : wayOf(kind),
     agent: null,
     logFile: join(base, 'log'),
     ...more,
@@ -70,8 +79,18 @@ function nodeOf(kind: Kind, more: Partial<TargetNode> = {}): TargetNode {
 }
 
 const opened: Host[] = [];
+function make(kind: Kind, node: TargetNode): Host {
+  switch (kind) {
+    case 'local':
+      return openLocalHost(node);
+    case 'docker':
+      return openDockerHost(node, container);
+    default:
+      return openSshHost(node, wayOf(kind), join(dir, 'run'));
+  }
+}
 function open(kind: Kind, node = nodeOf(kind)): Host {
-  const host = kind === 'local' ? openLocalHost(node) : openSshHost(node, wayOf(kind), join(dir, 'run'));
+  const host = make(kind, node);
   opened.push(host);
   return host;
 }
@@ -83,15 +102,24 @@ const runs = async (words: string): Promise<boolean> =>
 const goneWithin = (words: string, timeoutMs: number): Promise<true> =>
   until(async () => ((await runs(words)) ? null : true), { timeoutMs, onTimeout: () => new Error(`${words} still runs`) });
 
-/** A real server, started through the host; its processes. */
+const initdb = async (host: Host, node: TargetNode): Promise<void> => {
+  const argv = [join(node.binDir, 'initdb'), '-D', node.dataDir, '--no-sync', '-A', 'trust'];
+  const { code, stderr } = await host.exec(argv, { asNode: true, timeoutMs: 60_000 });
+  if (code !== 0) throw new Error(`initdb: ${stderr}`);
+};
+const settingsOf = (node: TargetNode): readonly string[] => [
+  '-c',
+  'listen_addresses=',
+  '-c',
+  `unix_socket_directories=${join(node.dataDir, '..')}`,
+];
+
+/** A real server, started through the host; its postmaster. */
 async function startServer(host: Host, node: TargetNode): Promise<ProcessId> {
-  const pg = async (program: string, ...args: readonly string[]): Promise<void> => {
-    const { code, stderr } = await host.exec([join(node.binDir, program), ...args], { asNode: true, timeoutMs: 60_000 });
-    if (code !== 0) throw new Error(`${program}: ${stderr}`);
-  };
-  await pg('initdb', '-D', node.dataDir, '--no-sync', '-A', 'trust');
-  const settings = `-c listen_addresses= -c unix_socket_directories=${join(node.dataDir, '..')}`;
-  await pg('pg_ctl', 'start', '-w', '-D', node.dataDir, '-l', node.logFile, '-o', settings);
+  await initdb(host, node);
+  const argv = [join(node.binDir, 'pg_ctl'), 'start', '-w', '-D', node.dataDir, '-l', node.logFile, '-o', settingsOf(node).join(' ')];
+  const { code, stderr } = await host.exec(argv, { asNode: true, timeoutMs: 60_000 });
+  if (code !== 0) throw new Error(`pg_ctl: ${stderr}`);
   const postmaster = await host.postmaster();
   if (postmaster === null) throw new Error('no postmaster was found');
   return postmaster;
@@ -157,7 +185,7 @@ describe.each(KINDS)('a host of kind %s', (kind) => {
     await host.remove(made);
     expect([await host.exists(made), await host.readFile(two)]).toEqual([false, null]);
     await expect(host.readFile(baseOf(kind))).rejects.toThrow();
-    expect(await host.freeBytes(dir)).toBeGreaterThan(1_000_000);
+    expect(await host.freeBytes(baseOf(kind))).toBeGreaterThan(1_000_000);
   });
 
   test('sees a server’s processes, stops and continues them, and kills the whole tree at once', async () => {
@@ -165,7 +193,8 @@ describe.each(KINDS)('a host of kind %s', (kind) => {
     const host = open(kind, node);
     expect(await host.postmaster()).toBeNull();
     const postmaster = await startServer(host, node);
-    expect(identify(postmaster.pid)).toEqual(postmaster);
+    // A container numbers its processes by itself.
+    if (kind !== 'docker') expect(identify(postmaster.pid)).toEqual(postmaster);
     const before = await host.serverProcesses();
     expect(before.length).toBeGreaterThanOrEqual(5);
     expect(before.filter(({ stopped }) => stopped)).toEqual([]);
@@ -184,20 +213,20 @@ describe.each(KINDS)('a host of kind %s', (kind) => {
 
     const killed = await host.killTree(postmaster);
     expect(pidsOf(killed)).toEqual(pidsOf(before));
-    expect(before.filter(isAlive)).toEqual([]);
+    // Whoever inherited them may not have asked for their end yet.
+    for (const each of before) expect([null, 'Z']).toContain(await host.processState(each));
     expect([await host.postmaster(), await host.serverProcesses(), await host.killTree(postmaster)]).toEqual([null, [], []]);
-    // Whoever inherited it may not have asked for its end yet.
-    expect([null, 'Z']).toContain(await host.processState(postmaster));
   }, 90_000);
 
   test('finds the controller’s agent as the target says, or that none runs', async () => {
-    const sleeper = spawn('sleep', ['300'], { stdio: 'ignore' });
     const finding = (...find: string[]): Host => open(kind, nodeOf(kind, { agent: { find, start: ['true'] } }));
-    try {
-      expect(await finding('sh', '-c', `echo ${sleeper.pid ?? 0}`).agent()).toEqual(identify(sleeper.pid ?? 0));
-    } finally {
-      sleeper.kill('SIGKILL');
-    }
+    const started = await open(kind).exec(['sh', '-c', 'sleep 300 >/dev/null 2>&1 & echo $!'], COMMAND);
+    const host = finding('echo', started.stdout.trim());
+    const agent = await host.agent();
+    if (agent === null) throw new Error('no agent was found');
+    expect([agent.pid, await host.processState(agent)]).toEqual([Number(started.stdout), 'S']);
+    expect(await host.signal(agent, 'SIGKILL')).toBe(true);
+    await until(async () => ((await host.agent()) === null ? true : null), { timeoutMs: 5_000, onTimeout: () => new Error('it lives') });
     expect([await finding('echo', '0').agent(), await finding('true').agent(), await open(kind).agent()]).toEqual([null, null, null]);
   });
 });
@@ -279,5 +308,105 @@ describe('ssh', () => {
     if (error !== null) expect(error).toMatchObject({ code: 'host_unreachable' });
     await until(async () => (tree.some(isAlive) ? null : true), { timeoutMs: 10_000, onTimeout: () => new Error('some of it lives') });
     expect(await host.killTree(id)).toEqual([]);
+  });
+});
+
+(osUser === null ? describe.skip : describe)('docker', () => {
+  const ASKED = { asNode: true, timeoutMs: 20_000 };
+  const engine = (): DockerGround => {
+    if (docker === null) throw new Error('no engine runs');
+    return docker;
+  };
+
+  test('a server that is the container’s first process is stopped, continued and killed with all of it, and told from its next life', async () => {
+    const base = baseOf('docker');
+    const node = nodeOf('docker', { dataDir: join(base, 'first') });
+    await initdb(open('docker', node), node);
+    const argv = [join(node.binDir, 'postgres'), '-D', node.dataDir, ...settingsOf(node)];
+    const way = engine().start('server', osUser ?? '', base, argv);
+    const [host, power] = [openDockerHost(node, way), openContainerPower(node, way)];
+    const up = async (): Promise<ProcessId> => {
+      await until(async () => ((await host.serverProcesses()).length >= 6 ? true : null), {
+        timeoutMs: 20_000,
+        onTimeout: () => new Error('the server did not start'),
+      });
+      const found = await host.postmaster();
+      if (found === null) throw new Error('no postmaster was found');
+      return found;
+    };
+    const first = await up();
+    expect(first.pid).toBe(1);
+    expect(await host.signal(first, 'SIGSTOP')).toBe(true);
+    await until(async () => ((await host.processState(first)) === 'T' ? true : null), {
+      timeoutMs: 5_000,
+      onTimeout: () => new Error('never stopped'),
+    });
+    expect(await host.signal(first, 'SIGCONT')).toBe(true);
+    expect([await host.signal({ ...first, startTicks: '1' }, 'SIGKILL'), await host.killTree({ ...first, startTicks: '1' })]).toEqual([
+      false,
+      [],
+    ]);
+
+    const before = await host.serverProcesses();
+    expect(pidsOf(await host.killTree(first))).toEqual(pidsOf(before));
+    expect(await power.state()).toBe('stopped');
+    const answers = [await host.postmaster(), await host.serverProcesses(), await host.processState(first), await host.killTree(first)];
+    expect(answers).toEqual([null, [], null, []]);
+    expect(await host.signal(first, 'SIGKILL')).toBe(false);
+    await expect(host.exec(['true'], ASKED)).rejects.toMatchObject({
+      code: 'host_unreachable',
+      message: expect.stringMatching(/not running/),
+    });
+
+    await power.start();
+    const second = await up();
+    expect([second.pid, second.startTicks === first.startTicks]).toEqual([1, false]);
+    expect(await host.signal(first, 'SIGKILL')).toBe(false);
+    expect(await host.signal(second, 'SIGKILL')).toBe(true);
+    expect(await power.state()).toBe('stopped');
+  }, 90_000);
+
+  test('a whole container is paused, killed, started and taken off its network, each as often as one likes', async () => {
+    const way = engine().start('toy', 'root', baseOf('docker'), ['sleep', 'infinity']);
+    const [host, power] = [openDockerHost(nodeOf('docker'), way), openContainerPower(nodeOf('docker'), way)];
+    for (const _ of [1, 2]) await power.pause();
+    expect(await power.state()).toBe('paused');
+    await expect(host.exec(['true'], ASKED)).rejects.toMatchObject({ code: 'host_unreachable', message: expect.stringMatching(/paused/) });
+    for (const _ of [1, 2]) await power.unpause();
+    expect((await host.exec(['echo', 'back'], ASKED)).stdout).toBe('back\n');
+
+    const [seat] = await power.seats();
+    if (seat === undefined) throw new Error('it sits in no network');
+    expect(seat).toMatchObject({ network: 'ground', aliases: ['node'] });
+    const devices = async (): Promise<boolean> => (await host.exec(['grep', '-q', 'eth', '/proc/net/dev'], ASKED)).code === 0;
+    for (const _ of [1, 2]) await power.disconnect(seat.network);
+    expect([await power.seats(), await devices()]).toEqual([[], false]);
+    for (const _ of [1, 2]) await power.connect(seat);
+    expect([await power.seats(), await devices()]).toEqual([[seat], true]);
+
+    for (const _ of [1, 2]) await power.kill();
+    expect(await power.state()).toBe('stopped');
+    for (const _ of [1, 2]) await power.start();
+    expect(await power.state()).toBe('running');
+  }, 60_000);
+
+  test('a container that dies under a command is an error, not the command’s end', async () => {
+    const way = engine().start('mortal', 'root', baseOf('docker'), ['sleep', 'infinity']);
+    const host = openDockerHost(nodeOf('docker'), way);
+    const words = 'sleep 7005.1';
+    const asked = host.exec(['sh', '-c', `exec ${words}`], ASKED);
+    const rejected = expect(asked).rejects.toMatchObject({ code: 'host_unreachable', retryable: true });
+    await until(async () => ((await runs(words)) ? true : null), { timeoutMs: 10_000, onTimeout: () => new Error('it never started') });
+    await openContainerPower(nodeOf('docker'), way).kill();
+    await rejected;
+    await goneWithin(words, 2_000);
+  });
+
+  test('an engine that is not there is unreachable; a container or user that it does not know is refused', async () => {
+    const exec = (change: Partial<DockerHost>, node = nodeOf('docker')): Promise<unknown> =>
+      openDockerHost(node, { ...container, ...change }).exec(['true'], ASKED);
+    await expect(exec({ socket: join(dir, 'nowhere') })).rejects.toMatchObject({ code: 'host_unreachable', retryable: true });
+    await expect(exec({ container: 'nobody' })).rejects.toMatchObject({ code: 'host_refused', retryable: false });
+    await expect(exec({}, nodeOf('docker', { osUser: 'nobody-at-all' }))).rejects.toMatchObject({ code: 'host_refused' });
   });
 });

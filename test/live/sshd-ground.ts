@@ -35,7 +35,9 @@ const keygen = (path: string): void => void execFileSync('ssh-keygen', ['-q', '-
 
 /** Files that stand over the machine's own for sshd and what it starts, and the script that lays them. */
 function layMounts(dir: string, osUser: string): string {
-  const passwd = `${readFileSync('/etc/passwd', 'utf8')}${SUDOER}:*:64123:64123::${dir}:/bin/sh\n`;
+  // A shell whose start-up files cost nothing.
+  const own = readFileSync('/etc/passwd', 'utf8').replace(/^(root:.*:)[^:]*$/m, '$1/bin/sh');
+  const passwd = `${own}${SUDOER}:*:64123:64123::${dir}:/bin/sh\n`;
   writeFileSync(join(dir, 'passwd'), passwd, { mode: 0o644 });
   writeFileSync(join(dir, 'sudoers'), `${SUDOER} ALL=(${osUser}) NOPASSWD: ALL\n${SUDOER} ALL=(root) NOPASSWD: ALL\n`);
   chmodSync(join(dir, 'sudoers'), 0o440);

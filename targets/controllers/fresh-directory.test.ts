@@ -1,0 +1,47 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { until } from '../../core/clock';
+import { identify, isAlive, signal, type ProcessId } from '../../core/process';
+import type { TargetNode } from '../../model/target';
+import { openLocalHost } from '../hosts/local';
+import { clearDirectory } from './fresh-directory';
+
+let dir: string;
+let started: ProcessId[] = [];
+beforeEach(() => (dir = mkdtempSync(join(tmpdir(), 'gd-fresh-'))));
+afterEach(() => {
+  for (const id of started) signal(id, 'SIGKILL');
+  started = [];
+  rmSync(dir, { recursive: true, force: true });
+});
+
+function startWriter(into: string): ProcessId {
+  const script = 'while :; do mkdir -p "$1/base" && : > "$1/base/$$-$(date +%N)"; done';
+  const child = spawn('sh', ['-c', script, 'writer', into], { stdio: 'ignore' });
+  const id = identify(child.pid ?? 0);
+  if (id === null) throw new Error('the writer did not start');
+  started.push(id);
+  return id;
+}
+
+const host = openLocalHost({ name: 'n1', osUser: null } as TargetNode);
+
+test('what a killed gameday left writing is ended first; who writes elsewhere is left alone', async () => {
+  const [fresh, other] = [join(dir, 'data.new'), join(dir, 'data')];
+  const [writer, stranger] = [startWriter(fresh), startWriter(other)];
+  await until(() => (existsSync(join(fresh, 'base')) && existsSync(join(other, 'base')) ? true : null), {
+    timeoutMs: 5_000,
+    onTimeout: () => new Error('nothing is written'),
+  });
+  await clearDirectory(host, fresh);
+  expect(isAlive(writer)).toBe(false);
+  expect(isAlive(stranger)).toBe(true);
+  expect(existsSync(fresh)).toBe(false);
+});
+
+test('where nothing is and nobody writes it changes nothing', async () => {
+  await clearDirectory(host, join(dir, 'data.new'));
+  expect(existsSync(join(dir, 'data.new'))).toBe(false);
+});

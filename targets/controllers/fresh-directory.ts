@@ -1,0 +1,29 @@
+/**
+ * Making room for a new data directory. A killed gameday leaves its pg_basebackup or initdb running, which goes on writing into the directory that the next
+ * attempt removes and fills: such a tool is ended first.
+ */
+import { GamedayError } from '../../core/errors';
+import type { Host } from '../ports';
+
+const TIMEOUT_MS = 15_000;
+
+/** The directory comes by standard input: as an argument this very script would be found. Nobody else is given it as a whole argument but what writes to it. */
+const END_WRITERS = `
+pids=$(grep -lzxFf - /proc/[0-9]*/cmdline 2>/dev/null | tr -dc '0-9\\n')
+for pid in $pids; do kill -KILL "$pid" 2>/dev/null; done
+for pid in $pids; do
+  tries=0
+  while [ -n "$(tr -d '\\0' 2>/dev/null </proc/$pid/cmdline)" ]; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 100 ] || { echo "process $pid still writes to it" >&2; exit 1; }
+    sleep 0.05
+  done
+done
+`;
+
+/** Ends the tools that still write into `directory`, and removes it. Idempotent. Throws `step_failed`. */
+export async function clearDirectory(host: Host, directory: string): Promise<void> {
+  const ended = await host.exec(['sh', '-c', END_WRITERS], { asNode: true, timeoutMs: TIMEOUT_MS, input: `${directory}\n` });
+  if (ended.code !== 0) throw new GamedayError('step_failed', `${directory} cannot be made anew: ${ended.stderr.trim().slice(-300)}`);
+  await host.remove(directory);
+}
