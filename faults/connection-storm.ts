@@ -3,7 +3,8 @@
  *
  *     rate ▏▏▏▏▏▏▏▏▏▏▏▏▏▏▏▏   connect, close, connect, close …   at most 20 of them open at once, whatever the rate
  *
- * It goes in where clients do, or straight to a node, and never keeps a session: taking them all is `connections-exhausted`.
+ * It goes in where clients do, or straight to a node. Each session stays for a moment, so that whoever looks for one finds it; none is kept: taking them all
+ * is `connections-exhausted`.
  */
 import { z } from 'zod';
 import { monotonicNs, sleep } from '../core/clock';
@@ -16,7 +17,7 @@ import { withSql, type Sql } from '../targets/sql';
 import type { Fault, FaultContext } from './contract';
 import {
   checkSessionPowers,
-  countSessions,
+  countNamed,
   endSessions,
   manualSessionEnd,
   proveSessionsLeft,
@@ -30,7 +31,9 @@ const BITES_WITHIN_MS = 10_000;
 const MOST_AT_ONCE = 20;
 const COUNT_FOR_MS = 1_000;
 const LOOK_FOR_MS = 200;
-const LOOK_EVERY_MS = 20;
+const LOOK_EVERY_MS = 10;
+/** Several looks long: a storm that goes on cannot slip between them. */
+const STAYS_MS = 50;
 const DUE_MEANWHILE = 4;
 
 const schema = z.strictObject({
@@ -58,7 +61,14 @@ async function storm(live: LiveTarget, resolved: Resolved, signal: AbortSignal, 
     password: probe.password === null ? null : resolveSecret(probe.password),
     database: live.target.entry.database,
   };
-  const knock = (): Promise<void> => withSql(address, async () => bites(), { applicationName: label });
+  const knock = (): Promise<void> => withSql(
+      address,
+      () => {
+        bites();
+        return sleep(STAYS_MS, signal).catch(() => undefined);
+      },
+      { applicationName: label },
+    );
   const flying = new Set<Promise<void>>();
   for (let due = ms(); !signal.aborted; due = Math.max(due + 1_000 / rate, ms() - COUNT_FOR_MS)) {
     await sleep(Math.max(0, due - ms()), signal).catch(() => undefined);
@@ -112,6 +122,19 @@ async function confirm(resolved: Resolved, context: FaultContext): Promise<Fault
   };
 }
 
+/** Looks again and again over one connection, until sessions of that name are there or the time is over. */
+async function lookFor(sql: Sql, label: string, forMs: number): Promise<{ readonly sessions: number; readonly looks: number }> {
+  const end = ms() + forMs;
+  let looks = 0;
+  do {
+    const sessions = await countNamed(sql, label);
+    looks += 1;
+    if (sessions > 0) return { sessions, looks };
+    await sleep(LOOK_EVERY_MS);
+  } while (ms() < end);
+  return { sessions: 0, looks };
+}
+
 /** Whoever else connects meanwhile, healing itself among them, raises the rate: so names are looked at, long enough for several that were due. */
 async function confirmGone(resolved: Resolved, { live }: FaultContext): Promise<FaultProof> {
   for (const node of mayHold(live.target, resolved)) {
@@ -120,15 +143,9 @@ async function confirmGone(resolved: Resolved, { live }: FaultContext): Promise<
   }
   const node = await arrives(live, resolved);
   const forMs = Math.max(LOOK_FOR_MS, (DUE_MEANWHILE * 1_000) / resolved.rate);
-  const end = ms() + forMs;
-  let looks = 0;
-  while (ms() < end) {
-    const sessions = await countSessions(live, node, resolved.label);
-    if (sessions > 0)
-      return { holds: false, by: `${sessions} sessions named ${resolved.label} came to ${node} after all`, facts: { node, sessions } };
-    looks += 1;
-    await sleep(LOOK_EVERY_MS);
-  }
+  const { sessions, looks } = await live.sql(node, 'operate', (sql) => lookFor(sql, resolved.label, forMs));
+  if (sessions > 0)
+    return { holds: false, by: `${sessions} sessions named ${resolved.label} came to ${node} after all`, facts: { node, sessions } };
   return {
     holds: true,
     by: `no session named ${resolved.label} came to ${node} within ${Math.round(forMs)} ms, in ${looks} looks`,

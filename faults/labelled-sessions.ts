@@ -67,10 +67,8 @@ export function keepSession(request: SessionRequest, begin: (sql: Sql) => Promis
   });
 }
 
-export async function countSessions(live: LiveTarget, node: string, label: string): Promise<number> {
-  const rows = await live.sql(node, 'operate', (sql) =>
-    sql.query('SELECT count(*)::text AS n FROM pg_stat_activity WHERE application_name = $1', [label]),
-  );
+export async function countNamed(sql: Sql, label: string): Promise<number> {
+  const rows = await sql.query('SELECT count(*)::text AS n FROM pg_stat_activity WHERE application_name = $1', [label]);
   return Number(rows[0]?.['n'] ?? 0);
 }
 
@@ -104,7 +102,7 @@ export async function endSessions(live: LiveTarget, node: string, label: string)
 /** Null when no session of this label is left on the node; otherwise the proof of the opposite. */
 export async function proveSessionsLeft(live: LiveTarget, node: string, label: string): Promise<FaultProof | null> {
   if (await isDown(live, node)) return null;
-  const left = await countSessions(live, node, label);
+  const left = await live.sql(node, 'operate', (sql) => countNamed(sql, label));
   return left === 0 ? null : { holds: false, by: `${left} sessions named ${label} are left on ${node}`, facts: { node, left } };
 }
 
