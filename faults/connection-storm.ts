@@ -15,14 +15,7 @@ import type { Target } from '../model/target';
 import type { LiveTarget } from '../targets/ports';
 import { withSql, type Sql } from '../targets/sql';
 import type { Fault, FaultContext } from './contract';
-import {
-  checkSessionPowers,
-  countNamed,
-  endSessions,
-  manualSessionEnd,
-  proveSessionsLeft,
-  requireShortLabel,
-} from './labelled-sessions';
+import { checkSessionPowers, countNamed, endSessions, manualSessionEnd, proveSessionsLeft, requireShortLabel } from './labelled-sessions';
 import { describeNode } from './node-process';
 import { hold, letGo } from './residents';
 import { findPrimary, resolveNode } from './resolve-node';
@@ -61,7 +54,8 @@ async function storm(live: LiveTarget, resolved: Resolved, signal: AbortSignal, 
     password: probe.password === null ? null : resolveSecret(probe.password),
     database: live.target.entry.database,
   };
-  const knock = (): Promise<void> => withSql(
+  const knock = (): Promise<void> =>
+    withSql(
       address,
       () => {
         bites();
