@@ -31,6 +31,8 @@ function controllerSource({ controller }: Target): ProberConfig['controller'] {
       return { kind: 'epoch-file', file: join(controller.stateDir, 'epoch.json') };
     case 'patroni':
       return { kind: 'patroni', urls: Object.values(controller.api) };
+    case 'pg-auto-failover':
+      return { kind: 'pg-auto-failover', monitor: controller.monitor, formation: controller.formation };
     default:
       return unreachable(controller, 'kind of controller');
   }

@@ -220,6 +220,13 @@ async function replicateLine({ target }: LiveTarget, topology: Topology | null):
   return [has(`replicate (${user})`, 'comes in as a standby does')];
 }
 
+async function bandLines(live: LiveTarget): Promise<Found[]> {
+  const band = await live.controller.predictedFailover('lost').catch(() => null);
+  if (band === null) return [];
+  const words = `${(band.lowMs / 1_000).toFixed(1)} to ${(band.highMs / 1_000).toFixed(1)} s by its live settings`;
+  return [has('a lost primary is replaced within', words)];
+}
+
 async function controllerLines(live: LiveTarget): Promise<Found[]> {
   const { controller, kind, nodes } = live.target;
   switch (controller.kind) {
@@ -257,17 +264,20 @@ async function controllerLines(live: LiveTarget): Promise<Found[]> {
           }
         }),
       );
-      const band = await live.controller.predictedFailover('lost').catch(() => null);
+      return [...lines, ...(await bandLines(live))];
+    }
+    case 'pg-auto-failover': {
+      const may = await Promise.all(nodes.map(async ({ name }) => ((await live.controller.mayWrite(name)) ? name : null)));
+      const primary = may.find((name) => name !== null);
       return [
-        ...lines,
-        ...(band === null
-          ? []
-          : [
-              has(
-                'a lost primary is replaced within',
-                `${(band.lowMs / 1_000).toFixed(1)} to ${(band.highMs / 1_000).toFixed(1)} s by its live settings`,
-              ),
-            ]),
+        primary === undefined
+          ? lacks(
+              'the monitor names a primary',
+              'by its book none of the target’s nodes may write',
+              'nodes are told by name, or by host and port; `pg_autoctl show state` prints both.',
+            )
+          : has('the monitor names a primary', primary),
+        ...(await bandLines(live)),
       ];
     }
   }

@@ -2,7 +2,7 @@
  * Which disasters can be rehearsed where, today: data first, then how a cell is worked out from it. docs/WHAT-IS-POSSIBLE.md is made of this and nothing
  * else, and `gameday check` shows the column of its target. A disaster that no fault makes is a no, however easy it would be. Pure.
  */
-import type { Target } from '../model/target';
+import { bookKeepers, type Target } from '../model/target';
 import { targetSchema } from '../targets/schema';
 
 /**
@@ -174,7 +174,7 @@ export function columnOf(target: Target): TargetColumn {
   const managed = target.labels['managed'] !== undefined || target.nodes.some(({ host }) => MANAGED.test(host));
   const remote = target.nodes.some(({ runsOn }) => runsOn.kind !== 'local');
   const links = target.links !== null && target.links.list.length > 0;
-  const members = target.controller.kind === 'patroni' ? target.controller.dcs.map(({ name }) => name) : [];
+  const members = bookKeepers(target.controller);
   const has = new Set<Need>(['sql', 'superuser', 'host', 'root']);
   if (target.nodes.every(({ agent }) => agent !== null)) has.add('agent');
   if (!remote) has.add('local');
@@ -199,7 +199,7 @@ writes it anew. \`gameday check --target FILE\` shows the column of a target of 
 A yes says that gameday has the faults and steps for it, not that a target allows them: policy, allow file and approvals decide that
 ([SECURITY.md](SECURITY.md)). A no is what this version cannot do, with the reason in a word.
 
-- **lab**: what \`gameday lab up\` starts, standalone or Patroni; disasters 5, 6, 9, 11 and 12 need \`--topology patroni\`, 34 needs \`--node-disk\`.
+- **lab**: what \`gameday lab up\` starts, standalone, Patroni or pg_auto_failover; disasters 5, 6, 9, 11 and 12 need one of the latter two, 34 needs \`--node-disk\`.
 - **SSH**: your own cluster, its machines reached by OpenSSH ([HOSTS.md](HOSTS.md)), links through a Toxiproxy of yours where a disaster needs them. Restores and
   archive faults need gameday's own archive format, which your cluster does not write: _no archive_. A cluster on gameday's own machine is the same, and can be salvaged.
 - **Docker**: nodes in containers of this machine’s engine ([HOSTS.md](HOSTS.md)); the rest as over SSH.

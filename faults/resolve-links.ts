@@ -3,7 +3,7 @@
  * Reads only. Refuses a pair that exists but carries nothing, because a fault there could never bite.
  */
 import { GamedayError } from '../core/errors';
-import type { TargetLink } from '../model/target';
+import { bookKeepers, type TargetLink } from '../model/target';
 import type { Links, LiveTarget } from '../targets/ports';
 import type { Reach } from './contract';
 import { resolveNodes } from './resolve-node';
@@ -22,9 +22,8 @@ export function requireLinks(live: LiveTarget): Links {
   return live.links;
 }
 
-/** Members of the store that holds the leader's key, by name. */
-const dcsMembers = ({ target }: LiveTarget): readonly string[] =>
-  target.controller.kind === 'patroni' ? target.controller.dcs.map(({ name }) => name) : [];
+/** Members of the store that holds the leader's key, by name; under pg_auto_failover its monitor. */
+const dcsMembers = ({ target }: LiveTarget): readonly string[] => bookKeepers(target.controller);
 
 const isPlace = (live: LiveTarget, end: string): boolean => PLACES.includes(end) || dcsMembers(live).includes(end);
 

@@ -171,7 +171,35 @@ export type TargetController =
       readonly auth: TargetRole | null;
       /** Members of the store that holds the leader's key: ends of links, and of faults on them. */
       readonly dcs: readonly TargetDcsMember[];
+    }
+  | {
+      readonly kind: 'pg-auto-failover';
+      readonly syncStandbys: number;
+      readonly formation: string;
+      /** The monitor's own database; as a link's end it is called `monitor`. */
+      readonly monitor: TargetMonitor;
     };
+
+export interface TargetMonitor extends HostPort {
+  readonly database: string;
+  readonly user: string;
+  readonly password: string | null;
+}
+
+/** The end of links that lead to pg_auto_failover's monitor. */
+export const MONITOR = 'monitor';
+
+/** Where the book is kept of who may write, as ends of links: members of the DCS, or the monitor; nobody where gameday keeps it. */
+export function bookKeepers(controller: TargetController): readonly string[] {
+  switch (controller.kind) {
+    case 'standalone':
+      return [];
+    case 'patroni':
+      return controller.dcs.map(({ name }) => name);
+    case 'pg-auto-failover':
+      return [MONITOR];
+  }
+}
 
 export interface TargetDcsMember extends HostPort {
   readonly name: string;

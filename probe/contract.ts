@@ -6,14 +6,16 @@ import type { JsonObject } from '../model/json';
 import type { PhaseLatency, RpoMeasurement, RtoMeasurement, SplitBrainSpan, UnlockedSpan, ViewMeasurement } from '../model/measurement';
 import type { ProbeSettings, SteadyState } from '../model/plan';
 import type { NodeSpan, SeriesBin } from '../model/record';
-import type { TargetNode, TargetPath, TargetRole } from '../model/target';
+import type { TargetMonitor, TargetNode, TargetPath, TargetRole } from '../model/target';
 
 /**
  * `epoch-file`: the standalone controller's epoch file, whose `primary` is the node that may write. `patroni`: base URLs of the members' REST APIs, asked
- * in turn for the member that holds the leader's key.
+ * in turn for the member that holds the leader's key. `pg-auto-failover`: the monitor, whose goals say whom it has chosen.
  */
 export type ControllerSource =
-  { readonly kind: 'epoch-file'; readonly file: string } | { readonly kind: 'patroni'; readonly urls: readonly string[] };
+  | { readonly kind: 'epoch-file'; readonly file: string }
+  | { readonly kind: 'patroni'; readonly urls: readonly string[] }
+  | { readonly kind: 'pg-auto-failover'; readonly monitor: TargetMonitor; readonly formation: string };
 
 export type ProbePath = Pick<TargetPath, 'name' | 'hosts' | 'database'>;
 

@@ -97,7 +97,7 @@ class Prober {
       database: config.paths[0]?.database ?? 'gameday',
     };
     this.sampler = new NodeSampler(config.nodes, observe, () => this.nowNs(), record);
-    this.watcher = config.controller === null ? null : new ControllerWatch(config.controller, () => this.nowNs(), record);
+    this.watcher = config.controller === null ? null : new ControllerWatch(config.controller, config.nodes, () => this.nowNs(), record);
     this.renewedNs = this.nowNs();
   }
 

@@ -27,6 +27,9 @@ export function injectionPeriodMs(controller: ControllerKind): number {
     case 'patroni':
       // loop_wait, its default; a target that loops slower favours no phase either way once several runs are drawn.
       return 10_000;
+    case 'pg-auto-failover':
+      // Health checks of the monitor, their default period; the keepers' own beat once a second.
+      return 5_000;
     default:
       return unreachable(controller, 'kind of controller');
   }

@@ -8,6 +8,7 @@ import { resolveSecret } from '../core/secrets';
 import type { Target, TargetNode } from '../model/target';
 import { openNativeArchive } from './archives/native';
 import { openPatroniController } from './controllers/patroni';
+import { openPgAutoFailoverController } from './controllers/pg-auto-failover';
 import { openStandaloneController } from './controllers/standalone';
 import { openDockerHost } from './hosts/docker';
 import { openLocalHost } from './hosts/local';
@@ -65,6 +66,8 @@ function openController(live: LiveTarget): Controller {
       return openStandaloneController(live);
     case 'patroni':
       return openPatroniController(live, controller);
+    case 'pg-auto-failover':
+      return openPgAutoFailoverController(live, controller);
     default:
       return unreachable(controller, 'kind of controller');
   }

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { parseDurationMs, parseSizeBytes } from '../core/units';
 import type { Json } from '../model/json';
-import type { Target } from '../model/target';
+import { bookKeepers, type Target } from '../model/target';
 import { DEFAULT_FAULT_MAX_MS, DEFAULT_MAX_NODES_AT_ONCE } from '../model/constants';
 
 const quantity = (parse: (text: string) => number | null, example: string): z.ZodType<number, string | number> =>
@@ -140,6 +140,18 @@ const controllerSchema = z.discriminatedUnion('kind', [
     auth: roleSchema.nullable().default(null),
     dcs: z.array(z.strictObject({ name, host, port })).default([]),
   }),
+  z.strictObject({
+    kind: z.literal('pg-auto-failover'),
+    syncStandbys,
+    formation: z.string().min(1).max(63).default('default'),
+    monitor: z.strictObject({
+      host,
+      port: port.default(5432),
+      database: z.string().min(1).default('pg_auto_failover'),
+      user: z.string().min(1).default('autoctl_node'),
+      password: secret.nullable().default(null),
+    }),
+  }),
 ]);
 
 const shape = z.strictObject({
@@ -184,7 +196,7 @@ function repeated(values: readonly string[], at: (index: number) => (string | nu
 
 function findLinkProblems(target: z.infer<typeof shape>): Problem[] {
   const list = target.links?.list ?? [];
-  const members = target.controller.kind === 'patroni' ? target.controller.dcs.map((member) => member.name) : [];
+  const members = bookKeepers(target.controller);
   const ends = new Set([...target.nodes.map((node) => node.name), ...members, 'client', 'router', 's3']);
   const unknown = (end: 'from' | 'to'): Problem[] =>
     list.flatMap((link, index) =>

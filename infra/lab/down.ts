@@ -16,7 +16,8 @@ import { openSupervisorClient, type SupervisorClient } from '../supervisor/clien
 import { readLabFile, readLabTarget, targetPath } from './lab-file';
 import { holdLock } from './lock';
 import { unmountNodeDisk } from './node-disks';
-import { stopMembers } from './patroni';
+import { stopMembers } from './agents';
+import { MONITOR_CHILD } from './pg-auto-failover';
 import { findLabDir, removeLabData } from './places';
 import { describeProcess, labProcesses, mountsBelow, postgresProcesses } from './residue';
 import { NODE_NAMES, nodeDir } from './topology';
@@ -25,8 +26,8 @@ const LOCK_WAIT_MS = 120_000;
 const GRACE_MS = 10_000;
 /** Needed until the nodes have stopped: a primary archives its last WAL and sends it to its standbys while it shuts down. */
 const SERVERS = ['archiver', 'pgbouncer', 'haproxy', 'toxiproxy', 's3', 'temporal'];
-/** Members of Patroni stop with the nodes, those of etcd after them. */
-const isServer = (name: string): boolean => SERVERS.includes(name) || /^(etcd|patroni)-/.test(name);
+/** Agents stop with the nodes, and pg_auto_failover’s monitor behind them; members of etcd with the servers. */
+const isServer = (name: string): boolean => SERVERS.includes(name) || /^(etcd|patroni|pgaf)-/.test(name);
 
 /** Stops everything of this home. `purge` removes the lab's data, its target file and its leases too; drills and keys are kept. Throws `lab_failed` if something stays. */
 export async function labDown(options: {
@@ -86,7 +87,7 @@ async function stopNodes(
 ): Promise<void> {
   if (lab === null) return;
   if (postgresProcesses(lab).length > 0) say('stopping the nodes');
-  if (readLabFile(home)?.topology === 'patroni') await stopPatroni(home, supervisor);
+  if ((readLabFile(home)?.topology ?? 'standalone') !== 'standalone') await stopAgents(home, supervisor);
   else if (existsSync(targetPath(home))) await stopCluster(openTarget(readLabTarget(home)));
   // Sandboxes, and nodes of a lab that was never finished.
   const rest = postgresProcesses(lab);
@@ -94,15 +95,18 @@ async function stopNodes(
 }
 
 /** Without a supervisor the agents are asked by a signal, and stop their servers themselves; whoever is left after that is stopped as any server. */
-async function stopPatroni(home: string, supervisor: SupervisorClient | null): Promise<void> {
+async function stopAgents(home: string, supervisor: SupervisorClient | null): Promise<void> {
   if (supervisor === null) {
-    const agents = markedProcesses(homePaths(home).run).filter(({ name, argv }) => name.startsWith('patroni-') && !isPostgres(argv));
+    const agents = markedProcesses(homePaths(home).run).filter(({ name, argv }) => /^(patroni|pgaf)-/.test(name) && !isPostgres(argv));
     await Promise.all(agents.map((id) => endChild(id, 3 * GRACE_MS)));
     return;
   }
   const controller = existsSync(targetPath(home)) ? openTarget(readLabTarget(home)).controller : null;
   const leader = (await controller?.topology().catch(() => null))?.primary ?? null;
   await stopMembers(supervisor, leader);
+  // It runs a PostgreSQL of its own, and would start it again.
+  if ((await supervisor.status()).children.some(({ name, running }) => running && name === MONITOR_CHILD))
+    await supervisor.stop(MONITOR_CHILD);
 }
 
 async function stopServers(supervisor: SupervisorClient | null, runDir: string, say: (text: string) => void): Promise<void> {

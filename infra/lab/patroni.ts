@@ -2,23 +2,19 @@
  * The Patroni topology of a lab: three members of etcd and three of Patroni as supervised processes, with the files they read. Known traps are solved here:
  * etcd only by the v3 API and without discovery past the links, one socket directory a node, Python as the distribution's package has it.
  */
-import { chmodSync, chownSync, existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Document } from 'yaml';
 import { until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
-import { writeFileDurably } from '../../core/files';
-import { lookUpUser } from '../../core/process';
 import { resolveSecret } from '../../core/secrets';
 import type { Target, TargetNode } from '../../model/target';
-import { setUpDatabase } from '../../targets/controllers/standalone-cluster';
 import { accessRules, identRule, nodeSettings, nodeSocketDir, passFilePath } from '../../targets/controllers/standalone-config';
-import { readControlData } from '../../targets/controllers/standalone-server';
-import type { LiveTarget } from '../../targets/ports';
-import type { SupervisorClient } from '../supervisor/client';
 import type { ChildSpec } from '../supervisor/contract';
+import { withHosts, writeOwn } from './agents';
 import { makeServerDir } from './places';
 import {
+  agentChild,
   DCS_NAMES,
   DCS_PEER_PORT,
   DCS_PORT,
@@ -33,8 +29,6 @@ import {
 const PYTHON = '/usr/bin/python3';
 const ETCD_MS = 30_000;
 const SHUT_DOWN_MS = 30_000;
-const LEADER_MS = 90_000;
-const STANDBYS_MS = 120_000;
 
 /** Absolute paths of the programs. */
 export interface PatroniTools {
@@ -56,7 +50,6 @@ export function locatePatroni(): PatroniTools {
   return tools;
 }
 
-export const patroniChild = (name: string): string => `patroni-${name}`;
 export const etcdChild = (name: string): string => `etcd-${name}`;
 
 /** The members of etcd. They are started together: none is ready before two of them have met. */
@@ -185,11 +178,6 @@ function hostsFile(plan: LabPlan, name: string): string {
   return ['127.0.0.1 localhost', ...lines, ''].join('\n');
 }
 
-/** As root the caller becomes the servers' user after the mount; as anybody else a user namespace of its own allows the mount. */
-const AS_ROOT =
-  'mount --bind "$1" /etc/hosts && user=$2 && shift 2 && exec setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups "$@"';
-const AS_USER = 'mount --bind "$1" /etc/hosts && shift 2 && exec "$@"';
-
 /** The members of Patroni, each in a mount namespace with a hosts file of its own. Not started again by themselves: as a packaged unit behaves. */
 export function patroniServers(plan: LabPlan, target: Target, tools: PatroniTools): readonly ChildSpec[] {
   const dir = join(plan.lab, 'patroni');
@@ -200,21 +188,9 @@ export function patroniServers(plan: LabPlan, target: Target, tools: PatroniTool
     writeOwn(hosts, hostsFile(plan, node.name), plan.user, 0o644);
     makeServerDir(nodeSocketDir(node), plan.user);
     const command = [PYTHON, tools.patroni, file];
-    const namespace = plan.user === null ? ['unshare', '--user', '--map-current-user', '--keep-caps', '--mount'] : ['unshare', '--mount'];
     return {
-      name: patroniChild(node.name),
-      argv: [
-        ...namespace,
-        '--propagation',
-        'private',
-        'sh',
-        '-c',
-        plan.user === null ? AS_USER : AS_ROOT,
-        'patroni',
-        hosts,
-        plan.user ?? '-',
-        ...command,
-      ],
+      name: agentChild('patroni', node.name),
+      argv: withHosts(hosts, plan.user, command),
       // libpq of the server and of Patroni must not be led elsewhere by anybody's settings.
       env: { HOME: dir, LC_ALL: 'C.UTF-8', PYTHONUNBUFFERED: '1' },
       cwd: '/',
@@ -225,97 +201,4 @@ export function patroniServers(plan: LabPlan, target: Target, tools: PatroniTool
       stopGraceMs: SHUT_DOWN_MS,
     };
   });
-}
-
-function writeOwn(path: string, text: string, user: string | null, mode: number): void {
-  mkdirSync(join(path, '..'), { recursive: true });
-  writeFileDurably(path, text, mode);
-  chmodSync(path, mode);
-  if (user === null) return;
-  const { uid, gid } = lookUpUser(user);
-  chownSync(path, uid, gid);
-}
-
-/** Starts the members that do not run, but those that are down on purpose, and waits until one leads and the others stream. */
-export async function startMembers(
-  supervisor: SupervisorClient,
-  specs: readonly ChildSpec[],
-  live: LiveTarget,
-  { isNew, leaveAlone }: { readonly isNew: boolean; readonly leaveAlone: ReadonlySet<string> },
-): Promise<void> {
-  const mine = specs.filter((spec) => !leaveAlone.has(spec.name.replace(/^patroni-/, '')));
-  const start = async (which: readonly ChildSpec[]): Promise<void> => {
-    const started = await Promise.allSettled(which.map((spec) => supervisor.start(spec)));
-    const failed = started.find((each) => each.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
-    await awaitPrimary(live);
-  };
-  // The first of a cluster that is to be made: who comes second copies, instead of racing for the key.
-  if (isNew) await start(mine.slice(0, 1));
-  await start(mine);
-}
-
-/** The node that holds Patroni's key and takes writes. */
-export async function awaitPrimary(live: LiveTarget): Promise<string> {
-  return until(
-    async () => {
-      for (const { name } of live.target.nodes) {
-        const control = await readControlData(live.host(name), requireIn(live.target, name)).catch(() => null);
-        if (control?.state === 'in production' && (await live.controller.mayWrite(name))) return name;
-      }
-      return null;
-    },
-    {
-      timeoutMs: LEADER_MS,
-      everyMs: 250,
-      onTimeout: (last) =>
-        new GamedayError(
-          'lab_failed',
-          `Patroni has no primary after ${LEADER_MS} ms${last === null ? '' : `: ${messageOf(last)}`}`,
-          'its log is patroni-n1.log and its like; `gameday lab status` names the directory.',
-        ),
-    },
-  );
-}
-
-function requireIn(target: Target, name: string): TargetNode {
-  const node = target.nodes.find((each) => each.name === name);
-  if (node === undefined) throw new GamedayError('internal', `no node ${name}`);
-  return node;
-}
-
-/** Roles, database and schema on the primary, then waits until every other node streams. Returns PostgreSQL's system identifier. Idempotent. */
-export async function furnishCluster(live: LiveTarget): Promise<string> {
-  const primary = requireIn(live.target, await awaitPrimary(live));
-  await setUpDatabase(live, primary);
-  await awaitStandbys(live, live.target.nodes.length - 1);
-  return (await readControlData(live.host(primary.name), primary)).systemIdentifier;
-}
-
-export async function awaitStandbys(live: LiveTarget, count: number): Promise<void> {
-  await until(
-    async () => {
-      const { primary, replication } = await live.controller.topology();
-      return primary !== null && Object.keys(replication).length >= count ? true : null;
-    },
-    {
-      timeoutMs: STANDBYS_MS,
-      everyMs: 500,
-      onTimeout: (last) =>
-        new GamedayError(
-          'lab_failed',
-          `not all of ${count} standbys stream after ${STANDBYS_MS} ms${last === null ? '' : `: ${messageOf(last)}`}`,
-        ),
-    },
-  );
-}
-
-/** Stops the members, standbys first: a leader that stops before them would only be replaced. Works on what the supervisor still knows. */
-export async function stopMembers(supervisor: SupervisorClient, leader: string | null): Promise<void> {
-  const running = (await supervisor.status()).children
-    .filter(({ name, running: runs }) => runs && name.startsWith('patroni-'))
-    .map(({ name }) => name);
-  const last = leader === null ? null : patroniChild(leader);
-  await Promise.all(running.filter((name) => name !== last).map((name) => supervisor.stop(name)));
-  if (last !== null && running.includes(last)) await supervisor.stop(last);
 }

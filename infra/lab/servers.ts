@@ -12,6 +12,7 @@ import type { Target } from '../../model/target';
 import { gateConfig } from '../../targets/archives/haproxy-gate';
 import type { ChildSpec } from '../supervisor/contract';
 import type { Tools } from '../tools';
+import { CHECK_ROLE, locatePgAutoFailover, monitorServer } from './pg-auto-failover';
 import { etcdServers, locatePatroni } from './patroni';
 import { makeServerDir, reachableProgram } from './places';
 import {
@@ -142,11 +143,33 @@ function checkedServers({ net }: LabPlan): string {
 ${NODE_NAMES.map((name) => `    server ${name} ${at.node(name)}:5432 check port ${PATRONI_PORT}`).join('\n')}`;
 }
 
+const hex = (...parts: readonly (string | readonly number[])[]): string =>
+  Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part, 'latin1') : Buffer.from(part)))).toString('hex');
+const int32 = (value: number): readonly number[] => [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255];
+
+/** Asks each server itself whether it takes writes: nothing beside it answers for it. PostgreSQL's protocol, version 3: startup, simple query, terminate. */
+function askedServers({ net }: LabPlan): string {
+  const at = labAddresses(net);
+  const login = `user\0${CHECK_ROLE}\0database\0postgres\0\0`;
+  const question = 'SHOW transaction_read_only\0';
+  return `    option tcp-check
+    tcp-check connect
+    tcp-check send-binary ${hex(int32(8 + login.length), int32(196_608), login)}
+    tcp-check expect binary ${hex('Z', int32(5), 'I')}
+    tcp-check send-binary ${hex('Q', int32(4 + question.length), question)}
+    tcp-check expect binary ${hex('D', int32(13), [0, 1], int32(3), 'off')}
+    tcp-check send-binary ${hex('X', int32(4))}
+    default-server inter 1s fastinter 500ms fall 2 rise 1 on-marked-down shutdown-sessions
+${NODE_NAMES.map((name) => `    server ${name} ${at.node(name)}:5432 check`).join('\n')}`;
+}
+
+const SERVERS_OF = { standalone: steeredServers, patroni: checkedServers, 'pg-auto-failover': askedServers } as const;
+
 export function haproxyConfig(plan: LabPlan): string {
   const at = labAddresses(plan.net);
   const dir = join(plan.lab, 'haproxy');
   const isSteered = plan.topology === 'standalone';
-  return `# written by gameday; ${isSteered ? 'the standalone controller steers this router over its runtime socket' : 'Patroni’s health checks steer this router'}
+  return `# written by gameday; ${isSteered ? 'the standalone controller steers this router over its runtime socket' : 'health checks steer this router'}
 global
     maxconn 1000
     nbthread 1
@@ -172,7 +195,7 @@ frontend clients
     default_backend postgres
 
 backend postgres
-${isSteered ? steeredServers(plan) : checkedServers(plan)}
+${SERVERS_OF[plan.topology](plan)}
 
 ${gateConfig({ bind: `${at.s3Gate}:${S3_PORT}`, server: `${at.s3}:${S3_PORT}`, map: gateMap(plan.lab) })}`;
 }
@@ -264,6 +287,7 @@ export async function prepareServers(plan: LabPlan, tools: Tools): Promise<reado
     haproxyServer(plan, await program(tools.haproxy)),
     pgbouncerServer(plan, await program(tools.pgbouncer)),
     ...(plan.topology === 'patroni' ? etcdServers(plan, locatePatroni().etcd) : []),
+    ...(plan.topology === 'pg-auto-failover' ? [await monitorServer(plan, locatePgAutoFailover(plan.postgresBin))] : []),
   ];
 }
 

@@ -11,8 +11,10 @@ import { openTarget } from '../../targets/open-target';
 import { openSupervisorClient } from '../supervisor/client';
 import type { SupervisorState } from '../supervisor/contract';
 import { readLabFile, readLabTarget, targetPath } from './lab-file';
-import { etcdChild, patroniChild } from './patroni';
+import { etcdChild } from './patroni';
+import { MONITOR_CHILD } from './pg-auto-failover';
 import {
+  agentChild,
   DCS_NAMES,
   DCS_PORT,
   labAddresses,
@@ -68,7 +70,9 @@ export interface LabStatus {
 const SERVERS = ['temporal', 's3', 'toxiproxy', 'haproxy', 'pgbouncer', 'archiver', 'guardian', 'worker'];
 
 function serversOf(topology: Topology): readonly string[] {
-  return topology === 'standalone' ? SERVERS : [...SERVERS, ...DCS_NAMES.map(etcdChild), ...NODE_NAMES.map(patroniChild)];
+  if (topology === 'standalone') return SERVERS;
+  const keepers = topology === 'patroni' ? DCS_NAMES.map(etcdChild) : [MONITOR_CHILD];
+  return [...SERVERS, ...keepers, ...NODE_NAMES.map((name) => agentChild(topology, name))];
 }
 
 function addressOf(name: string, net: string): string | null {
@@ -80,7 +84,8 @@ function addressOf(name: string, net: string): string | null {
     haproxy: `${at.router}:${ROUTER_PORT}`,
     pgbouncer: `${at.pooler}:${POOLER_PORT}`,
     ...Object.fromEntries(DCS_NAMES.map((each) => [etcdChild(each), `${at.dcs(each)}:${DCS_PORT}`])),
-    ...Object.fromEntries(NODE_NAMES.map((each) => [patroniChild(each), `${at.node(each)}:${PATRONI_PORT}`])),
+    ...Object.fromEntries(NODE_NAMES.map((each) => [agentChild('patroni', each), `${at.node(each)}:${PATRONI_PORT}`])),
+    [MONITOR_CHILD]: `${at.monitor}:5432`,
   };
   return known[name] ?? null;
 }

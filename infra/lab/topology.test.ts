@@ -3,7 +3,7 @@ import { parse } from 'yaml';
 import { targetSchema } from '../../targets/schema';
 import { targetYaml } from './lab-file';
 import { haproxyConfig, pgbouncerConfig, pgbouncerUsers } from './servers';
-import { allAddresses, checkNet, labLinks, labTarget, NODE_NAMES, type LabPlan } from './topology';
+import { allAddresses, checkNet, labLinks, labTarget, NODE_NAMES, TOPOLOGIES, type LabPlan } from './topology';
 
 const plan: LabPlan = {
   home: '/tmp/home',
@@ -22,13 +22,13 @@ test('every ordered pair of nodes, every node’s way to S3 and the clients’ w
   expect([...names].sort()).toEqual(['client-router', ...pairs, ...NODE_NAMES.map((node) => `${node}-s3`)].sort());
 });
 
-test('no two listeners share an address', () => {
-  const addresses = allAddresses('127.0.9').map(({ host, port }) => `${host}:${port}`);
+test.each(TOPOLOGIES)('%s: no two listeners share an address', (topology) => {
+  const addresses = allAddresses('127.0.9', topology).map(({ host, port }) => `${host}:${port}`);
   expect(new Set(addresses).size).toBe(addresses.length);
 });
 
-test('the target file reads back as the target that was written', () => {
-  const target = labTarget(plan, '7312345678901234567');
+test.each(TOPOLOGIES)('%s: the target file reads back as the target that was written', (topology) => {
+  const target = labTarget({ ...plan, topology }, '7312345678901234567');
   const text = targetYaml(target);
   expect(targetSchema.parse(parse(text))).toEqual(target);
   expect(text).toContain('# Passwords are named, never written here.');
@@ -40,6 +40,15 @@ test('the router lets nobody through before somebody says so', () => {
     .filter((line) => line.trim().startsWith('server n'));
   expect(servers).toHaveLength(NODE_NAMES.length);
   for (const line of servers) expect(line).toMatch(/ disabled$/);
+});
+
+test('under pg_auto_failover the router asks each server itself whether it takes writes', () => {
+  const config = haproxyConfig({ ...plan, topology: 'pg-auto-failover' });
+  // DataRow with one column, `off`.
+  expect(config).toContain('tcp-check expect binary 440000000d0001000000036f6666\n');
+  const startup = /send-binary ([0-9a-f]+)/.exec(config)?.[1] ?? '';
+  expect(parseInt(startup.slice(0, 8), 16)).toBe(startup.length / 2);
+  expect(Buffer.from(startup, 'hex').toString('latin1')).toContain('user\0pgautofailover_monitor\0database\0postgres\0\0');
 });
 
 test('the pooler stands behind the router, for it must follow a failover, and clients find it among the ways in', () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { GamedayError } from '../../core/errors';
 import { packageRoot } from '../../core/files';
 import { homePaths } from '../../core/home';
-import type { Target, TargetLink, TargetNode } from '../../model/target';
+import { MONITOR, type Target, type TargetLink, type TargetNode } from '../../model/target';
 import type { Address } from './ports';
 
 export const LAB_SITE = 'lab';
@@ -46,9 +46,9 @@ export const LAB_FAULTS = [
   'archive-object-lost',
   'archive-object-corrupt',
 ] as const;
-/** Faults that start a server in an environment or a role of their own: under Patroni nobody but its agent starts one. */
-const NOT_UNDER_PATRONI: readonly string[] = ['clock-skew', 'page-corrupt', 'process-restart', 'promote-behind-back'];
-export const TOPOLOGIES = ['standalone', 'patroni'] as const;
+/** Faults that start a server in an environment or a role of their own: beside an agent nobody else starts one. */
+const NOT_UNDER_AGENTS: readonly string[] = ['clock-skew', 'page-corrupt', 'process-restart', 'promote-behind-back'];
+export const TOPOLOGIES = ['standalone', 'patroni', 'pg-auto-failover'] as const;
 export type Topology = (typeof TOPOLOGIES)[number];
 export const DCS_NAMES = ['e1', 'e2', 'e3'] as const;
 const PG_PORT = 5432;
@@ -83,7 +83,9 @@ export interface LabAddresses {
   readonly temporal: string;
   readonly node: (name: string) => string;
   readonly dcs: (name: string) => string;
-  /** Where `from` finds `to`, by the port that PostgreSQL itself listens on: an address for each ordered pair. */
+  /** pg_auto_failover's monitor. */
+  readonly monitor: string;
+  /** Where `from` finds `to`, by the port that PostgreSQL itself listens on: an address for each ordered pair of nodes, or of a node and the monitor. */
   readonly pair: (from: string, to: string) => string;
 }
 
@@ -100,6 +102,8 @@ export function checkNet(net: string): string {
   return net;
 }
 
+/** Whose ordered pairs have addresses of their own. */
+const PARTIES: readonly string[] = [...NODE_NAMES, MONITOR];
 const at = (names: readonly string[], name: string): number => names.indexOf(name);
 
 export function labAddresses(net: string): LabAddresses {
@@ -113,7 +117,8 @@ export function labAddresses(net: string): LabAddresses {
     temporal: '127.0.0.1',
     node: (name) => `${net}.${11 + at(NODE_NAMES, name)}`,
     dcs: (name) => `${net}.${61 + at(DCS_NAMES, name)}`,
-    pair: (from, to) => `${net}.${100 + 10 * (1 + at(NODE_NAMES, from)) + 1 + at(NODE_NAMES, to)}`,
+    monitor: `${net}.70`,
+    pair: (from, to) => `${net}.${100 + 10 * (1 + at(PARTIES, from)) + 1 + at(PARTIES, to)}`,
   };
 }
 
@@ -131,7 +136,7 @@ export function temporalPorts(net: string): { readonly grpc: number; readonly ui
   return { grpc, ui: grpc + 1 };
 }
 
-/** The static links: client→router, standby→primary for every ordered pair, node→S3, and under Patroni node→etcd. */
+/** The static links: client→router, standby→primary for every ordered pair, node→S3, under Patroni node→etcd, under pg_auto_failover node↔monitor. */
 export function labLinks(net: string, topology: Topology = 'standalone'): readonly TargetLink[] {
   const at = labAddresses(net);
   const link = (
@@ -154,20 +159,25 @@ export function labLinks(net: string, topology: Topology = 'standalone'): readon
   const pairs = NODE_NAMES.flatMap((from) =>
     NODE_NAMES.flatMap((to, index) => {
       if (from === to) return [];
-      // Patroni publishes one name and one port of each member; who looks the name up finds the link's address.
-      return topology === 'patroni'
-        ? [link(from, to, at.pair(from, to), PG_PORT, at.node(to), PG_PORT)]
-        : [link(from, to, at.node(from), 6001 + index, at.node(to), PG_PORT)];
+      // Controllers publish one name and one port of each member; who looks the name up finds the link's address.
+      return topology === 'standalone'
+        ? [link(from, to, at.node(from), 6001 + index, at.node(to), PG_PORT)]
+        : [link(from, to, at.pair(from, to), PG_PORT, at.node(to), PG_PORT)];
     }),
   );
   const dcs = NODE_NAMES.flatMap((from) =>
     DCS_NAMES.map((to, index) => link(from, to, at.node(from), DCS_PORT + 10_001 + index, at.dcs(to), DCS_PORT)),
   );
+  const monitor = NODE_NAMES.flatMap((node) => [
+    link(node, MONITOR, at.pair(node, MONITOR), PG_PORT, at.monitor, PG_PORT),
+    link(MONITOR, node, at.pair(MONITOR, node), PG_PORT, at.node(node), PG_PORT),
+  ]);
   return [
     link('client', 'router', at.entry, PG_PORT, at.router, ROUTER_PORT),
     ...pairs,
     ...NODE_NAMES.map((from) => link(from, 's3', at.node(from), S3_PORT, at.s3Gate, S3_PORT)),
     ...(topology === 'patroni' ? dcs : []),
+    ...(topology === 'pg-auto-failover' ? monitor : []),
   ];
 }
 
@@ -189,6 +199,7 @@ export function allAddresses(net: string, topology: Topology = 'standalone'): re
           ...DCS_NAMES.flatMap((name) => [DCS_PORT, DCS_PEER_PORT].map((port) => ({ host: at.dcs(name), port, use: `etcd ${name}` }))),
         ]
       : []),
+    ...(topology === 'pg-auto-failover' ? [{ host: at.monitor, port: PG_PORT, use: 'monitor of pg_auto_failover' }] : []),
     ...labLinks(net, topology).map((link) => ({ host: link.listenHost, port: link.listenPort, use: `link ${link.name}` })),
   ];
 }
@@ -196,7 +207,31 @@ export function allAddresses(net: string, topology: Topology = 'standalone'): re
 export const gateMap = (lab: string): string => join(lab, 'haproxy', 's3-gate.map');
 export const secretFile = (lab: string, name: string): string => join(lab, 'secrets', name);
 export const patroniFile = (lab: string, name: string): string => join(lab, 'patroni', `${name}.yml`);
+/** Directory of what pg_auto_failover keeps of a node or its monitor; the monitor's cluster is in there too. */
+export const keeperDir = (lab: string, name: string): string => join(lab, 'pg-auto-failover', name);
+/** Children of the supervisor that are a node's agent. */
+export const agentChild = (topology: Exclude<Topology, 'standalone'>, name: string): string =>
+  `${topology === 'patroni' ? 'patroni' : 'pgaf'}-${name}`;
 export const nodeDir = (lab: string, name: string): string => join(lab, 'nodes', name);
+
+/** Found by its whole command line: no file that could name another process by now. */
+function labAgent({ topology, lab, home }: LabPlan, name: string): TargetNode['agent'] {
+  if (topology === 'standalone') return null;
+  const line =
+    topology === 'patroni'
+      ? `^/usr/bin/python3 [^ ]*patroni ${patroniFile(lab, name)}$`
+      : `^/usr/bin/pg_autoctl create postgres --pgdata ${join(nodeDir(lab, name), 'data')} `;
+  return {
+    find: ['pgrep', '-o', '-f', line],
+    start: [
+      process.execPath,
+      join(packageRoot(), 'dist', 'infra', 'supervisor', 'restart-child.js'),
+      '--home',
+      home,
+      agentChild(topology, name),
+    ],
+  };
+}
 
 function labNode(plan: LabPlan, name: string): TargetNode {
   return {
@@ -207,20 +242,7 @@ function labNode(plan: LabPlan, name: string): TargetNode {
     binDir: plan.postgresBin,
     osUser: plan.user,
     runsOn: { kind: 'local' },
-    agent:
-      plan.topology === 'patroni'
-        ? {
-            // By its whole command line: no file that could name another process by now.
-            find: ['pgrep', '-o', '-f', `^/usr/bin/python3 [^ ]*patroni ${patroniFile(plan.lab, name)}$`],
-            start: [
-              process.execPath,
-              join(packageRoot(), 'dist', 'infra', 'supervisor', 'restart-child.js'),
-              '--home',
-              plan.home,
-              `patroni-${name}`,
-            ],
-          }
-        : null,
+    agent: labAgent(plan, name),
     logFile: join(nodeDir(plan.lab, name), 'postgresql.log'),
   };
 }
@@ -228,6 +250,13 @@ function labNode(plan: LabPlan, name: string): TargetNode {
 function labController({ lab, net, topology, syncStandbys }: LabPlan): Target['controller'] {
   if (topology === 'standalone') return { kind: 'standalone', stateDir: join(lab, 'controller'), syncStandbys };
   const at = labAddresses(net);
+  if (topology === 'pg-auto-failover')
+    return {
+      kind: 'pg-auto-failover',
+      syncStandbys,
+      formation: 'default',
+      monitor: { host: at.monitor, port: PG_PORT, database: 'pg_auto_failover', user: 'autoctl_node', password: null },
+    };
   return {
     kind: 'patroni',
     scope: 'gameday-lab',
@@ -283,7 +312,7 @@ export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
     },
     sandbox: { dir: join(lab, 'sandbox'), osUser: plan.user, binDir: plan.postgresBin },
     policy: {
-      allowFaults: plan.topology === 'patroni' ? LAB_FAULTS.filter((name) => !NOT_UNDER_PATRONI.includes(name)) : LAB_FAULTS,
+      allowFaults: plan.topology === 'standalone' ? LAB_FAULTS : LAB_FAULTS.filter((name) => !NOT_UNDER_AGENTS.includes(name)),
       acceptDataLoss: true,
       maxNodesAtOnce: NODE_NAMES.length,
       allowQuorumLoss: true,

@@ -25,7 +25,9 @@ import { locateTools, type Tools } from '../tools';
 import { readLabFile, writeAllowFile, writeLabFile, writeTarget, type LabFile } from './lab-file';
 import { holdLock } from './lock';
 import { checkNodeDisks, mountNodeDisk } from './node-disks';
-import { awaitEtcd, awaitPrimary, furnishCluster, locatePatroni, patroniServers, startMembers } from './patroni';
+import { awaitPrimary, furnishCluster, startMembers } from './agents';
+import { awaitEtcd, locatePatroni, patroniServers } from './patroni';
+import { keeperServers, locatePgAutoFailover, setSyncStandbys } from './pg-auto-failover';
 import { checkFreeSpace, checkPostgresReachable, makeServerDir, prepareLabDir, serverUser } from './places';
 import { checkPorts } from './ports';
 import { labProcesses } from './residue';
@@ -109,11 +111,11 @@ async function makePlan(
       '`gameday lab down` first; then it can come up on another network with its data.',
     );
   }
-  const topology = chooseTopology(before, options);
+  const topology = chooseTopology(before, postgresBin, options);
   return { home, lab, net, topology, syncStandbys, user, postgresBin, nodeDiskBytes: chooseNodeDisks(lab, before, options), tools, before };
 }
 
-function chooseTopology(before: LabFile | null, { topology }: LabUpOptions): Topology {
+function chooseTopology(before: LabFile | null, postgresBin: string, { topology }: LabUpOptions): Topology {
   const remembered = before === null ? null : (before.topology ?? 'standalone');
   if (remembered !== null && topology !== undefined && topology !== remembered)
     throw new GamedayError(
@@ -122,6 +124,7 @@ function chooseTopology(before: LabFile | null, { topology }: LabUpOptions): Top
       '`gameday lab down --purge` removes it; or set GAMEDAY_HOME, and --net, for a second lab beside it.',
     );
   if ((remembered ?? topology) === 'patroni') locatePatroni();
+  if ((remembered ?? topology) === 'pg-auto-failover') locatePgAutoFailover(postgresBin);
   return remembered ?? topology ?? 'standalone';
 }
 
@@ -173,9 +176,9 @@ async function bringUp(
   // Looked at below; until then its failure must not end the process.
   namespace.catch(() => undefined);
   const target =
-    plan.topology === 'patroni'
-      ? await startPatroni(plan, first, supervisor, remembered, say)
-      : await startStandalone(plan, first, remembered, say);
+    plan.topology === 'standalone'
+      ? await startStandalone(plan, first, remembered, say)
+      : await startAgents(plan, first, supervisor, remembered, say);
   writeLabFile(home, { ...remembered, systemIdentifier: target.systemIdentifier });
   writeTarget(home, target);
   writeAllowFile(home, target);
@@ -284,7 +287,7 @@ async function heldDown(home: string, say: (text: string) => void): Promise<Read
   return held;
 }
 
-async function startPatroni(
+async function startAgents(
   plan: LabPlan,
   first: Target,
   supervisor: SupervisorClient,
@@ -294,12 +297,18 @@ async function startPatroni(
   const live = openTarget(first);
   for (const node of first.nodes) prepareSpool(first, node);
   const isNew = file.systemIdentifier === null;
-  await awaitEtcd(plan);
-  say(isNew ? 'creating a primary and two standbys under Patroni' : 'starting the members of Patroni');
-  await startMembers(supervisor, patroniServers(plan, first, locatePatroni()), live, {
+  const title = plan.topology === 'patroni' ? 'Patroni' : 'pg_auto_failover';
+  if (plan.topology === 'patroni') await awaitEtcd(plan);
+  say(isNew ? `creating a primary and two standbys under ${title}` : `starting the nodes under ${title}`);
+  const agents =
+    plan.topology === 'patroni'
+      ? patroniServers(plan, first, locatePatroni())
+      : await keeperServers(plan, first, locatePgAutoFailover(plan.postgresBin));
+  await startMembers(supervisor, agents, live, {
     isNew,
     leaveAlone: isNew ? new Set() : await heldDown(plan.home, say),
   });
+  await setSyncStandbys(first, plan.syncStandbys);
   if (!isNew) return first;
   const systemIdentifier = await furnishCluster(live);
   writeLabFile(plan.home, { ...file, systemIdentifier });

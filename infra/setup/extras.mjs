@@ -17,6 +17,12 @@ const EXTRAS = [
   { name: 'iptables', for: 'the faults host-net-cut and host-stop', present: (env) => onPath('iptables', env) !== null },
   { name: 'patroni', for: '`lab up --topology patroni`', present: () => existsSync('/usr/bin/patroni') },
   { name: 'etcd-server', for: '`lab up --topology patroni`', present: () => existsSync('/usr/bin/etcd') },
+  { name: 'pg-auto-failover-cli', for: '`lab up --topology pg-auto-failover`', present: () => existsSync('/usr/bin/pg_autoctl') },
+  {
+    name: 'postgresql-15-auto-failover',
+    for: '`lab up --topology pg-auto-failover`',
+    present: () => existsSync('/usr/lib/postgresql/15/lib/pgautofailover.so'),
+  },
   { name: 'openssh-client', for: 'approvals of drills on production', present: (env) => onPath('ssh-keygen', env) !== null },
 ];
 

@@ -68,14 +68,21 @@ function upstreamName(live: LiveTarget, name: string, host: string, port: number
   );
 }
 
+/** Nodes by the application_name under which they stream, where that is not their own name. */
+export type StandbyNames = { readonly [applicationName: string]: string };
+
 /** Standbys that stream from `primary`, by name, with their sync_state. */
-export async function streamingStandbys(live: LiveTarget, primary: string): Promise<{ readonly [node: string]: string }> {
+export async function streamingStandbys(
+  live: LiveTarget,
+  primary: string,
+  names: StandbyNames = {},
+): Promise<{ readonly [node: string]: string }> {
   const rows = await live.sql(primary, 'operate', (sql) =>
     sql.query("SELECT application_name AS name, sync_state FROM pg_stat_replication WHERE state = 'streaming'"),
   );
   return Object.fromEntries(
     rows
-      .map((row): [string, string] => [row['name'] ?? '', row['sync_state'] ?? ''])
+      .map((row): [string, string] => [names[row['name'] ?? ''] ?? row['name'] ?? '', row['sync_state'] ?? ''])
       .filter(([name]) => live.target.nodes.some((node) => node.name === name)),
   );
 }

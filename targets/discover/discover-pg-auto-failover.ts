@@ -4,6 +4,7 @@
  */
 import { GamedayError, messageOf } from '../../core/errors';
 import type { HostPort } from '../../model/target';
+import { WRITING } from '../controllers/pg-auto-failover-monitor';
 import { withSql } from '../sql';
 import { askServer, explained, type ServerFacts } from './ask-server';
 import { plainName, type Found, type FoundNode, type Login } from './found';
@@ -60,9 +61,6 @@ const textOf = (row: Row, column: string): string | null => {
   const value = row[column];
   return typeof value === 'string' || typeof value === 'number' ? String(value) : null;
 };
-
-/** Replication states of a node that takes writes (pg_auto_failover documentation, "Failover State Machine"). */
-const WRITING = ['single', 'wait_primary', 'primary', 'join_primary', 'apply_settings'];
 
 /** What the monitor's rows say. Pure, for recorded rows. */
 export function readMonitor(

@@ -161,7 +161,7 @@ function controllerPart({ controller, nodes }: Found, { home, name }: TextOption
     case 'pg-auto-failover':
       return [
         ...comment(
-          'What does failover: pg_auto_failover. A gameday that does not know this kind yet refuses the file; `gameday observe` measures meanwhile what you do by hand.',
+          'What does failover: pg_auto_failover. gameday orders it by its monitor, waits for it, and starts nodes by their pg_autoctl.',
         ),
         'controller:',
         '  kind: pg-auto-failover',

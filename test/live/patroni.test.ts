@@ -4,12 +4,11 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { readJsonFile } from '../../core/files';
 import { readLabTarget } from '../../infra/lab/lab-file';
 import { locatePatroni } from '../../infra/lab/patroni';
-import type { DrillRecord } from '../../model/record';
 import { openTarget } from '../../targets/open-target';
 import { cli, makeHome, removeHome } from './lab';
+import { outcome, PASSED, runScenario, type Run } from './scenario-run';
 
 const NET = '127.0.84';
 let home: string;
@@ -22,27 +21,7 @@ beforeAll(async () => {
 }, 250_000);
 afterAll(() => removeHome(home), 120_000);
 
-interface Run {
-  readonly code: number;
-  readonly record: DrillRecord;
-}
-
-async function run(scenario: string, ...more: readonly string[]): Promise<Run> {
-  const ended = await cli(['run', scenario, '--json', ...more], { home, timeoutMs: 240_000 });
-  const { evidence } = JSON.parse(ended.stdout.trim().split('\n').at(-1) ?? '{}') as { evidence?: string };
-  const record = evidence === undefined ? null : readJsonFile<DrillRecord>(join(evidence, 'record.json'));
-  if (record === null) throw new Error(`exit ${ended.code}, no record\n${ended.stdout}${ended.stderr}`);
-  return { code: ended.code, record };
-}
-
-/** Why it did not pass stands in the difference. */
-const outcome = ({ code, record }: Run): unknown => ({
-  code,
-  state: record.state,
-  verdict: record.judgement.verdict,
-  why: record.judgement.verdict === 'pass' ? [] : record.judgement.reasons,
-});
-const PASSED = { code: 0, state: 'completed', verdict: 'pass', why: [] };
+const run = (scenario: string, ...more: readonly string[]): Promise<Run> => runScenario(home, scenario, ...more);
 
 test('the lab says who leads, every node streams through a link of its own, and the store is reached through links', async () => {
   const target = readLabTarget(home);

@@ -1,0 +1,28 @@
+/** One library scenario on a lab of the test's own, and what came of it. */
+import { join } from 'node:path';
+import { readJsonFile } from '../../core/files';
+import type { DrillRecord } from '../../model/record';
+import { cli } from './lab';
+
+export interface Run {
+  readonly code: number;
+  readonly record: DrillRecord;
+}
+
+/** By the command line, as a person does; throws what it printed where no record came of it. */
+export async function runScenario(home: string, scenario: string, ...more: readonly string[]): Promise<Run> {
+  const ended = await cli(['run', scenario, '--json', ...more], { home, timeoutMs: 240_000 });
+  const { evidence } = JSON.parse(ended.stdout.trim().split('\n').at(-1) ?? '{}') as { evidence?: string };
+  const record = evidence === undefined ? null : readJsonFile<DrillRecord>(join(evidence, 'record.json'));
+  if (record === null) throw new Error(`exit ${ended.code}, no record\n${ended.stdout}${ended.stderr}`);
+  return { code: ended.code, record };
+}
+
+/** Why it did not pass stands in the difference. */
+export const outcome = ({ code, record }: Run): unknown => ({
+  code,
+  state: record.state,
+  verdict: record.judgement.verdict,
+  why: record.judgement.verdict === 'pass' ? [] : record.judgement.reasons,
+});
+export const PASSED = { code: 0, state: 'completed', verdict: 'pass', why: [] };
