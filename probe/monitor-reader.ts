@@ -7,9 +7,14 @@ import type { TargetMonitor, TargetNode } from '../model/target';
 import { DoorConnection, type Reply, type Rows } from './connection';
 
 const DEADLINE_MS = 500;
-/** Whoever is being promoted counts before whoever may write: both are there for a moment in a switchover. */
+const WRITING = `('single', 'wait_primary', 'primary', 'join_primary', 'apply_settings')`;
+/**
+ * Whoever is being promoted counts before whoever may write: both are there for a moment in a switchover. A healthy primary that is asked to drain is the
+ * primary until it has said that it does.
+ */
 const CHOSEN = `SELECT nodename AS name, nodehost AS host, nodeport::text AS port FROM pgautofailover.node
- WHERE formationid = $FORMATION AND goalstate IN ('single', 'wait_primary', 'primary', 'join_primary', 'apply_settings', 'prepare_promotion', 'stop_replication')
+ WHERE formationid = $FORMATION AND (goalstate IN ${WRITING} OR goalstate IN ('prepare_promotion', 'stop_replication')
+       OR goalstate = 'draining' AND reportedstate IN ${WRITING} AND health = 1)
  ORDER BY goalstate IN ('prepare_promotion', 'stop_replication') DESC, nodeid LIMIT 1`;
 
 export class MonitorReader {

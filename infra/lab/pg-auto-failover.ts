@@ -31,7 +31,8 @@ const TIMERS = {
   health_check_retry_delay: '1s',
   node_considered_unhealthy_timeout: '10s',
   primary_demote_timeout: '5s',
-  startup_grace_period: '5s',
+  // A lab that comes up takes longer than a primary may be silent.
+  startup_grace_period: '20s',
 } as const;
 
 /** Path of pg_autoctl; throws `tool_missing` with the command that installs what is not there. */

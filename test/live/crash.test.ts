@@ -7,7 +7,7 @@ import { cellName, CrashWorld, sampleCells } from '../crash/matrix';
 import { makeHome } from './lab';
 
 const NET = '127.0.58';
-const CELLS = 3;
+const CELLS = 2;
 const PLANS = 4;
 const SEED = Number(process.env['GAMEDAY_CRASH_SEED'] ?? Date.now() % 1_000_000);
 

@@ -40,7 +40,7 @@ test('a lost primary is replaced within the band that the monitor’s timers pre
 }, 240_000);
 
 test('a healthy primary hands over when it is asked to', async () => {
-  expect(outcome(await runScenario(home, 'planned-switchover'))).toEqual(PASSED);
+  expect(outcome(await runScenario(home, 'planned-switchover', '--set', 'rto=30s'))).toEqual(PASSED);
 }, 240_000);
 
 test('the lab goes down with everything that was started for it, and comes back with its data', async () => {

@@ -23,6 +23,6 @@ export const outcome = ({ code, record }: Run): unknown => ({
   code,
   state: record.state,
   verdict: record.judgement.verdict,
-  why: record.judgement.verdict === 'pass' ? [] : record.judgement.reasons,
+  why: record.judgement.verdict === 'pass' ? [] : [...record.judgement.reasons, ...record.findings.map(({ text }) => text)],
 });
 export const PASSED = { code: 0, state: 'completed', verdict: 'pass', why: [] };
