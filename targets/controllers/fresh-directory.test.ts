@@ -18,7 +18,8 @@ afterEach(() => {
 });
 
 function startWriter(into: string): ProcessId {
-  const script = 'while :; do mkdir -p "$1/base" && : > "$1/base/$$-$(date +%N)"; done';
+  // One process: a child of its own would carry another command line, and outlive it by a moment.
+  const script = 'mkdir -p "$1/base"; while :; do i=$(( (i + 1) % 100 )); : > "$1/base/$i"; done';
   const child = spawn('sh', ['-c', script, 'writer', into], { stdio: 'ignore' });
   const id = identify(child.pid ?? 0);
   if (id === null) throw new Error('the writer did not start');

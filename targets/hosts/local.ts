@@ -175,7 +175,8 @@ export function openLocalHost(node: TargetNode): Host {
       writeOwned(path, text, nodeIdentity(node.osUser));
     },
     async remove(path) {
-      rmSync(path, { recursive: true, force: true });
+      // Again where somebody wrote into it meanwhile.
+      rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
     },
     async rename(from, to) {
       renameSync(from, to);
