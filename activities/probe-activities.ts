@@ -24,13 +24,15 @@ const PROBER_LEASE_MS = 90_000;
 /** A prober that is silent for this long is gone. */
 const PROBER_SILENCE_MS = 10_000;
 
-/** Where the controller's own view is read. */
+/** Where the controller's own view is read; null for one that cannot be asked ten times a second. */
 function controllerSource({ controller }: Target): ProberConfig['controller'] {
   switch (controller.kind) {
     case 'standalone':
       return { kind: 'epoch-file', file: join(controller.stateDir, 'epoch.json') };
     case 'patroni':
       return { kind: 'patroni', urls: Object.values(controller.api) };
+    case 'command':
+      return null;
     default:
       return unreachable(controller, 'kind of controller');
   }

@@ -15,6 +15,7 @@ import { withSql } from '../targets/sql';
 import { openPlaces } from '../targets/discover/target-text';
 import { permittedFaults } from '../targets/policy';
 import { within } from './target-deadline';
+import { commandLines } from './target-controllers';
 import { assessFaults, type FaultLine } from './target-faults';
 import { columnOf, type TargetColumn } from './target-possible';
 import { withTemporal } from './temporal';
@@ -270,6 +271,8 @@ async function controllerLines(live: LiveTarget): Promise<Found[]> {
             ]),
       ];
     }
+    case 'command':
+      return [...(await commandLines(live, controller))];
   }
 }
 

@@ -171,6 +171,18 @@ export type TargetController =
       readonly auth: TargetRole | null;
       /** Members of the store that holds the leader's key: ends of links, and of faults on them. */
       readonly dcs: readonly TargetDcsMember[];
+    }
+  | {
+      readonly kind: 'command';
+      readonly syncStandbys: number;
+      /** Lists of words, run on the worker's machine without a shell. Prints the primary's name, or nothing; null: the nodes are asked over SQL. */
+      readonly status: readonly string[] | null;
+      /** `{candidate}` and `{primary}` stand for nodes' names, also inside a word. */
+      readonly failover: readonly string[];
+      /** `{node}` and `{primary}`; null: a node comes back by itself once it is started. */
+      readonly rejoin: readonly string[] | null;
+      /** Longest time that the failover is expected to take; what a measured one is compared with. */
+      readonly expectedMs: number | null;
     };
 
 export interface TargetDcsMember extends HostPort {

@@ -27,6 +27,9 @@ export function injectionPeriodMs(controller: ControllerKind): number {
     case 'patroni':
       // loop_wait, its default; a target that loops slower favours no phase either way once several runs are drawn.
       return 10_000;
+    case 'command':
+      // What a runbook of somebody else's waits for inside is not known: as long as the slowest loop we know.
+      return 10_000;
     default:
       return unreachable(controller, 'kind of controller');
   }

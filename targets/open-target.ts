@@ -7,6 +7,7 @@ import { GamedayError } from '../core/errors';
 import { resolveSecret } from '../core/secrets';
 import type { Target, TargetNode } from '../model/target';
 import { openNativeArchive } from './archives/native';
+import { openCommandController } from './controllers/command';
 import { openPatroniController } from './controllers/patroni';
 import { openStandaloneController } from './controllers/standalone';
 import { openDockerHost } from './hosts/docker';
@@ -65,6 +66,8 @@ function openController(live: LiveTarget): Controller {
       return openStandaloneController(live);
     case 'patroni':
       return openPatroniController(live, controller);
+    case 'command':
+      return openCommandController(live, controller);
     default:
       return unreachable(controller, 'kind of controller');
   }
