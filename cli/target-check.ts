@@ -276,6 +276,9 @@ async function controllerLines(live: LiveTarget): Promise<Found[]> {
   }
 }
 
+/** Nothing beside the server would repair what was broken. */
+const isRunByHand = ({ controller }: Target): boolean => controller.kind === 'command';
+
 function whereRuns(runsOn: TargetHost): string {
   switch (runsOn.kind) {
     case 'local':
@@ -316,14 +319,23 @@ async function hostLines(live: LiveTarget, name: string): Promise<Found[]> {
   if (node.agent === null)
     return live.target.controller.kind === 'standalone'
       ? lines
-      : [
-          ...lines,
-          lacks(
-            `agent of ${name}`,
-            'not named',
-            'name how it is found and started (`agent`): a fault would leave it alone, and it would repair what was broken.',
-          ),
-        ];
+      : isRunByHand(live.target)
+        ? [
+            ...lines,
+            note(
+              `agent of ${name}`,
+              'not named',
+              'name how the server is found and started (`agent`): gameday does not start it otherwise.',
+            ),
+          ]
+        : [
+            ...lines,
+            lacks(
+              `agent of ${name}`,
+              'not named',
+              'name how it is found and started (`agent`): a fault would leave it alone, and it would repair what was broken.',
+            ),
+          ];
   return [
     ...lines,
     agent === null

@@ -11,7 +11,7 @@ import type { PredictedFailover } from '../../model/measurement';
 import type { TargetController } from '../../model/target';
 import type { Controller, FailoverResult, LiveTarget, NodeStatus } from '../ports';
 import { asksFor, fillWords, runCommand } from './command-run';
-import { askAll, streamingStandbys } from './node-status';
+import { askAll } from './node-status';
 import {
   awaitFollowers,
   awaitPromotion,
@@ -22,6 +22,7 @@ import {
   POLL_MS,
   salvageNode,
   startByAgent,
+  streamsFrom,
   type FailoverRequest,
 } from './promoted-by-others';
 import { mostAdvanced } from './standalone-failover';
@@ -185,7 +186,7 @@ async function rejoin(
 ): Promise<Awaited<ReturnType<Controller['rejoin']>>> {
   const { live, controller } = context;
   const primary = (await namedPrimary(context)) ?? onlyWriter(await askAll(live));
-  const streams = async (): Promise<boolean> => primary !== null && name in (await streamingStandbys(live, primary));
+  const streams = async (): Promise<boolean> => primary !== null && (await streamsFrom(live, name, primary));
   if (await streams()) return { method: 'streaming', movedAside: null };
   if (controller.rejoin !== null) {
     // A runbook's rewind leaves nothing of it; one that still writes cannot be saved whole, and the runbook must stop it.

@@ -126,6 +126,16 @@ export async function awaitFollowers(live: LiveTarget, request: FailoverRequest,
   await request.on('follow', 'done');
 }
 
+/**
+ * Does the node stream, and on the primary's own timeline? One that was brought back streams the rest of the old one for a moment, and ends there.
+ */
+export async function streamsFrom(live: LiveTarget, name: string, primary: string): Promise<boolean> {
+  if (!(name in (await streamingStandbys(live, primary)))) return false;
+  const nodes = await askAll(live);
+  const [own, above] = [name, primary].map((each) => nodes.find(({ node, up }) => node === each && up)?.timeline ?? null);
+  return own !== null && own === above;
+}
+
 /** What salvage needs to know of the current history: whose it is. A timeline numbers the directory, as an epoch does elsewhere. */
 const historyOf = (primary: NodeStatus): EpochFile => ({
   formatVersion: 1,
