@@ -24,7 +24,7 @@ const PROBER_LEASE_MS = 90_000;
 /** A prober that is silent for this long is gone. */
 const PROBER_SILENCE_MS = 10_000;
 
-/** Where the controller's own view is read. */
+/** Where the controller's own view is read; null for one that cannot be asked ten times a second. */
 function controllerSource({ controller }: Target): ProberConfig['controller'] {
   switch (controller.kind) {
     case 'standalone':
@@ -33,6 +33,8 @@ function controllerSource({ controller }: Target): ProberConfig['controller'] {
       return { kind: 'patroni', urls: Object.values(controller.api) };
     case 'pg-auto-failover':
       return { kind: 'pg-auto-failover', monitor: controller.monitor, formation: controller.formation };
+    case 'command':
+      return null;
     default:
       return unreachable(controller, 'kind of controller');
   }

@@ -15,6 +15,7 @@ import { withSql } from '../targets/sql';
 import { openPlaces } from '../targets/discover/target-text';
 import { permittedFaults } from '../targets/policy';
 import { within } from './target-deadline';
+import { commandLines } from './target-controllers';
 import { assessFaults, type FaultLine } from './target-faults';
 import { columnOf, type TargetColumn } from './target-possible';
 import { withTemporal } from './temporal';
@@ -280,8 +281,13 @@ async function controllerLines(live: LiveTarget): Promise<Found[]> {
         ...(await bandLines(live)),
       ];
     }
+    case 'command':
+      return [...(await commandLines(live, controller))];
   }
 }
+
+/** Nothing beside the server would repair what was broken. */
+const isRunByHand = ({ controller }: Target): boolean => controller.kind === 'command';
 
 function whereRuns(runsOn: TargetHost): string {
   switch (runsOn.kind) {
@@ -323,14 +329,23 @@ async function hostLines(live: LiveTarget, name: string): Promise<Found[]> {
   if (node.agent === null)
     return live.target.controller.kind === 'standalone'
       ? lines
-      : [
-          ...lines,
-          lacks(
-            `agent of ${name}`,
-            'not named',
-            'name how it is found and started (`agent`): a fault would leave it alone, and it would repair what was broken.',
-          ),
-        ];
+      : isRunByHand(live.target)
+        ? [
+            ...lines,
+            note(
+              `agent of ${name}`,
+              'not named',
+              'name how the server is found and started (`agent`): gameday does not start it otherwise.',
+            ),
+          ]
+        : [
+            ...lines,
+            lacks(
+              `agent of ${name}`,
+              'not named',
+              'name how it is found and started (`agent`): a fault would leave it alone, and it would repair what was broken.',
+            ),
+          ];
   return [
     ...lines,
     agent === null

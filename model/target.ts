@@ -178,6 +178,18 @@ export type TargetController =
       readonly formation: string;
       /** The monitor's own database; as a link's end it is called `monitor`. */
       readonly monitor: TargetMonitor;
+    }
+  | {
+      readonly kind: 'command';
+      readonly syncStandbys: number;
+      /** Lists of words, run on the worker's machine without a shell. Prints the primary's name, or nothing; null: the nodes are asked over SQL. */
+      readonly status: readonly string[] | null;
+      /** `{candidate}` and `{primary}` stand for nodes' names, also inside a word. */
+      readonly failover: readonly string[];
+      /** `{node}` and `{primary}`; null: a node comes back by itself once it is started. */
+      readonly rejoin: readonly string[] | null;
+      /** Longest time that the failover is expected to take; what a measured one is compared with. */
+      readonly expectedMs: number | null;
     };
 
 export interface TargetMonitor extends HostPort {
@@ -189,10 +201,11 @@ export interface TargetMonitor extends HostPort {
 /** The end of links that lead to pg_auto_failover's monitor. */
 export const MONITOR = 'monitor';
 
-/** Where the book is kept of who may write, as ends of links: members of the DCS, or the monitor; nobody where gameday keeps it. */
+/** Where the book is kept of who may write, as ends of links: members of the DCS, or the monitor; none where gameday or a runbook keeps it. */
 export function bookKeepers(controller: TargetController): readonly string[] {
   switch (controller.kind) {
     case 'standalone':
+    case 'command':
       return [];
     case 'patroni':
       return controller.dcs.map(({ name }) => name);

@@ -7,6 +7,7 @@ import { GamedayError } from '../core/errors';
 import { resolveSecret } from '../core/secrets';
 import type { Target, TargetNode } from '../model/target';
 import { openNativeArchive } from './archives/native';
+import { openCommandController } from './controllers/command';
 import { openPatroniController } from './controllers/patroni';
 import { openPgAutoFailoverController } from './controllers/pg-auto-failover';
 import { openStandaloneController } from './controllers/standalone';
@@ -68,6 +69,8 @@ function openController(live: LiveTarget): Controller {
       return openPatroniController(live, controller);
     case 'pg-auto-failover':
       return openPgAutoFailoverController(live, controller);
+    case 'command':
+      return openCommandController(live, controller);
     default:
       return unreachable(controller, 'kind of controller');
   }

@@ -151,3 +151,24 @@ test('a node in a container names it; the engine is this machine’s', () => {
     'nodes.0.runsOn.container: is not a container’s name',
   ]);
 });
+
+test('a runbook’s commands are lists of words, and ask for what can be known there', () => {
+  const command = (change: object = {}): object => ({
+    ...minimal,
+    controller: { kind: 'command', syncStandbys: 0, failover: ['/opt/fo', '{candidate}'], ...change },
+  });
+  expect(targetSchema.parse(command({ expectedMs: '45s' })).controller).toEqual({
+    kind: 'command',
+    syncStandbys: 0,
+    status: null,
+    failover: ['/opt/fo', '{candidate}'],
+    rejoin: null,
+    expectedMs: 45_000,
+  });
+  expect(messages(command({ failover: '/opt/fo n2' }))).toHaveLength(1);
+  expect(messages(command({ failover: [] }))[0]).toContain('as a list of words');
+  expect(messages(command({ status: ['who', '--not={node}'], rejoin: ['/opt/back', '{candidate}'] }))).toEqual([
+    'controller.status: {node} is not known here',
+    'controller.rejoin: {candidate} is not known here',
+  ]);
+});

@@ -152,6 +152,14 @@ const controllerSchema = z.discriminatedUnion('kind', [
       password: secret.nullable().default(null),
     }),
   }),
+  z.strictObject({
+    kind: z.literal('command'),
+    syncStandbys,
+    status: command.nullable().default(null),
+    failover: command,
+    rejoin: command.nullable().default(null),
+    expectedMs: duration.nullable().default(null),
+  }),
 ]);
 
 const shape = z.strictObject({
@@ -225,6 +233,17 @@ function findLinkProblems(target: z.infer<typeof shape>): Problem[] {
   ];
 }
 
+/** Names that a command asks for in vain. */
+function findCommandProblems({ controller }: z.infer<typeof shape>): Problem[] {
+  if (controller.kind !== 'command') return [];
+  const unknown = { status: ['node', 'candidate', 'primary'], failover: ['node'], rejoin: ['candidate'] } as const;
+  return (['status', 'failover', 'rejoin'] as const).flatMap((key) =>
+    unknown[key]
+      .filter((word) => controller[key]?.some((each) => each.includes(`{${word}}`)) === true)
+      .map((word) => ({ at: ['controller', key], message: `{${word}} is not known here` })),
+  );
+}
+
 /** What one field cannot tell by itself. */
 function findProblems(target: z.infer<typeof shape>): Problem[] {
   const problems = [
@@ -264,6 +283,7 @@ function findProblems(target: z.infer<typeof shape>): Problem[] {
     for (const node of Object.keys(api).filter((each) => !nodes.includes(each)))
       problems.push({ at: ['controller', 'api', node], message: `there is no node "${node}"` });
   }
+  problems.push(...findCommandProblems(target));
   if (target.router.kind === 'haproxy') {
     // Under a controller of its own HAProxy is steered by health checks: gameday reads there, and writes no state.
     const needed =

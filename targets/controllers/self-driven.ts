@@ -11,15 +11,13 @@ import { readJsonFile, sha256Hex, writeFileDurably } from '../../core/files';
 import { parseLsn } from '../../core/lsn';
 import type { Controller, FailoverResult, LiveTarget, NodeStatus, SalvageResult, Topology } from '../ports';
 import { askAll, readSettings, readSlots, streamingStandbys, type StandbyNames } from './node-status';
+import { awaitRoute, candidatesOf, POLL_MS, type FailoverRequest } from './promoted-by-others';
 import type { EpochFile } from './standalone-epoch';
 import { findDivergence, quarantineDir, salvageTail } from './standalone-salvage';
 
-const POLL_MS = 200;
 const UP_WITHIN_MS = 90_000;
 /** A standby that may follow does so within a loop or two, after the rewind that it may need; longer means that it cannot. */
 const FOLLOW_TIMEOUT_MS = 60_000;
-
-export type FailoverRequest = Parameters<Controller['failover']>[0];
 
 /** One such controller, as far as they differ. */
 export interface SelfDriven {
@@ -98,10 +96,6 @@ async function beginning(driven: SelfDriven, request: FailoverRequest): Promise<
   return begun;
 }
 
-function candidatesOf(nodes: readonly NodeStatus[], from: string | null): FailoverResult['candidates'] {
-  return nodes.filter(({ node }) => node !== from).map(({ node, lsn, up }) => ({ node, lsn, reachable: up }));
-}
-
 export function mostAdvanced(candidates: FailoverResult['candidates']): string | null {
   const reachable = candidates.filter((each) => each.reachable && each.lsn !== null);
   const at = (lsn: string | null): bigint => parseLsn(lsn ?? '0/0');
@@ -149,26 +143,6 @@ export async function carryOut(driven: SelfDriven, request: FailoverRequest): Pr
   const status = (await askAll(live)).find(({ node }) => node === to);
   const timeline = status?.timeline ?? 0;
   return { from: begun.from, to, epoch: timeline, timeline, candidates };
-}
-
-/** Health checks lead clients over; each look is stamped, so that the instant lies between the last that did not see it and the first that did. */
-async function awaitRoute(live: LiveTarget, request: FailoverRequest, to: string): Promise<void> {
-  if (live.router.kind === 'none') return;
-  await until(
-    async () => {
-      await request.on('route', 'about-to');
-      const routed = await live.router.routed();
-      return routed.length === 1 && routed[0] === to ? true : null;
-    },
-    {
-      timeoutMs: request.timeoutMs,
-      everyMs: POLL_MS,
-      signal: request.signal,
-      onTimeout: () =>
-        new GamedayError('failover_failed', `${to} is primary, and the router has not led clients there within ${request.timeoutMs} ms`),
-    },
-  );
-  await request.on('route', 'done');
 }
 
 async function awaitFollowers(driven: SelfDriven, request: FailoverRequest, to: string): Promise<void> {

@@ -1,0 +1,77 @@
+/**
+ * What `gameday check` finds of controllers that others carry out: a runbook's commands. Only what asks and changes nothing is run; whether a failover
+ * works is for a drill to find out.
+ */
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { messageOf } from '../core/errors';
+import { formatMs } from '../core/units';
+import type { TargetController } from '../model/target';
+import type { LiveTarget } from '../targets/ports';
+import type { CheckLine } from './target-check';
+
+type Found = Omit<CheckLine, 'part'>;
+
+/** Where a program is that a command begins with, by PATH where it is a bare name; null: nowhere that this user may run it from. */
+export function findProgram(program: string, path = process.env['PATH'] ?? ''): string | null {
+  const places = program.includes('/') ? [program] : path.split(delimiter).map((dir) => join(dir, program));
+  return places.find(isExecutable) ?? null;
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function programLine(key: string, argv: readonly string[] | null, without: string): Found {
+  const name = `the runbook’s ${key}`;
+  if (argv === null) return { name, state: 'note', found: 'not named', remedy: without };
+  const found = findProgram(argv[0] ?? '');
+  return found === null
+    ? { name, state: 'lacks', found: `no program ${argv[0] ?? ''} here`, remedy: `correct controller.${key}; it runs on this machine.` }
+    : { name, state: 'has', found: argv.join(' '), remedy: null };
+}
+
+async function statusLine({ controller }: LiveTarget, argv: readonly string[] | null): Promise<Found> {
+  const name = 'the runbook’s status';
+  if (argv === null) return { name, state: 'has', found: 'not named: the one node out of recovery is the primary', remedy: null };
+  const remedy = 'it is to print the primary’s name as this file writes it; run it by hand.';
+  try {
+    const { primary } = await controller.topology();
+    // By its controller, who asks the command: is it the one that takes writes?
+    return primary !== null && (await controller.mayWrite(primary))
+      ? { name, state: 'has', found: primary, remedy: null }
+      : { name, state: 'lacks', found: `it does not name ${primary ?? 'anybody'}, who takes writes`, remedy };
+  } catch (error) {
+    return { name, state: 'lacks', found: messageOf(error).split('\n')[0] ?? '', remedy };
+  }
+}
+
+/** Lines about a runbook of the target's own. */
+export async function commandLines(
+  live: LiveTarget,
+  controller: Extract<TargetController, { kind: 'command' }>,
+): Promise<readonly Found[]> {
+  return [
+    await statusLine(live, controller.status),
+    programLine('failover', controller.failover, ''),
+    programLine('rejoin', controller.rejoin, 'without it a node that does not follow by itself stays out after a drill.'),
+    controller.expectedMs === null
+      ? {
+          name: 'how long a failover takes',
+          state: 'note',
+          found: 'controller.expectedMs is not named',
+          remedy: 'name it, and reports compare with it.',
+        }
+      : {
+          name: 'how long a failover takes',
+          state: 'has',
+          found: `${formatMs(controller.expectedMs)} by the target’s own word`,
+          remedy: null,
+        },
+  ];
+}
