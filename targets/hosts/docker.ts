@@ -1,7 +1,7 @@
 /**
  * A node in a container of the Docker engine behind a local socket. Commands run inside it by the engine's exec, processes are named as the container
  * numbers them. Its first process belongs to the engine: nobody inside can stop or kill it, so those signals go through the engine. Nothing here creates
- * or removes a container. The only user of dockerode.
+ * or removes a container.
  */
 import Dockerode from 'dockerode';
 import { StringDecoder } from 'node:string_decoder';
@@ -43,6 +43,7 @@ export interface ContainerPower {
 /** Every request to the engine but a command's own time. */
 const ANSWER_MS = 15_000;
 const STATE_MS = 15_000;
+const DEATH_MS = 5_000;
 
 /** A request to the engine that is bounded; whatever keeps it from answering is `host_unreachable`, a container it does not know `host_refused`. */
 async function bounded<T>(where: string, what: string, request: Promise<T>): Promise<T> {
@@ -241,13 +242,30 @@ export function openDockerHost(node: TargetNode, host: DockerHost): Host {
     await power.kill();
     return killed;
   }
+  /** What is killed may be all that the container's first process lives for: it goes with it, and with it the very script that kills. */
+  async function killTree(root: ProcessId): Promise<readonly ProcessId[]> {
+    const tree = await orWhenStopped([], () => listTree(inside, root));
+    if (tree.length === 0) return [];
+    try {
+      return await inside.killTree(root);
+    } catch (error) {
+      if (!(error instanceof GamedayError && error.code === 'host_unreachable')) throw error;
+      // The engine tells of a death a moment after it.
+      return until(async () => ((await power.state()) === 'stopped' ? tree : null), { timeoutMs: DEATH_MS, onTimeout: () => error });
+    }
+  }
   return {
     ...inside,
     postmaster: () => orWhenStopped(null, () => inside.postmaster()),
     agent: () => orWhenStopped(null, () => inside.agent()),
     serverProcesses: () => orWhenStopped([], () => inside.serverProcesses()),
     processState: (id) => orWhenStopped(null, () => inside.processState(id)),
-    killTree: (root) => orWhenStopped([], () => (root.pid === 1 ? killContainer(root) : inside.killTree(root))),
+    killTree: (root) => (root.pid === 1 ? orWhenStopped([], () => killContainer(root)) : killTree(root)),
+    async wake() {
+      if ((await power.state()) !== 'stopped') return false;
+      await power.start();
+      return true;
+    },
     signal: (id, name) =>
       orWhenStopped(false, async () => {
         if (id.pid !== 1) return inside.signal(id, name);
