@@ -77,7 +77,7 @@ export function labCommand(): Command {
 export function labText(status: LabStatus): string {
   if (status.net === null) return `no lab was made in ${status.home}; \`gameday lab up\` makes one`;
   const server = ({ name, running, pid, address, restarts, lastEnd, logFile }: LabServerStatus): string =>
-    `  ${running ? '●' : '○'} ${name.padEnd(11)} ${(running ? `pid ${pid ?? '?'}` : 'down').padEnd(12)} ${(address ?? '').padEnd(20)}${restarts > 0 ? ` restarted ${restarts} times, last: ${lastEnd ?? '?'}` : ''}${running ? '' : ` log: ${logFile}`}`;
+    `  ${running ? '●' : '○'} ${name.padEnd(11)} ${(running ? (pid === null ? 'runs' : `pid ${pid}`) : 'down').padEnd(12)} ${(address ?? '').padEnd(20)}${restarts > 0 ? ` restarted ${restarts} times, last: ${lastEnd ?? '?'}` : ''}${running ? '' : ` log: ${logFile}`}`;
   return [
     `lab on ${status.net} in ${status.home}: ${status.up ? 'up' : 'not up'}`,
     server(status.supervisor),

@@ -144,8 +144,8 @@ function openShell(where: string, container: Dockerode.Container, node: TargetNo
     },
     explain({ code, stdout, stderr }) {
       const text = `${stderr} ${stdout}`.trim().slice(0, 400) || 'the container went away';
-      // 126 and 127 come from the engine here: no such user, no shell.
-      const refused = code === 126 || code === 127;
+      // 126 and 127 come from the engine here: no such user, no shell; or its first process died before the engine heard of it.
+      const refused = (code === 126 || code === 127) && !/stopped state|not running/.test(text);
       return new GamedayError(
         refused ? 'host_refused' : 'host_unreachable',
         `${where}: ${text}`,
@@ -222,12 +222,24 @@ export function openContainerPower(node: TargetNode, host: DockerHost): Containe
 export function openDockerHost(node: TargetNode, host: DockerHost): Host {
   const { where, container, power } = openContainer(node, host);
   const inside = openRemoteHost(node, openShell(where, container, node));
+  /** The engine tells of a death some time after it. */
+  async function hasDied(): Promise<boolean> {
+    const seen = async (): Promise<ContainerState | null> => {
+      const now = await power.state();
+      return now === 'running' ? null : now;
+    };
+    const stays = (): Error => new GamedayError('host_unreachable', `${where} is not dead`);
+    return until(seen, { timeoutMs: DEATH_MS, onTimeout: stays }).then(
+      (state) => state === 'stopped',
+      () => false,
+    );
+  }
   /** Only after it failed: the state may change between a look and a question. */
   async function orWhenStopped<T>(stopped: T, ask: () => Promise<T>): Promise<T> {
     try {
       return await ask();
     } catch (error) {
-      if (error instanceof GamedayError && error.code === 'host_unreachable' && (await power.state()) === 'stopped') return stopped;
+      if (error instanceof GamedayError && error.code === 'host_unreachable' && (await hasDied())) return stopped;
       throw error;
     }
   }
@@ -246,13 +258,7 @@ export function openDockerHost(node: TargetNode, host: DockerHost): Host {
   async function killTree(root: ProcessId): Promise<readonly ProcessId[]> {
     const tree = await orWhenStopped([], () => listTree(inside, root));
     if (tree.length === 0) return [];
-    try {
-      return await inside.killTree(root);
-    } catch (error) {
-      if (!(error instanceof GamedayError && error.code === 'host_unreachable')) throw error;
-      // The engine tells of a death a moment after it.
-      return until(async () => ((await power.state()) === 'stopped' ? tree : null), { timeoutMs: DEATH_MS, onTimeout: () => error });
-    }
+    return orWhenStopped(tree, () => inside.killTree(root));
   }
   return {
     ...inside,
