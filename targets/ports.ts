@@ -40,6 +40,8 @@ export interface Host {
   serverProcesses(): Promise<readonly ServerProcess[]>;
   /** `R`, `S`, `T`, … as in /proc/PID/stat; null when exactly this process is gone. */
   processState(id: ProcessId): Promise<string | null>;
+  /** Only where the node's whole machine can be off and be switched on from here, as a container: switches it on. False when it was on already. */
+  wake?(): Promise<boolean>;
   /** False when exactly this process is gone already. */
   signal(id: ProcessId, name: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): Promise<boolean>;
 }

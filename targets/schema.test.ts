@@ -51,6 +51,14 @@ test('a password in the file is refused and not repeated', () => {
   expect(message).not.toContain('hunter2');
 });
 
+test('two nodes may lie at the same path on machines of their own, not on one', () => {
+  const at = (index: number, container: string): object => ({ ...node(index), dataDir: '/data', runsOn: { kind: 'docker', container } });
+  expect(messages({ ...minimal, nodes: [at(1, 'shop-n1'), at(2, 'shop-n2')] })).toEqual([]);
+  expect(messages({ ...minimal, nodes: [at(1, 'shop-n1'), at(2, 'shop-n1')] })).toEqual([
+    'nodes.1.dataDir: data directory "/data" is used twice',
+  ]);
+});
+
 test('more synchronous standbys than other nodes, twin names and links to nowhere are named', () => {
   expect(messages({ ...minimal, controller: { ...minimal.controller, syncStandbys: 2 } })[0]).toMatch(/wait for ever/);
   expect(messages({ ...minimal, nodes: [node(1), node(1)] })[0]).toMatch(/node name "n1" is used twice/);

@@ -202,6 +202,27 @@ function repeated(values: readonly string[], at: (index: number) => (string | nu
   );
 }
 
+/** Two nodes may lie at the same path, but not on the same machine. */
+function findSharedDirectories({ nodes }: z.infer<typeof shape>): Problem[] {
+  const places = nodes.map(({ runsOn, dataDir }) => `${machineOf(runsOn)} ${dataDir}`);
+  return nodes.flatMap(({ dataDir }, index) =>
+    places.indexOf(places[index] ?? '') === index
+      ? []
+      : [{ at: ['nodes', index, 'dataDir'], message: `data directory "${dataDir}" is used twice` }],
+  );
+}
+
+function machineOf(runsOn: z.infer<typeof shape>['nodes'][number]['runsOn']): string {
+  switch (runsOn.kind) {
+    case 'local':
+      return 'local';
+    case 'ssh':
+      return `ssh ${runsOn.address}:${runsOn.port}`;
+    case 'docker':
+      return `docker ${runsOn.socket} ${runsOn.container}`;
+  }
+}
+
 function findLinkProblems(target: z.infer<typeof shape>): Problem[] {
   const list = target.links?.list ?? [];
   const members = bookKeepers(target.controller);
@@ -257,11 +278,7 @@ function findProblems(target: z.infer<typeof shape>): Problem[] {
       (index) => ['nodes', index, 'host'],
       'address',
     ),
-    ...repeated(
-      target.nodes.map((node) => node.dataDir),
-      (index) => ['nodes', index, 'dataDir'],
-      'data directory',
-    ),
+    ...findSharedDirectories(target),
     ...findLinkProblems(target),
     ...repeated(
       target.policy.allowFaults.map((permit) => (typeof permit === 'string' ? permit : permit.fault)),

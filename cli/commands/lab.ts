@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { labDown } from '../../infra/lab/down';
 import { repairLab } from '../../infra/lab/repair';
 import { labStatus, type LabServerStatus, type LabStatus } from '../../infra/lab/status';
-import { TOPOLOGIES, type Topology } from '../../infra/lab/topology';
+import { RUNTIMES, TOPOLOGIES, type Runtime, type Topology } from '../../infra/lab/topology';
 import { labUp } from '../../infra/lab/up';
 import { parseSizeBytes } from '../../core/units';
 import { EXIT } from '../../model/constants';
@@ -13,6 +13,8 @@ import { withTemporal } from '../temporal';
 import { exitWith } from '../terminal';
 
 interface UpOptions {
+  readonly runtime?: Runtime;
+  readonly dockerSocket?: string;
   readonly net?: string;
   readonly topology?: Topology;
   readonly syncStandbys?: number;
@@ -22,7 +24,9 @@ interface UpOptions {
 export function labCommand(): Command {
   const up = new Command('up')
     .description('start the lab, or what of it does not run')
-    .option('--net <net>', 'first three numbers of its addresses, e.g. 127.0.9')
+    .addOption(new Option('--runtime <kind>', 'where its servers run: as processes of this machine, or in containers').choices(RUNTIMES))
+    .option('--docker-socket <path>', 'socket of the Docker engine; default /var/run/docker.sock')
+    .option('--net <net>', 'first three numbers of its addresses, e.g. 127.0.9; in containers of a private network')
     .addOption(new Option('--topology <kind>', 'what fails over: gameday by its runbook, or Patroni over etcd').choices(TOPOLOGIES))
     .option('--sync-standbys <n>', 'standbys that must confirm a commit; 0: asynchronous', parseCount)
     .option('--node-disk <size>', 'gives each node a small disk of its own, e.g. 2GB, which `disk-full` may fill; as root', parseSize);
@@ -36,6 +40,8 @@ export function labCommand(): Command {
         const target = await labUp({
           home,
           onProgress: (text) => terminal.progress(text),
+          ...(options.runtime === undefined ? {} : { runtime: options.runtime }),
+          ...(options.dockerSocket === undefined ? {} : { dockerSocket: options.dockerSocket }),
           ...(options.net === undefined ? {} : { net: options.net }),
           ...(options.topology === undefined ? {} : { topology: options.topology }),
           ...(options.syncStandbys === undefined ? {} : { syncStandbys: options.syncStandbys }),
@@ -71,7 +77,7 @@ export function labCommand(): Command {
 export function labText(status: LabStatus): string {
   if (status.net === null) return `no lab was made in ${status.home}; \`gameday lab up\` makes one`;
   const server = ({ name, running, pid, address, restarts, lastEnd, logFile }: LabServerStatus): string =>
-    `  ${running ? '●' : '○'} ${name.padEnd(11)} ${(running ? `pid ${pid ?? '?'}` : 'down').padEnd(12)} ${(address ?? '').padEnd(20)}${restarts > 0 ? ` restarted ${restarts} times, last: ${lastEnd ?? '?'}` : ''}${running ? '' : ` log: ${logFile}`}`;
+    `  ${running ? '●' : '○'} ${name.padEnd(11)} ${(running ? (pid === null ? 'runs' : `pid ${pid}`) : 'down').padEnd(12)} ${(address ?? '').padEnd(20)}${restarts > 0 ? ` restarted ${restarts} times, last: ${lastEnd ?? '?'}` : ''}${running ? '' : ` log: ${logFile}`}`;
   return [
     `lab on ${status.net} in ${status.home}: ${status.up ? 'up' : 'not up'}`,
     server(status.supervisor),

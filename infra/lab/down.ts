@@ -13,6 +13,7 @@ import { stopCluster } from '../../targets/controllers/standalone-cluster';
 import { openTarget } from '../../targets/open-target';
 import { endChild, markedProcesses } from '../supervisor/children';
 import { openSupervisorClient, type SupervisorClient } from '../supervisor/client';
+import { dockerDown, dockerPlan } from './docker-lab';
 import { readLabFile, readLabTarget, targetPath } from './lab-file';
 import { holdLock } from './lock';
 import { unmountNodeDisk } from './node-disks';
@@ -49,6 +50,11 @@ export async function labDown(options: {
       await stopServers(supervisor, runDir, say);
     }
     await proveGone(home, lab);
+    const before = readLabFile(home);
+    if (lab !== null && before?.docker !== undefined) {
+      const plan = dockerPlan({ home, lab, net: undefined, socket: undefined, syncStandbys: undefined, before });
+      await dockerDown(plan, { purge: options.purge === true }, say);
+    }
     if (options.purge === true) {
       say('removing the lab’s data');
       removeLabData(home);
@@ -87,7 +93,10 @@ async function stopNodes(
 ): Promise<void> {
   if (lab === null) return;
   if (postgresProcesses(lab).length > 0) say('stopping the nodes');
-  if ((readLabFile(home)?.topology ?? 'standalone') !== 'standalone') await stopAgents(home, supervisor);
+  const file = readLabFile(home);
+  // Containers are stopped by their engine.
+  if (file?.docker !== undefined) return;
+  if ((file?.topology ?? 'standalone') !== 'standalone') await stopAgents(home, supervisor);
   else if (existsSync(targetPath(home))) await stopCluster(openTarget(readLabTarget(home)));
   // Sandboxes, and nodes of a lab that was never finished.
   const rest = postgresProcesses(lab);

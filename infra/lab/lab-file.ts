@@ -18,9 +18,12 @@ export interface LabFile {
   readonly net: string;
   readonly temporalAddress: string;
   readonly temporalNamespace: string;
-  readonly temporalUi: string;
+  /** Null where no pages are served. */
+  readonly temporalUi: string | null;
   /** Missing in labs made before there was a choice. */
   readonly topology?: Topology;
+  /** Where its servers run: on which engine, and the name that all of them are labelled with; missing: as processes of this machine. */
+  readonly docker?: { readonly socket: string; readonly project: string };
   readonly syncStandbys: number;
   readonly postgresBin: string;
   /** Size of each node's own disk; null or missing: nodes live on the machine's. */

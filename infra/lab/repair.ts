@@ -7,7 +7,7 @@ import { GamedayError } from '../../core/errors';
 import type { Target } from '../../model/target';
 import { openTarget } from '../../targets/open-target';
 import type { LiveTarget } from '../../targets/ports';
-import { standingFaults } from './up';
+import { standingFaults } from './held-down';
 
 const REJOIN_MS = 5 * 60_000;
 const ARCHIVED_MS = 60_000;

@@ -17,8 +17,9 @@ export function ensureSecrets(lab: string): void {
     if (!existsSync(path)) writeFileDurably(path, `${make()}\n`);
   };
   for (const role of ROLES) ensure(role, () => randomBytes(24).toString('base64url'));
-  // Patroni's own superuser and the one it rewinds with, and whoever may order it about over its API.
-  for (const name of ['postgres', 'gameday_rewind', 'patroni-api']) ensure(name, () => randomBytes(24).toString('base64url'));
+  // Patroni's own superuser and the one it rewinds with, whoever may order it about over its API; what Temporal keeps its state in.
+  for (const name of ['postgres', 'gameday_rewind', 'patroni-api', 'temporal-db'])
+    ensure(name, () => randomBytes(24).toString('base64url'));
   ensure('s3-access-key', () => `gameday${randomBytes(8).toString('hex')}`);
   ensure('s3-secret-key', () => randomBytes(30).toString('base64url'));
 }

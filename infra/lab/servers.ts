@@ -297,12 +297,12 @@ function ownProcess(name: string, parts: readonly string[], args: readonly strin
 
 /** gameday's own processes. `socket`: where the process answers once it is ready. */
 export function ownProcesses(
-  plan: LabPlan,
+  home: string,
+  temporal: string,
   target: Target,
 ): { readonly archiver: ChildSpec; readonly guardian: ChildSpec; readonly worker: ChildSpec } {
-  const { home } = plan;
   const paths = homePaths(home);
-  const env = { GAMEDAY_HOME: home, TEMPORAL_ADDRESS: temporalAddress(plan.net) };
+  const env = { GAMEDAY_HOME: home, TEMPORAL_ADDRESS: temporal };
   const targetFile = join(paths.targets, 'lab.yaml');
   return {
     archiver: ownProcess('archiver', ['targets', 'archives', 'native-archiver.js'], ['--home', home, '--target', targetFile], {

@@ -10,7 +10,9 @@ import type { Target } from '../../model/target';
 import { openTarget } from '../../targets/open-target';
 import { openSupervisorClient } from '../supervisor/client';
 import type { SupervisorState } from '../supervisor/contract';
-import { readLabFile, readLabTarget, targetPath } from './lab-file';
+import { DOCKER_SERVICES, labContainers } from './docker-lab';
+import { containerOf } from './docker-topology';
+import { readLabFile, readLabTarget, targetPath, type LabFile } from './lab-file';
 import { etcdChild } from './patroni';
 import { MONITOR_CHILD } from './pg-auto-failover';
 import {
@@ -67,6 +69,8 @@ export interface LabStatus {
   readonly entry: { readonly host: string; readonly port: number } | null;
 }
 
+/** gameday's own processes beside a lab in containers. */
+const OWN = ['guardian', 'worker'];
 const SERVERS = ['temporal', 's3', 'toxiproxy', 'haproxy', 'pgbouncer', 'archiver', 'guardian', 'worker'];
 
 function serversOf(topology: Topology): readonly string[] {
@@ -132,6 +136,20 @@ async function readServers(
   // Finished probers are history, not lab.
   const shown = found.filter((each) => each.running || expected.includes(each.name));
   return { supervisorPid: answer?.pid ?? null, servers: [...shown, ...missing] };
+}
+
+/** An engine that does not answer runs none of them. */
+async function readContainers(docker: NonNullable<LabFile['docker']>): Promise<readonly LabServerStatus[]> {
+  const containers = await labContainers(docker).catch(() => new Map<string, never>());
+  return DOCKER_SERVICES.map((name) => ({
+    name,
+    running: containers.get(name)?.running === true,
+    pid: null,
+    address: containers.get(name)?.status ?? null,
+    restarts: 0,
+    lastEnd: null,
+    logFile: `docker logs ${containerOf(docker.project, name)}`,
+  }));
 }
 
 async function readNodes(target: Target): Promise<readonly LabNodeStatus[]> {
@@ -205,7 +223,10 @@ export async function labStatus(options: { readonly home: string }): Promise<Lab
       entry: null,
     };
   }
-  const { supervisorPid, servers } = await readServers(home, file.net, serversOf(file.topology ?? 'standalone'));
+  const { docker } = file;
+  const expected = docker === undefined ? serversOf(file.topology ?? 'standalone') : OWN;
+  const { supervisorPid, servers: processes } = await readServers(home, file.net, expected);
+  const servers = docker === undefined ? processes : [...processes, ...(await readContainers(docker))];
   const target = existsSync(targetPath(home)) ? readLabTarget(home) : null;
   const [nodes, routed, archive] =
     target === null

@@ -47,9 +47,12 @@ export const LAB_FAULTS = [
   'archive-object-corrupt',
 ] as const;
 /** Faults that start a server in an environment or a role of their own: beside an agent nobody else starts one. */
-const NOT_UNDER_AGENTS: readonly string[] = ['clock-skew', 'page-corrupt', 'process-restart', 'promote-behind-back'];
+export const NOT_UNDER_AGENTS: readonly string[] = ['clock-skew', 'page-corrupt', 'process-restart', 'promote-behind-back'];
 export const TOPOLOGIES = ['standalone', 'patroni', 'pg-auto-failover'] as const;
 export type Topology = (typeof TOPOLOGIES)[number];
+/** Where a lab's servers run. */
+export const RUNTIMES = ['process', 'docker'] as const;
+export type Runtime = (typeof RUNTIMES)[number];
 export const DCS_NAMES = ['e1', 'e2', 'e3'] as const;
 const PG_PORT = 5432;
 export const DCS_PORT = 2379;

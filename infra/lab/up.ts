@@ -8,9 +8,7 @@ import { until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
 import { homePaths } from '../../core/home';
 import { run, signal } from '../../core/process';
-import { callRpc } from '../../core/rpc';
 import { formatBytes } from '../../core/units';
-import type { LeaseView } from '../../model/fault';
 import type { Target } from '../../model/target';
 import { ensureBucket } from '../../objects/s3-store';
 import { createCluster, currentPrimary, startCluster } from '../../targets/controllers/standalone-cluster';
@@ -19,10 +17,12 @@ import { prepareSpool } from '../../targets/archives/native-push';
 import { openTarget } from '../../targets/open-target';
 import type { LiveTarget } from '../../targets/ports';
 import { ensureSupervisor, type SupervisorClient } from '../supervisor/client';
-import { logTail } from '../supervisor/children';
-import type { ChildSpec, ChildView } from '../supervisor/contract';
+import type { ChildSpec } from '../supervisor/contract';
 import { locateTools, type Tools } from '../tools';
 import { readLabFile, writeAllowFile, writeLabFile, writeTarget, type LabFile } from './lab-file';
+import { confirmStays } from './confirm-stays';
+import { dockerPlan, dockerUp } from './docker-lab';
+import { heldDown } from './held-down';
 import { holdLock } from './lock';
 import { checkNodeDisks, mountNodeDisk } from './node-disks';
 import { awaitPrimary, furnishCluster, startMembers } from './agents';
@@ -33,19 +33,22 @@ import { checkPorts } from './ports';
 import { labProcesses } from './residue';
 import { ensureSecrets } from './secrets';
 import { ownProcesses, prepareServers, temporalAddress, temporalUi } from './servers';
-import { allAddresses, checkNet, DEFAULT_NET, labTarget, NODE_NAMES, nodeDir, type LabPlan, type Topology } from './topology';
+import { allAddresses, checkNet, DEFAULT_NET, labTarget, NODE_NAMES, nodeDir, type LabPlan, type Runtime, type Topology } from './topology';
 
 /** Waiting for another `lab up` or `down` of the same home. */
 const LOCK_WAIT_MS = 120_000;
 const BACKUP_TIMEOUT_MS = 300_000;
 const S3_TIMEOUT_MS = 5_000;
 const TEMPORAL_TIMEOUT_MS = 45_000;
-const STAYS_MS = 1_500;
 
 export interface LabUpOptions {
   readonly home: string;
   /** First three numbers of the lab's addresses; default: as before, else 127.0.1. */
   readonly net?: string;
+  /** Where its servers run: as processes of this machine, or in containers; default: as before, else processes. Only for a lab that is made anew. */
+  readonly runtime?: Runtime;
+  /** The Docker engine's socket; default: as before, else /var/run/docker.sock. */
+  readonly dockerSocket?: string;
   /** What fails over: gameday itself, or Patroni over etcd; default: as before, else standalone. Only for a lab that is made anew. */
   readonly topology?: Topology;
   /** Standbys that must confirm a commit (0: asynchronous); default: as before, else 1. */
@@ -62,13 +65,15 @@ export interface LabUpOptions {
 export async function labUp(options: LabUpOptions): Promise<Target> {
   const home = resolve(options.home);
   const say = options.onProgress ?? ((): void => undefined);
-  if (options.net !== undefined) checkNet(options.net);
+  const isDocker = (options.runtime ?? (readLabFile(home)?.docker === undefined ? 'process' : 'docker')) === 'docker';
+  if (options.net !== undefined && !isDocker) checkNet(options.net);
   try {
-    const user = serverUser();
+    const user = isDocker ? null : serverUser();
     const lab = prepareLabDir(home, user);
     const real = realpathSync(home);
     const lock = await holdLock(join(homePaths(real).run, 'lab.lock'), LOCK_WAIT_MS, 'another `gameday lab up` or `down`');
     try {
+      if (isDocker) return await bringUpDocker(real, lab, options, say);
       return await bringUp(await makePlan(real, lab, user, options), say);
     } finally {
       await lock.release();
@@ -76,6 +81,18 @@ export async function labUp(options: LabUpOptions): Promise<Target> {
   } catch (error) {
     throw asDiskFull(error, home);
   }
+}
+
+async function bringUpDocker(home: string, lab: string, options: LabUpOptions, say: (text: string) => void): Promise<Target> {
+  if (options.topology === 'standalone' || options.nodeDiskBytes !== undefined)
+    throw new GamedayError(
+      'setting_invalid',
+      'a lab in containers is of Patroni, without disks of its own',
+      'leave --topology and --node-disk out.',
+    );
+  const before = readLabFile(home);
+  const { net, dockerSocket: socket, syncStandbys } = options;
+  return dockerUp(dockerPlan({ home, lab, net, socket, syncStandbys, before }), before, say);
 }
 
 /** A full disk is said as such, wherever it was noticed. */
@@ -93,6 +110,12 @@ async function makePlan(
 ): Promise<LabPlan & { readonly tools: Tools; readonly before: LabFile | null }> {
   const tools = locateTools();
   const before = readLabFile(home);
+  if (before?.docker !== undefined)
+    throw new GamedayError(
+      'setting_invalid',
+      'the lab here is one of containers',
+      '`gameday lab down --purge` removes it; or set GAMEDAY_HOME for a second one.',
+    );
   const postgresBin = before !== null && existsSync(join(before.postgresBin, 'postgres')) ? before.postgresBin : tools.postgresBin;
   await checkPostgresReachable(postgresBin, user);
   const net = checkNet(options.net ?? before?.net ?? DEFAULT_NET);
@@ -183,7 +206,7 @@ async function bringUp(
   writeTarget(home, target);
   writeAllowFile(home, target);
 
-  const processes = ownProcesses(plan, target);
+  const processes = ownProcesses(home, temporalAddress(plan.net), target);
   await supervisor.start(processes.archiver);
   await supervisor.start(processes.guardian);
   await namespace;
@@ -259,34 +282,6 @@ async function reconfigure(live: LiveTarget, say: (text: string) => void): Promi
   }
 }
 
-/** Faults that stand now, as the guardian says; none when it does not run, for then nobody holds them up and the nodes must come back. */
-export async function standingFaults(home: string): Promise<readonly LeaseView[]> {
-  try {
-    const leases = await callRpc<readonly LeaseView[]>(
-      join(homePaths(home).run, 'guardian.sock'),
-      'list',
-      {},
-      { timeoutMs: 3_000, unreachable: 'guardian_unreachable' },
-    );
-    return leases.filter((lease) => lease.state !== 'gone');
-  } catch (error) {
-    if (error instanceof GamedayError && error.code === 'guardian_unreachable') return [];
-    throw error;
-  }
-}
-
-/** Nodes that a standing fault holds down: the guardian's to bring back; every other one must come up, whatever cut the lab short. */
-async function heldDown(home: string, say: (text: string) => void): Promise<ReadonlySet<string>> {
-  const held = new Set<string>();
-  for (const { handle } of await standingFaults(home)) {
-    const { node } = handle.resolved;
-    if (typeof node !== 'string') continue;
-    held.add(node);
-    say(`${node} is left alone: ${handle.fault} of ${handle.drill} stands`);
-  }
-  return held;
-}
-
 async function startAgents(
   plan: LabPlan,
   first: Target,
@@ -345,21 +340,6 @@ async function startStandalone(
       );
   }
   return first;
-}
-
-/** A process that answers nowhere counts as started when it has stayed up for a while: one that cannot run ends within its first second. */
-async function confirmStays(supervisor: SupervisorClient, child: ChildView): Promise<void> {
-  const problem = (what: string): GamedayError =>
-    new GamedayError('lab_failed', `${child.name} ${what}: ${logTail(child.logFile)}`, `read ${child.logFile}.`);
-  const outcome = await until(
-    async () => {
-      const now = (await supervisor.status()).children.find((each) => each.name === child.name);
-      if (now === undefined || now.pid !== child.pid) return now?.lastEnd ?? 'gone';
-      return now.startedAt !== null && Date.now() - Date.parse(now.startedAt) >= STAYS_MS ? 'stays' : null;
-    },
-    { timeoutMs: STAYS_MS * 5, onTimeout: () => problem(`was not seen to stay up for ${STAYS_MS} ms`) },
-  );
-  if (outcome !== 'stays') throw problem(`ended right after its start (${outcome})`);
 }
 
 async function ensureBackup(live: LiveTarget, say: (text: string) => void): Promise<void> {

@@ -61,7 +61,7 @@ export const ADAPTERS = {
   '@aws-sdk/client-s3': ['objects/'],
   'toxiproxy-node-client': ['targets/links/'],
   pg: ['targets/sql', 'probe/'],
-  dockerode: ['targets/hosts/docker'],
+  dockerode: ['targets/hosts/docker', 'targets/hosts/docker-labelled'],
   zod: ['scenarios/', 'targets/schema', 'faults/', 'worker/config', 'cli/', 'console/', 'evidence/'],
 };
 

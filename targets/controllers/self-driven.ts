@@ -178,13 +178,21 @@ async function salvage(driven: SelfDriven, name: string): Promise<SalvageResult 
   return divergence === null ? null : salvageTail(live, name, epoch, divergence);
 }
 
+/**
+ * Switches on a machine that is off, whose first process leads to the agent; false where there is nothing to switch on. The agent rewinds at once what such a
+ * node alone holds, and nobody can save it before: that is taken in a lab only; elsewhere a person saves it and starts the machine.
+ */
+async function wake({ live }: SelfDriven, name: string): Promise<boolean> {
+  return live.target.kind === 'lab' && ((await live.host(name).wake?.()) ?? false);
+}
+
 /** See Controller.startNode. */
 export async function startByAgent(driven: SelfDriven, name: string): Promise<Awaited<ReturnType<Controller['startNode']>>> {
   const { live, title } = driven;
   const host = live.host(name);
   const { agent } = live.target.nodes.find((each) => each.name === name) ?? {};
   let saved: SalvageResult | null = null;
-  if ((await host.agent()) === null) {
+  if ((await host.agent()) === null && !(await wake(driven, name))) {
     if (agent === null || agent === undefined)
       throw new GamedayError(
         'step_failed',

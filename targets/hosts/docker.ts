@@ -1,7 +1,7 @@
 /**
  * A node in a container of the Docker engine behind a local socket. Commands run inside it by the engine's exec, processes are named as the container
  * numbers them. Its first process belongs to the engine: nobody inside can stop or kill it, so those signals go through the engine. Nothing here creates
- * or removes a container. The only user of dockerode.
+ * or removes a container.
  */
 import Dockerode from 'dockerode';
 import { StringDecoder } from 'node:string_decoder';
@@ -43,6 +43,7 @@ export interface ContainerPower {
 /** Every request to the engine but a command's own time. */
 const ANSWER_MS = 15_000;
 const STATE_MS = 15_000;
+const DEATH_MS = 5_000;
 
 /** A request to the engine that is bounded; whatever keeps it from answering is `host_unreachable`, a container it does not know `host_refused`. */
 async function bounded<T>(where: string, what: string, request: Promise<T>): Promise<T> {
@@ -143,8 +144,8 @@ function openShell(where: string, container: Dockerode.Container, node: TargetNo
     },
     explain({ code, stdout, stderr }) {
       const text = `${stderr} ${stdout}`.trim().slice(0, 400) || 'the container went away';
-      // 126 and 127 come from the engine here: no such user, no shell.
-      const refused = code === 126 || code === 127;
+      // 126 and 127 come from the engine here: no such user, no shell; or its first process died before the engine heard of it.
+      const refused = (code === 126 || code === 127) && !/stopped state|not running/.test(text);
       return new GamedayError(
         refused ? 'host_refused' : 'host_unreachable',
         `${where}: ${text}`,
@@ -221,12 +222,24 @@ export function openContainerPower(node: TargetNode, host: DockerHost): Containe
 export function openDockerHost(node: TargetNode, host: DockerHost): Host {
   const { where, container, power } = openContainer(node, host);
   const inside = openRemoteHost(node, openShell(where, container, node));
+  /** The engine tells of a death some time after it. */
+  async function hasDied(): Promise<boolean> {
+    const seen = async (): Promise<ContainerState | null> => {
+      const now = await power.state();
+      return now === 'running' ? null : now;
+    };
+    const stays = (): Error => new GamedayError('host_unreachable', `${where} is not dead`);
+    return until(seen, { timeoutMs: DEATH_MS, onTimeout: stays }).then(
+      (state) => state === 'stopped',
+      () => false,
+    );
+  }
   /** Only after it failed: the state may change between a look and a question. */
   async function orWhenStopped<T>(stopped: T, ask: () => Promise<T>): Promise<T> {
     try {
       return await ask();
     } catch (error) {
-      if (error instanceof GamedayError && error.code === 'host_unreachable' && (await power.state()) === 'stopped') return stopped;
+      if (error instanceof GamedayError && error.code === 'host_unreachable' && (await hasDied())) return stopped;
       throw error;
     }
   }
@@ -241,13 +254,24 @@ export function openDockerHost(node: TargetNode, host: DockerHost): Host {
     await power.kill();
     return killed;
   }
+  /** What is killed may be all that the container's first process lives for: it goes with it, and with it the very script that kills. */
+  async function killTree(root: ProcessId): Promise<readonly ProcessId[]> {
+    const tree = await orWhenStopped([], () => listTree(inside, root));
+    if (tree.length === 0) return [];
+    return orWhenStopped(tree, () => inside.killTree(root));
+  }
   return {
     ...inside,
     postmaster: () => orWhenStopped(null, () => inside.postmaster()),
     agent: () => orWhenStopped(null, () => inside.agent()),
     serverProcesses: () => orWhenStopped([], () => inside.serverProcesses()),
     processState: (id) => orWhenStopped(null, () => inside.processState(id)),
-    killTree: (root) => orWhenStopped([], () => (root.pid === 1 ? killContainer(root) : inside.killTree(root))),
+    killTree: (root) => (root.pid === 1 ? orWhenStopped([], () => killContainer(root)) : killTree(root)),
+    async wake() {
+      if ((await power.state()) !== 'stopped') return false;
+      await power.start();
+      return true;
+    },
     signal: (id, name) =>
       orWhenStopped(false, async () => {
         if (id.pid !== 1) return inside.signal(id, name);

@@ -1,0 +1,168 @@
+/**
+ * The lab in containers: brought up and taken down through docker-compose.yml, with gameday's own processes on this machine as in every lab.
+ * Everything made on the engine carries the lab's label, and goes by it.
+ */
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { until } from '../../core/clock';
+import { GamedayError, messageOf } from '../../core/errors';
+import { sha256Hex } from '../../core/files';
+import type { Target } from '../../model/target';
+import { openLabelled, type Labelled, type LabelledContainer } from '../../targets/hosts/docker-labelled';
+import { openTarget } from '../../targets/open-target';
+import { ensureSupervisor } from '../supervisor/client';
+import { confirmStays } from './confirm-stays';
+import { compose } from './docker-compose';
+import {
+  checkDockerNet,
+  containerOf,
+  DEFAULT_DOCKER_NET,
+  DEFAULT_SOCKET,
+  dockerTarget,
+  dockerTemporal,
+  LAB_LABEL,
+  type DockerPlan,
+} from './docker-topology';
+import { heldDown } from './held-down';
+import { writeAllowFile, writeLabFile, writeTarget, type LabFile } from './lab-file';
+import { awaitPrimary, awaitStandbys, furnishCluster } from './agents';
+import { ensureSecrets } from './secrets';
+import { ownProcesses } from './servers';
+import { DCS_NAMES, NODE_NAMES } from './topology';
+
+/** The first time the images are built, Temporal among them. */
+const BUILD_MS = 45 * 60_000;
+const STOP_MS = 5 * 60_000;
+const HEALTHY_MS = 180_000;
+
+export const DOCKER_SERVICES = [...DCS_NAMES, 'toxiproxy', 'router', 'pooler', 's3', 'temporal-db', 'temporal', ...NODE_NAMES];
+
+export interface DockerLabOptions {
+  readonly home: string;
+  readonly lab: string;
+  readonly net: string | undefined;
+  readonly socket: string | undefined;
+  readonly syncStandbys: number | undefined;
+  readonly before: LabFile | null;
+}
+
+/** What is asked for, else what it was before. Throws `setting_invalid` for what can't be changed under a lab with data. */
+export function dockerPlan({ home, lab, net, socket, syncStandbys, before }: DockerLabOptions): DockerPlan {
+  if (before !== null && before.docker === undefined)
+    throw new GamedayError(
+      'setting_invalid',
+      'the lab here is one of processes',
+      '`gameday lab down --purge` removes it; or set GAMEDAY_HOME for a second one.',
+    );
+  const plan = {
+    home,
+    lab,
+    net: checkDockerNet(net ?? before?.net ?? DEFAULT_DOCKER_NET),
+    project: before?.docker?.project ?? `gameday-${sha256Hex(home).slice(0, 8)}`,
+    socket: socket ?? before?.docker?.socket ?? DEFAULT_SOCKET,
+    syncStandbys: syncStandbys ?? before?.syncStandbys ?? 1,
+  };
+  if (![0, 1, 2].includes(plan.syncStandbys))
+    throw new GamedayError(
+      'setting_invalid',
+      `${plan.syncStandbys} synchronous standbys are not possible in a lab of three nodes`,
+      'use 0, 1 or 2.',
+    );
+  if (before !== null && (before.net !== plan.net || before.docker?.socket !== plan.socket || before.syncStandbys !== plan.syncStandbys))
+    throw new GamedayError(
+      'setting_invalid',
+      'network, engine and synchronous standbys of a lab in containers stay as it was made',
+      '`gameday lab down --purge` first.',
+    );
+  return plan;
+}
+
+const labelled = ({ socket, project }: Pick<DockerPlan, 'socket' | 'project'>): Labelled => openLabelled(socket, `${LAB_LABEL}=${project}`);
+
+/** Containers of the lab by service; those that do not exist are missing. */
+export async function labContainers(docker: NonNullable<LabFile['docker']>): Promise<ReadonlyMap<string, LabelledContainer>> {
+  const all = await labelled(docker).containers();
+  return new Map(
+    DOCKER_SERVICES.flatMap((service) =>
+      all.filter(({ name }) => name === containerOf(docker.project, service)).map((each) => [service, each] as const),
+    ),
+  );
+}
+
+async function awaitHealthy(plan: DockerPlan, services: readonly string[]): Promise<void> {
+  let waiting: readonly string[] = services;
+  await until(
+    async () => {
+      const containers = await labContainers(plan);
+      waiting = services.filter((service) => containers.get(service)?.health !== 'healthy');
+      return waiting.length === 0 ? true : null;
+    },
+    {
+      timeoutMs: HEALTHY_MS,
+      everyMs: 500,
+      onTimeout: (last) =>
+        new GamedayError(
+          'lab_failed',
+          `not healthy after ${HEALTHY_MS} ms: ${waiting.join(', ')}${last === null ? '' : `: ${messageOf(last)}`}`,
+          `\`docker logs ${containerOf(plan.project, waiting[0] ?? 'n1')}\` says why.`,
+        ),
+    },
+  );
+}
+
+/** Idempotent: starts what is missing, but nodes that a standing fault holds down. */
+export async function dockerUp(plan: DockerPlan, before: LabFile | null, say: (text: string) => void): Promise<Target> {
+  const { home, lab, net, socket, project } = plan;
+  ensureSecrets(lab);
+  mkdirSync(join(lab, 'router'), { recursive: true, mode: 0o700 });
+  const file: LabFile = {
+    formatVersion: 1,
+    net,
+    temporalAddress: dockerTemporal(net),
+    temporalNamespace: 'default',
+    temporalUi: null,
+    topology: 'patroni',
+    docker: { socket, project },
+    syncStandbys: plan.syncStandbys,
+    postgresBin: '/usr/lib/postgresql/15/bin',
+    systemIdentifier: before?.systemIdentifier ?? null,
+  };
+  // Before anything is made: `lab down` must find it.
+  if (before === null) writeLabFile(home, file);
+  const held = before === null ? new Set<string>() : await heldDown(home, say);
+  const services = DOCKER_SERVICES.filter((service) => !held.has(service));
+  say(`containers of ${project}: ${services.join(', ')} (images are built the first time, which takes minutes)`);
+  // Every service by name: a node that is held down is left out, and nothing depends on one.
+  await compose(plan, ['up', '--detach', '--no-recreate', ...services], BUILD_MS);
+  await awaitHealthy(plan, services);
+  const live = openTarget(dockerTarget(plan, file.systemIdentifier ?? '0'));
+  await awaitPrimary(live);
+  const systemIdentifier = file.systemIdentifier ?? (await furnishCluster(live));
+  if (held.size === 0) await awaitStandbys(live, NODE_NAMES.length - 1);
+  const target = dockerTarget(plan, systemIdentifier);
+  writeLabFile(home, { ...file, systemIdentifier });
+  writeTarget(home, target);
+  writeAllowFile(home, target);
+  const supervisor = await ensureSupervisor(home);
+  const processes = ownProcesses(home, dockerTemporal(net), target);
+  await supervisor.start(processes.guardian);
+  await confirmStays(supervisor, await supervisor.start(processes.worker));
+  say(`lab is up on ${net}.x`);
+  return target;
+}
+
+/** Compose first, which stops them in good order; then whatever else carries the label, by the engine itself. */
+export async function dockerDown(plan: DockerPlan, { purge }: { readonly purge: boolean }, say: (text: string) => void): Promise<void> {
+  say(`stopping the containers of ${plan.project}`);
+  const failed = await compose(plan, ['stop', '--timeout', '20'], STOP_MS).then(
+    () => null,
+    (error: unknown) => error,
+  );
+  if (failed !== null) say(`compose: ${messageOf(failed)}`);
+  const removed = await labelled(plan).remove({ data: purge });
+  if (removed.length > 0) say(`removed ${removed.length} containers, networks and volumes labelled ${LAB_LABEL}=${plan.project}`);
+  rmSync(join(plan.lab, 'router', 'router.sock'), { force: true });
+  const left = await labelled(plan).containers();
+  if (left.length > 0)
+    throw new GamedayError('lab_failed', `still there: ${left.map(({ name }) => name).join(', ')}`, 'run `gameday lab down` again.');
+}
