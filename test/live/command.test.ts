@@ -57,14 +57,18 @@ function writeScripts(target: Target, dir: string): void {
     `tell() { ${process.execPath} -e '${router}' "$1"; }`,
     'tell "set server primary/$from state maint"; tell "shutdown sessions server primary/$from"; tell "set server primary/$to state ready"',
   ]);
-  // A killed server may stand in the process table yet, and its pid file in the way; that is for whoever starts it.
-  script('start', ['at $1; if up $1; then exit 0; fi', 'as rm -f $data/postmaster.pid; as $bin/pg_ctl start -s -w -D $data -l $log']);
+  // A killed server may stand in the process table yet, and its lock files in the way; that is for whoever starts it.
+  script('start', [
+    'at $1; if up $1; then exit 0; fi',
+    'as rm -f $data/postmaster.pid $sock/.s.PGSQL.*; as $bin/pg_ctl start -s -w -D $data -l $log',
+  ]);
   script('rejoin', [
     'at $1; own="$data/postgresql.conf $data/pg_hba.conf $data/pg_ident.conf"',
     'if up $1; then as $bin/pg_ctl stop -s -m fast -D $data; fi',
     // The rewind takes over the primary's configuration with everything else.
     'as mkdir -p $data.own; as cp $own $data.own/; target=$data',
-    'at $2; as $bin/pg_rewind -D $target --source-server "host=$sock user=postgres dbname=postgres" >/dev/null 2>&1',
+    // Until its first checkpoint a promoted primary's control file names the old timeline, and nothing seems to need a rewind.
+    'sql $2 CHECKPOINT; at $2; as $bin/pg_rewind -D $target --source-server "host=$sock user=postgres dbname=postgres" >/dev/null 2>&1',
     'at $1; as cp $data.own/* $data/; as touch $data/standby.signal; lead $1 $2',
     'as $bin/pg_ctl start -s -w -D $data -l $log',
   ]);
