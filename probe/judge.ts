@@ -2,6 +2,7 @@
  * The judge of time: a ledger in, RTO with bounds, segments and doubts out. A pure function of the ledger and the request: it reads no clock, and
  * what it cannot know it calls inconclusive. The rules are `docs/MEASUREMENT.md`; the verdict over a whole drill is `verdict.ts`.
  */
+import { formatMs } from '../core/units';
 import type { Interval, Outage, OutcomeCounts, PhaseLatency, RtoMeasurement, Segment } from '../model/measurement';
 import type { SeriesBin } from '../model/record';
 import type { JudgeRequest, LedgerJudgement, Receipt } from './contract';
@@ -327,7 +328,11 @@ function doubts(loaded: LoadedLedger, request: JudgeRequest, frame: Frame, evide
   const [firstOutage] = outages;
   if (firstInjection !== undefined && firstOutage !== undefined && firstOutage.t0.highMs < firstInjection.at.lowMs)
     found.push('an outage began before the fault was injected');
-  if (outages.some((outage) => outage.tRec === null)) found.push('clients had not recovered when the measured span ended');
+  const open = outages.find((outage) => outage.tRec === null);
+  if (open !== undefined) {
+    const beforeEndMs = frame.measured.toMs - open.t0.highMs;
+    found.push(`clients had not recovered when the measured span ended, ${formatMs(beforeEndMs)} after an outage began`);
+  }
   const spanMs = Math.max(1, span.toMs - span.fromMs);
   if (starvedMs > MAX_STARVED_SHARE * spanMs || longestStarved > settings.clientDeadlineMs) {
     found.push(`the prober was starved for ${starvedMs.toFixed(1)} ms of ${spanMs.toFixed(0)} ms`);

@@ -16,7 +16,7 @@ import { healEntries } from './heal';
 import { answerUpdate, haltUpdate, progressQuery } from './messages';
 import { openHands } from './proxies';
 import { acceptAnswer, validateAnswer } from './questions';
-import { runSteps } from './steps';
+import { recoveryLimitMs, runSteps } from './steps';
 
 export async function drill(input: DrillInput): Promise<DrillResult> {
   const context = new DrillContext(input, openHands(input.plan.target.site));
@@ -56,6 +56,7 @@ export async function drill(input: DrillInput): Promise<DrillResult> {
     }
     const verified = await verify(context);
     const redundancy = await restoreRedundancy(context, state);
+    if (state !== 'aborted' && state !== 'unsafe') await awaitClients(context);
     holding.cancel();
     await held;
     const reconciled = await reconcileLedger(context, redundancy);
@@ -233,6 +234,29 @@ async function verify(context: DrillContext): Promise<readonly CheckResult[]> {
   } catch (error) {
     context.blocked.push(`verification could not be completed: ${failureText(error)}`);
     return [];
+  }
+}
+
+/** How many recovery windows clients get at the end before the record says that they had not recovered. */
+const LAST_WINDOWS = 3;
+
+/** Healing and rejoining may disturb clients once more; what is not over when measuring ends could not be measured. */
+async function awaitClients(context: DrillContext): Promise<void> {
+  const { plan } = context.input;
+  if (context.probe === null || !methodBegan(context)) return;
+  const timeoutMs = LAST_WINDOWS * plan.steady.recoveryWindowMs;
+  try {
+    const last = await context.hands.long(timeoutMs + 30_000).awaitWindow({
+      plan,
+      probe: context.probe,
+      windowMs: plan.steady.recoveryWindowMs,
+      maxP99Ms: recoveryLimitMs(context),
+      timeoutMs,
+      mark: null,
+    });
+    if (!last.good) context.say(context.phase, 'window', `clients were not recovered at the end: ${last.reason}`);
+  } catch (error) {
+    context.blocked.push(`nobody saw whether clients were recovered at the end: ${failureText(error)}`);
   }
 }
 

@@ -185,8 +185,8 @@ export const MUTATIONS: readonly Mutation[] = [
   judge('an outage before the fault is no doubt', 'firstOutage.t0.highMs < firstInjection.at.lowMs', 'firstOutage.t0.highMs < 0'),
   judge(
     'never recovered is no doubt',
-    'if (outages.some((outage) => outage.tRec === null))',
-    'if (outages.every((outage) => outage.tRec === null) && outages.length > 9)',
+    'const open = outages.find((outage) => outage.tRec === null);',
+    'const open = outages.find((outage) => outage.tRec === null && outages.length > 9);',
   ),
   judge(
     'starvation is no doubt',
