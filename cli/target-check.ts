@@ -241,7 +241,7 @@ async function controllerLines(live: LiveTarget): Promise<Found[]> {
           found,
           kind === 'lab'
             ? '`gameday lab up` makes it.'
-            : 'only labs have one so far: without it gameday neither fails over nor starts a node again. `gameday observe` measures what you do by hand.',
+            : 'gameday neither fails over nor starts a node again here: give it your runbook (`kind: command`, docs/CONTROLLERS.md). `gameday observe` measures what you do by hand.',
         ),
       ];
     }

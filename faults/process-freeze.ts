@@ -20,7 +20,8 @@ import { howToStart, proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
 const SILENCE_MS = 1_500;
-const STOPS_WITHIN_MS = 2_000;
+/** On a far host, and in a container, every signal is a command of its own. */
+const STOPS_WITHIN_MS = 10_000;
 const ANSWERS_WITHIN_MS = 10_000;
 
 const schema = z.strictObject({
@@ -57,7 +58,7 @@ async function freeze(live: LiveTarget, resolved: Resolved): Promise<number> {
     async () => {
       const processes = await toFreeze(live, resolved);
       const running = processes.filter((each) => !each.stopped);
-      for (const each of running) await host.signal(each, 'SIGSTOP');
+      await Promise.all(running.map((each) => host.signal(each, 'SIGSTOP')));
       return running.length === 0 ? processes.length : null;
     },
     {
@@ -121,10 +122,9 @@ async function undo(resolved: Resolved, { live }: { readonly live: LiveTarget })
  */
 async function thaw(live: LiveTarget, resolved: Resolved, processes: readonly ServerProcess[]): Promise<void> {
   const host = live.host(resolved.node);
-  for (const each of [...processes].sort(
-    (a, b) => Number(isSameServer(a, resolved.postmaster)) - Number(isSameServer(b, resolved.postmaster)),
-  ))
-    await host.signal(each, 'SIGCONT');
+  const isPostmaster = (each: ServerProcess): boolean => isSameServer(each, resolved.postmaster);
+  await Promise.all(processes.filter((each) => !isPostmaster(each)).map((each) => host.signal(each, 'SIGCONT')));
+  for (const each of processes.filter(isPostmaster)) await host.signal(each, 'SIGCONT');
   await until(async () => ((await host.serverProcesses()).some((each) => each.stopped) ? null : true), {
     timeoutMs: STOPS_WITHIN_MS,
     everyMs: 5,

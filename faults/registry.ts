@@ -5,6 +5,7 @@ import type { JsonObject } from '../model/json';
 import { archiveObjectCorrupt } from './archive-object-corrupt';
 import { archiveObjectLost } from './archive-object-lost';
 import { archiveUnavailable } from './archive-unavailable';
+import { automationPaused } from './automation-paused';
 import type { Fault } from './contract';
 import { clockSkew } from './clock-skew';
 import { connectionsExhausted } from './connections-exhausted';
@@ -54,6 +55,7 @@ export const FAULTS: readonly AnyFault[] = [
   hostNetCut,
   syncStandbyLoss,
   promoteBehindBack,
+  automationPaused,
   dropTable,
   clockSkew,
   cpuStarved,

@@ -51,6 +51,7 @@ describe('the library', () => {
       ['failover-three-ways', null],
       ['flapping-link', null],
       ['game-day-in-a-box', null],
+      ['maintenance-forgotten', null],
       ['planned-switchover', null],
       ['postmaster-crash', null],
       ['primary-loss', null],
@@ -137,6 +138,18 @@ describe('the library', () => {
           'accident=drop-table ≤ 900000',
           'restore=restore',
           'heal-all=heal',
+        ],
+      },
+      {
+        name: 'maintenance-forgotten',
+        objectives: ['rto ≤ 60000 ms', 'rpo_transactions ≤ 0 tx'],
+        steps: [
+          'pause=automation-paused ≤ 900000',
+          'loss=process-kill ≤ 900000',
+          'wait-1={"kind":"for","ms":15000}',
+          'heal-1=heal',
+          'failover=failover',
+          'wait-2={"kind":"recovered","timeoutMs":90000}',
         ],
       },
       {

@@ -108,6 +108,8 @@ export type Environment = { readonly [name: string]: string };
 
 export interface Controller {
   readonly kind: string;
+  /** Optional power: it fails over by itself, and can be told not to for a while. */
+  readonly automation?: Automation;
   status(): Promise<readonly NodeStatus[]>;
   topology(): Promise<Topology>;
   /**
@@ -146,6 +148,16 @@ export interface Controller {
     node: string,
     options: { readonly timeoutMs: number; readonly signal: AbortSignal },
   ): Promise<{ readonly method: 'streaming' | 'follow' | 'rebuild'; readonly movedAside: string | null }>;
+}
+
+/** What a controller does by itself, switched off and on by people: maintenance mode. Throws `controller_unreachable`, `step_failed`. */
+export interface Automation {
+  /** Resolves when every agent that answers goes by it. Idempotent. */
+  setPaused(paused: boolean): Promise<void>;
+  /** As the controller's own book says. */
+  isPaused(): Promise<boolean>;
+  /** What each of its agents goes by now; null: it does not answer. */
+  pausedAgents(): Promise<{ readonly [node: string]: boolean | null }>;
 }
 
 /** Leads clients to the primary. `steer` admits exactly these nodes, closes sessions to all others, and persists that state. */

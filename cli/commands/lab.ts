@@ -4,10 +4,13 @@ import { labDown } from '../../infra/lab/down';
 import { repairLab } from '../../infra/lab/repair';
 import { labStatus, type LabServerStatus, type LabStatus } from '../../infra/lab/status';
 import { RUNTIMES, TOPOLOGIES, type Runtime, type Topology } from '../../infra/lab/topology';
+import { readLabFile } from '../../infra/lab/lab-file';
+import { servicesUp } from '../../infra/lab/services';
 import { labUp } from '../../infra/lab/up';
 import { parseSizeBytes } from '../../core/units';
+import { GamedayError } from '../../core/errors';
 import { EXIT } from '../../model/constants';
-import { defineCommand } from '../command';
+import { defineCommand, type CommandContext } from '../command';
 import { listRunningDrills, nameOfDrill } from '../drill-handles';
 import { withTemporal } from '../temporal';
 import { exitWith } from '../terminal';
@@ -16,7 +19,7 @@ interface UpOptions {
   readonly runtime?: Runtime;
   readonly dockerSocket?: string;
   readonly net?: string;
-  readonly topology?: Topology;
+  readonly topology?: Topology | 'none';
   readonly syncStandbys?: number;
   readonly nodeDisk?: number;
 }
@@ -27,7 +30,12 @@ export function labCommand(): Command {
     .addOption(new Option('--runtime <kind>', 'where its servers run: as processes of this machine, or in containers').choices(RUNTIMES))
     .option('--docker-socket <path>', 'socket of the Docker engine; default /var/run/docker.sock')
     .option('--net <net>', 'first three numbers of its addresses, e.g. 127.0.9; in containers of a private network')
-    .addOption(new Option('--topology <kind>', 'what fails over: gameday by its runbook, or Patroni over etcd').choices(TOPOLOGIES))
+    .addOption(
+      new Option('--topology <kind>', 'what fails over; none: no cluster, only what drills on one of your own need').choices([
+        ...TOPOLOGIES,
+        'none',
+      ]),
+    )
     .option('--sync-standbys <n>', 'standbys that must confirm a commit; 0: asynchronous', parseCount)
     .option('--node-disk <size>', 'gives each node a small disk of its own, e.g. 2GB, which `disk-full` may fill; as root', parseSize);
   const down = new Command('down')
@@ -36,14 +44,17 @@ export function labCommand(): Command {
   return new Command('lab')
     .description('a complete target on this machine')
     .addCommand(
-      defineCommand(up, async ({ home, terminal }, options: UpOptions) => {
+      defineCommand(up, async (context, options: UpOptions) => {
+        const { home, terminal } = context;
+        const { topology, ...rest } = options;
+        if ((topology ?? readLabFile(home)?.topology) === 'none') return upServices(context, rest);
         const target = await labUp({
           home,
           onProgress: (text) => terminal.progress(text),
           ...(options.runtime === undefined ? {} : { runtime: options.runtime }),
           ...(options.dockerSocket === undefined ? {} : { dockerSocket: options.dockerSocket }),
           ...(options.net === undefined ? {} : { net: options.net }),
-          ...(options.topology === undefined ? {} : { topology: options.topology }),
+          ...(topology === undefined || topology === 'none' ? {} : { topology }),
           ...(options.syncStandbys === undefined ? {} : { syncStandbys: options.syncStandbys }),
           ...(options.nodeDisk === undefined ? {} : { nodeDiskBytes: options.nodeDisk }),
         });
@@ -73,6 +84,19 @@ export function labCommand(): Command {
     );
 }
 
+/** Temporal, guardian and worker for clusters of one's own. */
+async function upServices({ home, terminal }: CommandContext, options: Omit<UpOptions, 'topology'>): Promise<void> {
+  const { net, ...others } = options;
+  const [misplaced] = Object.keys(others);
+  if (misplaced !== undefined)
+    throw new GamedayError('usage', `${misplaced} says how a lab’s cluster is made, and --topology none makes none`, 'leave it out.');
+  const services = await servicesUp({ home, onProgress: (text) => terminal.progress(text), ...(net === undefined ? {} : { net }) });
+  terminal.print(
+    `drills can run: Temporal ${services.temporal} · targets in ${services.targets} · what the guardian may touch: ${services.allowFile}`,
+  );
+  terminal.result({ up: true, ...services });
+}
+
 /** One line per server and node. */
 export function labText(status: LabStatus): string {
   if (status.net === null) return `no lab was made in ${status.home}; \`gameday lab up\` makes one`;
@@ -86,7 +110,11 @@ export function labText(status: LabStatus): string {
       (node) =>
         `  ${node.running ? '●' : '○'} ${node.name.padEnd(11)} ${(node.running ? `pid ${node.pid ?? '?'}` : 'down').padEnd(12)} ${node.address.padEnd(20)} ${node.role}${node.timeline === null ? '' : `, timeline ${node.timeline}`}${node.streamingFrom === null ? '' : `, streams from ${node.streamingFrom}`}${node.error === null ? '' : ` · ${node.error}`}`,
     ),
-    `  clients → ${status.entry === null ? '?' : `${status.entry.host}:${status.entry.port}`} → ${status.routed.join(', ') || 'nobody'} · ${status.syncStandbys ?? '?'} synchronous standbys`,
+    ...(status.entry === null
+      ? []
+      : [
+          `  clients → ${status.entry.host}:${status.entry.port} → ${status.routed.join(', ') || 'nobody'} · ${status.syncStandbys ?? '?'} synchronous standbys`,
+        ]),
     ...status.archive.map(({ name, ok, found }) => `  ${ok ? '✓' : '✕'} ${name}: ${found}`),
     ...(status.temporalUi === null ? [] : [`  Temporal's own pages: ${status.temporalUi}`]),
   ].join('\n');

@@ -144,7 +144,7 @@ export async function dockerUp(plan: DockerPlan, before: LabFile | null, say: (t
   writeTarget(home, target);
   writeAllowFile(home, target);
   const supervisor = await ensureSupervisor(home);
-  const processes = ownProcesses(home, dockerTemporal(net), target);
+  const processes = ownProcesses(home, file, target.site);
   await supervisor.start(processes.guardian);
   await confirmStays(supervisor, await supervisor.start(processes.worker));
   say(`lab is up on ${net}.x`);

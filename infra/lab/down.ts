@@ -15,7 +15,7 @@ import { endChild, markedProcesses } from '../supervisor/children';
 import { openSupervisorClient, type SupervisorClient } from '../supervisor/client';
 import { dockerDown, dockerPlan } from './docker-lab';
 import { readLabFile, readLabTarget, targetPath } from './lab-file';
-import { holdLock } from './lock';
+import { holdLock, LOCK_WAIT_MS } from './lock';
 import { unmountNodeDisk } from './node-disks';
 import { stopMembers } from './agents';
 import { MONITOR_CHILD } from './pg-auto-failover';
@@ -23,7 +23,6 @@ import { findLabDir, removeLabData } from './places';
 import { describeProcess, labProcesses, mountsBelow, postgresProcesses } from './residue';
 import { NODE_NAMES, nodeDir } from './topology';
 
-const LOCK_WAIT_MS = 120_000;
 const GRACE_MS = 10_000;
 /** Needed until the nodes have stopped: a primary archives its last WAL and sends it to its standbys while it shuts down. */
 const SERVERS = ['archiver', 'pgbouncer', 'haproxy', 'toxiproxy', 's3', 'temporal'];
@@ -96,6 +95,7 @@ async function stopNodes(
   const file = readLabFile(home);
   // Containers are stopped by their engine.
   if (file?.docker !== undefined) return;
+  if (file?.topology === 'none') return;
   if ((file?.topology ?? 'standalone') !== 'standalone') await stopAgents(home, supervisor);
   else if (existsSync(targetPath(home))) await stopCluster(openTarget(readLabTarget(home)));
   // Sandboxes, and nodes of a lab that was never finished.

@@ -20,8 +20,8 @@ export interface LabFile {
   readonly temporalNamespace: string;
   /** Null where no pages are served. */
   readonly temporalUi: string | null;
-  /** Missing in labs made before there was a choice. */
-  readonly topology?: Topology;
+  /** `none`: services for clusters of one's own (services.ts). Missing in labs made before there was a choice. */
+  readonly topology?: Topology | 'none';
   /** Where its servers run: on which engine, and the name that all of them are labelled with; missing: as processes of this machine. */
   readonly docker?: { readonly socket: string; readonly project: string };
   readonly syncStandbys: number;

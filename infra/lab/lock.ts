@@ -7,6 +7,9 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { GamedayError, messageOf } from '../../core/errors';
 
+/** Waiting for another `lab up` or `down` of the same home. */
+export const LOCK_WAIT_MS = 120_000;
+
 export interface Lock {
   release(): Promise<void>;
 }

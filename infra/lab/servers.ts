@@ -8,13 +8,14 @@ import { packageRoot, writeFileDurably } from '../../core/files';
 import { homePaths } from '../../core/home';
 import { lookUpUser } from '../../core/process';
 import { resolveSecret } from '../../core/secrets';
-import type { Target } from '../../model/target';
 import { gateConfig } from '../../targets/archives/haproxy-gate';
 import type { ChildSpec } from '../supervisor/contract';
 import type { Tools } from '../tools';
 import { CHECK_ROLE, locatePgAutoFailover, monitorServer } from './pg-auto-failover';
 import { etcdServers, locatePatroni } from './patroni';
+import type { LabFile } from './lab-file';
 import { makeServerDir, reachableProgram } from './places';
+import { temporalServer } from './temporal';
 import {
   gateMap,
   labAddresses,
@@ -24,7 +25,6 @@ import {
   POOLER_PORT,
   ROUTER_PORT,
   secretFile,
-  temporalPorts,
   TOXIPROXY_PORT,
   type LabPlan,
 } from './topology';
@@ -37,50 +37,6 @@ function writeForServer(path: string, text: string, user: string | null): void {
     const { uid, gid } = lookUpUser(user);
     chownSync(path, uid, gid);
   }
-}
-
-/**
- * Defaults of the dev server cost 43 ms per hop (20 polls per second and shard); measured, these bring a serial activity from 82 ms to 16–20 ms.
- * Eager execution hands an activity to the worker that asked for it.
- */
-const DYNAMIC_CONFIG = [
-  'system.enableActivityEagerExecution=true',
-  'history.transferProcessorMaxPollRPS=5000',
-  'history.timerProcessorMaxPollRPS=5000',
-];
-
-function temporalServer(plan: LabPlan, program: string): ChildSpec {
-  const dir = join(plan.lab, 'temporal');
-  makeServerDir(dir, plan.user, 0o700);
-  const host = labAddresses(plan.net).temporal;
-  const ports = temporalPorts(plan.net);
-  const flags = {
-    '--db-filename': join(dir, 'temporal.db'),
-    '--ip': host,
-    '--port': String(ports.grpc),
-    '--ui-ip': host,
-    '--ui-port': String(ports.ui),
-    '--log-level': 'error',
-  };
-  return {
-    name: 'temporal',
-    argv: [
-      program,
-      'server',
-      'start-dev',
-      ...Object.entries(flags).flat(),
-      ...['journal_mode=WAL', 'synchronous=NORMAL'].flatMap((pragma) => ['--sqlite-pragma', pragma]),
-      ...DYNAMIC_CONFIG.flatMap((value) => ['--dynamic-config-value', value]),
-    ],
-    env: { HOME: dir },
-    cwd: dir,
-    user: plan.user,
-    restart: true,
-    readyWhen: { kind: 'tcp', host, port: ports.grpc },
-    readyTimeoutMs: 45_000,
-    // Its own stop takes 8 s and saves nothing: its database survives a kill (WAL).
-    stopGraceMs: 1_000,
-  };
 }
 
 function s3Server(plan: LabPlan, program: string): ChildSpec {
@@ -298,11 +254,11 @@ function ownProcess(name: string, parts: readonly string[], args: readonly strin
 /** gameday's own processes. `socket`: where the process answers once it is ready. */
 export function ownProcesses(
   home: string,
-  temporal: string,
-  target: Target,
+  temporal: Pick<LabFile, 'temporalAddress' | 'temporalNamespace'>,
+  site: string,
 ): { readonly archiver: ChildSpec; readonly guardian: ChildSpec; readonly worker: ChildSpec } {
   const paths = homePaths(home);
-  const env = { GAMEDAY_HOME: home, TEMPORAL_ADDRESS: temporal };
+  const env = { GAMEDAY_HOME: home, TEMPORAL_ADDRESS: temporal.temporalAddress, TEMPORAL_NAMESPACE: temporal.temporalNamespace };
   const targetFile = join(paths.targets, 'lab.yaml');
   return {
     archiver: ownProcess('archiver', ['targets', 'archives', 'native-archiver.js'], ['--home', home, '--target', targetFile], {
@@ -316,9 +272,6 @@ export function ownProcesses(
       readyWhen: { kind: 'socket', path: join(paths.run, 'guardian.sock') },
       stopGraceMs: 10_000,
     }),
-    worker: ownProcess('worker', ['worker', 'main.js'], ['--home', home, '--site', target.site], { env, stopGraceMs: 8_000 }),
+    worker: ownProcess('worker', ['worker', 'main.js'], ['--home', home, '--site', site], { env, stopGraceMs: 8_000 }),
   };
 }
-
-export const temporalAddress = (net: string): string => `${labAddresses(net).temporal}:${temporalPorts(net).grpc}`;
-export const temporalUi = (net: string): string => `http://${labAddresses(net).temporal}:${temporalPorts(net).ui}`;

@@ -26,7 +26,6 @@ import {
   ROUTER_PORT,
   temporalPorts,
   TOXIPROXY_PORT,
-  type Topology,
 } from './topology';
 
 export interface LabServerStatus {
@@ -57,7 +56,7 @@ export interface LabStatus {
   readonly home: string;
   /** Null when no lab was made here. */
   readonly net: string | null;
-  /** Supervisor, every server and every node run, and exactly one node is primary. */
+  /** Supervisor, every server and every node run, and exactly one node is primary; services for clusters of one's own have no nodes. */
   readonly up: boolean;
   readonly supervisor: LabServerStatus;
   readonly servers: readonly LabServerStatus[];
@@ -73,7 +72,9 @@ export interface LabStatus {
 const OWN = ['guardian', 'worker'];
 const SERVERS = ['temporal', 's3', 'toxiproxy', 'haproxy', 'pgbouncer', 'archiver', 'guardian', 'worker'];
 
-function serversOf(topology: Topology): readonly string[] {
+function serversOf({ topology = 'standalone', temporalUi }: LabFile): readonly string[] {
+  // Temporal's pages are known where Temporal is ours.
+  if (topology === 'none') return temporalUi === null ? OWN : ['temporal', ...OWN];
   if (topology === 'standalone') return SERVERS;
   const keepers = topology === 'patroni' ? DCS_NAMES.map(etcdChild) : [MONITOR_CHILD];
   return [...SERVERS, ...keepers, ...NODE_NAMES.map((name) => agentChild(topology, name))];
@@ -224,7 +225,7 @@ export async function labStatus(options: { readonly home: string }): Promise<Lab
     };
   }
   const { docker } = file;
-  const expected = docker === undefined ? serversOf(file.topology ?? 'standalone') : OWN;
+  const expected = docker === undefined ? serversOf(file) : OWN;
   const { supervisorPid, servers: processes } = await readServers(home, file.net, expected);
   const servers = docker === undefined ? processes : [...processes, ...(await readContainers(docker))];
   const target = existsSync(targetPath(home)) ? readLabTarget(home) : null;
@@ -238,12 +239,12 @@ export async function labStatus(options: { readonly home: string }): Promise<Lab
             .catch(() => []),
           supervisorPid === null ? [] : readArchive(target),
         ]);
-  const all =
-    supervisorPid !== null && servers.every((server) => server.running) && nodes.length > 0 && nodes.every((node) => node.running);
+  const running = supervisorPid !== null && servers.every((server) => server.running);
+  const whole = nodes.length > 0 && nodes.every((node) => node.running) && nodes.filter((node) => node.role === 'primary').length === 1;
   return {
     home,
     net: file.net,
-    up: all && nodes.filter((node) => node.role === 'primary').length === 1,
+    up: running && (file.topology === 'none' || whole),
     supervisor: supervisor(supervisorPid),
     servers,
     nodes,
@@ -253,47 +254,4 @@ export async function labStatus(options: { readonly home: string }): Promise<Lab
     temporalUi: file.temporalUi,
     entry: target === null ? null : { host: target.entry.host, port: target.entry.port },
   };
-}
-
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length))) ?? [];
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  );
-}
-
-/** For people: one line per process, then what to look at next. */
-export function formatLabStatus(status: LabStatus): string {
-  if (status.net === null) return `no lab in ${status.home}; \`gameday lab up\` makes one`;
-  const servers = [status.supervisor, ...status.servers].map((each) => [
-    each.name,
-    each.running ? 'running' : 'DOWN',
-    each.pid === null ? '' : String(each.pid),
-    each.address ?? '',
-    each.restarts > 0 ? `${each.restarts} restarts` : '',
-    each.logFile,
-  ]);
-  const nodes = status.nodes.map((node) => [
-    node.name,
-    node.running ? node.role : 'DOWN',
-    node.pid === null ? '' : String(node.pid),
-    node.address,
-    [node.timeline === null ? '' : `timeline ${node.timeline}`, node.lsn ?? ''].filter(Boolean).join(', '),
-    node.logFile,
-  ]);
-  const archive = status.archive.map(
-    (check) => `archive: ${check.name}: ${check.found}${check.ok ? '' : `  (expected ${check.expected})`}`,
-  );
-  return [
-    `lab ${status.up ? 'is up' : 'is NOT complete'} on ${status.net}.x, home ${status.home}`,
-    ...table([...servers, ...nodes]),
-    `router leads to ${status.routed.join(', ') || 'nobody'}; ${status.syncStandbys ?? 0} synchronous standby${status.syncStandbys === 1 ? '' : 's'}`,
-    ...archive,
-    ...(status.entry === null ? [] : [`clients: postgresql://${status.entry.host}:${status.entry.port}/gameday`]),
-    ...(status.temporalUi === null ? [] : [`Temporal: ${status.temporalUi}`]),
-    ...(status.up ? [] : ['`gameday lab up` starts what is missing']),
-  ].join('\n');
 }

@@ -28,6 +28,7 @@ export const LAB_FAULTS = [
   'host-net-cut',
   'sync-standby-loss',
   'promote-behind-back',
+  'automation-paused',
   'drop-table',
   'clock-skew',
   'cpu-starved',
@@ -185,11 +186,19 @@ export function labLinks(net: string, topology: Topology = 'standalone'): readon
 }
 
 /** Every address on which something of the lab listens. */
+export function temporalAddresses(net: string): readonly Address[] {
+  const { grpc, ui } = temporalPorts(net);
+  const { temporal: host } = labAddresses(net);
+  return [
+    { host, port: grpc, use: 'Temporal' },
+    { host, port: ui, use: 'Temporal’s UI' },
+  ];
+}
+
 export function allAddresses(net: string, topology: Topology = 'standalone'): readonly Address[] {
   const at = labAddresses(net);
   return [
-    { host: at.temporal, port: temporalPorts(net).grpc, use: 'Temporal' },
-    { host: at.temporal, port: temporalPorts(net).ui, use: 'Temporal’s UI' },
+    ...temporalAddresses(net),
     { host: at.s3, port: S3_PORT, use: 'S3' },
     { host: at.s3Gate, port: S3_PORT, use: 'the gate before S3' },
     { host: at.toxiproxy, port: TOXIPROXY_PORT, use: 'Toxiproxy' },

@@ -4,10 +4,9 @@
  */
 import { existsSync, mkdirSync, realpathSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
 import { homePaths } from '../../core/home';
-import { run, signal } from '../../core/process';
+import { signal } from '../../core/process';
 import { formatBytes } from '../../core/units';
 import type { Target } from '../../model/target';
 import { ensureBucket } from '../../objects/s3-store';
@@ -23,7 +22,7 @@ import { readLabFile, writeAllowFile, writeLabFile, writeTarget, type LabFile } 
 import { confirmStays } from './confirm-stays';
 import { dockerPlan, dockerUp } from './docker-lab';
 import { heldDown } from './held-down';
-import { holdLock } from './lock';
+import { holdLock, LOCK_WAIT_MS } from './lock';
 import { checkNodeDisks, mountNodeDisk } from './node-disks';
 import { awaitPrimary, furnishCluster, startMembers } from './agents';
 import { awaitEtcd, locatePatroni, patroniServers } from './patroni';
@@ -32,14 +31,12 @@ import { checkFreeSpace, checkPostgresReachable, makeServerDir, prepareLabDir, s
 import { checkPorts } from './ports';
 import { labProcesses } from './residue';
 import { ensureSecrets } from './secrets';
-import { ownProcesses, prepareServers, temporalAddress, temporalUi } from './servers';
+import { ownProcesses, prepareServers } from './servers';
+import { awaitNamespace, temporalAddress, temporalUi } from './temporal';
 import { allAddresses, checkNet, DEFAULT_NET, labTarget, NODE_NAMES, nodeDir, type LabPlan, type Runtime, type Topology } from './topology';
 
-/** Waiting for another `lab up` or `down` of the same home. */
-const LOCK_WAIT_MS = 120_000;
 const BACKUP_TIMEOUT_MS = 300_000;
 const S3_TIMEOUT_MS = 5_000;
-const TEMPORAL_TIMEOUT_MS = 45_000;
 
 export interface LabUpOptions {
   readonly home: string;
@@ -139,6 +136,12 @@ async function makePlan(
 }
 
 function chooseTopology(before: LabFile | null, postgresBin: string, { topology }: LabUpOptions): Topology {
+  if (before?.topology === 'none')
+    throw new GamedayError(
+      'setting_invalid',
+      'services without a cluster stand here',
+      '`gameday lab down --purge` removes them; or set GAMEDAY_HOME, and --net, for a lab beside them.',
+    );
   const remembered = before === null ? null : (before.topology ?? 'standalone');
   if (remembered !== null && topology !== undefined && topology !== remembered)
     throw new GamedayError(
@@ -195,7 +198,7 @@ async function bringUp(
 
   const first = labTarget(plan, remembered.systemIdentifier ?? '0');
   await prepareBucket(first);
-  const namespace = awaitNamespace(plan);
+  const namespace = awaitNamespace(plan, plan.tools.temporal);
   // Looked at below; until then its failure must not end the process.
   namespace.catch(() => undefined);
   const target =
@@ -206,7 +209,7 @@ async function bringUp(
   writeTarget(home, target);
   writeAllowFile(home, target);
 
-  const processes = ownProcesses(home, temporalAddress(plan.net), target);
+  const processes = ownProcesses(home, remembered, target.site);
   await supervisor.start(processes.archiver);
   await supervisor.start(processes.guardian);
   await namespace;
@@ -242,32 +245,6 @@ async function prepareBucket(target: Target): Promise<void> {
   if (archive === null) return;
   const { endpoint, region, bucket, accessKey, secretKey } = archive;
   await ensureBucket({ endpoint, region, bucket, accessKey, secretKey, timeoutMs: S3_TIMEOUT_MS, versioning: true });
-}
-
-/** The dev server makes its namespace after it has begun to listen. */
-async function awaitNamespace(plan: LabPlan & { readonly tools: Tools }): Promise<void> {
-  const argv = [
-    plan.tools.temporal,
-    'operator',
-    'namespace',
-    'describe',
-    '--namespace',
-    'default',
-    '--address',
-    temporalAddress(plan.net),
-    '--command-timeout',
-    '5s',
-  ];
-  const env = { PATH: process.env['PATH'] ?? '', HOME: join(plan.lab, 'temporal') };
-  await until(async () => ((await run(argv, { timeoutMs: 10_000, env })).code === 0 ? true : null), {
-    timeoutMs: TEMPORAL_TIMEOUT_MS,
-    everyMs: 200,
-    onTimeout: (last) =>
-      new GamedayError(
-        'temporal_unreachable',
-        `${temporalAddress(plan.net)}: namespace default is not there after ${TEMPORAL_TIMEOUT_MS} ms${last === null ? '' : `: ${messageOf(last)}`}`,
-      ),
-  });
 }
 
 /** Carries a new network or a new number of synchronous standbys into nodes that exist; those that run reload. */

@@ -35,14 +35,14 @@ export interface PatroniRest {
   cluster(): Promise<PatroniCluster>;
   /** The dynamic configuration, as `patronictl show-config` prints it. */
   config(): Promise<JsonObject>;
-  /** Major and minor version, e.g. 3.0.2; of the first member that answers. */
-  version(): Promise<string>;
   switchover(leader: string, candidate: string | null): Promise<OrderAnswer>;
   /** Without a leader, or with automation paused. */
   failover(candidate: string): Promise<OrderAnswer>;
   reinitialize(node: string): Promise<OrderAnswer>;
   /** Maintenance mode: nothing is promoted or restarted by itself. */
-  pause(paused: boolean): Promise<void>;
+  setPaused(paused: boolean): Promise<OrderAnswer>;
+  /** What each member goes by, asked one by one; null: it does not answer. Members learn of an order by their next loop only. */
+  pausedMembers(): Promise<{ readonly [node: string]: boolean | null }>;
 }
 
 /** What Patroni said to an order; `ok` for a 2xx. */
@@ -95,8 +95,7 @@ export function openPatroniRest(controller: PatroniController): PatroniRest {
       return await Promise.any(
         urls.map(async (url) => {
           const answer = await fetch(`${url}${path}`, { signal: AbortSignal.timeout(READ_TIMEOUT_MS) });
-          // `/patroni` of a member that is not running says 503 and tells its state all the same.
-          if (!answer.ok && path !== '/patroni') throw new Error(`${url}${path}: HTTP ${answer.status}`);
+          if (!answer.ok) throw new Error(`${url}${path}: HTTP ${answer.status}`);
           return (await answer.json()) as JsonObject;
         }),
       );
@@ -136,17 +135,18 @@ export function openPatroniRest(controller: PatroniController): PatroniRest {
   return {
     cluster: async () => parseCluster(await read('/cluster')),
     config: () => read('/config'),
-    async version() {
-      const { patroni } = (await read('/patroni')) as { patroni?: { version?: string } };
-      return patroni?.version ?? 'unknown';
-    },
     switchover: (leader, candidate) => orderAny('POST', '/switchover', candidate === null ? { leader } : { leader, candidate }),
     failover: (candidate) => orderAny('POST', '/failover', { candidate }),
     reinitialize: (node) => order(urlOf(node), 'POST', '/reinitialize', { force: true }),
-    async pause(paused) {
-      const answer = await orderAny('PATCH', '/config', { pause: paused ? true : null });
-      if (!answer.ok)
-        throw new GamedayError('step_failed', `Patroni does not ${paused ? 'pause' : 'resume'}: HTTP ${answer.status}: ${answer.text}`);
+    setPaused: (paused) => orderAny('PATCH', '/config', { pause: paused ? true : null }),
+    async pausedMembers() {
+      // A member whose server does not run says 503, and its state all the same.
+      const ask = async (node: string): Promise<boolean | null> => {
+        const answer = await fetch(`${urlOf(node)}/patroni`, { signal: AbortSignal.timeout(READ_TIMEOUT_MS) });
+        return ((await answer.json()) as { pause?: unknown }).pause === true;
+      };
+      const asked = Object.keys(controller.api).map(async (node) => [node, await ask(node).catch(() => null)] as const);
+      return Object.fromEntries(await Promise.all(asked));
     },
   };
 }

@@ -1,10 +1,12 @@
 /** Patroni as the controller, over its REST API. What it has in common with others that fail over by themselves is in self-driven.ts. */
 import { canonicalJson } from '../../core/canonical-json';
+import { until } from '../../core/clock';
 import { GamedayError } from '../../core/errors';
-import type { Controller, FailoverResult, LiveTarget } from '../ports';
+import type { Automation, Controller, FailoverResult, LiveTarget } from '../ports';
 import { askAll } from './node-status';
 import { patroniBand } from './patroni-band';
 import { openPatroniRest, type PatroniController, type PatroniRest } from './patroni-rest';
+import { POLL_MS } from './promoted-by-others';
 import {
   carryOut,
   mostAdvanced,
@@ -17,6 +19,8 @@ import {
 } from './self-driven';
 
 const TITLE = 'Patroni';
+/** Members hear of an order by their next loop, which most have every ten seconds. */
+const HEARD_WITHIN_MS = 20_000;
 
 async function order(
   rest: PatroniRest,
@@ -56,6 +60,30 @@ function drive(live: LiveTarget, rest: PatroniRest): SelfDriven {
   };
 }
 
+function automationOf(rest: PatroniRest): Automation {
+  return {
+    async setPaused(paused) {
+      const word = paused ? 'pause' : 'resume';
+      const answer = await rest.setPaused(paused);
+      if (!answer.ok) throw new GamedayError('step_failed', `Patroni does not ${word}: HTTP ${answer.status}: ${answer.text}`);
+      const deaf = async (): Promise<readonly string[]> =>
+        Object.entries(await rest.pausedMembers()).flatMap(([node, said]) => (said === null || said === paused ? [] : [node]));
+      let last: readonly string[] = [];
+      await until(async () => ((last = await deaf()).length === 0 ? true : null), {
+        timeoutMs: HEARD_WITHIN_MS,
+        everyMs: POLL_MS,
+        onTimeout: () =>
+          new GamedayError(
+            'step_failed',
+            `Patroni was told to ${word}, but ${last.join(', ')} did not hear of it in ${HEARD_WITHIN_MS} ms`,
+          ),
+      });
+    },
+    isPaused: async () => (await rest.cluster()).paused,
+    pausedAgents: () => rest.pausedMembers(),
+  };
+}
+
 /** The controller of a Patroni target. Opening touches nothing. */
 export function openPatroniController(live: LiveTarget, controller: PatroniController): Controller {
   const rest = openPatroniRest(controller);
@@ -63,6 +91,7 @@ export function openPatroniController(live: LiveTarget, controller: PatroniContr
   const slots = live.target.nodes.map(({ name }) => name.replaceAll(/[^a-z0-9_]/g, '_'));
   return {
     kind: 'patroni',
+    automation: automationOf(rest),
     status: () => askAll(live),
     async topology() {
       const [config, cluster] = [await rest.config().catch(() => null), await rest.cluster().catch(() => null)];

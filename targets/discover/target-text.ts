@@ -128,8 +128,13 @@ function controllerPart({ controller, nodes }: Found, { home, name }: TextOption
     case 'standalone':
       return [
         ...comment(
-          'What does failover. standalone: nobody does by itself, and gameday carries the runbook out. If something of your own does, gameday must not: measure what it does with `gameday observe` instead.',
+          'What does failover. As written, nobody: what heals by itself can be broken and measured, and `gameday observe` measures what you do by hand. With a runbook of your own gameday fails over and starts nodes too (docs/CONTROLLERS.md); put it in place of what stands below, and an `agent` to each node:',
         ),
+        '#   controller:',
+        '#     kind: command',
+        "#     failover: [/opt/shop/failover, --to, '{candidate}', --from, '{primary}']",
+        "#     rejoin: [/opt/shop/rejoin, '{node}', '{primary}']",
+        '#     expectedMs: 45s',
         'controller:',
         '  kind: standalone',
         `  stateDir: ${scalar(`${home}/state/${name ?? 'target'}`)} # where gameday writes down who may write`,

@@ -7,6 +7,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { until } from '../../core/clock';
+import { packageRoot } from '../../core/files';
 import { lookUpUser, run } from '../../core/process';
 import { locateTools } from '../../infra/tools';
 import { withSql } from '../../targets/sql';
@@ -15,6 +16,8 @@ import { cli, type CliResult } from './lab';
 const NET = '127.0.55';
 const NODES = ['n1', 'n2', 'n3'] as const;
 const hostOf = (at: number): string => `${NET}.${11 + at}`;
+/** On a cluster whose failover is a person's, who starts it where it was. */
+const CRASH = join(packageRoot(), 'test', 'scenarios', 'crash-and-start.yaml');
 const SYNC = 'ANY 1 (n2, n3)';
 const SECRETS = { GAMEDAY_OPERATE_PASSWORD: 'operate-1', GAMEDAY_OBSERVE_PASSWORD: `o'b "s`, GAMEDAY_PROBE_PASSWORD: 'probe-1' };
 const ALL = `postgresql://postgres@${NODES.map((_, at) => hostOf(at)).join(',')}/postgres`;
@@ -218,6 +221,73 @@ describe('prepared', () => {
     await expect(psql(script)).rejects.toThrow(/not the system that the target names/);
     expect(await traces()).toEqual([]);
   }, 60_000);
+});
+
+describe('drilled, by services of gameday’s own and without a lab', () => {
+  const drill = (args: readonly string[], timeoutMs: number): Promise<CliResult> => cli(args, { home, timeoutMs });
+  const fails = (result: CliResult): string => `${result.code} ${result.stdout}${result.stderr}`;
+
+  afterAll(async () => void (await drill(['lab', 'down', '--purge'], 60_000)), 70_000);
+
+  test('the crash of its primary is measured, after its owner has allowed just that', async () => {
+    const prepared = await gameday(['target', 'prepare', '--target', shop, '--dsn', 'postgresql://postgres@/', '--yes']);
+    expect(fails(prepared)).toMatch(/^0 /);
+    // Whoever is started in the background has no environment of ours: it reads its passwords from files.
+    let text = readFileSync(shop, 'utf8').replace('allowFaults: []', 'allowFaults: [process-kill]');
+    for (const [name, secret] of Object.entries(SECRETS)) {
+      const file = join(base, name.toLowerCase());
+      writeFileSync(file, secret, { mode: 0o600 });
+      text = text.replace(`env:${name}`, `file:${file}`);
+    }
+    const asOwner = owner === null ? [] : ['runuser', '-u', 'postgres', '--'];
+    const server = (name: string): string =>
+      JSON.stringify({
+        find: ['sh', '-c', `head -n 1 ${join(base, name, 'postmaster.pid')} 2>/dev/null || true`],
+        start: [
+          ...asOwner,
+          join(locateTools().postgresBin, 'pg_ctl'),
+          '-D',
+          join(base, name),
+          '-l',
+          join(base, `${name}.log`),
+          '-w',
+          'start',
+        ],
+      });
+    text = text.replace(/kind: standalone\n.*stateDir: .*\n/, `kind: command\n  failover: ['false']\n  expectedMs: 10s\n`);
+    for (const name of NODES) text = text.replace(`  - name: ${name} `, `  - agent: ${server(name)}\n    name: ${name} `);
+    writeFileSync(shop, text);
+    const up = await drill(['lab', 'up', '--topology', 'none', '--net', NET], 90_000);
+    expect(fails(up)).toMatch(/^0 /);
+    expect(up.stdout).toContain('drills can run');
+
+    const refused = await drill(['run', CRASH, '--target', shop], 90_000);
+    expect({ code: refused.code, said: fails(refused) }).toEqual({ code: 6, said: expect.stringContaining('allow.json') });
+    const systemIdentifier = (await ask('SELECT system_identifier::text FROM pg_control_system()'))[0];
+    writeFileSync(
+      join(home, 'guardian', 'allow.json'),
+      JSON.stringify({ systemIdentifiers: [systemIdentifier], faults: ['process-kill'], maxFaultMs: 300_000 }),
+      { mode: 0o600 },
+    );
+    const checked = await drill(['check', '--target', shop], 60_000);
+    expect(fails(checked)).toMatch(/^0 /);
+
+    const before = await ask('SELECT pg_postmaster_start_time()::text');
+    const ended = await drill(['run', CRASH, '--target', shop, '--json'], 120_000);
+    expect(fails(ended)).toMatch(/^0 /);
+    expect(JSON.parse(ended.stdout.trim().split('\n').at(-1) ?? '{}')).toMatchObject({ state: 'completed', verdict: 'pass' });
+    expect(await ask('SELECT pg_postmaster_start_time()::text')).not.toEqual(before);
+    expect(await ask('SELECT state FROM pg_stat_replication')).toEqual(['streaming', 'streaming']);
+  }, 400_000);
+
+  test('a lab is not made over them, and they go without a trace in the cluster', async () => {
+    const lab = await drill(['lab', 'up', '--topology', 'standalone', '--net', NET], 60_000);
+    expect({ code: lab.code, stderr: lab.stderr }).toEqual({ code: 2, stderr: expect.stringContaining('services without a cluster') });
+    expect((await drill(['lab', 'status'], 30_000)).code).toBe(0);
+    expect((await drill(['lab', 'down'], 60_000)).code).toBe(0);
+    const remove = await gameday(['target', 'remove', '--target', shop, '--dsn', 'postgresql://postgres@/', '--yes']);
+    expect([remove.code, await traces()]).toEqual([0, []]);
+  }, 180_000);
 });
 
 describe('what cannot be discovered is said, with what to do', () => {

@@ -52,7 +52,7 @@ export function crashAfter(
           };
         return typeof member === 'object' &&
           member !== null &&
-          ['controller', 'links', 'router', 'archive', 'door', 'gate'].includes(String(name))
+          ['controller', 'automation', 'links', 'router', 'archive', 'door', 'gate'].includes(String(name))
           ? wrap(member)
           : member;
       },

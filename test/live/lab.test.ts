@@ -10,7 +10,8 @@ import { resolveSecret } from '../../core/secrets';
 import { labDown } from '../../infra/lab/down';
 import { findTaken } from '../../infra/lab/ports';
 import { describeProcess, labProcesses } from '../../infra/lab/residue';
-import { formatLabStatus, labStatus } from '../../infra/lab/status';
+import { labText } from '../../cli/commands/lab';
+import { labStatus } from '../../infra/lab/status';
 import { allAddresses } from '../../infra/lab/topology';
 import { labUp } from '../../infra/lab/up';
 import { openSupervisorClient } from '../../infra/supervisor/client';
@@ -75,7 +76,7 @@ test('status tells every server and node, and one primary with two standbys that
   expect(status.routed).toEqual([status.nodes.find((node) => node.role === 'primary')?.name]);
   expect(status.archive.filter((check) => !check.ok)).toEqual([]);
   for (const each of [...status.servers, ...status.nodes]) expect(existsSync(each.logFile)).toBe(true);
-  expect(formatLabStatus(status)).toContain('is up on');
+  expect(labText(status)).toContain(': up\n');
 }, 30_000);
 
 test('an occupied port is named with the process that holds it, and nothing is started', async () => {

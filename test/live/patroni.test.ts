@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { readLabTarget } from '../../infra/lab/lab-file';
 import { locatePatroni } from '../../infra/lab/patroni';
 import { openTarget } from '../../targets/open-target';
+import { contractTests } from './fault-contract';
 import { cli, makeHome, removeHome } from './lab';
 import { outcome, PASSED, runScenario, type Run } from './scenario-run';
 
@@ -57,6 +58,17 @@ test('a primary whose way to the store is cut gives its key up, and never two no
   expect(outcome(cut)).toEqual(PASSED);
   expect(cut.record.splitBrain).toEqual([]);
 }, 240_000);
+
+test('while the cluster is paused nobody takes over, and afterwards somebody does', async () => {
+  const forgotten = await run('maintenance-forgotten');
+  expect(outcome(forgotten)).toEqual(PASSED);
+  const { rto } = forgotten.record;
+  if ('notRecorded' in rto) throw new Error(rto.notRecorded);
+  // Longer than the pause went unnoticed: nobody was promoted before.
+  expect(rto.rto?.lowMs).toBeGreaterThan(15_000);
+}, 240_000);
+
+contractTests('patroni', () => openTarget(readLabTarget(home)));
 
 test('an agent that dies beside its server, with no watchdog, makes two primaries: found, counted, and a fail', async () => {
   const { code, record } = await run('controller-dies', '--set', 'pause=30s');

@@ -4,7 +4,7 @@ import type { JsonObject } from '../../model/json';
 export interface Tried {
   readonly fault: string;
   readonly with: JsonObject;
-  readonly suite: 'basic' | 'host' | 'data' | 'resources';
+  readonly suite: 'basic' | 'host' | 'data' | 'resources' | 'patroni';
 }
 
 export const TRIED: readonly Tried[] = [
@@ -61,5 +61,6 @@ export const TRIED: readonly Tried[] = [
   { fault: 'archive-unavailable', with: { how: 'denied-403' }, suite: 'data' },
   { fault: 'archive-object-lost', with: {}, suite: 'data' },
   { fault: 'archive-object-lost', with: { object: 'backup' }, suite: 'data' },
+  { fault: 'automation-paused', with: {}, suite: 'patroni' },
   { fault: 'archive-object-corrupt', with: { object: 'random-wal' }, suite: 'data' },
 ];
