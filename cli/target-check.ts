@@ -380,10 +380,10 @@ async function linkLines({ links }: LiveTarget): Promise<Found[]> {
 async function routerLines({ router, target }: LiveTarget, topology: Topology | null): Promise<Found[]> {
   if (target.router.kind === 'none')
     return [
-      lacks(
+      note(
         'router',
         'none named',
-        'a drill’s pre-flight wants to see whom clients are led to: name HAProxy’s runtime socket (`router: { kind: haproxy, … }`).',
+        'whom clients are led to shows in what they can write, and the routing of a failover counts with their recovery; HAProxy’s runtime socket would tell it apart.',
       ),
     ];
   const routed = await router.routed();

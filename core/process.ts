@@ -96,6 +96,14 @@ export async function terminate(id: ProcessId, graceMs: number, first: NodeJS.Si
   }
 }
 
+/**
+ * The environment for what is somebody else's: servers, agents, runbooks. Without gameday's own variables, the supervisor's mark among them: what carries that
+ * counts as gameday's and is ended with it.
+ */
+export function environmentForOthers(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(GAMEDAY|TEMPORAL)_/.test(name)));
+}
+
 export interface RunOptions {
   readonly timeoutMs: number;
   readonly cwd?: string;

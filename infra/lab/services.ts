@@ -11,7 +11,7 @@ import { locateTools } from '../tools';
 import { confirmStays } from './confirm-stays';
 import { readLabFile, writeLabFile, type LabFile } from './lab-file';
 import { holdLock, LOCK_WAIT_MS } from './lock';
-import { prepareLabDir, serverUser } from './places';
+import { prepareLabDir, reachableProgram, serverUser } from './places';
 import { checkPorts } from './ports';
 import { labProcesses } from './residue';
 import { ownProcesses } from './servers';
@@ -70,9 +70,10 @@ export async function servicesUp(options: {
       const own = new Set(labProcesses(paths.run, lab).map((id) => id.pid));
       checkPorts(temporalAddresses(net), (pid) => own.has(pid));
       options.onProgress('starting temporal');
-      const { temporal } = locateTools();
-      await supervisor.start(temporalServer({ lab, net, user }, temporal));
-      await awaitNamespace({ lab, net, user }, temporal);
+      const program = locateTools().temporal;
+      const place = { lab, net, user };
+      await supervisor.start(temporalServer(place, await reachableProgram(program, lab, user)));
+      await awaitNamespace(place, program);
     }
     options.onProgress('starting guardian, worker');
     const { guardian, worker } = ownProcesses(home, file, SITE);

@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { GamedayError } from '../../core/errors';
+import { environmentForOthers } from '../../core/process';
 
 /** What a runbook may still put in order after SIGTERM. */
 const GRACE_MS = 5_000;
@@ -46,7 +47,7 @@ export function runCommand(argv: readonly string[], options: CommandOptions): Pr
   const shown = argv.join(' ');
   return new Promise((resolve, reject) => {
     // A group of its own, so that what a shell script has started is reached too.
-    const child = spawn(program, words, { cwd: '/', stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    const child = spawn(program, words, { cwd: '/', env: environmentForOthers(), stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     let [stdout, stderr] = ['', ''];
     let stopped: Error | null = null;
     let kill: NodeJS.Timeout | undefined;

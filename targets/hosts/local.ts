@@ -23,7 +23,18 @@ import { basename, dirname, join } from 'node:path';
 import { until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
 import { fsyncDirectory } from '../../core/files';
-import { descendants, identify, isAlive, lookUpUser, processState, run, signal, type ProcessId, type RunOptions } from '../../core/process';
+import {
+  descendants,
+  environmentForOthers,
+  identify,
+  isAlive,
+  lookUpUser,
+  processState,
+  run,
+  signal,
+  type ProcessId,
+  type RunOptions,
+} from '../../core/process';
 import type { TargetNode } from '../../model/target';
 import type { Host, ServerProcess } from '../ports';
 
@@ -41,7 +52,7 @@ export function nodeIdentity(osUser: string | null): Identity | null {
 
 /** A lean environment: a stray PGHOST or PGDATA of the caller must not lead a server tool elsewhere. */
 function nodeEnvironment(identity: Identity | null): NodeJS.ProcessEnv {
-  const inherited = Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith('PG')));
+  const inherited = Object.fromEntries(Object.entries(environmentForOthers()).filter(([key]) => !key.startsWith('PG')));
   return { ...inherited, LC_ALL: 'C.UTF-8', ...(identity === null ? {} : { HOME: identity.home }) };
 }
 
