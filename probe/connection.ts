@@ -3,12 +3,14 @@
  * reconnect (the socket is destroyed) when a deadline passes; a naive one has no deadline at all. Never retries a statement; safe through
  * transaction-mode poolers: simple protocol, no session SET, no prepared statements, no startup parameters besides user, database and application_name.
  */
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
 import { Client } from 'pg';
 import type { HostPort } from '../model/target';
 import { isCancelledSyncWait, serverWord, type ServerWord } from './outcome';
 
 export interface DoorAddress {
-  /** Several are tried in order until one takes writes, as libpq does with `target_session_attrs=read-write`. */
+  /** Several are tried in order until one takes writes, as libpq does with `target_session_attrs=read-write`. A name stands for all its addresses. */
   readonly hosts: readonly HostPort[];
   readonly database: string;
   readonly user: string;
@@ -16,6 +18,10 @@ export interface DoorAddress {
   /** For each host; null: for ever. */
   readonly connectTimeoutMs: number | null;
 }
+
+/** Addresses that a name stands for now. */
+export type LookUp = (name: string) => Promise<readonly string[]>;
+const lookUpAll: LookUp = async (name) => (await lookup(name, { all: true })).map(({ address }) => address);
 
 export type Rows = readonly { readonly [column: string]: string | null }[];
 export type Reply =
@@ -43,26 +49,48 @@ export class DoorConnection {
     private readonly address: DoorAddress,
     /** Called once when an idle connection is lost. */
     private readonly onLost: (message: string) => void,
+    private readonly lookUp: LookUp = lookUpAll,
   ) {}
 
   /** Connects within the connect timeout; rejects otherwise, and the connection is closed. */
   async open(): Promise<void> {
     const refusals: string[] = [];
-    for (const host of this.address.hosts) {
+    const { hosts } = this.address;
+    const found = await Promise.all(hosts.map((host) => (isIP(host.host) === 0 ? this.addressesOf(host, refusals) : [host])));
+    const servers = found.flat();
+    for (const server of servers) {
+      if (this.state !== 'connecting') break;
       try {
-        await this.openHost(host);
+        await this.openServer(server, servers.length > 1);
         if (this.state === 'connecting') this.state = 'idle';
         return;
       } catch (error) {
         refusals.push(error instanceof Error ? error.message : String(error));
-        if (this.state !== 'connecting') break;
       }
     }
     this.destroy();
     throw new Error(refusals.join('; '));
   }
 
-  private async openHost(host: HostPort): Promise<void> {
+  /** Looked up anew for each connection: nothing is kept beyond what the machine's own resolver keeps. */
+  private async addressesOf({ host, port }: HostPort, refusals: string[]): Promise<readonly HostPort[]> {
+    const { connectTimeoutMs } = this.address;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      if (connectTimeoutMs !== null)
+        timer = setTimeout(() => reject(new Error(`the name ${host} was not looked up within ${connectTimeoutMs} ms`)), connectTimeoutMs);
+    });
+    try {
+      return (await Promise.race([this.lookUp(host), late])).map((address) => ({ host: address, port }));
+    } catch (error) {
+      refusals.push(error instanceof Error ? error.message : String(error));
+      return [];
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  private async openServer(host: HostPort, isOneOfMany: boolean): Promise<void> {
     const { address } = this;
     const client = new Client({
       host: host.host,
@@ -88,7 +116,7 @@ export class DoorConnection {
     try {
       await client.connect();
       // Servers since 14 say at once whether they take writes (in_hot_standby, default_transaction_read_only).
-      if (address.hosts.length > 1 && (onlyReads.has('in_hot_standby') || onlyReads.has('default_transaction_read_only')))
+      if (isOneOfMany && (onlyReads.has('in_hot_standby') || onlyReads.has('default_transaction_read_only')))
         throw new Error(`${host.host}:${host.port} takes no writes`);
     } catch (error) {
       wireOf(client).stream.destroy();

@@ -8,6 +8,7 @@ import { readJsonFile } from '../../core/files';
 import { resolveSecret } from '../../core/secrets';
 import type { RtoMeasurement } from '../../model/measurement';
 import type { DrillRecord } from '../../model/record';
+import { DoorConnection } from '../../probe/connection';
 import { ledgerIn } from '../../probe/ledger-reader';
 import type { Entry, StreamInfo } from '../../probe/ledger-format';
 import { withSql } from '../../targets/sql';
@@ -108,4 +109,42 @@ test('the report has a row for every way in', () => {
   const html = readFileSync(join(evidence, 'report.html'), 'utf8').split('id="ways-in"')[1]?.split('</section>')[0] ?? '';
   expect(html.match(/<th scope="row">/g)).toHaveLength(12);
   for (const path of ['entry', 'pooler', 'direct']) expect(html).toContain(`writes by ${path}, naive client`);
+});
+
+describe('a name as the way in', () => {
+  const nodes = (): readonly string[] => lab().target.nodes.map(({ host }) => host);
+  const open = async (addresses: () => Promise<readonly string[]>): Promise<string> => {
+    const { user, password } = lab().target.roles.probe;
+    const address = {
+      hosts: [{ host: 'db.example', port: 5432 }],
+      database: 'gameday',
+      user,
+      password: password === null ? null : resolveSecret(password),
+      connectTimeoutMs: 1_000,
+    };
+    const connection = new DoorConnection(address, () => undefined, addresses);
+    try {
+      await connection.open();
+      return await new Promise((resolve, reject) =>
+        connection.send('SELECT host(inet_server_addr()) AS host, pg_is_in_recovery()::text AS recovery', Infinity, (reply) =>
+          reply.ok ? resolve(`${reply.rows[0]?.['host'] ?? ''} ${reply.rows[0]?.['recovery'] ?? ''}`) : reject(new Error(reply.message)),
+        ),
+      );
+    } finally {
+      connection.destroy();
+    }
+  };
+
+  test('that stands for all nodes leads to the one that takes writes, and for one node to that', async () => {
+    const writable = await open(async () => nodes());
+    expect(nodes().map((host) => `${host} false`)).toContain(writable);
+    expect(await open(async () => [...nodes()].reverse())).toBe(writable);
+    const standby = nodes().find((host) => `${host} false` !== writable) ?? '';
+    expect(await open(async () => [standby])).toBe(`${standby} true`);
+  });
+
+  test('that nobody knows, or whose lookup hangs, is said by name and within the deadline', async () => {
+    await expect(open(() => Promise.reject(new Error('getaddrinfo ENOTFOUND db.example')))).rejects.toThrow('ENOTFOUND db.example');
+    await expect(open(() => new Promise(() => undefined))).rejects.toThrow('the name db.example was not looked up within 1000 ms');
+  });
 });
