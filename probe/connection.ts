@@ -56,7 +56,7 @@ export class DoorConnection {
   async open(): Promise<void> {
     const refusals: string[] = [];
     const { hosts } = this.address;
-    const found = await Promise.all(hosts.map((host) => (isIP(host.host) === 0 ? this.addressesOf(host, refusals) : [host])));
+    const found = await Promise.all(hosts.map(async (host) => (isIP(host.host) === 0 ? this.addressesOf(host, refusals) : [host])));
     const servers = found.flat();
     for (const server of servers) {
       if (this.state !== 'connecting') break;
