@@ -1,6 +1,7 @@
 /** One library scenario on a lab of the test's own, and what came of it. */
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readJsonFile } from '../../core/files';
+import { packageRoot, readJsonFile } from '../../core/files';
 import type { DrillRecord } from '../../model/record';
 import { cli } from './lab';
 
@@ -9,9 +10,17 @@ export interface Run {
   readonly record: DrillRecord;
 }
 
+/** The library's own file, with shorter windows: twelve seconds less of waiting for what the test is not about. */
+function hurried(home: string, scenario: string): string {
+  const text = readFileSync(join(packageRoot(), 'scenarios', 'library', `${scenario}.yaml`), 'utf8');
+  const path = join(home, `${scenario}.yaml`);
+  writeFileSync(path, `${text}\nsteady: { window: 4s, recoveryWindow: 4s }\n`);
+  return path;
+}
+
 /** By the command line, as a person does; throws what it printed where no record came of it. */
 export async function runScenario(home: string, scenario: string, ...more: readonly string[]): Promise<Run> {
-  const ended = await cli(['run', scenario, '--json', ...more], { home, timeoutMs: 240_000 });
+  const ended = await cli(['run', hurried(home, scenario), '--json', ...more], { home, timeoutMs: 240_000 });
   const { evidence } = JSON.parse(ended.stdout.trim().split('\n').at(-1) ?? '{}') as { evidence?: string };
   const record = evidence === undefined ? null : readJsonFile<DrillRecord>(join(evidence, 'record.json'));
   if (record === null) throw new Error(`exit ${ended.code}, no record\n${ended.stdout}${ended.stderr}`);
