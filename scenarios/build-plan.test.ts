@@ -192,8 +192,8 @@ describe('the library', () => {
       },
       {
         name: 'pooler-after-switchover',
-        objectives: ['rto ≤ 15000 ms (pooler)', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 1 count'],
-        steps: ['switchover=failover', 'wait-1={"kind":"recovered","timeoutMs":60000}', 'wait-2={"kind":"for","ms":15000}'],
+        objectives: ['rto ≤ 30000 ms (pooler)', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 1 count'],
+        steps: ['switchover=failover', 'wait-1={"kind":"recovered","timeoutMs":60000}', 'wait-2={"kind":"for","ms":30000}'],
       },
       {
         name: 'pooler-dies',
@@ -203,6 +203,7 @@ describe('the library', () => {
           'wait-1={"kind":"for","ms":5000}',
           'heal-1=heal',
           'wait-2={"kind":"recovered","timeoutMs":60000}',
+          'wait-3={"kind":"for","ms":5000}',
         ],
       },
       {

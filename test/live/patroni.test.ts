@@ -60,7 +60,7 @@ test('a primary whose way to the store is cut gives its key up, and never two no
 
 test('clients hardly notice that the leader of the DCS dies; without a majority they do, and the members come back when it is healed', async () => {
   expect(outcome(await run('dcs-leader-loss', '--set', 'hold=3s'))).toEqual(PASSED);
-  const { code, record } = await run('dcs-leader-loss', '--set', 'member=dcs-quorum', '--set', 'hold=15s');
+  const { code, record } = await run('dcs-leader-loss', '--set', 'member=dcs-quorum', '--set', 'hold=12s');
   expect({ code, state: record.state, verdict: record.judgement.verdict }).toEqual({ code: 1, state: 'completed', verdict: 'fail' });
   expect(record.judgement.objectives.find(({ objective }) => objective.name === 'write_stall')?.low).toBeGreaterThan(3_000);
   expect(record.faults.map(({ confirmed, healed }) => [confirmed, healed])).toEqual([[true, true]]);
