@@ -12,6 +12,7 @@ const OBJECTIVE: Readonly<Record<Objective['name'], string>> = {
   recovery_point_error: 'writes missing or too many after the restore',
   commit_p99: 'commit latency p99',
   promotions: 'promotions',
+  rejections: 'writes refused by a server',
 };
 
 /** Several lines; steps inside parallel branches are indented. */

@@ -119,6 +119,7 @@ const judgement = z.strictObject({
           'recovery_point_error',
           'commit_p99',
           'promotions',
+          'rejections',
         ]),
         target: z.number(),
         unit: z.enum(['ms', 'tx', 'bytes', 'count']),

@@ -57,6 +57,7 @@ const objectiveSchema = z.strictObject({
     'recovery_point_error',
     'commit_p99',
     'promotions',
+    'rejections',
   ]),
   target: z.number(),
   unit: z.enum(['ms', 'tx', 'bytes', 'count']),

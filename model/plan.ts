@@ -14,12 +14,14 @@ export type ObjectiveName =
   | 'restore_time'
   | 'recovery_point_error'
   | 'commit_p99'
-  | 'promotions';
+  | 'promotions'
+  | 'rejections';
 export type Unit = 'ms' | 'tx' | 'bytes' | 'count';
 
 /**
- * `target`: highest value that passes, in `unit`. `restore_time` and `recovery_point_error` are about the restore step `step`; `rto` and `write_stall` about
- * the further way in `path`, where one is named. `promotions`: how often a node began a new timeline.
+ * `target`: highest value that passes, in `unit`. `restore_time` and `recovery_point_error` are about the restore step `step`; `rto`, `write_stall` and
+ * `rejections` about the further way in `path`, where one is named. `promotions`: how often a node began a new timeline. `rejections`: writes that a server
+ * refused, as one that only reads does.
  */
 export interface Objective {
   readonly name: ObjectiveName;

@@ -339,6 +339,19 @@ describe('verdict', () => {
     expect(judge(0, [])).toMatchObject({ verdict: 'inconclusive', measured: null });
   });
 
+  it('counts the writes that a server refused, by the way in that is named', () => {
+    const refused = rto(null, { counts: { acked: 900, rejected: 6, indeterminate: 0, missed: 0 } });
+    const views: readonly ViewMeasurement[] = [{ kind: 'write', path: 'pooler', client: 'tuned', rto: refused }];
+    const judge = (target: number) =>
+      judgeDrill(facts([{ ...objective('rejections', target, 'count'), path: 'pooler' }], { views })).objectives[0];
+    expect(judge(5)).toMatchObject({ verdict: 'fail', measured: 6 });
+    expect(judge(6)).toMatchObject({ verdict: 'pass', measured: 6 });
+    expect(judgeDrill(facts([objective('rejections', 0, 'count')], { views })).objectives[0]).toMatchObject({
+      verdict: 'pass',
+      measured: 0,
+    });
+  });
+
   it('reports the band of writes in doubt without judging by it', () => {
     expect(judgeDrill(facts([RPO])).objectives[0]).toMatchObject({ verdict: 'pass', measured: 0, low: 0, high: 3 });
   });

@@ -103,6 +103,8 @@ function judgeObjective(objective: Objective, facts: DrillFacts, doubts: readonl
       return judgeCommit(objective, facts, doubts);
     case 'promotions':
       return judgePromotions(objective, facts, doubts);
+    case 'rejections':
+      return judgeView(objective, facts, doubts, judgeRejections);
   }
 }
 
@@ -189,9 +191,19 @@ function judgePromotions(objective: Objective, { nodeSpans }: DrillFacts, doubts
     if (timeline > highest) seen.push(`${node} on timeline ${timeline}`);
     highest = Math.max(highest, timeline);
   }
-  const band = { measured: seen.length, low: seen.length, high: seen.length };
-  const reason = seen.length === 0 ? 'nobody was promoted' : `promoted: ${seen.join(', ')}`;
-  if (seen.length > objective.target) return { objective, verdict: 'fail', ...band, reason };
+  return byCount(objective, seen.length, doubts, seen.length === 0 ? 'nobody was promoted' : `promoted: ${seen.join(', ')}`);
+}
+
+/** Writes that a server refused: one that only reads says so at once, and whoever is led there again is refused again. */
+function judgeRejections(objective: Objective, rto: Maybe<RtoMeasurement>, doubts: readonly string[]): ObjectiveResult {
+  if (isMissing(rto)) return unknown(objective, rto.notRecorded);
+  const { acked, rejected } = rto.counts;
+  return byCount(objective, rejected, doubts, `${rejected} writes were refused, ${acked} acknowledged`);
+}
+
+function byCount(objective: Objective, measured: number, doubts: readonly string[], reason: string): ObjectiveResult {
+  const band = { measured, low: measured, high: measured };
+  if (measured > objective.target) return { objective, verdict: 'fail', ...band, reason };
   const [doubt] = doubts;
   return doubt === undefined
     ? { objective, verdict: 'pass', ...band, reason }

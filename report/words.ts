@@ -23,6 +23,7 @@ const OBJECTIVE_WORD: Readonly<Record<ObjectiveName, string>> = {
   recovery_point_error: 'Recovery point error',
   commit_p99: 'Commit latency, p99',
   promotions: 'Promotions',
+  rejections: 'Writes refused',
 };
 
 export const STATE_SENTENCE: Readonly<Record<DrillState, string>> = {

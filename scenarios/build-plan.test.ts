@@ -192,8 +192,8 @@ describe('the library', () => {
       },
       {
         name: 'pooler-after-switchover',
-        objectives: ['rto ≤ 30000 ms (pooler)', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 1 count'],
-        steps: ['switchover=failover', 'wait-1={"kind":"recovered","timeoutMs":60000}', 'wait-2={"kind":"for","ms":30000}'],
+        objectives: ['write_stall ≤ 15000 ms (pooler)', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 1 count', 'rejections ≤ 5 count (pooler)'],
+        steps: ['switchover=failover', 'wait-1={"kind":"recovered","timeoutMs":60000}', 'wait-2={"kind":"for","ms":20000}'],
       },
       {
         name: 'pooler-dies',

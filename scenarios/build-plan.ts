@@ -298,6 +298,7 @@ function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): O
     recovery_point_error: 'tx',
     commit_p99: 'ms',
     promotions: 'count',
+    rejections: 'count',
   } as const satisfies Record<string, Unit>;
   return (Object.keys(OBJECTIVE_NAMES) as (keyof typeof OBJECTIVE_NAMES)[]).flatMap((name) => {
     const objective = written.objectives[name];

@@ -78,7 +78,7 @@ function objectiveProblems(
       },
     ];
   });
-  const aboutPaths = (['rto', 'write_stall'] as const).flatMap((name): YamlProblem[] => {
+  const aboutPaths = (['rto', 'write_stall', 'rejections'] as const).flatMap((name): YamlProblem[] => {
     const path = objectives[name]?.path ?? null;
     const probed = probe.paths ?? [];
     if (path === null || probed.includes(path)) return [];

@@ -144,6 +144,7 @@ const objectives = z
     recovery_point_error: objective(transactions, 'step').optional(),
     commit_p99: objective(duration, null).optional(),
     promotions: objective(count, null).optional(),
+    rejections: objective(count, 'path').optional(),
   })
   .refine((all) => Object.keys(all).length > 0, 'must hold at least one objective');
 /** Names of objectives in the file, and in the plan. */
@@ -157,6 +158,7 @@ export const OBJECTIVE_NAMES = {
   recovery_point_error: 'recovery_point_error',
   commit_p99: 'commit_p99',
   promotions: 'promotions',
+  rejections: 'rejections',
 } as const satisfies Record<keyof z.output<typeof objectives>, ObjectiveName>;
 const SAME_OBJECTIVES: Same<(typeof OBJECTIVE_NAMES)[keyof typeof OBJECTIVE_NAMES], ObjectiveName> = true;
 void [SAME_VERBS, SAME_CHECK, SAME_OBJECTIVES];
