@@ -40,6 +40,7 @@ export async function judge(input: JudgeInput): Promise<JudgeResult> {
     redundancy: redundancyRecord(input, measured?.ledger ?? null),
     doubts,
     failures: input.failures,
+    nodeSpans: measured?.ledger.nodeSpans ?? [],
   });
   if (probe === null || measured === null) return { judgement, measurementFile: null };
   const measurementFile = join(probe.dir, 'measurement.json');

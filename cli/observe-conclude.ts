@@ -81,6 +81,7 @@ export async function concludeObservation(input: Concluding): Promise<ExitCode> 
     redundancy: { notRecorded: NO_REDUNDANCY },
     doubts,
     failures: [],
+    nodeSpans: ledger?.nodeSpans ?? [],
   });
   const record = buildRecord({
     plan,

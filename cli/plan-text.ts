@@ -11,6 +11,8 @@ const OBJECTIVE: Readonly<Record<Objective['name'], string>> = {
   restore_time: 'time to restore',
   recovery_point_error: 'writes missing or too many after the restore',
   commit_p99: 'commit latency p99',
+  promotions: 'promotions',
+  rejections: 'writes refused by a server',
 };
 
 /** Several lines; steps inside parallel branches are indented. */
@@ -25,7 +27,7 @@ export function planText(plan: Plan, planSha256: string, notes: readonly string[
     'objectives',
     ...objectives.map(
       (objective) =>
-        `  ${OBJECTIVE[objective.name]} ≤ ${amount(objective)}${objective.step === null ? '' : ` (step ${objective.step})`}${objective.source === null ? '' : ` · ${objective.source}`}`,
+        `  ${OBJECTIVE[objective.name]} ≤ ${amount(objective)}${objective.step === null ? '' : ` (step ${objective.step})`}${objective.path === undefined ? '' : ` (by ${objective.path})`}${objective.source === null ? '' : ` · ${objective.source}`}`,
     ),
     '',
     'first       register, check readiness, then a steady baseline of ' + `${formatMs(steady.windowMs)} under ${writesPerSecond} writes/s`,
@@ -78,7 +80,7 @@ function mustHold(check: StopCheck): string {
 }
 
 function amount({ target, unit }: Objective): string {
-  return unit === 'ms' ? formatMs(target) : `${target} ${unit}`;
+  return unit === 'ms' ? formatMs(target) : unit === 'count' ? String(target) : `${target} ${unit}`;
 }
 
 function stepLines(step: PlanStep, lead: string): string[] {

@@ -56,6 +56,9 @@ export function trialSettings(fault: string, target: Target): object {
     case 'host-net-cut':
     case 'disk-full':
       return { node };
+    case 'service-kill':
+    case 'service-freeze':
+      return { service: target.services?.[0]?.name ?? 'router' };
     case 'page-corrupt':
       return { node: 'any-standby' };
     case 'clock-skew':
@@ -77,6 +80,8 @@ export function trialSettings(fault: string, target: Target): object {
 function structural(fault: string, target: Target): string | null {
   if (fault.startsWith('link-') && (target.links === null || target.links.list.length === 0))
     return 'no path leads through Toxiproxy (`links` in the target file)';
+  if (fault.startsWith('service-') && (target.services ?? []).length === 0)
+    return 'no member of the store, router or pooler is named (`services` in the target file)';
   if (fault.startsWith('archive-') && target.archive === null) return 'the target has no archive that gameday reads';
   if (fault === 'archive-unavailable' && target.links === null && target.archive?.gate === undefined)
     return 'neither a link to the store nor a gate in front of it is named';

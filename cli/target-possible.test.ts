@@ -26,7 +26,10 @@ const cellsOf = (target: Parameters<typeof columnOf>[0]): Record<number, boolean
 test('a target’s column is made of what its file names', () => {
   const bare = sampleTarget();
   expect(columnOf(bare).name).toBe('lab, without Toxiproxy');
-  expect(cellsOf(bare)).toMatchObject({ 1: true, 5: false, 14: true, 15: false, 41: false });
+  expect(cellsOf(bare)).toMatchObject({ 1: true, 5: false, 14: true, 15: false, 27: false, 41: false });
+  const router = { name: 'haproxy', kind: 'router', host: 'h', port: 5432, runsOn: { kind: 'local' }, osUser: null } as const;
+  const withRouter = { ...bare, services: [{ ...router, find: ['true'], start: ['true'], leaveDown: null }] };
+  expect(cellsOf(withRouter)).toMatchObject({ 10: false, 27: true });
   const agent = { find: ['true'], start: ['true'] };
   expect(cellsOf({ ...bare, nodes: bare.nodes.map((node) => ({ ...node, agent })) })).toMatchObject({ 5: true, 6: true });
   const ssh = { kind: 'ssh', address: 'a', port: 22, user: 'u', identityFile: null, knownHosts: null } as const;

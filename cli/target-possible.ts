@@ -7,9 +7,10 @@ import { targetSchema } from '../targets/schema';
 
 /**
  * What a way needs. `host`: act on the node's machine as the server's user; `root`: as root there; `agent`: the controller's process beside the server is
- * named; `local`: gameday runs on the nodes' machine; `dcs`: links to the store behind Patroni.
+ * named; `local`: gameday runs on the nodes' machine; `dcs`: links to the store behind Patroni; `members`, `way in`: members of that store, a router or a pooler
+ * are named as `services`.
  */
-export type Need = 'sql' | 'superuser' | 'host' | 'root' | 'agent' | 'local' | 'links' | 'dcs' | 'archive';
+export type Need = 'sql' | 'superuser' | 'host' | 'root' | 'agent' | 'local' | 'links' | 'dcs' | 'members' | 'way in' | 'archive';
 
 export interface Way {
   /** Faults that stand in the registry; empty: steps of a scenario alone (`failover`, `restore`). */
@@ -44,8 +45,8 @@ export const DISASTERS: readonly Disaster[] = [
   possible(6, 'controller dies', way(['process-kill'], 'host', 'agent')),
   measured(possible(7, 'planned switchover', way([], 'sql', 'host'))),
   possible(8, 'switchover under long transaction, during backup, with lagging replica', way(['long-transaction'], 'sql', 'host')),
-  possible(9, 'DCS outage', way(['link-cut'], 'links', 'dcs')),
-  missing(10, 'DCS leader loss', 'etcd is no node'),
+  possible(9, 'DCS outage', way(['service-kill'], 'members'), way(['link-cut'], 'links', 'dcs')),
+  possible(10, 'DCS leader loss', way(['service-kill'], 'members')),
   possible(11, 'primary ↔ DCS cut', way(['link-cut'], 'links', 'dcs')),
   possible(12, 'primary isolated, clients still reach it', way(['link-cut'], 'links', 'dcs')),
   possible(13, 'one-way partition', way(['link-cut'], 'links'), way(['host-net-cut'], 'root')),
@@ -62,8 +63,8 @@ export const DISASTERS: readonly Disaster[] = [
   possible(24, 'replication slot bloat', way(['slot-bloat'], 'sql', 'host')),
   missing(25, 'logical slot across failover', 'no check'),
   missing(26, 'cascading replica loses upstream', 'no cascades'),
-  measured(missing(27, 'pooler or router dies', 'no fault')),
-  measured(possible(28, 'pooler keeps the old primary', way(['process-kill'], 'host'))),
+  measured(possible(27, 'pooler or router dies', way(['service-kill'], 'way in'))),
+  measured(possible(28, 'pooler keeps the old primary', way([], 'sql', 'host'))),
   measured(missing(29, 'stale DNS / VIP', 'no resolver')),
   possible(30, 'connection storm after failover', way(['connection-storm'], 'sql', 'host')),
   possible(31, 'connections exhausted', way(['connections-exhausted'], 'superuser', 'host')),
@@ -112,6 +113,8 @@ const LACKS: Readonly<Record<Need, string>> = {
   local: 'salvage is local',
   links: 'no links',
   dcs: 'no links to it',
+  members: 'no `services`',
+  'way in': 'no `services`',
   archive: 'no archive',
 };
 
@@ -144,8 +147,8 @@ function isHostKnown(runsOn: object): boolean {
   }).success;
 }
 
-const EVERYTHING: readonly Need[] = ['sql', 'superuser', 'host', 'root', 'agent', 'local', 'links', 'dcs', 'archive'];
-const REMOTE: readonly Need[] = ['sql', 'superuser', 'host', 'root', 'agent', 'links', 'dcs'];
+const EVERYTHING: readonly Need[] = ['sql', 'superuser', 'host', 'root', 'agent', 'local', 'links', 'dcs', 'members', 'way in', 'archive'];
+const REMOTE: readonly Need[] = ['sql', 'superuser', 'host', 'root', 'agent', 'links', 'dcs', 'members', 'way in'];
 
 export type ColumnName = 'lab' | 'SSH' | 'Docker' | 'without Toxiproxy' | 'managed (RDS, Aurora)';
 
@@ -180,6 +183,9 @@ export function columnOf(target: Target): TargetColumn {
   if (!remote) has.add('local');
   if (links) has.add('links');
   if (links && target.links?.list.some(({ to }) => members.includes(to)) === true) has.add('dcs');
+  const services = new Set((target.services ?? []).map(({ kind }) => kind));
+  if (services.has('dcs')) has.add('members');
+  if (services.has('router') || services.has('pooler')) has.add('way in');
   if (target.archive !== null) has.add('archive');
   const inContainers = target.nodes.some(({ runsOn }) => runsOn.kind === 'docker');
   const base = managed ? 'managed' : target.kind === 'lab' ? 'lab' : inContainers ? 'Docker' : remote ? 'SSH' : 'this machine';
@@ -199,9 +205,10 @@ writes it anew. \`gameday check --target FILE\` shows the column of a target of 
 A yes says that gameday has the faults and steps for it, not that a target allows them: policy, allow file and approvals decide that
 ([SECURITY.md](SECURITY.md)). A no is what this version cannot do, with the reason in a word.
 
-- **lab**: what \`gameday lab up\` starts, standalone, Patroni or pg_auto_failover; disasters 5, 6, 9, 11 and 12 need one of the latter two, 34 needs \`--node-disk\`.
-- **SSH**: your own cluster, its machines reached by OpenSSH ([HOSTS.md](HOSTS.md)), links through a Toxiproxy of yours where a disaster needs them. Restores and
-  archive faults need gameday's own archive format, which your cluster does not write: _no archive_. A cluster on gameday's own machine is the same, and can be salvaged.
+- **lab**: what \`gameday lab up\` starts, standalone, Patroni or pg_auto_failover; disasters 5, 6, 9, 11 and 12 need one of the latter two, 10 needs Patroni, 34
+  \`--node-disk\`.
+- **SSH**: your own cluster, its machines reached by OpenSSH ([HOSTS.md](HOSTS.md)), links through a Toxiproxy of yours, and \`services\` named, where a
+  disaster needs them. Restores and archive faults need gameday's own archive format, which your cluster does not write: _no archive_. A cluster on gameday's own machine is the same, and can be salvaged.
 - **Docker**: nodes in containers of this machine’s engine ([HOSTS.md](HOSTS.md)); the rest as over SSH.
 - **without Toxiproxy**: what is left of the lab's column when no path leads through it.
 - **managed**: nobody gets at the machine of a managed database, so nothing is broken there. _observe it_: do it by the provider's own means and let

@@ -47,12 +47,24 @@ export interface Registered {
 }
 
 const objectiveSchema = z.strictObject({
-  name: z.enum(['rto', 'rto_reads', 'write_stall', 'rpo_transactions', 'rpo_time', 'restore_time', 'recovery_point_error', 'commit_p99']),
+  name: z.enum([
+    'rto',
+    'rto_reads',
+    'write_stall',
+    'rpo_transactions',
+    'rpo_time',
+    'restore_time',
+    'recovery_point_error',
+    'commit_p99',
+    'promotions',
+    'rejections',
+  ]),
   target: z.number(),
-  unit: z.enum(['ms', 'tx', 'bytes']),
+  unit: z.enum(['ms', 'tx', 'bytes', 'count']),
   step: z.string().nullable(),
   source: z.string().nullable(),
   approver: z.string().nullable(),
+  path: z.string().optional(),
 });
 
 export const registrationSchema = z.strictObject({

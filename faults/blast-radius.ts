@@ -6,11 +6,12 @@
  *   n1 ✕ process-kill (stands)      maxNodesAtOnce   |{n1} ∪ {n2}| = 2 > 1
  *   n2 ✕ link-cut     (to come)     majority         3 − 2 = 1 node whole, 2 needed
  *   n3                              synchronous      1 − the primary = 0 standbys whole, 1 waited for
+ *   e1 e2 ✕ service-kill            the store        3 − 2 = 1 member whole, 2 needed
  * ```
  */
 import { lineOf, type YamlPath } from '../core/yaml-places';
 import type { Plan } from '../model/plan';
-import type { Target } from '../model/target';
+import { bookKeepers, type Target } from '../model/target';
 import { blastLimits, permitOf } from '../targets/policy';
 
 /** A fault as far as limits are concerned. `nodes`: its reach. */
@@ -64,7 +65,11 @@ function overWhole(target: Bounds, hurt: readonly string[], coming: Hurt): Forbi
     why: `policy.allowQuorumLoss is false; ${with_}, ${why}`,
     hint: 'heal the earlier one first, or ask the target’s owner to say allowQuorumLoss: true.',
   });
-  const whole = target.nodes.length - hurt.length;
+  const keepers = bookKeepers(target.controller);
+  const left = keepers.length - keepers.filter((name) => hurt.includes(name)).length;
+  if (left < keepers.length && 2 * left <= keepers.length)
+    return forbidden(`and leave ${left} of ${keepers.length} members of the store whole, which is no majority`);
+  const whole = target.nodes.filter(({ name }) => !hurt.includes(name)).length;
   if (2 * whole <= target.nodes.length) return forbidden(`and leave ${whole} of ${target.nodes.length} whole, which is no majority`);
   // One of those left is the primary, or becomes it.
   const waitsFor = target.controller.syncStandbys;

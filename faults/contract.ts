@@ -38,7 +38,10 @@ export const NO_MEMORY: FaultMemory = {
   },
 };
 
-/** What a fault may hurt, for the limits of the target's policy. Names of nodes whose work it stops, slows or spoils; clients' links hurt no node. */
+/**
+ * What a fault may hurt, for the limits of the target's policy. Names of nodes, and of services, whose work it stops, slows or spoils; clients' links hurt
+ * no node.
+ */
 export interface Reach {
   readonly nodes: readonly string[];
 }

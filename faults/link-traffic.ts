@@ -4,7 +4,7 @@
  */
 import { connect } from 'node:net';
 import { monotonicNs } from '../core/clock';
-import type { TargetLink, TargetNode } from '../model/target';
+import type { TargetLink, TargetNode, TargetService } from '../model/target';
 
 export type RoundTrip = { readonly answered: true; readonly ms: number } | { readonly answered: false; readonly reason: string };
 
@@ -45,6 +45,11 @@ export function askPast(link: TargetLink, timeoutMs: number): Promise<RoundTrip>
 /** A node's own answer, past every link and router. */
 export function askNode(node: Pick<TargetNode, 'host' | 'port'>, timeoutMs: number): Promise<RoundTrip> {
   return ask(node.host, node.port, SSL_REQUEST, timeoutMs);
+}
+
+/** A service's own answer, past every link. */
+export function askService({ host, port, kind }: Pick<TargetService, 'host' | 'port' | 'kind'>, timeoutMs: number): Promise<RoundTrip> {
+  return ask(host, port, kind === 'dcs' ? HTTP_REQUEST : SSL_REQUEST, timeoutMs);
 }
 
 /**

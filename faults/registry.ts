@@ -33,6 +33,8 @@ import { processFreeze } from './process-freeze';
 import { processKill } from './process-kill';
 import { processRestart } from './process-restart';
 import { promoteBehindBack } from './promote-behind-back';
+import { serviceFreeze } from './service-freeze';
+import { serviceKill } from './service-kill';
 import { slotBloat } from './slot-bloat';
 import { syncStandbyLoss } from './sync-standby-loss';
 
@@ -51,6 +53,8 @@ export const FAULTS: readonly AnyFault[] = [
   processKill,
   processFreeze,
   processRestart,
+  serviceKill,
+  serviceFreeze,
   hostStop,
   hostNetCut,
   syncStandbyLoss,

@@ -3,7 +3,7 @@
  * Reads only. Refuses a pair that exists but carries nothing, because a fault there could never bite.
  */
 import { GamedayError } from '../core/errors';
-import { bookKeepers, type TargetLink } from '../model/target';
+import { bookKeepers, MONITOR, type TargetLink } from '../model/target';
 import type { Links, LiveTarget } from '../targets/ports';
 import type { Reach } from './contract';
 import { resolveNodes } from './resolve-node';
@@ -51,9 +51,12 @@ async function refuseBackwards(live: LiveTarget, link: TargetLink): Promise<void
   }
 }
 
-/** A link hurts the node that opens it; a way to a node that no node opens hurts the one it leads to; clients' way to the router hurts no node. */
+/**
+ * A link hurts the node that opens it; a way to a node that no node opens (the router's, the monitor's) hurts the one it leads to; clients' way to the router
+ * hurts no node.
+ */
 export function reachOfLinks(links: readonly Pick<TargetLink, 'from' | 'to'>[]): Reach {
-  const hurt = links.flatMap(({ from, to }) => [from, to].filter((end) => !PLACES.includes(end)).slice(0, 1));
+  const hurt = links.flatMap(({ from, to }) => [from, to].filter((end) => !PLACES.includes(end) && end !== MONITOR).slice(0, 1));
   return { nodes: [...new Set(hurt)].sort() };
 }
 

@@ -6,10 +6,23 @@ import type { Json, JsonObject } from './json';
 import type { Target } from './target';
 
 export type ObjectiveName =
-  'rto' | 'rto_reads' | 'write_stall' | 'rpo_transactions' | 'rpo_time' | 'restore_time' | 'recovery_point_error' | 'commit_p99';
-export type Unit = 'ms' | 'tx' | 'bytes';
+  | 'rto'
+  | 'rto_reads'
+  | 'write_stall'
+  | 'rpo_transactions'
+  | 'rpo_time'
+  | 'restore_time'
+  | 'recovery_point_error'
+  | 'commit_p99'
+  | 'promotions'
+  | 'rejections';
+export type Unit = 'ms' | 'tx' | 'bytes' | 'count';
 
-/** `target`: highest value that passes, in `unit`. `restore_time` and `recovery_point_error` are about the restore step `step`. */
+/**
+ * `target`: highest value that passes, in `unit`. `restore_time` and `recovery_point_error` are about the restore step `step`; `rto`, `write_stall` and
+ * `rejections` about the further way in `path`, where one is named. `promotions`: how often a node began a new timeline. `rejections`: writes that a server
+ * refused, as one that only reads does.
+ */
 export interface Objective {
   readonly name: ObjectiveName;
   readonly target: number;
@@ -17,6 +30,7 @@ export interface Objective {
   readonly step: string | null;
   readonly source: string | null;
   readonly approver: string | null;
+  readonly path?: string | undefined;
 }
 
 export interface ProbeSettings {

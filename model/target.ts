@@ -121,9 +121,9 @@ export interface FaultPermit {
  */
 export interface TargetPolicy {
   readonly allowFaults: readonly (string | FaultPermit)[];
-  /** Nodes that faults standing at once may hurt, all kinds together. */
+  /** Nodes and services that faults standing at once may hurt, all kinds together. */
   readonly maxNodesAtOnce: number;
-  /** May faults standing at once leave no majority of the nodes whole, or fewer standbys than synchronous commits wait for? */
+  /** May faults standing at once leave no majority of the nodes or of the store's members whole, or fewer standbys than synchronous commits wait for? */
   readonly allowQuorumLoss: boolean;
   /** Absolute path, on the workers' machine, of the allowed-signers file (ssh-keygen) of those who may approve drills; null: nobody may. */
   readonly approvers: string | null;
@@ -192,6 +192,26 @@ export type TargetController =
       readonly expectedMs: number | null;
     };
 
+export type ServiceKind = 'dcs' | 'monitor' | 'router' | 'pooler';
+
+/**
+ * A process that is no node, and that nodes or clients need. A member of the DCS carries the name that it has in `controller.dcs`, a monitor the name
+ * `monitor`. Commands as an agent's.
+ */
+export interface TargetService extends HostPort {
+  readonly name: string;
+  readonly kind: ServiceKind;
+  readonly runsOn: TargetHost;
+  /** Operating system user that it runs as; null: whoever runs gameday. */
+  readonly osUser: string | null;
+  /** Prints its pid, or nothing (or 0) when it does not run. */
+  readonly find: readonly string[];
+  /** Starts it if it does not run, and has it started again from now on by whoever did before. */
+  readonly start: readonly string[];
+  /** Has whoever would start it again leave it down once it dies, without ending it; null: nobody starts it again. */
+  readonly leaveDown: readonly string[] | null;
+}
+
 export interface TargetMonitor extends HostPort {
   readonly database: string;
   readonly user: string;
@@ -232,6 +252,8 @@ export interface Target {
   readonly entry: { readonly host: string; readonly port: number; readonly database: string };
   /** Further ways in; a plan's `probe.paths` chooses among them. */
   readonly paths: readonly TargetPath[];
+  /** What faults on the DCS, the router and the pooler act on; targets written before it existed do not hold it. */
+  readonly services?: readonly TargetService[] | undefined;
   readonly archive: TargetArchive | null;
   /** Roles by purpose; passwords are secret names or null (trust, peer). */
   readonly roles: {

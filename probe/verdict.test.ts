@@ -1,7 +1,7 @@
 /** The verdict's table: what passes, what fails whatever else went wrong, and what a doubt may block. */
 import type { Interval, Outage, ProbeView, RpoMeasurement, RtoMeasurement, ViewMeasurement } from '../model/measurement';
 import type { Objective } from '../model/plan';
-import type { RestoreRecord } from '../model/record';
+import type { NodeSpan, RestoreRecord } from '../model/record';
 import { judgeDrill, worstVerdict, type DrillFacts } from './verdict';
 
 const objective = (name: Objective['name'], target: number, unit: Objective['unit'] = 'ms'): Objective => ({
@@ -78,6 +78,7 @@ const facts = (objectives: readonly Objective[], more: Partial<DrillFacts> = {})
   objectives,
   rto: rto({ lowMs: 900, highMs: 1_000 }),
   views: [],
+  nodeSpans: [],
   rpo: rpo(0),
   splitBrain: [],
   restores: [],
@@ -292,6 +293,63 @@ describe('verdict', () => {
 
   it('knows no write stall where nothing was acknowledged', () => {
     expect(stall({ counts: { acked: 0, rejected: 9, indeterminate: 0, missed: 0 } })).toMatchObject({ verdict: 'inconclusive', low: null });
+  });
+
+  it('judges a further way in by what its own writers saw, and its doubts block no other', () => {
+    const view = (path: string, measured: RtoMeasurement): ViewMeasurement => ({ kind: 'write', path, client: 'tuned', rto: measured });
+    const slow = view('pooler', rto({ lowMs: 9_000, highMs: 9_100 }));
+    const byPooler = { ...RTO, path: 'pooler' };
+    const judged = judgeDrill(facts([RTO, byPooler], { views: [view('direct', rto(null)), slow] })).objectives;
+    expect(judged.map(({ verdict, high }) => [verdict, high])).toEqual([
+      ['pass', 1_000],
+      ['fail', 9_100],
+    ]);
+    const doubtful = view('pooler', rto(null, { inconclusive: ['no baseline'] }));
+    expect(judgeDrill(facts([RTO, byPooler], { views: [doubtful] })).objectives).toMatchObject([
+      { verdict: 'pass' },
+      { verdict: 'inconclusive', reason: 'pooler: no baseline' },
+    ]);
+    expect(judgeDrill(facts([byPooler])).objectives[0]).toMatchObject({
+      verdict: 'inconclusive',
+      reason: 'no writes were probed through pooler',
+    });
+  });
+
+  it('counts promotions by the timelines on which nodes were primary, wherever that node had been primary before', () => {
+    const span = (node: string, role: NodeSpan['role'], timeline: number | null, fromMs: number): NodeSpan => ({
+      node,
+      role,
+      timeline,
+      fromMs,
+      toMs: fromMs + 10,
+    });
+    const judge = (target: number, spans: readonly NodeSpan[]) =>
+      judgeDrill(facts([objective('promotions', target, 'count')], { nodeSpans: spans })).objectives[0];
+    // By node, as the record lists them; a primary that was down in between and is back on its timeline was not promoted.
+    const restarted = [
+      span('n1', 'primary', 1, 0),
+      span('n1', 'down', null, 10),
+      span('n1', 'primary', 1, 20),
+      span('n2', 'standby', 1, 0),
+    ];
+    expect(judge(0, restarted)).toMatchObject({ verdict: 'pass', measured: 0 });
+    const twice = [...restarted, span('n1', 'primary', 3, 60), span('n2', 'primary', 2, 40)];
+    expect(judge(1, twice)).toMatchObject({ verdict: 'fail', measured: 2, reason: 'promoted: n2 on timeline 2, n1 on timeline 3' });
+    expect(judge(2, twice)).toMatchObject({ verdict: 'pass' });
+    expect(judge(0, [])).toMatchObject({ verdict: 'inconclusive', measured: null });
+  });
+
+  it('counts the writes that a server refused, by the way in that is named', () => {
+    const refused = rto(null, { counts: { acked: 900, rejected: 6, indeterminate: 0, missed: 0 } });
+    const views: readonly ViewMeasurement[] = [{ kind: 'write', path: 'pooler', client: 'tuned', rto: refused }];
+    const judge = (target: number) =>
+      judgeDrill(facts([{ ...objective('rejections', target, 'count'), path: 'pooler' }], { views })).objectives[0];
+    expect(judge(5)).toMatchObject({ verdict: 'fail', measured: 6 });
+    expect(judge(6)).toMatchObject({ verdict: 'pass', measured: 6 });
+    expect(judgeDrill(facts([objective('rejections', 0, 'count')], { views })).objectives[0]).toMatchObject({
+      verdict: 'pass',
+      measured: 0,
+    });
   });
 
   it('reports the band of writes in doubt without judging by it', () => {

@@ -2,7 +2,7 @@
  * The verdict: objectives against measurements, and the worst of fail > inconclusive > marginal > pass over the whole drill. A pure function of
  * facts that stand in the record, so that anybody can judge again offline. A doubt blocks only a pass; what is proven to have failed has failed.
  */
-import type { Interval, Judgement, ObjectiveResult, RtoMeasurement, Verdict } from '../model/measurement';
+import type { Interval, Judgement, ObjectiveResult, RtoMeasurement, Verdict, ViewMeasurement } from '../model/measurement';
 import type { Objective } from '../model/plan';
 import type { DrillRecord, Maybe, NotRecorded, RestoreRecord } from '../model/record';
 import { formatMs } from '../core/units';
@@ -10,7 +10,7 @@ import { formatMs } from '../core/units';
 /** Everything the verdict rests on; each part as it stands in the record. */
 export type DrillFacts = Pick<
   DrillRecord,
-  'rto' | 'views' | 'rpo' | 'splitBrain' | 'restores' | 'faults' | 'verification' | 'redundancy' | 'doubts' | 'failures'
+  'rto' | 'views' | 'rpo' | 'splitBrain' | 'restores' | 'faults' | 'verification' | 'redundancy' | 'doubts' | 'failures' | 'nodeSpans'
 > & {
   readonly objectives: readonly Objective[];
 };
@@ -83,11 +83,11 @@ function doubtsOf(facts: DrillFacts): string[] {
 function judgeObjective(objective: Objective, facts: DrillFacts, doubts: readonly string[]): ObjectiveResult {
   switch (objective.name) {
     case 'rto':
-      return judgeRto(objective, facts.rto, doubts);
+      return judgeView(objective, facts, doubts, judgeRto);
     case 'rto_reads':
       return judgeReads(objective, facts, doubts);
     case 'write_stall':
-      return judgeStall(objective, facts.rto, doubts);
+      return judgeView(objective, facts, doubts, judgeStall);
     case 'rpo_transactions':
       return judgeLost(objective, facts, doubts);
     case 'rpo_time':
@@ -101,6 +101,10 @@ function judgeObjective(objective: Objective, facts: DrillFacts, doubts: readonl
       return judgeRestore(objective, facts, (restore) => judgeLanding(objective, restore));
     case 'commit_p99':
       return judgeCommit(objective, facts, doubts);
+    case 'promotions':
+      return judgePromotions(objective, facts, doubts);
+    case 'rejections':
+      return judgeView(objective, facts, doubts, judgeRejections);
   }
 }
 
@@ -144,13 +148,66 @@ function atLeastResult(objective: Objective, atLeastMs: number, reason: string):
   return { objective, verdict, measured: null, low: atLeastMs, high: null, reason };
 }
 
-/** RTO as the readers through the main entry saw it. What makes their measurement doubtful blocks their pass only. */
+type JudgeOne = (objective: Objective, rto: Maybe<RtoMeasurement>, doubts: readonly string[]) => ObjectiveResult;
+
+/** As the writers through the main entry saw it, or through the way in that the objective names. */
+function judgeView(objective: Objective, facts: DrillFacts, doubts: readonly string[], judge: JudgeOne): ObjectiveResult {
+  const { path } = objective;
+  return path === undefined ? judge(objective, facts.rto, doubts) : judgeOther(objective, facts, doubts, { kind: 'write', path }, judge);
+}
+
+/** RTO as the readers through the main entry saw it. */
 function judgeReads(objective: Objective, facts: DrillFacts, doubts: readonly string[]): ObjectiveResult {
+  return judgeOther(objective, facts, doubts, { kind: 'read', path: 'entry' }, judgeRto);
+}
+
+/** What makes the measurement of one view doubtful blocks that view's pass only. */
+function judgeOther(
+  objective: Objective,
+  facts: DrillFacts,
+  doubts: readonly string[],
+  wanted: Pick<ViewMeasurement, 'kind' | 'path'>,
+  judge: JudgeOne,
+): ObjectiveResult {
   if (isMissing(facts.rto)) return unknown(objective, facts.rto.notRecorded);
-  const view = facts.views.find(({ kind, path, client }) => kind === 'read' && path === 'entry' && client === 'tuned');
-  if (view === undefined) return unknown(objective, 'no reads were probed through the main entry');
-  const own = [...view.rto.inconclusive, ...view.rto.contradictions].map((text) => `reads: ${text}`);
-  return judgeRto(objective, view.rto, [...doubts, ...own]);
+  const view = facts.views.find(({ kind, path, client }) => kind === wanted.kind && path === wanted.path && client === 'tuned');
+  const through = wanted.path === 'entry' ? 'the main entry' : wanted.path;
+  if (view === undefined) return unknown(objective, `no ${wanted.kind}s were probed through ${through}`);
+  const whose = wanted.path === 'entry' ? `${wanted.kind}s` : wanted.path;
+  const own = [...view.rto.inconclusive, ...view.rto.contradictions].map((text) => `${whose}: ${text}`);
+  return judge(objective, view.rto, [...doubts, ...own]);
+}
+
+/** How often a node took writes on a timeline above every one before, by what the nodes themselves said. */
+function judgePromotions(objective: Objective, { nodeSpans }: DrillFacts, doubts: readonly string[]): ObjectiveResult {
+  const primaries = nodeSpans
+    .flatMap(({ node, role, timeline, fromMs }) => (role === 'primary' && timeline !== null ? [{ node, timeline, fromMs }] : []))
+    .sort((a, b) => a.fromMs - b.fromMs);
+  const [first, ...later] = primaries;
+  if (first === undefined) return unknown(objective, 'no node was ever seen as primary');
+  let highest = first.timeline;
+  const seen: string[] = [];
+  for (const { node, timeline } of later) {
+    if (timeline > highest) seen.push(`${node} on timeline ${timeline}`);
+    highest = Math.max(highest, timeline);
+  }
+  return byCount(objective, seen.length, doubts, seen.length === 0 ? 'nobody was promoted' : `promoted: ${seen.join(', ')}`);
+}
+
+/** Writes that a server refused: one that only reads says so at once, and whoever is led there again is refused again. */
+function judgeRejections(objective: Objective, rto: Maybe<RtoMeasurement>, doubts: readonly string[]): ObjectiveResult {
+  if (isMissing(rto)) return unknown(objective, rto.notRecorded);
+  const { acked, rejected } = rto.counts;
+  return byCount(objective, rejected, doubts, `${rejected} writes were refused, ${acked} acknowledged`);
+}
+
+function byCount(objective: Objective, measured: number, doubts: readonly string[], reason: string): ObjectiveResult {
+  const band = { measured, low: measured, high: measured };
+  if (measured > objective.target) return { objective, verdict: 'fail', ...band, reason };
+  const [doubt] = doubts;
+  return doubt === undefined
+    ? { objective, verdict: 'pass', ...band, reason }
+    : { objective, verdict: 'inconclusive', ...band, reason: doubt };
 }
 
 /** The longest time without an acknowledged write, whether writes failed in it or were merely late. */

@@ -22,6 +22,8 @@ const OBJECTIVE_WORD: Readonly<Record<ObjectiveName, string>> = {
   restore_time: 'Restore time',
   recovery_point_error: 'Recovery point error',
   commit_p99: 'Commit latency, p99',
+  promotions: 'Promotions',
+  rejections: 'Writes refused',
 };
 
 export const STATE_SENTENCE: Readonly<Record<DrillState, string>> = {
@@ -42,13 +44,15 @@ export function textOf(value: Maybe<string>): string {
 }
 
 export function objectiveWord(result: ObjectiveResult): string {
-  const { name, step } = result.objective;
-  return step === null ? OBJECTIVE_WORD[name] : `${OBJECTIVE_WORD[name]} · ${step}`;
+  const { name, step, path } = result.objective;
+  const about = step ?? path ?? null;
+  return about === null ? OBJECTIVE_WORD[name] : `${OBJECTIVE_WORD[name]} · ${about}`;
 }
 
 export function formatQuantity(value: number, unit: Unit): string {
   if (unit === 'ms') return formatMs(value);
   if (unit === 'bytes') return formatBytes(value);
+  if (unit === 'count') return formatCount(value);
   return `${formatCount(value)} tx`;
 }
 

@@ -46,19 +46,27 @@ const failure = (work: () => unknown): GamedayError => {
 describe('the library', () => {
   test('holds these scenarios, each usable', () => {
     expect(listScenarios().map(({ name, problem }) => [name, problem])).toEqual([
+      ['backend-crash', null],
       ['controller-dies', null],
       ['controller-hangs', null],
+      ['dcs-leader-loss', null],
+      ['dcs-outage', null],
       ['failover-three-ways', null],
       ['flapping-link', null],
       ['game-day-in-a-box', null],
       ['maintenance-forgotten', null],
+      ['narrow-replication', null],
       ['planned-switchover', null],
+      ['pooler-after-switchover', null],
+      ['pooler-dies', null],
       ['postmaster-crash', null],
       ['primary-loss', null],
       ['primary-without-dcs', null],
       ['replication-cut', null],
       ['replication-latency', null],
+      ['router-dies', null],
       ['runbook-rehearsal', null],
+      ['storm-after-failover', null],
       ['sync-standbys-lost', null],
     ]);
   });
@@ -74,11 +82,19 @@ describe('the library', () => {
             : `${step.id}=${step.kind}`;
       return {
         name,
-        objectives: plan.objectives.map(({ name: n, target: t, unit, step }) => `${n} ≤ ${t} ${unit}${step === null ? '' : ` (${step})`}`),
+        objectives: plan.objectives.map(({ name: n, target: t, unit, step, path: by }) => {
+          const about = step ?? by ?? null;
+          return `${n} ≤ ${t} ${unit}${about === null ? '' : ` (${about})`}`;
+        }),
         steps: flattenSteps(plan.steps).map(words),
       };
     });
     expect(outline).toEqual([
+      {
+        name: 'backend-crash',
+        objectives: ['rto ≤ 5000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 0 count'],
+        steps: ['kill=process-kill ≤ 900000', 'wait-1={"kind":"recovered","timeoutMs":90000}'],
+      },
       {
         name: 'controller-dies',
         objectives: ['rto ≤ 60000 ms', 'rpo_transactions ≤ 0 tx'],
@@ -91,12 +107,32 @@ describe('the library', () => {
       },
       {
         name: 'controller-hangs',
-        objectives: ['write_stall ≤ 15000 ms', 'rpo_transactions ≤ 0 tx'],
+        objectives: ['write_stall ≤ 15000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 0 count'],
         steps: [
           'agent=process-freeze ≤ 900000',
           'wait-1={"kind":"for","ms":8000}',
           'heal-1=heal',
           'wait-2={"kind":"recovered","timeoutMs":60000}',
+        ],
+      },
+      {
+        name: 'dcs-leader-loss',
+        objectives: ['write_stall ≤ 1000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 0 count'],
+        steps: [
+          'member=service-kill ≤ 900000',
+          'wait-1={"kind":"for","ms":10000}',
+          'heal-1=heal',
+          'wait-2={"kind":"recovered","timeoutMs":60000}',
+        ],
+      },
+      {
+        name: 'dcs-outage',
+        objectives: ['rto ≤ 45000 ms', 'rpo_transactions ≤ 0 tx'],
+        steps: [
+          'quorum=service-kill ≤ 900000',
+          'wait-1={"kind":"for","ms":20000}',
+          'heal-1=heal',
+          'wait-2={"kind":"recovered","timeoutMs":90000}',
         ],
       },
       {
@@ -111,7 +147,7 @@ describe('the library', () => {
       },
       {
         name: 'flapping-link',
-        objectives: ['write_stall ≤ 15000 ms', 'rpo_transactions ≤ 0 tx'],
+        objectives: ['write_stall ≤ 15000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 0 count'],
         steps: [
           'flap=link-flap ≤ 900000',
           'wait-1={"kind":"for","ms":20000}',
@@ -153,9 +189,35 @@ describe('the library', () => {
         ],
       },
       {
+        name: 'narrow-replication',
+        objectives: ['rpo_transactions ≤ 0 tx', 'commit_p99 ≤ 1000 ms', 'promotions ≤ 0 count'],
+        steps: [
+          'narrow=link-bandwidth ≤ 900000',
+          'wait-1={"kind":"for","ms":15000}',
+          'heal-1=heal',
+          'wait-2={"kind":"recovered","timeoutMs":60000}',
+        ],
+      },
+      {
         name: 'planned-switchover',
         objectives: ['rto ≤ 15000 ms', 'rpo_transactions ≤ 0 tx'],
         steps: ['note-1=note', 'switchover=failover', 'wait-1={"kind":"recovered","timeoutMs":60000}', 'check-1=check'],
+      },
+      {
+        name: 'pooler-after-switchover',
+        objectives: ['write_stall ≤ 15000 ms (pooler)', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 1 count', 'rejections ≤ 5 count (pooler)'],
+        steps: ['switchover=failover', 'wait-1={"kind":"recovered","timeoutMs":60000}', 'wait-2={"kind":"for","ms":20000}'],
+      },
+      {
+        name: 'pooler-dies',
+        objectives: ['rto ≤ 10000 ms (pooler)', 'write_stall ≤ 2000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 0 count'],
+        steps: [
+          'pooler=service-kill ≤ 900000',
+          'wait-1={"kind":"for","ms":5000}',
+          'heal-1=heal',
+          'wait-2={"kind":"recovered","timeoutMs":60000}',
+          'wait-3={"kind":"for","ms":5000}',
+        ],
       },
       {
         name: 'postmaster-crash',
@@ -179,7 +241,7 @@ describe('the library', () => {
       },
       {
         name: 'replication-cut',
-        objectives: ['write_stall ≤ 30000 ms', 'rpo_transactions ≤ 0 tx'],
+        objectives: ['write_stall ≤ 30000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 0 count'],
         steps: [
           'cut=link-cut ≤ 900000',
           'wait-1={"kind":"for","ms":20000}',
@@ -189,12 +251,22 @@ describe('the library', () => {
       },
       {
         name: 'replication-latency',
-        objectives: ['rpo_transactions ≤ 0 tx', 'commit_p99 ≤ 1000 ms'],
+        objectives: ['rpo_transactions ≤ 0 tx', 'commit_p99 ≤ 1000 ms', 'promotions ≤ 0 count'],
         steps: [
           'slow=link-latency ≤ 300000',
           'wait-1={"kind":"for","ms":15000}',
           'heal-1=heal',
           'wait-2={"kind":"recovered","timeoutMs":120000}',
+        ],
+      },
+      {
+        name: 'router-dies',
+        objectives: ['rto ≤ 10000 ms', 'write_stall ≤ 2000 ms (direct)', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 0 count'],
+        steps: [
+          'router=service-kill ≤ 900000',
+          'wait-1={"kind":"for","ms":5000}',
+          'heal-1=heal',
+          'wait-2={"kind":"recovered","timeoutMs":60000}',
         ],
       },
       {
@@ -207,6 +279,18 @@ describe('the library', () => {
           'wait-1={"kind":"for","ms":5000}',
           'heal-1=heal',
           'wait-2={"kind":"recovered","timeoutMs":120000}',
+        ],
+      },
+      {
+        name: 'storm-after-failover',
+        objectives: ['rto ≤ 45000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 1 count'],
+        steps: [
+          'kill=process-kill ≤ 900000',
+          'failover=failover',
+          'storm=connection-storm ≤ 900000',
+          'wait-1={"kind":"for","ms":15000}',
+          'heal-1=heal',
+          'wait-2={"kind":"recovered","timeoutMs":90000}',
         ],
       },
       {
@@ -351,6 +435,20 @@ describe('a plan', () => {
     ]);
     expect(failure(() => build(text.replace('0 tx', '30s'))).message).toMatch(
       /^s\.yaml:6:8: objectives\.rpo: "30s" is no number of transactions/,
+    );
+  });
+
+  test('an objective about a further way in needs that way to be probed', () => {
+    const text = `${HEAD.replace('{ rto: 30s }', '{ rto: { target: 5s, path: pooler }, promotions: 1 }')}probe: { paths: [pooler] }\nsteps: [{ wait: 1s }]\n`;
+    expect(build(text).plan.objectives.map(({ name, target, unit, path }) => [name, target, unit, path])).toEqual([
+      ['rto', 5_000, 'ms', 'pooler'],
+      ['promotions', 1, 'count', undefined],
+    ]);
+    expect(failure(() => build(text.replace('[pooler]', '[direct]'))).message).toContain(
+      '"pooler" is not probed; name it in `probe.paths`',
+    );
+    expect(failure(() => build(text.replace('promotions: 1', 'promotions: 1s'))).message).toContain(
+      'objectives.promotions: must be a whole number',
     );
   });
 

@@ -297,6 +297,8 @@ function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): O
     restore_time: 'ms',
     recovery_point_error: 'tx',
     commit_p99: 'ms',
+    promotions: 'count',
+    rejections: 'count',
   } as const satisfies Record<string, Unit>;
   return (Object.keys(OBJECTIVE_NAMES) as (keyof typeof OBJECTIVE_NAMES)[]).flatMap((name) => {
     const objective = written.objectives[name];
@@ -313,6 +315,7 @@ function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): O
         step,
         source: objective.source,
         approver: objective.approver,
+        ...(objective.path === null ? {} : { path: objective.path }),
       },
     ];
   });

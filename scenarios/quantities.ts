@@ -36,6 +36,12 @@ function quantity(kind: QuantityKind): z.ZodType<number, string | number> {
 
 export const duration = quantity('duration');
 export const transactions = quantity('tx');
+/** How often something happens. */
+export const count: z.ZodType<number, string | number> = z
+  .union([z.int().min(0).max(999), z.string().regex(/^[0-9]{1,3}$/, 'must be a whole number, like 0 or 1')], {
+    error: 'must be a whole number, like 0 or 1',
+  })
+  .transform(Number);
 
 /** A duration of at least `minMs` and at most `maxMs`. */
 export function durationBetween(minMs: number, maxMs: number, words: string): z.ZodType<number, string | number> {

@@ -78,5 +78,11 @@ function objectiveProblems(
       },
     ];
   });
-  return [...unread, ...aboutRestores];
+  const aboutPaths = (['rto', 'write_stall', 'rejections'] as const).flatMap((name): YamlProblem[] => {
+    const path = objectives[name]?.path ?? null;
+    const probed = probe.paths ?? [];
+    if (path === null || probed.includes(path)) return [];
+    return [{ path: ['objectives', name, 'path'], message: `"${path}" is not probed${suggest(path, probed)}; name it in \`probe.paths\`` }];
+  });
+  return [...unread, ...aboutRestores, ...aboutPaths];
 }

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { CheckSpec, ObjectiveName, PlanStep } from '../model/plan';
 import type { JsonObject } from '../model/json';
 import { suggest } from './nearest';
-import { duration, durationBetween, transactions } from './quantities';
+import { count, duration, durationBetween, transactions } from './quantities';
 import type { YamlPath, YamlProblem } from './yaml-source';
 import { problemsOf } from './zod-problems';
 
@@ -112,30 +112,39 @@ type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
 const SAME_VERBS: Same<StepWritten['verb'], PlanStep['kind']> = true;
 const SAME_CHECK: Same<z.output<typeof check>['on'], CheckSpec['on']> = true;
 
-function objective(quantity: z.ZodType<number, string | number>, step: boolean) {
+function objective(quantity: z.ZodType<number, string | number>, about: 'step' | 'path' | null) {
   const long = {
     target: quantity,
     source: text(200).optional(),
     approver: person.optional(),
-    ...(step ? { step: stepId.optional() } : {}),
+    ...(about === 'step' ? { step: stepId.optional() } : {}),
+    ...(about === 'path' ? { path: z.string().min(1).optional() } : {}),
   };
   return z.union([quantity, z.strictObject(long)], { error: 'must be a target, or { target, source, approver }' }).transform((value) => {
-    const full: { target: number; source?: string | undefined; approver?: string | undefined; step?: string | undefined } =
-      typeof value === 'number' ? { target: value } : (value as { target: number });
-    return { target: full.target, source: full.source ?? null, approver: full.approver ?? null, step: full.step ?? null };
+    const full: {
+      target: number;
+      source?: string | undefined;
+      approver?: string | undefined;
+      step?: string | undefined;
+      path?: string | undefined;
+    } = typeof value === 'number' ? { target: value } : (value as { target: number });
+    const { target, source = null, approver = null, step = null, path = null } = full;
+    return { target, source, approver, step, path };
   });
 }
 
 const objectives = z
   .strictObject({
-    rto: objective(duration, false).optional(),
-    rto_reads: objective(duration, false).optional(),
-    write_stall: objective(duration, false).optional(),
-    rpo: objective(transactions, false).optional(),
-    rpo_time: objective(duration, false).optional(),
-    restore_time: objective(duration, true).optional(),
-    recovery_point_error: objective(transactions, true).optional(),
-    commit_p99: objective(duration, false).optional(),
+    rto: objective(duration, 'path').optional(),
+    rto_reads: objective(duration, null).optional(),
+    write_stall: objective(duration, 'path').optional(),
+    rpo: objective(transactions, null).optional(),
+    rpo_time: objective(duration, null).optional(),
+    restore_time: objective(duration, 'step').optional(),
+    recovery_point_error: objective(transactions, 'step').optional(),
+    commit_p99: objective(duration, null).optional(),
+    promotions: objective(count, null).optional(),
+    rejections: objective(count, 'path').optional(),
   })
   .refine((all) => Object.keys(all).length > 0, 'must hold at least one objective');
 /** Names of objectives in the file, and in the plan. */
@@ -148,6 +157,8 @@ export const OBJECTIVE_NAMES = {
   restore_time: 'restore_time',
   recovery_point_error: 'recovery_point_error',
   commit_p99: 'commit_p99',
+  promotions: 'promotions',
+  rejections: 'rejections',
 } as const satisfies Record<keyof z.output<typeof objectives>, ObjectiveName>;
 const SAME_OBJECTIVES: Same<(typeof OBJECTIVE_NAMES)[keyof typeof OBJECTIVE_NAMES], ObjectiveName> = true;
 void [SAME_VERBS, SAME_CHECK, SAME_OBJECTIVES];

@@ -5,7 +5,7 @@
 import { unreachable } from '../core/assert';
 import { GamedayError } from '../core/errors';
 import { resolveSecret } from '../core/secrets';
-import type { Target, TargetNode } from '../model/target';
+import type { Target, TargetNode, TargetService } from '../model/target';
 import { openNativeArchive } from './archives/native';
 import { openCommandController } from './controllers/command';
 import { openPatroniController } from './controllers/patroni';
@@ -47,6 +47,32 @@ function openHost(node: TargetNode, runDir: string): Host {
     default:
       return unreachable(runsOn, 'kind of host');
   }
+}
+
+function findService(target: Target, name: string): TargetService {
+  const service = target.services?.find((candidate) => candidate.name === name);
+  if (service === undefined)
+    throw new GamedayError(
+      'setting_invalid',
+      `target ${target.name} has no service "${name}"`,
+      'name it under `services` in the target file.',
+    );
+  return service;
+}
+
+/** Hosts act for a node; to them a service is the agent of one that has neither data nor log. */
+function asNode({ name, host, port, runsOn, osUser, find, start }: TargetService): TargetNode {
+  return {
+    name,
+    host,
+    port,
+    runsOn,
+    osUser,
+    agent: { find, start },
+    dataDir: '/nonexistent',
+    binDir: '/nonexistent',
+    logFile: '/nonexistent/log',
+  };
 }
 
 function openRouter(target: Target): Router {
@@ -103,6 +129,7 @@ export function openTarget(target: Target): LiveTarget {
       hosts.set(name, host);
       return host;
     },
+    service: (name) => openHost(asNode(findService(target, name)), target.runDir),
     sql(name, purpose, work) {
       const node = findNode(target, name);
       const role = target.roles[purpose];

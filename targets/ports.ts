@@ -46,6 +46,9 @@ export interface Host {
   signal(id: ProcessId, name: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): Promise<boolean>;
 }
 
+/** What of a host makes sense for a process that is no PostgreSQL. */
+export type ServiceHost = Pick<Host, 'kind' | 'exec' | 'agent' | 'killTree' | 'processState' | 'signal' | 'wake'>;
+
 /** `stopped`: by a signal, as in state T. */
 export interface ServerProcess extends ProcessId {
   readonly stopped: boolean;
@@ -324,6 +327,8 @@ export interface LiveTarget {
   readonly router: Router;
   readonly archive: Archive | null;
   host(node: string): Host;
+  /** Where a service runs; `agent()` is its process. It has no data directory: nothing else about a server can be asked there. */
+  service(name: string): ServiceHost;
   /** A short-lived direct connection to a node as the given role; the caller's callback owns it. */
   sql<T>(node: string, role: 'operate' | 'observe' | 'probe', work: (sql: Sql) => Promise<T>): Promise<T>;
 }

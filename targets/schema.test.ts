@@ -115,6 +115,32 @@ describe('a Patroni target', () => {
     expect(messages({ ...patroni({ dcs: [] }), links })).toEqual(['links.list.0.to: "e1" is neither a node nor one of client, router, s3']);
   });
 
+  test('services carry the names of the store’s members, or names that nothing else has', () => {
+    const service = (name: string, kind: string): object => ({
+      name,
+      kind,
+      host: '10.0.0.21',
+      port: 2379,
+      find: ['true'],
+      start: ['true'],
+    });
+    const services = [service('e1', 'dcs'), service('haproxy', 'router')];
+    expect(targetSchema.parse({ ...patroni(), services }).services?.[0]).toMatchObject({
+      runsOn: { kind: 'local' },
+      osUser: null,
+      leaveDown: null,
+    });
+    expect(targetSchema.parse(patroni())).not.toHaveProperty('services');
+    const wrong = ['n1 router', 'e9 dcs', 'monitor monitor', 'e1 pooler', 'e1 dcs'].map((words) => words.split(' ') as [string, string]);
+    expect(messages({ ...patroni(), services: wrong.map(([name, kind]) => service(name, kind)) })).toEqual([
+      'services.4.name: service name "e1" is used twice',
+      'services.0.name: "n1" is a node’s name',
+      'services.1.name: "e9" is no member in `controller.dcs`',
+      'services.2.name: "monitor" is no monitor: only pg_auto_failover has one, called `monitor`',
+      'services.3.name: "e1" is a member of the store, not a pooler',
+    ]);
+  });
+
   test.each([
     [{ api: { n1: api.n1 } }, 'controller.api: node "n2" is missing here'],
     [{ api: { ...api, n3: api.n1 } }, 'controller.api.n3: there is no node "n3"'],

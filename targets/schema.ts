@@ -58,6 +58,18 @@ const nodeSchema = z.strictObject({
   logFile: path,
 });
 
+const serviceSchema = z.strictObject({
+  name,
+  kind: z.enum(['dcs', 'monitor', 'router', 'pooler']),
+  host,
+  port,
+  runsOn: hostSchema.default({ kind: 'local' }),
+  osUser: z.string().min(1).nullable().default(null),
+  find: command,
+  start: command,
+  leaveDown: command.nullable().default(null),
+});
+
 const linkSchema = z.strictObject({
   name,
   from: name,
@@ -183,6 +195,7 @@ const shape = z.strictObject({
     )
     .max(8)
     .default([]),
+  services: z.array(serviceSchema).max(16).optional(),
   archive: archiveSchema.nullable().default(null),
   roles: z.strictObject({ operate: roleSchema, observe: roleSchema, probe: roleSchema, replicate: roleSchema }),
   sandbox: z
@@ -254,6 +267,32 @@ function findLinkProblems(target: z.infer<typeof shape>): Problem[] {
   ];
 }
 
+/** Faults, limits and links speak of members of the store and of nodes by name: a name means one thing. */
+function findServiceProblems({ services = [], nodes, controller }: z.infer<typeof shape>): Problem[] {
+  const members = bookKeepers(controller);
+  const taken = nodes.map((node) => node.name);
+  const wrong = ({ name: own, kind }: (typeof services)[number]): string | null => {
+    if (taken.includes(own)) return `"${own}" is a node’s name`;
+    const isKeeper = members.includes(own);
+    if (kind === 'dcs' || kind === 'monitor')
+      return isKeeper && (kind === 'monitor') === (controller.kind === 'pg-auto-failover')
+        ? null
+        : `"${own}" is no ${kind === 'dcs' ? 'member in `controller.dcs`' : 'monitor: only pg_auto_failover has one, called `monitor`'}`;
+    return isKeeper ? `"${own}" is a member of the store, not a ${kind}` : null;
+  };
+  return [
+    ...repeated(
+      services.map((service) => service.name),
+      (index) => ['services', index, 'name'],
+      'service name',
+    ),
+    ...services.flatMap((service, index) => {
+      const message = wrong(service);
+      return message === null ? [] : [{ at: ['services', index, 'name'], message }];
+    }),
+  ];
+}
+
 /** Names that a command asks for in vain. */
 function findCommandProblems({ controller }: z.infer<typeof shape>): Problem[] {
   if (controller.kind !== 'command') return [];
@@ -280,6 +319,7 @@ function findProblems(target: z.infer<typeof shape>): Problem[] {
     ),
     ...findSharedDirectories(target),
     ...findLinkProblems(target),
+    ...findServiceProblems(target),
     ...repeated(
       target.policy.allowFaults.map((permit) => (typeof permit === 'string' ? permit : permit.fault)),
       (index) => ['policy', 'allowFaults', index],

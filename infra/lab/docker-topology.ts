@@ -149,7 +149,9 @@ export function dockerTarget(plan: DockerPlan, systemIdentifier: string): Target
       replicate: role('gameday_replicate'),
     },
     policy: {
-      allowFaults: LAB_FAULTS.filter((name) => !NOT_UNDER_AGENTS.includes(name) && !name.startsWith('archive-')),
+      allowFaults: LAB_FAULTS.filter(
+        (name) => !NOT_UNDER_AGENTS.includes(name) && !name.startsWith('archive-') && !name.startsWith('service-'),
+      ),
       acceptDataLoss: true,
       maxNodesAtOnce: NODE_NAMES.length,
       allowQuorumLoss: true,

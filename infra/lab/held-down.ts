@@ -1,4 +1,4 @@
-/** Which nodes a fault holds down on purpose, by the guardian's word: those are its own to bring back, and nobody else's. */
+/** Which nodes and services a fault holds down on purpose, by the guardian's word: those are its own to bring back, and nobody else's. */
 import { join } from 'node:path';
 import { GamedayError } from '../../core/errors';
 import { homePaths } from '../../core/home';
@@ -21,14 +21,19 @@ export async function standingFaults(home: string): Promise<readonly LeaseView[]
   }
 }
 
-/** Nodes that a standing fault holds down: the guardian's to bring back; every other one must come up, whatever cut the lab short. */
+/** Nodes and services that a standing fault holds down: the guardian's to bring back; every other one must come up, whatever cut the lab short. */
 export async function heldDown(home: string, say: (text: string) => void): Promise<ReadonlySet<string>> {
   const held = new Set<string>();
   for (const { handle } of await standingFaults(home)) {
-    const { node } = handle.resolved;
-    if (typeof node !== 'string') continue;
-    held.add(node);
-    say(`${node} is left alone: ${handle.fault} of ${handle.drill} stands`);
+    for (const name of namesOf(handle.resolved)) {
+      held.add(name);
+      say(`${name} is left alone: ${handle.fault} of ${handle.drill} stands`);
+    }
   }
   return held;
+}
+
+function namesOf({ node, services }: LeaseView['handle']['resolved']): readonly string[] {
+  const named = Array.isArray(services) ? services.map((each) => (each as { readonly name?: unknown }).name) : [];
+  return [node, ...named].filter((name) => typeof name === 'string');
 }

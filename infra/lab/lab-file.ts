@@ -54,6 +54,7 @@ const COMMENTS: Readonly<Record<string, string>> = {
   nodes: ' Addresses here go past router and links; clients come in by `entry`.',
   links: ' Every path between two parties is one Toxiproxy proxy. Nothing ever re-points them.',
   router: ' Leads clients to the primary; steered over its runtime socket.',
+  services: ' What faults on the store of the leader’s key, the router and the pooler act on.',
   archive: ' Base backups and WAL.',
   roles: ' Passwords are named, never written here.',
   sandbox: ' Where restores land.',

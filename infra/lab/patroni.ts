@@ -18,6 +18,8 @@ import {
   DCS_NAMES,
   DCS_PEER_PORT,
   DCS_PORT,
+  etcdChild,
+  etcdDir,
   labAddresses,
   NODE_NAMES,
   PATRONI_PORT,
@@ -50,14 +52,12 @@ export function locatePatroni(): PatroniTools {
   return tools;
 }
 
-export const etcdChild = (name: string): string => `etcd-${name}`;
-
 /** The members of etcd. They are started together: none is ready before two of them have met. */
 export function etcdServers(plan: LabPlan, program: string): readonly ChildSpec[] {
   const at = labAddresses(plan.net);
   const peer = (name: string): string => `http://${at.dcs(name)}:${DCS_PEER_PORT}`;
   return DCS_NAMES.map((name) => {
-    const dir = join(plan.lab, 'etcd', name);
+    const dir = etcdDir(plan.lab, name);
     makeServerDir(join(plan.lab, 'etcd'), plan.user);
     makeServerDir(dir, plan.user, 0o700);
     const client = `http://${at.dcs(name)}:${DCS_PORT}`;
@@ -86,11 +86,11 @@ export function etcdServers(plan: LabPlan, program: string): readonly ChildSpec[
   });
 }
 
-/** Members that just met have not agreed on their version yet, and Patroni does not start before they have. */
-export async function awaitEtcd(plan: LabPlan): Promise<void> {
+/** Members that just met have not agreed on their version yet, and Patroni does not start before they have. `leaveAlone`: those that are down on purpose. */
+export async function awaitEtcd(plan: LabPlan, leaveAlone: ReadonlySet<string>): Promise<void> {
   const at = labAddresses(plan.net);
   await Promise.all(
-    DCS_NAMES.map((name) =>
+    DCS_NAMES.filter((name) => !leaveAlone.has(name)).map((name) =>
       until(
         async () => {
           const answer = await fetch(`http://${at.dcs(name)}:${DCS_PORT}/version`, { signal: AbortSignal.timeout(2_000) });

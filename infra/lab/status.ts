@@ -13,11 +13,11 @@ import type { SupervisorState } from '../supervisor/contract';
 import { DOCKER_SERVICES, labContainers } from './docker-lab';
 import { containerOf } from './docker-topology';
 import { readLabFile, readLabTarget, targetPath, type LabFile } from './lab-file';
-import { etcdChild } from './patroni';
 import { MONITOR_CHILD } from './pg-auto-failover';
 import {
   agentChild,
   DCS_NAMES,
+  etcdChild,
   DCS_PORT,
   labAddresses,
   NODE_NAMES,

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { GamedayError } from '../../core/errors';
 import { packageRoot } from '../../core/files';
 import { homePaths } from '../../core/home';
-import { MONITOR, type Target, type TargetLink, type TargetNode } from '../../model/target';
+import { MONITOR, type Target, type TargetLink, type TargetNode, type TargetService } from '../../model/target';
 import type { Address } from './ports';
 
 export const LAB_SITE = 'lab';
@@ -24,6 +24,8 @@ export const LAB_FAULTS = [
   'process-kill',
   'process-freeze',
   'process-restart',
+  'service-kill',
+  'service-freeze',
   'host-stop',
   'host-net-cut',
   'sync-standby-loss',
@@ -225,6 +227,18 @@ export const keeperDir = (lab: string, name: string): string => join(lab, 'pg-au
 export const agentChild = (topology: Exclude<Topology, 'standalone'>, name: string): string =>
   `${topology === 'patroni' ? 'patroni' : 'pgaf'}-${name}`;
 export const nodeDir = (lab: string, name: string): string => join(lab, 'nodes', name);
+export const etcdDir = (lab: string, name: string): string => join(lab, 'etcd', name);
+export const etcdChild = (name: string): string => `etcd-${name}`;
+/** Children of the supervisor that are services of the target; the others are called as the target calls them. */
+export const serviceOfChild = (child: string): string => DCS_NAMES.find((name) => etcdChild(name) === child) ?? child;
+
+const childCommand = (home: string, ...words: readonly string[]): readonly string[] => [
+  process.execPath,
+  join(packageRoot(), 'dist', 'infra', 'supervisor', 'restart-child.js'),
+  '--home',
+  home,
+  ...words,
+];
 
 /** Found by its whole command line: no file that could name another process by now. */
 function labAgent({ topology, lab, home }: LabPlan, name: string): TargetNode['agent'] {
@@ -235,13 +249,7 @@ function labAgent({ topology, lab, home }: LabPlan, name: string): TargetNode['a
       : `^/usr/bin/pg_autoctl create postgres --pgdata ${join(nodeDir(lab, name), 'data')} `;
   return {
     find: ['pgrep', '-o', '-f', line],
-    start: [
-      process.execPath,
-      join(packageRoot(), 'dist', 'infra', 'supervisor', 'restart-child.js'),
-      '--home',
-      home,
-      agentChild(topology, name),
-    ],
+    start: childCommand(home, agentChild(topology, name)),
   };
 }
 
@@ -279,10 +287,58 @@ function labController({ lab, net, topology, syncStandbys }: LabPlan): Target['c
   };
 }
 
+/** What a drill may kill beside the nodes. Found by its whole command line, as agents are. */
+function labServices({ lab, net, home, topology }: LabPlan): readonly TargetService[] {
+  const at = labAddresses(net);
+  const service = (
+    name: string,
+    child: string,
+    kind: TargetService['kind'],
+    address: Pick<TargetService, 'host' | 'port'>,
+    line: string,
+  ): TargetService => ({
+    name,
+    kind,
+    ...address,
+    runsOn: { kind: 'local' },
+    osUser: null,
+    find: ['pgrep', '-o', '-f', line],
+    start: childCommand(home, '--only-if-down', child),
+    leaveDown: childCommand(home, '--never', child),
+  });
+  const members = DCS_NAMES.map((name) =>
+    service(
+      name,
+      etcdChild(name),
+      'dcs',
+      { host: at.dcs(name), port: DCS_PORT },
+      `^[^ ]*etcd --name ${name} --data-dir ${etcdDir(lab, name)} `,
+    ),
+  );
+  return [
+    ...(topology === 'patroni' ? members : []),
+    service(
+      'haproxy',
+      'haproxy',
+      'router',
+      { host: at.router, port: ROUTER_PORT },
+      `^[^ ]*haproxy -db -f ${join(lab, 'haproxy', 'haproxy.cfg')}$`,
+    ),
+    service(
+      'pgbouncer',
+      'pgbouncer',
+      'pooler',
+      { host: at.pooler, port: POOLER_PORT },
+      `^[^ ]*pgbouncer ${join(lab, 'pgbouncer', 'pgbouncer.ini')}$`,
+    ),
+  ];
+}
+
 /** The target `lab`. Its system identifier is PostgreSQL's, known only after the cluster was made; `0` until then. */
 export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
   const { lab, net, home } = plan;
   const at = labAddresses(net);
+  const services = labServices(plan);
   const role = (user: string): { readonly user: string; readonly password: string } => ({
     user,
     password: `file:${secretFile(lab, user)}`,
@@ -296,7 +352,7 @@ export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
     nodes: NODE_NAMES.map((name) => labNode(plan, name)),
     links: {
       api: `http://${at.toxiproxy}:${TOXIPROXY_PORT}`,
-      restart: [process.execPath, join(packageRoot(), 'dist', 'infra', 'supervisor', 'restart-child.js'), '--home', home, 'toxiproxy'],
+      restart: childCommand(home, 'toxiproxy'),
       list: labLinks(net, plan.topology),
     },
     router: { kind: 'haproxy', socket: join(lab, 'haproxy', 'run.sock'), backend: 'postgres', stateFile: join(lab, 'haproxy', 'state') },
@@ -305,6 +361,7 @@ export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
       { name: 'pooler', kind: 'pooler', hosts: [{ host: at.pooler, port: POOLER_PORT }], database: 'gameday' },
       { name: 'direct', kind: 'direct', hosts: NODE_NAMES.map((node) => ({ host: at.node(node), port: PG_PORT })), database: 'gameday' },
     ],
+    services,
     archive: {
       kind: 'native',
       endpoint: `http://${at.s3}:${S3_PORT}`,
@@ -326,7 +383,7 @@ export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
     policy: {
       allowFaults: plan.topology === 'standalone' ? LAB_FAULTS : LAB_FAULTS.filter((name) => !NOT_UNDER_AGENTS.includes(name)),
       acceptDataLoss: true,
-      maxNodesAtOnce: NODE_NAMES.length,
+      maxNodesAtOnce: NODE_NAMES.length + services.length,
       allowQuorumLoss: true,
       approvers: null,
       maxFaultMs: 3_600_000,

@@ -33,7 +33,18 @@ import { labProcesses } from './residue';
 import { ensureSecrets } from './secrets';
 import { ownProcesses, prepareServers } from './servers';
 import { awaitNamespace, temporalAddress, temporalUi } from './temporal';
-import { allAddresses, checkNet, DEFAULT_NET, labTarget, NODE_NAMES, nodeDir, type LabPlan, type Runtime, type Topology } from './topology';
+import {
+  allAddresses,
+  checkNet,
+  DEFAULT_NET,
+  labTarget,
+  NODE_NAMES,
+  nodeDir,
+  serviceOfChild,
+  type LabPlan,
+  type Runtime,
+  type Topology,
+} from './topology';
 
 const BACKUP_TIMEOUT_MS = 300_000;
 const S3_TIMEOUT_MS = 5_000;
@@ -194,7 +205,13 @@ async function bringUp(
   // After that: disks that were mounted must be known to the next call, or nodes would be made in front of them.
   await prepareDirectories(plan);
   const supervisor = await ensureSupervisor(home);
-  await startServers(supervisor, await prepareServers(plan, plan.tools), say);
+  const held = before === null ? new Set<string>() : await heldDown(home, say);
+  const servers = await prepareServers(plan, plan.tools);
+  await startServers(
+    supervisor,
+    servers.filter(({ name }) => !held.has(serviceOfChild(name))),
+    say,
+  );
 
   const first = labTarget(plan, remembered.systemIdentifier ?? '0');
   await prepareBucket(first);
@@ -203,8 +220,8 @@ async function bringUp(
   namespace.catch(() => undefined);
   const target =
     plan.topology === 'standalone'
-      ? await startStandalone(plan, first, remembered, say)
-      : await startAgents(plan, first, supervisor, remembered, say);
+      ? await startStandalone(plan, first, remembered, held, say)
+      : await startAgents(plan, first, supervisor, remembered, held, say);
   writeLabFile(home, { ...remembered, systemIdentifier: target.systemIdentifier });
   writeTarget(home, target);
   writeAllowFile(home, target);
@@ -264,22 +281,20 @@ async function startAgents(
   first: Target,
   supervisor: SupervisorClient,
   file: LabFile,
+  leaveAlone: ReadonlySet<string>,
   say: (text: string) => void,
 ): Promise<Target> {
   const live = openTarget(first);
   for (const node of first.nodes) prepareSpool(first, node);
   const isNew = file.systemIdentifier === null;
   const title = plan.topology === 'patroni' ? 'Patroni' : 'pg_auto_failover';
-  if (plan.topology === 'patroni') await awaitEtcd(plan);
+  if (plan.topology === 'patroni') await awaitEtcd(plan, leaveAlone);
   say(isNew ? `creating a primary and two standbys under ${title}` : `starting the nodes under ${title}`);
   const agents =
     plan.topology === 'patroni'
       ? patroniServers(plan, first, locatePatroni())
       : await keeperServers(plan, first, locatePgAutoFailover(plan.postgresBin));
-  await startMembers(supervisor, agents, live, {
-    isNew,
-    leaveAlone: isNew ? new Set() : await heldDown(plan.home, say),
-  });
+  await startMembers(supervisor, agents, live, { isNew, leaveAlone });
   await setSyncStandbys(first, plan.syncStandbys);
   if (!isNew) return first;
   const systemIdentifier = await furnishCluster(live);
@@ -291,6 +306,7 @@ async function startStandalone(
   plan: LabPlan & { readonly before: LabFile | null },
   first: Target,
   file: LabFile,
+  leaveAlone: ReadonlySet<string>,
   say: (text: string) => void,
 ): Promise<Target> {
   const { before } = plan;
@@ -304,7 +320,6 @@ async function startStandalone(
     await startCluster(openTarget(target));
     return target;
   }
-  const leaveAlone = await heldDown(plan.home, say);
   const live = openTarget(first);
   const down = (
     await Promise.all(first.nodes.map(async (node) => ((await live.host(node.name).postmaster()) === null ? node.name : null)))

@@ -18,6 +18,10 @@ export interface SupervisorClient {
   start(spec: ChildSpec): Promise<ChildView>;
   stop(name: string): Promise<ChildView | null>;
   restart(name: string): Promise<ChildView>;
+  /** Starts it by its specification if it does not run, and keeps it alive from now on. */
+  ensure(name: string): Promise<ChildView>;
+  /** Does not start it again when it ends, without ending it. `ensure` takes that back. */
+  leaveDown(name: string): Promise<ChildView>;
   /** Stops every child, newest first, then the supervisor itself. */
   shutdown(): Promise<void>;
 }
@@ -32,6 +36,8 @@ export function openSupervisorClient(runDir: string): SupervisorClient {
     start: (spec) => call('start', spec, (spec.readyTimeoutMs ?? 20_000) + 15_000),
     stop: (name) => call('stop', { name }, 60_000),
     restart: (name) => call('restart', { name }, 60_000),
+    ensure: (name) => call('ensure', { name }, 60_000),
+    leaveDown: (name) => call('leaveDown', { name }, 5_000),
     shutdown: () => call('shutdown', null, 120_000),
   };
 }

@@ -41,6 +41,8 @@ export interface Supervisor {
   start(spec: ChildSpec): Promise<ChildView>;
   stop(name: string): Promise<ChildView | null>;
   restart(name: string): Promise<ChildView>;
+  ensure(name: string): Promise<ChildView>;
+  leaveDown(name: string): Promise<ChildView>;
   shutdown(): Promise<void>;
 }
 
@@ -247,6 +249,22 @@ export function openSupervisor(home: string, ended: () => void): Supervisor {
         return view(child);
       });
     },
+    async ensure(name) {
+      const child = named(name);
+      return serial(child, async () => {
+        if (live(child) === null) await launch(child);
+        else change(child, { wanted: true });
+        await awaitReady(child);
+        return view(child);
+      });
+    },
+    async leaveDown(name) {
+      const child = named(name);
+      return serial(child, async () => {
+        change(child, { wanted: false });
+        return view(child);
+      });
+    },
     async shutdown() {
       closing = true;
       for (const child of [...children.values()].reverse()) await serial(child, () => halt(child));
@@ -278,6 +296,8 @@ async function main(): Promise<void> {
     start: (spec: ChildSpec) => supervisor.start(spec),
     stop: ({ name }: { name: string }) => supervisor.stop(name),
     restart: ({ name }: { name: string }) => supervisor.restart(name),
+    ensure: ({ name }: { name: string }) => supervisor.ensure(name),
+    leaveDown: ({ name }: { name: string }) => supervisor.leaveDown(name),
     shutdown: () => supervisor.shutdown(),
   });
   process.on('SIGTERM', end);

@@ -26,6 +26,7 @@ export function paperCluster(
     router: live.router,
     archive: null,
     host: (name) => live.host(name),
+    service: (name) => live.service(name),
     sql: async (name, _role, work) =>
       work({
         async query(text) {

@@ -158,7 +158,7 @@ function controllerPart({ controller, nodes }: Found, { home, name }: TextOption
         ),
         ...comment('Switchovers are ordered with this login, if the API asks for one (restapi.authentication of patroni.yml):', '  '),
         '  # auth: { user: patroni, password: env:GAMEDAY_PATRONI_PASSWORD }',
-        ...comment('Members of the store behind it, for faults on the nodes’ way there; only with links (below):', '  '),
+        ...comment('Members of the store behind it, for faults on it (`services`) and on the nodes’ way there (`links`):', '  '),
         '  # dcs:',
         '  #   - { name: etcd1, host: 10.0.0.21, port: 2379 }',
         '',
@@ -274,6 +274,9 @@ function entryPart({ entry, nodes }: Found): string[] {
     ),
     '#   router: { kind: haproxy, socket: /run/haproxy/admin.sock, backend: primary }   # servers named as the nodes are',
     'router: { kind: none }',
+    ...comment(
+      'Router, pooler and members of the DCS that may be killed are named under `services`, with how each is found, kept down and started (docs/HOSTS.md).',
+    ),
     '',
   ];
 }
@@ -363,7 +366,7 @@ function policyPart({ kind }: TextOptions): string[] {
     '  allowFaults: [] # e.g. [process-kill, { fault: process-freeze, maxMs: 2m, maxNodes: 1 }]',
     '  maxFaultMs: 5m # no fault stands longer',
     '  maxDrillMs: 1h',
-    '  maxNodesAtOnce: 1 # nodes that faults may hurt at once',
+    '  maxNodesAtOnce: 1 # nodes and services that faults may hurt at once',
     '  allowQuorumLoss: false # no majority of the nodes, or no synchronous standby, may be taken away',
     '  acceptDataLoss: false # faults that may lose acknowledged writes are refused',
     kind === 'production'

@@ -48,7 +48,7 @@ export function crashAfter(
             const given = args.map((arg) => (typeof arg === 'function' ? around(arg as (...inner: unknown[]) => unknown) : arg));
             const result = (member as (...all: unknown[]) => unknown).apply(target, given);
             if (result instanceof Promise) return result.then((value: unknown) => (count(), value));
-            return typeof result === 'object' && result !== null && name === 'host' ? wrap(result) : result;
+            return typeof result === 'object' && result !== null && (name === 'host' || name === 'service') ? wrap(result) : result;
           };
         return typeof member === 'object' &&
           member !== null &&
@@ -92,7 +92,8 @@ export function contractTests(suite: Tried['suite'], live: () => LiveTarget, res
       const handle = JSON.parse(JSON.stringify(await fault.resolve(parsed, context))) as JsonObject;
       expect(fault.preview(handle)).not.toBe('');
       expect(fault.manualUndo(handle, live().target).length).toBeGreaterThan(0);
-      const names = live().target.nodes.map((node) => node.name);
+      const { nodes, services = [] } = live().target;
+      const names = [...nodes, ...services].map((each) => each.name);
       for (const node of fault.reach(handle).nodes) expect(names).toContain(node);
 
       await fault.undo(handle, context);

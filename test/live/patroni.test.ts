@@ -70,6 +70,14 @@ test('while the cluster is paused nobody takes over, and afterwards somebody doe
 
 contractTests('patroni', () => openTarget(readLabTarget(home)));
 
+test('clients hardly notice that the leader of the DCS dies; without a majority they do, and the members come back when it is healed', async () => {
+  expect(outcome(await run('dcs-leader-loss', '--set', 'hold=3s'))).toEqual(PASSED);
+  const { code, record } = await run('dcs-leader-loss', '--set', 'member=dcs-quorum', '--set', 'hold=12s');
+  expect({ code, state: record.state, verdict: record.judgement.verdict }).toEqual({ code: 1, state: 'completed', verdict: 'fail' });
+  expect(record.judgement.objectives.find(({ objective }) => objective.name === 'write_stall')?.low).toBeGreaterThan(3_000);
+  expect(record.faults.map(({ confirmed, healed }) => [confirmed, healed])).toEqual([[true, true]]);
+}, 240_000);
+
 test('an agent that dies beside its server, with no watchdog, makes two primaries: found, counted, and a fail', async () => {
   const { code, record } = await run('controller-dies', '--set', 'pause=30s');
   expect({ code, verdict: record.judgement.verdict }).toEqual({ code: 1, verdict: 'fail' });

@@ -122,6 +122,19 @@ function describeTarget(dir: string, net: string, binDir: string, syncStandbys: 
     router: { kind: 'haproxy', socket: join(dir, 'haproxy.sock'), backend: 'primary', stateFile: join(dir, 'haproxy.state') },
     entry: { host: `${net}.10`, port: 5432, database: 'gameday' },
     paths: [],
+    services: [
+      {
+        name: 'haproxy',
+        kind: 'router',
+        host: `${net}.20`,
+        port: 5432,
+        runsOn: { kind: 'local' },
+        osUser: null,
+        find: ['pgrep', '-o', '-f', haproxyLine(dir)],
+        start: [join(dir, 'start-haproxy')],
+        leaveDown: null,
+      },
+    ],
     archive: store === null ? null : describeArchive(dir, store),
     roles: { operate: role('operate'), observe: role('observe'), probe: role('probe'), replicate: role('replicate') },
     sandbox: null,
@@ -139,6 +152,16 @@ function describeTarget(dir: string, net: string, binDir: string, syncStandbys: 
     runDir: join(dir, 'run'),
     labels: {},
   };
+}
+
+const haproxyLine = (dir: string): string => `^[^ ]*haproxy -db -f ${join(dir, 'haproxy.cfg')}$`;
+
+/** As whoever supervises it would, once it was killed. */
+function writeStartScript(dir: string, program: string): void {
+  const script = join(dir, 'start-haproxy');
+  const start = `setsid ${program} -db -f ${join(dir, 'haproxy.cfg')} </dev/null >/dev/null 2>&1 &`;
+  writeFileSync(script, `#!/bin/sh\npgrep -f '${haproxyLine(dir)}' >/dev/null && exit 0\n${start}\n`);
+  chmodSync(script, 0o755);
 }
 
 function gateLines({ archive }: Target, net: string): string {
@@ -182,6 +205,7 @@ export async function startGround(net: string, syncStandbys = 1, store: Store | 
   const target = describeTarget(dir, net, binDir, syncStandbys, store);
   const config = join(dir, 'haproxy.cfg');
   writeFileSync(config, haproxyConfig(target, net));
+  writeStartScript(dir, tools.haproxy);
   if (target.archive?.gate !== undefined) writeFileSync(target.archive.gate.map, '');
   const live = openTarget(target);
   let children: ChildProcess[] = [];
@@ -201,6 +225,8 @@ export async function startGround(net: string, syncStandbys = 1, store: Store | 
       target.nodes.map(async (node) => ({ host: live.host(node.name), id: await live.host(node.name).postmaster() })),
     );
     await Promise.all(children.map(stopChild));
+    const haproxy = await live.service('haproxy').agent();
+    if (haproxy !== null) await live.service('haproxy').killTree(haproxy);
     await Promise.all(postmasters.map(async ({ host, id }) => (id === null ? [] : host.killTree(id))));
   }
 

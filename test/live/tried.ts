@@ -25,6 +25,8 @@ export const TRIED: readonly Tried[] = [
   { fault: 'process-kill', with: { node: 'primary', scope: 'postmaster' }, suite: 'basic' },
   { fault: 'process-freeze', with: { node: 'n3' }, suite: 'basic' },
   { fault: 'process-freeze', with: { node: 'primary', scope: 'postmaster' }, suite: 'basic' },
+  { fault: 'service-kill', with: { service: 'router' }, suite: 'basic' },
+  { fault: 'service-freeze', with: { service: 'haproxy' }, suite: 'basic' },
   { fault: 'drop-table', with: { rows: 50 }, suite: 'basic' },
   { fault: 'process-restart', with: { node: 'n3' }, suite: 'host' },
   { fault: 'process-restart', with: { node: 'primary', mode: 'immediate' }, suite: 'host' },

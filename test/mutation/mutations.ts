@@ -314,12 +314,10 @@ export const MUTATIONS: readonly Mutation[] = [
     "fault.endedBy === 'expired' || fault.endedBy === 'reconciled'",
     "fault.endedBy === 'reconciled'",
   ),
-  verdict('readers by any way count', "kind === 'read' && path === 'entry' && client === 'tuned'", "kind === 'read'"),
-  verdict(
-    'the readers’ own doubts are ignored',
-    'judgeRto(objective, view.rto, [...doubts, ...own])',
-    'judgeRto(objective, view.rto, doubts)',
-  ),
+  verdict('clients by any way count', "kind === wanted.kind && path === wanted.path && client === 'tuned'", 'kind === wanted.kind'),
+  verdict('a view’s own doubts are ignored', 'judge(objective, view.rto, [...doubts, ...own])', 'judge(objective, view.rto, doubts)'),
+  verdict('a promotion more is allowed', 'if (measured > objective.target)', 'if (measured > objective.target + 1)'),
+  verdict('a primary that is back was promoted', 'timeline > highest', 'timeline >= highest'),
   verdict('a write stall is judged by its lower bound', 'highMs: longestStallMs };', 'highMs: Math.max(0, longestStallMs - starvedMs) };'),
 
   outcome(
