@@ -14,6 +14,7 @@ import { DOCKER_SERVICES, labContainers } from './docker-lab';
 import { containerOf } from './docker-topology';
 import { readLabFile, readLabTarget, targetPath, type LabFile } from './lab-file';
 import { etcdChild } from './patroni';
+import { patroniWords } from './patroni-program';
 import { MONITOR_CHILD } from './pg-auto-failover';
 import {
   agentChild,
@@ -63,6 +64,8 @@ export interface LabStatus {
   readonly servers: readonly LabServerStatus[];
   readonly nodes: readonly LabNodeStatus[];
   readonly routed: readonly string[];
+  /** Which Patroni it was made with; null for a lab of another kind, of containers, or made before there was a choice. */
+  readonly patroni: string | null;
   readonly syncStandbys: number | null;
   readonly archive: readonly CheckResult[];
   readonly temporalUi: string | null;
@@ -217,6 +220,7 @@ export async function labStatus(options: { readonly home: string }): Promise<Lab
       servers: [],
       nodes: [],
       routed: [],
+      patroni: null,
       syncStandbys: null,
       archive: [],
       temporalUi: null,
@@ -248,6 +252,7 @@ export async function labStatus(options: { readonly home: string }): Promise<Lab
     servers,
     nodes,
     routed,
+    patroni: file.patroni === undefined ? null : patroniWords(file.patroni),
     syncStandbys: file.syncStandbys,
     archive,
     temporalUi: file.temporalUi,
@@ -288,7 +293,7 @@ export function formatLabStatus(status: LabStatus): string {
     (check) => `archive: ${check.name}: ${check.found}${check.ok ? '' : `  (expected ${check.expected})`}`,
   );
   return [
-    `lab ${status.up ? 'is up' : 'is NOT complete'} on ${status.net}.x, home ${status.home}`,
+    `lab ${status.up ? 'is up' : 'is NOT complete'} on ${status.net}.x, home ${status.home}${status.patroni === null ? '' : `, under ${status.patroni}`}`,
     ...table([...servers, ...nodes]),
     `router leads to ${status.routed.join(', ') || 'nobody'}; ${status.syncStandbys ?? 0} synchronous standby${status.syncStandbys === 1 ? '' : 's'}`,
     ...archive,

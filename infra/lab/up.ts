@@ -26,7 +26,8 @@ import { heldDown } from './held-down';
 import { holdLock } from './lock';
 import { checkNodeDisks, mountNodeDisk } from './node-disks';
 import { awaitPrimary, furnishCluster, startMembers } from './agents';
-import { awaitEtcd, locatePatroni, patroniServers } from './patroni';
+import { awaitEtcd, locateEtcd, patroniServers } from './patroni';
+import { providePatroni, UNRECORDED, type PatroniProgram } from './patroni-program';
 import { keeperServers, locatePgAutoFailover, setSyncStandbys } from './pg-auto-failover';
 import { checkFreeSpace, checkPostgresReachable, makeServerDir, prepareLabDir, serverUser } from './places';
 import { checkPorts } from './ports';
@@ -51,6 +52,8 @@ export interface LabUpOptions {
   readonly dockerSocket?: string;
   /** What fails over: gameday itself, or Patroni over etcd; default: as before, else standalone. Only for a lab that is made anew. */
   readonly topology?: Topology;
+  /** Which Patroni: `distribution`, a version or a series from PyPI; default: as before, else the distribution's. Only for a lab that is made anew. */
+  readonly patroni?: string;
   /** Standbys that must confirm a commit (0: asynchronous); default: as before, else 1. */
   readonly syncStandbys?: number;
   /** Gives each node an ext4 disk of its own of this size (root only); default: as before, else none. Only for a lab that is made anew. */
@@ -74,7 +77,7 @@ export async function labUp(options: LabUpOptions): Promise<Target> {
     const lock = await holdLock(join(homePaths(real).run, 'lab.lock'), LOCK_WAIT_MS, 'another `gameday lab up` or `down`');
     try {
       if (isDocker) return await bringUpDocker(real, lab, options, say);
-      return await bringUp(await makePlan(real, lab, user, options), say);
+      return await bringUp(await makePlan(real, lab, user, options, say), say);
     } finally {
       await lock.release();
     }
@@ -84,11 +87,11 @@ export async function labUp(options: LabUpOptions): Promise<Target> {
 }
 
 async function bringUpDocker(home: string, lab: string, options: LabUpOptions, say: (text: string) => void): Promise<Target> {
-  if (options.topology === 'standalone' || options.nodeDiskBytes !== undefined)
+  if (options.topology === 'standalone' || options.nodeDiskBytes !== undefined || options.patroni !== undefined)
     throw new GamedayError(
       'setting_invalid',
-      'a lab in containers is of Patroni, without disks of its own',
-      'leave --topology and --node-disk out.',
+      'a lab in containers is of the Patroni in its images, without disks of its own',
+      'leave --topology, --patroni and --node-disk out.',
     );
   const before = readLabFile(home);
   const { net, dockerSocket: socket, syncStandbys } = options;
@@ -102,12 +105,20 @@ function asDiskFull(error: unknown, home: string): unknown {
   return new GamedayError('disk_full', `the file system of ${home} is full: ${text.slice(0, 300)}`, null, { cause: error });
 }
 
+/** A lab to bring up: its shape, its programs, and what it remembers of itself; `patroni`: null under anything else. */
+interface UpPlan extends LabPlan {
+  readonly tools: Tools;
+  readonly patroni: PatroniProgram | null;
+  readonly before: LabFile | null;
+}
+
 async function makePlan(
   home: string,
   lab: string,
   user: string | null,
   options: LabUpOptions,
-): Promise<LabPlan & { readonly tools: Tools; readonly before: LabFile | null }> {
+  say: (text: string) => void,
+): Promise<UpPlan> {
   const tools = locateTools();
   const before = readLabFile(home);
   if (before?.docker !== undefined)
@@ -135,7 +146,26 @@ async function makePlan(
     );
   }
   const topology = chooseTopology(before, postgresBin, options);
-  return { home, lab, net, topology, syncStandbys, user, postgresBin, nodeDiskBytes: chooseNodeDisks(lab, before, options), tools, before };
+  const nodeDiskBytes = chooseNodeDisks(lab, before, options);
+  const patroni = await programOfPatroni({ lab, user, topology, before }, options, say);
+  return { home, lab, net, topology, syncStandbys, user, postgresBin, nodeDiskBytes, tools, patroni, before };
+}
+
+async function programOfPatroni(
+  { lab, user, topology, before }: Pick<UpPlan, 'lab' | 'user' | 'topology' | 'before'>,
+  { patroni: wanted }: LabUpOptions,
+  say: (text: string) => void,
+): Promise<PatroniProgram | null> {
+  if (topology === 'patroni') {
+    locateEtcd();
+    return providePatroni({ lab, user, wanted, before: before === null ? null : (before.patroni ?? UNRECORDED) }, say);
+  }
+  if (wanted === undefined) return null;
+  throw new GamedayError(
+    'setting_invalid',
+    `a lab that is ${topology} runs no Patroni ${wanted}`,
+    'say `--topology patroni` with --patroni, for a lab that is made anew.',
+  );
 }
 
 function chooseTopology(before: LabFile | null, postgresBin: string, { topology }: LabUpOptions): Topology {
@@ -146,7 +176,6 @@ function chooseTopology(before: LabFile | null, postgresBin: string, { topology 
       `the lab’s cluster is ${remembered}, not ${topology}`,
       '`gameday lab down --purge` removes it; or set GAMEDAY_HOME, and --net, for a second lab beside it.',
     );
-  if ((remembered ?? topology) === 'patroni') locatePatroni();
   if ((remembered ?? topology) === 'pg-auto-failover') locatePgAutoFailover(postgresBin);
   return remembered ?? topology ?? 'standalone';
 }
@@ -164,10 +193,7 @@ function chooseNodeDisks(lab: string, before: LabFile | null, { nodeDiskBytes }:
   return before === null ? (nodeDiskBytes ?? null) : remembered;
 }
 
-async function bringUp(
-  plan: LabPlan & { readonly tools: Tools; readonly before: LabFile | null },
-  say: (text: string) => void,
-): Promise<Target> {
+async function bringUp(plan: UpPlan, say: (text: string) => void): Promise<Target> {
   const { home, lab, before } = plan;
   const paths = homePaths(home);
   checkFreeSpace(lab);
@@ -181,6 +207,7 @@ async function bringUp(
     temporalNamespace: 'default',
     temporalUi: temporalUi(plan.net),
     topology: plan.topology,
+    ...(plan.patroni === null ? {} : { patroni: { version: plan.patroni.version, from: plan.patroni.from } }),
     syncStandbys: plan.syncStandbys,
     postgresBin: plan.postgresBin,
     nodeDiskBytes: plan.nodeDiskBytes,
@@ -245,7 +272,7 @@ async function prepareBucket(target: Target): Promise<void> {
 }
 
 /** The dev server makes its namespace after it has begun to listen. */
-async function awaitNamespace(plan: LabPlan & { readonly tools: Tools }): Promise<void> {
+async function awaitNamespace(plan: UpPlan): Promise<void> {
   const argv = [
     plan.tools.temporal,
     'operator',
@@ -283,7 +310,7 @@ async function reconfigure(live: LiveTarget, say: (text: string) => void): Promi
 }
 
 async function startAgents(
-  plan: LabPlan,
+  plan: UpPlan,
   first: Target,
   supervisor: SupervisorClient,
   file: LabFile,
@@ -292,12 +319,12 @@ async function startAgents(
   const live = openTarget(first);
   for (const node of first.nodes) prepareSpool(first, node);
   const isNew = file.systemIdentifier === null;
-  const title = plan.topology === 'patroni' ? 'Patroni' : 'pg_auto_failover';
-  if (plan.topology === 'patroni') await awaitEtcd(plan);
+  const title = plan.patroni === null ? 'pg_auto_failover' : `Patroni ${plan.patroni.version}`;
+  if (plan.patroni !== null) await awaitEtcd(plan);
   say(isNew ? `creating a primary and two standbys under ${title}` : `starting the nodes under ${title}`);
   const agents =
-    plan.topology === 'patroni'
-      ? patroniServers(plan, first, locatePatroni())
+    plan.patroni !== null
+      ? patroniServers(plan, first, plan.patroni)
       : await keeperServers(plan, first, locatePgAutoFailover(plan.postgresBin));
   await startMembers(supervisor, agents, live, {
     isNew,
@@ -310,12 +337,7 @@ async function startAgents(
   return labTarget(plan, systemIdentifier);
 }
 
-async function startStandalone(
-  plan: LabPlan & { readonly before: LabFile | null },
-  first: Target,
-  file: LabFile,
-  say: (text: string) => void,
-): Promise<Target> {
+async function startStandalone(plan: UpPlan, first: Target, file: LabFile, say: (text: string) => void): Promise<Target> {
   const { before } = plan;
   if (before !== null && (before.net !== plan.net || before.syncStandbys !== plan.syncStandbys)) await reconfigure(openTarget(first), say);
   if (file.systemIdentifier === null) {
