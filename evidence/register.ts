@@ -47,7 +47,17 @@ export interface Registered {
 }
 
 const objectiveSchema = z.strictObject({
-  name: z.enum(['rto', 'rto_reads', 'write_stall', 'rpo_transactions', 'rpo_time', 'restore_time', 'recovery_point_error', 'commit_p99']),
+  name: z.enum([
+    'rto',
+    'rto_reads',
+    'write_stall',
+    'rpo_transactions',
+    'rpo_time',
+    'split_brain',
+    'restore_time',
+    'recovery_point_error',
+    'commit_p99',
+  ]),
   target: z.number(),
   unit: z.enum(['ms', 'tx', 'bytes']),
   step: z.string().nullable(),

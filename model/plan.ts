@@ -6,7 +6,15 @@ import type { Json, JsonObject } from './json';
 import type { Target } from './target';
 
 export type ObjectiveName =
-  'rto' | 'rto_reads' | 'write_stall' | 'rpo_transactions' | 'rpo_time' | 'restore_time' | 'recovery_point_error' | 'commit_p99';
+  | 'rto'
+  | 'rto_reads'
+  | 'write_stall'
+  | 'rpo_transactions'
+  | 'rpo_time'
+  | 'split_brain'
+  | 'restore_time'
+  | 'recovery_point_error'
+  | 'commit_p99';
 export type Unit = 'ms' | 'tx' | 'bytes';
 
 /** `target`: highest value that passes, in `unit`. `restore_time` and `recovery_point_error` are about the restore step `step`. */
