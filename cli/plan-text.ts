@@ -8,6 +8,7 @@ const OBJECTIVE: Readonly<Record<Objective['name'], string>> = {
   write_stall: 'longest time without an acknowledged write',
   rpo_transactions: 'acknowledged writes lost (RPO)',
   rpo_time: 'age of the oldest lost write (RPO)',
+  split_brain: 'time in which two nodes take writes',
   restore_time: 'time to restore',
   recovery_point_error: 'writes missing or too many after the restore',
   commit_p99: 'commit latency p99',

@@ -105,6 +105,22 @@ describe('findings', () => {
     ]);
   });
 
+  it('says who took the lead back on an older timeline, and not who only woke up on it for a moment', () => {
+    const led = (node: string, timeline: number, fromMs: number, toMs: number) => ({
+      node,
+      role: 'primary' as const,
+      timeline,
+      fromMs,
+      toMs,
+    });
+    const before = [led('n1', 1, 0, 1_000), led('n2', 2, 20_000, 60_000)];
+    expect(texts(sampleRecord({ nodeSpans: [...before, led('n1', 1, 60_000, 90_000)] }))).toEqual([
+      'high: n1 leads on timeline 1 at the end, though n2 had led on timeline 2: it took the lead back',
+    ]);
+    expect(texts(sampleRecord({ nodeSpans: [led('n2', 2, 20_000, 90_000), led('n1', 1, 60_000, 60_300)] }))).toEqual([]);
+    expect(texts(sampleRecord({ nodeSpans: [...before, led('n3', 3, 60_000, 90_000)] }))).toEqual([]);
+  });
+
   it('puts the worst first and numbers them in that order', () => {
     const found = findingsOf(
       sampleRecord({

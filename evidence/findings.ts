@@ -17,6 +17,7 @@ export function findingsOf(record: Facts): readonly RecordFinding[] {
     ...unhealed(record),
     ...missedObjectives(record),
     ...losses(record),
+    ...returned(record),
     ...clients(record),
     ...unconfirmed(record),
     ...redundancy(record),
@@ -69,6 +70,23 @@ function losses(record: Facts): readonly Found[] {
   for (const { nodes } of record.splitBrain)
     found.push({ severity: 'high', text: `${nodes.join(' and ')} were writable at the same time` });
   return found;
+}
+
+/** Who leads at the end on an older timeline than one that led before took the lead back: what was written on the newer one is gone. */
+function returned({ nodeSpans }: Facts): readonly Found[] {
+  const led = nodeSpans.filter(({ role, timeline }) => role === 'primary' && timeline !== null);
+  const last = led.reduce<(typeof led)[number] | null>(
+    (latest, each) => (latest === null || each.toMs > latest.toMs ? each : latest),
+    null,
+  );
+  const newer = led.find(({ timeline }) => last !== null && (timeline ?? 0) > (last.timeline ?? 0));
+  if (last === null || newer === undefined) return [];
+  return [
+    {
+      severity: 'high',
+      text: `${last.node} leads on timeline ${last.timeline} at the end, though ${newer.node} had led on timeline ${newer.timeline}: it took the lead back`,
+    },
+  ];
 }
 
 /** What clients or the controller saw that no objective asks for. */

@@ -115,6 +115,7 @@ const judgement = z.strictObject({
           'write_stall',
           'rpo_transactions',
           'rpo_time',
+          'split_brain',
           'restore_time',
           'recovery_point_error',
           'commit_p99',

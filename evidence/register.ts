@@ -53,6 +53,7 @@ const objectiveSchema = z.strictObject({
     'write_stall',
     'rpo_transactions',
     'rpo_time',
+    'split_brain',
     'restore_time',
     'recovery_point_error',
     'commit_p99',

@@ -5,7 +5,8 @@
  *     postmaster   sessions that exist go on; new connections hang
  *
  * When it thaws the world has gone on: a node that lost its role meanwhile must never act on what it had begun. It is then killed where it stands,
- * and the controller starts it in the role that is left for it.
+ * and the controller starts it in the role that is left for it. With `thaw: true`, in labs alone, it wakes up as a paused machine does, with agent and all
+ * that it had begun, and it is its agent's business to step down: whether it does is what the drill wants to know.
  */
 import { z } from 'zod';
 import { until } from '../core/clock';
@@ -24,22 +25,40 @@ const SILENCE_MS = 1_500;
 const STOPS_WITHIN_MS = 10_000;
 const ANSWERS_WITHIN_MS = 10_000;
 
-const schema = z.strictObject({
-  node: z.string().min(1).max(63).describe('primary, any-standby or a node’s name'),
-  scope: z
-    .enum(['tree', 'postmaster', 'agent'])
-    .default('tree')
-    .describe('tree: the controller’s agent and the whole server; agent: the controller’s agent alone, the server goes on'),
-});
+const schema = z
+  .strictObject({
+    node: z.string().min(1).max(63).describe('primary, any-standby or a node’s name'),
+    scope: z
+      .enum(['tree', 'postmaster', 'agent'])
+      .default('tree')
+      .describe('tree: the controller’s agent and the whole server; agent: the controller’s agent alone, the server goes on'),
+    thaw: z
+      .boolean()
+      .default(false)
+      .describe(
+        'true: it wakes up as it was even where it lost its role meanwhile, instead of being killed; in labs, where an agent runs beside it',
+      ),
+  })
+  .refine(({ scope, thaw }) => scope === 'tree' || !thaw, { path: ['thaw'], error: 'thaw: true goes with scope: tree alone' });
 type Settings = z.infer<typeof schema>;
 type Resolved = {
   readonly node: string;
   readonly scope: Settings['scope'];
+  /** Wakes up whatever has become of its role. */
+  readonly thaw: boolean;
   readonly postmaster: ProcessHandle;
   readonly primary: boolean;
   /** The controller's agent beside it, held with the whole tree; null where there is none. */
   readonly agent: ProcessHandle | null;
 };
+
+/** Why it must not wake up as it was; null if it may. */
+function thawProblem({ target }: LiveTarget, node: string, agent: ProcessHandle | null): string | null {
+  if (target.kind !== 'lab') return `thaw: true may lose what clients were told is safe, and target ${target.name} is no lab`;
+  return agent === null ? `no controller’s agent runs beside ${node}: once replaced, nobody would make it step down` : null;
+}
+
+const WITHOUT_THAW = 'leave `thaw` out: a node that lost its role meanwhile is then killed, and started in the role that is left for it.';
 
 async function toFreeze(live: LiveTarget, { node, scope, postmaster }: Resolved): Promise<readonly ServerProcess[]> {
   const all = await live.host(node).serverProcesses();
@@ -99,29 +118,32 @@ async function undo(resolved: Resolved, { live }: { readonly live: LiveTarget })
     await live.controller.startNode(resolved.node);
     return;
   }
-  const processes = await host.serverProcesses();
-  const frozen = processes.filter((each) => each.stopped);
-  // What was primary and is no longer must not wake up as one: not for a moment, and not for a commit that it had begun.
-  const dethroned = resolved.primary && !(await live.controller.mayWrite(resolved.node));
-  const orphaned = (await host.postmaster()) === null;
-  if (dethroned && processes.some((each) => isSameServer(each, resolved.postmaster))) await host.killTree(resolved.postmaster);
-  else if (dethroned || orphaned) for (const each of frozen) await host.signal(each, 'SIGKILL');
-  else await thaw(live, resolved, processes);
-  if (resolved.agent !== null) {
-    // An agent that wakes up to a dead server would start it by what it last knew; a new one asks first.
-    if (dethroned || orphaned) await host.killTree(resolved.agent);
-    else await host.signal(resolved.agent, 'SIGCONT');
-  }
+  if (resolved.thaw) await thaw(live, resolved, await host.serverProcesses());
+  else await wakeByRole(live, resolved);
   if ((await askNode(describeNode(live.target, resolved.node), ANSWERS_WITHIN_MS)).answered) return;
   await bringUp(live, resolved.node);
 }
 
+async function wakeByRole(live: LiveTarget, resolved: Resolved): Promise<void> {
+  const host = live.host(resolved.node);
+  const processes = await host.serverProcesses();
+  // What was primary and is no longer must not wake up as one: not for a moment, and not for a commit that it had begun.
+  const dethroned = resolved.primary && !(await live.controller.mayWrite(resolved.node));
+  const orphaned = (await host.postmaster()) === null;
+  if (!dethroned && !orphaned) return thaw(live, resolved, processes);
+  if (dethroned && processes.some((each) => isSameServer(each, resolved.postmaster))) await host.killTree(resolved.postmaster);
+  else for (const each of processes.filter(({ stopped }) => stopped)) await host.signal(each, 'SIGKILL');
+  // An agent that wakes up to a dead server would start it by what it last knew; a new one asks first.
+  if (resolved.agent !== null) await host.killTree(resolved.agent);
+}
+
 /**
  * Wakes all of them, whatever state they are seen in: one that was told to stop a moment ago may look awake still, and SIGCONT takes back a stop that is
- * yet to come. The postmaster last: what it finds awake it need not ask about.
+ * yet to come. The agent first, which has the most to catch up with; the postmaster last: what it finds awake it need not ask about.
  */
 async function thaw(live: LiveTarget, resolved: Resolved, processes: readonly ServerProcess[]): Promise<void> {
   const host = live.host(resolved.node);
+  if (resolved.agent !== null) await host.signal(resolved.agent, 'SIGCONT');
   const isPostmaster = (each: ServerProcess): boolean => isSameServer(each, resolved.postmaster);
   await Promise.all(processes.filter((each) => !isPostmaster(each)).map((each) => host.signal(each, 'SIGCONT')));
   for (const each of processes.filter(isPostmaster)) await host.signal(each, 'SIGCONT');
@@ -142,35 +164,46 @@ export const processFreeze: Fault<Settings, Resolved> = {
   async resolve(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const postmaster = await requireRunning(live, node);
-    const agent = { tree: findAgent, agent: requireAgent, postmaster: async () => null }[settings.scope];
-    return {
-      node,
-      scope: settings.scope,
-      postmaster,
-      primary: await live.controller.mayWrite(node),
-      agent: await agent(live, node),
-    };
+    const agent = await { tree: findAgent, agent: requireAgent, postmaster: async () => null }[settings.scope](live, node);
+    const problem = settings.thaw ? thawProblem(live, node, agent) : null;
+    if (problem !== null) throw new GamedayError('fault_refused', problem, WITHOUT_THAW);
+    return { node, scope: settings.scope, thaw: settings.thaw, postmaster, primary: await live.controller.mayWrite(node), agent };
   },
   preview: (r) =>
     r.scope === 'agent'
       ? `SIGSTOP the controller’s agent of ${r.node} (process ${r.agent?.pid ?? 0})`
-      : `SIGSTOP ${r.scope === 'tree' ? 'every PostgreSQL process' : 'the postmaster'} of ${r.node} (postmaster ${r.postmaster.pid})`,
+      : `SIGSTOP ${r.scope === 'tree' ? 'every PostgreSQL process' : 'the postmaster'} of ${r.node} (postmaster ${r.postmaster.pid})${r.thaw ? ', and SIGCONT whatever has become of its role' : ''}`,
   reach: ({ node }) => ({ nodes: [node] }),
-  manualUndo: (r, target) =>
-    r.scope === 'agent'
-      ? [`kill -CONT ${r.agent?.pid ?? 0}`]
-      : [
-          `# only while ${r.node} still holds its role:`,
-          `pkill -CONT -P ${r.postmaster.pid}; kill -CONT ${r.postmaster.pid}${r.agent === null ? '' : ` ${r.agent.pid}`}`,
-          '# after a failover instead:',
-          `kill -KILL ${r.agent === null ? '' : `${r.agent.pid} `}${r.postmaster.pid}; pkill -KILL -P ${r.postmaster.pid}`,
-          ...howToStart(target, r.node),
-        ],
+  manualUndo: (r, target) => {
+    if (r.scope === 'agent') return [`kill -CONT ${r.agent?.pid ?? 0}`];
+    const also = r.agent === null ? '' : `${r.agent.pid} `;
+    const wake = `pkill -CONT -P ${r.postmaster.pid}; kill -CONT ${also}${r.postmaster.pid}`;
+    if (r.thaw) return [wake, ...howToStart(target, r.node)];
+    return [
+      `# only while ${r.node} still holds its role:`,
+      wake,
+      '# after a failover instead:',
+      `kill -KILL ${also}${r.postmaster.pid}; pkill -KILL -P ${r.postmaster.pid}`,
+      ...howToStart(target, r.node),
+    ];
+  },
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const postmaster = await live.host(node).postmaster();
     const answer = await askNode(describeNode(live.target, node), SILENCE_MS);
+    const problem = settings.thaw ? thawProblem(live, node, await findAgent(live, node)) : null;
     return [
+      ...(settings.thaw
+        ? [
+            {
+              name: `${node} may wake up as it was`,
+              ok: problem === null,
+              found: problem ?? 'a lab, and an agent beside it',
+              expected: 'a lab, and an agent beside it',
+              hint: problem === null ? null : WITHOUT_THAW,
+            },
+          ]
+        : []),
       {
         name: `${node} can be frozen`,
         ok: postmaster !== null && answer.answered,

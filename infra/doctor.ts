@@ -9,6 +9,8 @@ import { messageOf } from '../core/errors';
 import { gamedayHome } from '../core/home';
 import { lookUpUser } from '../core/process';
 import { formatBytes } from '../core/units';
+import { readLabFile } from './lab/lab-file';
+import { DISTRIBUTION_ARGV, patroniWords, pinnedVersions } from './lab/patroni-program';
 import { readToolManifest, TOOL_NAMES, type ToolName } from './tools';
 
 export interface ToolFinding {
@@ -23,7 +25,7 @@ export interface ToolFinding {
 }
 
 export interface MachineFinding {
-  readonly check: 'node' | 'user' | 'disk' | 'home' | 'proc' | 'loopback';
+  readonly check: 'node' | 'user' | 'disk' | 'home' | 'proc' | 'loopback' | 'patroni';
   readonly ok: boolean;
   /** What was seen, with values. */
   readonly seen: string;
@@ -149,10 +151,23 @@ function checkLoopback(): Promise<MachineFinding> {
   });
 }
 
+/** Never a problem: only labs under Patroni need one, and they say so. */
+function checkPatroni(home: string): MachineFinding {
+  const used = readLabFile(home)?.patroni;
+  const installed = existsSync(DISTRIBUTION_ARGV[1]) ? `the distribution’s at ${DISTRIBUTION_ARGV[1]}` : 'none of the distribution';
+  const choice = `${installed}; from PyPI by \`lab up --patroni\`: ${pinnedVersions().join(', ')}`;
+  return {
+    check: 'patroni',
+    ok: true,
+    seen: used === undefined ? choice : `the lab here runs ${patroniWords(used)}; ${choice}`,
+    remedy: null,
+  };
+}
+
 /** Looks at everything the lab needs. Never throws for what is missing: that is its result. */
 export async function diagnose(home: string = gamedayHome()): Promise<DoctorReport> {
   const tools = checkTools();
-  const machine = [checkNode(), checkUser(), checkDisk(home), checkHome(home), checkProc(), await checkLoopback()];
+  const machine = [checkNode(), checkUser(), checkDisk(home), checkHome(home), checkProc(), await checkLoopback(), checkPatroni(home)];
   return { ok: [...tools, ...machine].every((finding) => finding.ok), tools, machine };
 }
 

@@ -11,6 +11,7 @@ export type ObjectiveName =
   | 'write_stall'
   | 'rpo_transactions'
   | 'rpo_time'
+  | 'split_brain'
   | 'restore_time'
   | 'recovery_point_error'
   | 'commit_p99'

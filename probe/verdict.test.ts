@@ -119,6 +119,11 @@ const fault = (confirmed: boolean, endedBy: string) => ({
   goneBy: '',
   manualUndo: [],
 });
+/** Surely 100 ms and 200 ms, at most 200 ms and 400 ms as sampled, and 200 ms more each that nobody saw. */
+const twice = [
+  { nodes: ['n1', 'n2'], from: { lowMs: 1_000, highMs: 1_050 }, to: { lowMs: 1_150, highMs: 1_200 } },
+  { nodes: ['n1', 'n2'], from: { lowMs: 5_000, highMs: 5_100 }, to: { lowMs: 5_300, highMs: 5_400 } },
+];
 const RTO = objective('rto', 1_000);
 const RPO = objective('rpo_transactions', 0, 'tx');
 
@@ -184,6 +189,20 @@ describe('verdict', () => {
     [
       'fail: split brain',
       facts([], { splitBrain: [{ nodes: ['n1', 'n2'], from: { lowMs: 1, highMs: 2 }, to: { lowMs: 3, highMs: 4 } }] }),
+      'fail',
+    ],
+    ['pass: two writable for as long as is allowed', facts([objective('split_brain', 1_000)], { splitBrain: twice }), 'pass'],
+    ['marginal: perhaps a moment longer', facts([objective('split_brain', 999)], { splitBrain: twice }), 'marginal'],
+    ['fail: surely longer', facts([objective('split_brain', 299)], { splitBrain: twice }), 'fail'],
+    ['pass: never two', facts([objective('split_brain', 1)]), 'pass'],
+    [
+      'inconclusive: two were allowed for a moment, and nobody looked',
+      facts([objective('split_brain', 1_000)], { rto: { notRecorded: 'died' } }),
+      'inconclusive',
+    ],
+    [
+      'fail: two for a moment only, but the old one acknowledged writes',
+      facts([objective('split_brain', 1_000)], { splitBrain: twice, rpo: rpo(0, { splitBrainWrites: 1 }) }),
       'fail',
     ],
     ['fail: verification', facts([RTO], { verification: [check(false)] }), 'fail'],

@@ -19,6 +19,7 @@ const OBJECTIVE_WORD: Readonly<Record<ObjectiveName, string>> = {
   write_stall: 'Longest write stall',
   rpo_transactions: 'Lost transactions (RPO)',
   rpo_time: 'Lost time (RPO)',
+  split_brain: 'Two nodes writable',
   restore_time: 'Restore time',
   recovery_point_error: 'Recovery point error',
   commit_p99: 'Commit latency, p99',

@@ -61,6 +61,7 @@ describe('the library', () => {
       ['pooler-dies', null],
       ['postmaster-crash', null],
       ['primary-loss', null],
+      ['primary-thaws', null],
       ['primary-without-dcs', null],
       ['replication-cut', null],
       ['replication-latency', null],
@@ -228,6 +229,19 @@ describe('the library', () => {
         name: 'primary-loss',
         objectives: ['rto ≤ 30000 ms', 'rpo_transactions ≤ 0 tx'],
         steps: ['kill=process-kill ≤ 900000', 'failover=failover', 'wait-1={"kind":"recovered","timeoutMs":90000}'],
+      },
+      {
+        name: 'primary-thaws',
+        objectives: ['rto ≤ 45000 ms', 'rpo_transactions ≤ 0 tx', 'split_brain ≤ 5000 ms'],
+        steps: [
+          'freeze=process-freeze ≤ 900000',
+          'failover=failover',
+          'wait-1={"kind":"recovered","timeoutMs":90000}',
+          'wait-2={"kind":"for","ms":30000}',
+          'thaw=heal',
+          'wait-3={"kind":"for","ms":20000}',
+          'wait-4={"kind":"recovered","timeoutMs":120000}',
+        ],
       },
       {
         name: 'primary-without-dcs',

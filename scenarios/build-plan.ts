@@ -294,6 +294,7 @@ function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): O
     write_stall: 'ms',
     rpo: 'tx',
     rpo_time: 'ms',
+    split_brain: 'ms',
     restore_time: 'ms',
     recovery_point_error: 'tx',
     commit_p99: 'ms',

@@ -120,6 +120,68 @@ test('a Go that is too old on PATH is not used to build', () => {
   expect(result.stderr).toContain('Go 1.19.8 on PATH is older than 1.25.0');
 });
 
+describe('Patroni from PyPI', () => {
+  test('takes nothing without a pinned checksum, and builds only with tools that have one', () => {
+    const { stdout } = runModule(
+      `import { installCommands } from ${setup('patroni.mjs')}; console.log(JSON.stringify(installCommands(['env', 'pip'], '4.1.5')));`,
+    );
+    const commands = JSON.parse(stdout) as string[][];
+    expect(commands.map((argv) => argv.at(-1)?.replace(/^.*\/infra\//, ''))).toEqual([
+      'tools/patroni/build.txt',
+      'tools/patroni/patroni-4.1.5.txt',
+    ]);
+    for (const argv of commands) {
+      expect(argv.slice(0, 3)).toEqual(['env', 'pip', 'install']);
+      expect(argv).toEqual(expect.arrayContaining(['--require-hashes', '--no-deps']));
+    }
+    // What builds is not itself built, and nothing else is fetched to build with.
+    expect(commands[0]).toContain('--only-binary=:all:');
+    expect(commands[1]).toContain('--no-build-isolation');
+  });
+
+  const find = (system: string): Outcome =>
+    runModule(`
+      import { findPython } from ${setup('patroni.mjs')};
+      import { explain } from ${setup('progress.mjs')};
+      await findPython(process.env, ${JSON.stringify(system)}).then((python) => console.log(python), (error) => { process.exitCode = explain(error); });
+    `);
+  const placePython = (directory: string, version: string): string => {
+    mkdirSync(directory, { recursive: true });
+    const program = join(directory, 'python3');
+    writeFileSync(program, `#!/bin/sh\necho ${version}\n`);
+    chmodSync(program, 0o755);
+    return program;
+  };
+
+  test('prefers the system’s Python, which every user may start, to the first on PATH', () => {
+    const own = placePython(onPath(), '3.13.1');
+    const system = placePython(join(scratch, 'system'), '3.11.2');
+    expect(find(system).stdout.trim()).toBe(system);
+    placePython(join(scratch, 'system'), '3.8.20');
+    expect(find(system).stdout.trim()).toBe(own);
+  });
+
+  test('without a Python that will do, it says which packages to install', () => {
+    placePython(onPath(), '3.8.20');
+    const result = find(join(scratch, 'none'));
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain('needs Python 3.9 or newer with its module venv');
+    expect(result.stderr).toContain('HINT: run `apt-get install python3 python3-venv python3-pip`');
+  });
+
+  test('a version that is not pinned is not fetched', () => {
+    const result = runModule(`
+      import { ensurePatroni } from ${setup('patroni.mjs')};
+      import { cacheRoot } from ${setup('places.mjs')};
+      import { explain } from ${setup('progress.mjs')};
+      await ensurePatroni('4.1.999', cacheRoot()).catch((error) => { process.exitCode = explain(error); });
+    `);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain('Patroni 4.1.999 is not pinned');
+    expect(existsSync(join(scratch, 'cache'))).toBe(false);
+  });
+});
+
 test('the manifest is trusted only while the program is the file that was looked at', () => {
   const program = placeProgram(onPath(), '2.5.0');
   const check = (): string =>

@@ -20,6 +20,7 @@ interface UpOptions {
   readonly dockerSocket?: string;
   readonly net?: string;
   readonly topology?: Topology | 'none';
+  readonly patroni?: string;
   readonly syncStandbys?: number;
   readonly nodeDisk?: number;
 }
@@ -36,6 +37,7 @@ export function labCommand(): Command {
         'none',
       ]),
     )
+    .option('--patroni <version>', 'which Patroni: distribution (the default), or a version or series from PyPI, e.g. 4.1')
     .option('--sync-standbys <n>', 'standbys that must confirm a commit; 0: asynchronous', parseCount)
     .option('--node-disk <size>', 'gives each node a small disk of its own, e.g. 2GB, which `disk-full` may fill; as root', parseSize);
   const down = new Command('down')
@@ -55,6 +57,7 @@ export function labCommand(): Command {
           ...(options.dockerSocket === undefined ? {} : { dockerSocket: options.dockerSocket }),
           ...(options.net === undefined ? {} : { net: options.net }),
           ...(topology === undefined || topology === 'none' ? {} : { topology }),
+          ...(options.patroni === undefined ? {} : { patroni: options.patroni }),
           ...(options.syncStandbys === undefined ? {} : { syncStandbys: options.syncStandbys }),
           ...(options.nodeDisk === undefined ? {} : { nodeDiskBytes: options.nodeDisk }),
         });
@@ -103,7 +106,7 @@ export function labText(status: LabStatus): string {
   const server = ({ name, running, pid, address, restarts, lastEnd, logFile }: LabServerStatus): string =>
     `  ${running ? '●' : '○'} ${name.padEnd(11)} ${(running ? (pid === null ? 'runs' : `pid ${pid}`) : 'down').padEnd(12)} ${(address ?? '').padEnd(20)}${restarts > 0 ? ` restarted ${restarts} times, last: ${lastEnd ?? '?'}` : ''}${running ? '' : ` log: ${logFile}`}`;
   return [
-    `lab on ${status.net} in ${status.home}: ${status.up ? 'up' : 'not up'}`,
+    `lab on ${status.net} in ${status.home}: ${status.up ? 'up' : 'not up'}${status.patroni === null ? '' : `, ${status.patroni}`}`,
     server(status.supervisor),
     ...status.servers.map(server),
     ...status.nodes.map(

@@ -11,6 +11,7 @@ import { homePaths } from '../../core/home';
 import type { Target } from '../../model/target';
 import { permittedFaults } from '../../targets/policy';
 import { targetSchema } from '../../targets/schema';
+import type { PatroniVersion } from './patroni-program';
 import type { Topology } from './topology';
 
 export interface LabFile {
@@ -22,6 +23,8 @@ export interface LabFile {
   readonly temporalUi: string | null;
   /** `none`: services for clusters of one's own (services.ts). Missing in labs made before there was a choice. */
   readonly topology?: Topology | 'none';
+  /** Of a lab under Patroni; missing in labs made before there was a choice: the distribution's. */
+  readonly patroni?: PatroniVersion;
   /** Where its servers run: on which engine, and the name that all of them are labelled with; missing: as processes of this machine. */
   readonly docker?: { readonly socket: string; readonly project: string };
   readonly syncStandbys: number;

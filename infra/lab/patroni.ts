@@ -12,6 +12,7 @@ import type { Target, TargetNode } from '../../model/target';
 import { accessRules, identRule, nodeSettings, nodeSocketDir, passFilePath } from '../../targets/controllers/standalone-config';
 import type { ChildSpec } from '../supervisor/contract';
 import { withHosts, writeOwn } from './agents';
+import type { PatroniProgram } from './patroni-program';
 import { makeServerDir } from './places';
 import {
   agentChild,
@@ -28,28 +29,15 @@ import {
   type LabPlan,
 } from './topology';
 
-const PYTHON = '/usr/bin/python3';
+const ETCD = '/usr/bin/etcd';
 const ETCD_MS = 30_000;
 const SHUT_DOWN_MS = 30_000;
 
-/** Absolute paths of the programs. */
-export interface PatroniTools {
-  readonly etcd: string;
-  readonly patroni: string;
-}
-
-/** Throws `tool_missing` with the command that installs what is not there. */
-export function locatePatroni(): PatroniTools {
-  const tools = { etcd: '/usr/bin/etcd', patroni: '/usr/bin/patroni' };
-  for (const [name, path] of Object.entries(tools)) {
-    if (!existsSync(path))
-      throw new GamedayError(
-        'tool_missing',
-        `${name} is not at ${path}`,
-        '`apt-get install patroni etcd-server`; set-up does it when it runs as root.',
-      );
-  }
-  return tools;
+/** Absolute path of the program. Throws `tool_missing` with the command that installs it. */
+export function locateEtcd(): string {
+  if (!existsSync(ETCD))
+    throw new GamedayError('tool_missing', `etcd is not at ${ETCD}`, '`apt-get install etcd-server`; set-up does it when it runs as root.');
+  return ETCD;
 }
 
 /** The members of etcd. They are started together: none is ready before two of them have met. */
@@ -179,7 +167,7 @@ function hostsFile(plan: LabPlan, name: string): string {
 }
 
 /** The members of Patroni, each in a mount namespace with a hosts file of its own. Not started again by themselves: as a packaged unit behaves. */
-export function patroniServers(plan: LabPlan, target: Target, tools: PatroniTools): readonly ChildSpec[] {
+export function patroniServers(plan: LabPlan, target: Target, patroni: PatroniProgram): readonly ChildSpec[] {
   const dir = join(plan.lab, 'patroni');
   makeServerDir(dir, plan.user, 0o700);
   return target.nodes.map((node) => {
@@ -187,7 +175,7 @@ export function patroniServers(plan: LabPlan, target: Target, tools: PatroniTool
     writeOwn(file, patroniConfig(plan, target, node), plan.user, 0o600);
     writeOwn(hosts, hostsFile(plan, node.name), plan.user, 0o644);
     makeServerDir(nodeSocketDir(node), plan.user);
-    const command = [PYTHON, tools.patroni, file];
+    const command = [...patroni.argv, file];
     return {
       name: agentChild('patroni', node.name),
       argv: withHosts(hosts, plan.user, command),

@@ -12,7 +12,7 @@ import { gateConfig } from '../../targets/archives/haproxy-gate';
 import type { ChildSpec } from '../supervisor/contract';
 import type { Tools } from '../tools';
 import { CHECK_ROLE, locatePgAutoFailover, monitorServer } from './pg-auto-failover';
-import { etcdServers, locatePatroni } from './patroni';
+import { etcdServers, locateEtcd } from './patroni';
 import type { LabFile } from './lab-file';
 import { makeServerDir, reachableProgram } from './places';
 import { temporalServer } from './temporal';
@@ -242,7 +242,7 @@ export async function prepareServers(plan: LabPlan, tools: Tools): Promise<reado
     toxiproxyServer(plan, await program(tools.toxiproxy)),
     haproxyServer(plan, await program(tools.haproxy)),
     pgbouncerServer(plan, await program(tools.pgbouncer)),
-    ...(plan.topology === 'patroni' ? etcdServers(plan, locatePatroni().etcd) : []),
+    ...(plan.topology === 'patroni' ? etcdServers(plan, locateEtcd()) : []),
     ...(plan.topology === 'pg-auto-failover' ? [await monitorServer(plan, locatePgAutoFailover(plan.postgresBin))] : []),
   ];
 }

@@ -13,6 +13,7 @@ import type { SupervisorState } from '../supervisor/contract';
 import { DOCKER_SERVICES, labContainers } from './docker-lab';
 import { containerOf } from './docker-topology';
 import { readLabFile, readLabTarget, targetPath, type LabFile } from './lab-file';
+import { patroniWords } from './patroni-program';
 import { MONITOR_CHILD } from './pg-auto-failover';
 import {
   agentChild,
@@ -62,6 +63,8 @@ export interface LabStatus {
   readonly servers: readonly LabServerStatus[];
   readonly nodes: readonly LabNodeStatus[];
   readonly routed: readonly string[];
+  /** Which Patroni it was made with; null for a lab of another kind, of containers, or made before there was a choice. */
+  readonly patroni: string | null;
   readonly syncStandbys: number | null;
   readonly archive: readonly CheckResult[];
   readonly temporalUi: string | null;
@@ -218,6 +221,7 @@ export async function labStatus(options: { readonly home: string }): Promise<Lab
       servers: [],
       nodes: [],
       routed: [],
+      patroni: null,
       syncStandbys: null,
       archive: [],
       temporalUi: null,
@@ -249,6 +253,7 @@ export async function labStatus(options: { readonly home: string }): Promise<Lab
     servers,
     nodes,
     routed,
+    patroni: file.patroni === undefined ? null : patroniWords(file.patroni),
     syncStandbys: file.syncStandbys,
     archive,
     temporalUi: file.temporalUi,

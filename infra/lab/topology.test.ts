@@ -34,6 +34,16 @@ test.each(TOPOLOGIES)('%s: the target file reads back as the target that was wri
   expect(text).toContain('# Passwords are named, never written here.');
 });
 
+test('a member of Patroni is found wherever its Python and its program lie, and never the wrapper that starts it', () => {
+  const [node] = labTarget({ ...plan, topology: 'patroni' }, '1').nodes;
+  const line = new RegExp(node?.agent?.find.at(-1) ?? '');
+  const file = '/tmp/home/lab/patroni/n1.yml';
+  expect(`/usr/bin/python3 /usr/bin/patroni ${file}`).toMatch(line);
+  expect(`/tmp/home/lab/bin/patroni-4.1.5/bin/python3 /tmp/home/lab/bin/patroni-4.1.5/bin/patroni ${file}`).toMatch(line);
+  expect(`unshare --mount sh -c mount agent hosts postgres /usr/bin/python3 /usr/bin/patroni ${file}`).not.toMatch(line);
+  expect(`/usr/bin/python3 /usr/bin/patroni /tmp/home/lab/patroni/n2.yml`).not.toMatch(line);
+});
+
 test('the router lets nobody through before somebody says so', () => {
   const servers = haproxyConfig(plan)
     .split('\n')

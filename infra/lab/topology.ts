@@ -245,7 +245,7 @@ function labAgent({ topology, lab, home }: LabPlan, name: string): TargetNode['a
   if (topology === 'standalone') return null;
   const line =
     topology === 'patroni'
-      ? `^/usr/bin/python3 [^ ]*patroni ${patroniFile(lab, name)}$`
+      ? `^[^ ]*/python3 [^ ]*/patroni ${patroniFile(lab, name)}$`
       : `^/usr/bin/pg_autoctl create postgres --pgdata ${join(nodeDir(lab, name), 'data')} `;
   return {
     find: ['pgrep', '-o', '-f', line],

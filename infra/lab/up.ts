@@ -25,7 +25,8 @@ import { heldDown } from './held-down';
 import { holdLock, LOCK_WAIT_MS } from './lock';
 import { checkNodeDisks, mountNodeDisk } from './node-disks';
 import { awaitPrimary, furnishCluster, startMembers } from './agents';
-import { awaitEtcd, locatePatroni, patroniServers } from './patroni';
+import { awaitEtcd, locateEtcd, patroniServers } from './patroni';
+import { providePatroni, UNRECORDED, type PatroniProgram } from './patroni-program';
 import { keeperServers, locatePgAutoFailover, setSyncStandbys } from './pg-auto-failover';
 import { checkFreeSpace, checkPostgresReachable, makeServerDir, prepareLabDir, serverUser } from './places';
 import { checkPorts } from './ports';
@@ -59,6 +60,8 @@ export interface LabUpOptions {
   readonly dockerSocket?: string;
   /** What fails over: gameday itself, or Patroni over etcd; default: as before, else standalone. Only for a lab that is made anew. */
   readonly topology?: Topology;
+  /** Which Patroni: `distribution`, a version or a series from PyPI; default: as before, else the distribution's. Only for a lab that is made anew. */
+  readonly patroni?: string;
   /** Standbys that must confirm a commit (0: asynchronous); default: as before, else 1. */
   readonly syncStandbys?: number;
   /** Gives each node an ext4 disk of its own of this size (root only); default: as before, else none. Only for a lab that is made anew. */
@@ -82,7 +85,7 @@ export async function labUp(options: LabUpOptions): Promise<Target> {
     const lock = await holdLock(join(homePaths(real).run, 'lab.lock'), LOCK_WAIT_MS, 'another `gameday lab up` or `down`');
     try {
       if (isDocker) return await bringUpDocker(real, lab, options, say);
-      return await bringUp(await makePlan(real, lab, user, options), say);
+      return await bringUp(await makePlan(real, lab, user, options, say), say);
     } finally {
       await lock.release();
     }
@@ -92,11 +95,11 @@ export async function labUp(options: LabUpOptions): Promise<Target> {
 }
 
 async function bringUpDocker(home: string, lab: string, options: LabUpOptions, say: (text: string) => void): Promise<Target> {
-  if (options.topology === 'standalone' || options.nodeDiskBytes !== undefined)
+  if (options.topology === 'standalone' || options.nodeDiskBytes !== undefined || options.patroni !== undefined)
     throw new GamedayError(
       'setting_invalid',
-      'a lab in containers is of Patroni, without disks of its own',
-      'leave --topology and --node-disk out.',
+      'a lab in containers is of the Patroni in its images, without disks of its own',
+      'leave --topology, --patroni and --node-disk out.',
     );
   const before = readLabFile(home);
   const { net, dockerSocket: socket, syncStandbys } = options;
@@ -110,12 +113,20 @@ function asDiskFull(error: unknown, home: string): unknown {
   return new GamedayError('disk_full', `the file system of ${home} is full: ${text.slice(0, 300)}`, null, { cause: error });
 }
 
+/** A lab to bring up: its shape, its programs, and what it remembers of itself; `patroni`: null under anything else. */
+interface UpPlan extends LabPlan {
+  readonly tools: Tools;
+  readonly patroni: PatroniProgram | null;
+  readonly before: LabFile | null;
+}
+
 async function makePlan(
   home: string,
   lab: string,
   user: string | null,
   options: LabUpOptions,
-): Promise<LabPlan & { readonly tools: Tools; readonly before: LabFile | null }> {
+  say: (text: string) => void,
+): Promise<UpPlan> {
   const tools = locateTools();
   const before = readLabFile(home);
   if (before?.docker !== undefined)
@@ -143,7 +154,26 @@ async function makePlan(
     );
   }
   const topology = chooseTopology(before, postgresBin, options);
-  return { home, lab, net, topology, syncStandbys, user, postgresBin, nodeDiskBytes: chooseNodeDisks(lab, before, options), tools, before };
+  const nodeDiskBytes = chooseNodeDisks(lab, before, options);
+  const patroni = await programOfPatroni({ lab, user, topology, before }, options, say);
+  return { home, lab, net, topology, syncStandbys, user, postgresBin, nodeDiskBytes, tools, patroni, before };
+}
+
+async function programOfPatroni(
+  { lab, user, topology, before }: Pick<UpPlan, 'lab' | 'user' | 'topology' | 'before'>,
+  { patroni: wanted }: LabUpOptions,
+  say: (text: string) => void,
+): Promise<PatroniProgram | null> {
+  if (topology === 'patroni') {
+    locateEtcd();
+    return providePatroni({ lab, user, wanted, before: before === null ? null : (before.patroni ?? UNRECORDED) }, say);
+  }
+  if (wanted === undefined) return null;
+  throw new GamedayError(
+    'setting_invalid',
+    `a lab that is ${topology} runs no Patroni ${wanted}`,
+    'say `--topology patroni` with --patroni, for a lab that is made anew.',
+  );
 }
 
 function chooseTopology(before: LabFile | null, postgresBin: string, { topology }: LabUpOptions): Topology {
@@ -160,7 +190,6 @@ function chooseTopology(before: LabFile | null, postgresBin: string, { topology 
       `the lab’s cluster is ${remembered}, not ${topology}`,
       '`gameday lab down --purge` removes it; or set GAMEDAY_HOME, and --net, for a second lab beside it.',
     );
-  if ((remembered ?? topology) === 'patroni') locatePatroni();
   if ((remembered ?? topology) === 'pg-auto-failover') locatePgAutoFailover(postgresBin);
   return remembered ?? topology ?? 'standalone';
 }
@@ -178,10 +207,7 @@ function chooseNodeDisks(lab: string, before: LabFile | null, { nodeDiskBytes }:
   return before === null ? (nodeDiskBytes ?? null) : remembered;
 }
 
-async function bringUp(
-  plan: LabPlan & { readonly tools: Tools; readonly before: LabFile | null },
-  say: (text: string) => void,
-): Promise<Target> {
+async function bringUp(plan: UpPlan, say: (text: string) => void): Promise<Target> {
   const { home, lab, before } = plan;
   const paths = homePaths(home);
   checkFreeSpace(lab);
@@ -195,6 +221,7 @@ async function bringUp(
     temporalNamespace: 'default',
     temporalUi: temporalUi(plan.net),
     topology: plan.topology,
+    ...(plan.patroni === null ? {} : { patroni: { version: plan.patroni.version, from: plan.patroni.from } }),
     syncStandbys: plan.syncStandbys,
     postgresBin: plan.postgresBin,
     nodeDiskBytes: plan.nodeDiskBytes,
@@ -277,7 +304,7 @@ async function reconfigure(live: LiveTarget, say: (text: string) => void): Promi
 }
 
 async function startAgents(
-  plan: LabPlan,
+  plan: UpPlan,
   first: Target,
   supervisor: SupervisorClient,
   file: LabFile,
@@ -287,12 +314,12 @@ async function startAgents(
   const live = openTarget(first);
   for (const node of first.nodes) prepareSpool(first, node);
   const isNew = file.systemIdentifier === null;
-  const title = plan.topology === 'patroni' ? 'Patroni' : 'pg_auto_failover';
-  if (plan.topology === 'patroni') await awaitEtcd(plan, leaveAlone);
+  const title = plan.patroni === null ? 'pg_auto_failover' : `Patroni ${plan.patroni.version}`;
+  if (plan.patroni !== null) await awaitEtcd(plan, leaveAlone);
   say(isNew ? `creating a primary and two standbys under ${title}` : `starting the nodes under ${title}`);
   const agents =
-    plan.topology === 'patroni'
-      ? patroniServers(plan, first, locatePatroni())
+    plan.patroni !== null
+      ? patroniServers(plan, first, plan.patroni)
       : await keeperServers(plan, first, locatePgAutoFailover(plan.postgresBin));
   await startMembers(supervisor, agents, live, { isNew, leaveAlone });
   await setSyncStandbys(first, plan.syncStandbys);
@@ -303,7 +330,7 @@ async function startAgents(
 }
 
 async function startStandalone(
-  plan: LabPlan & { readonly before: LabFile | null },
+  plan: UpPlan,
   first: Target,
   file: LabFile,
   leaveAlone: ReadonlySet<string>,

@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readLabTarget } from '../../infra/lab/lab-file';
-import { locatePatroni } from '../../infra/lab/patroni';
+import { locateEtcd } from '../../infra/lab/patroni';
 import { openTarget } from '../../targets/open-target';
 import { contractTests } from './fault-contract';
 import { cli, makeHome, removeHome } from './lab';
@@ -15,7 +15,7 @@ const NET = '127.0.84';
 let home: string;
 
 beforeAll(async () => {
-  locatePatroni();
+  locateEtcd();
   home = makeHome();
   const up = await cli(['lab', 'up', '--topology', 'patroni', '--net', NET], { home, timeoutMs: 240_000 });
   if (up.code !== 0) throw new Error(`exit ${up.code}\n${up.stdout}${up.stderr}`);

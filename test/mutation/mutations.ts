@@ -298,6 +298,8 @@ export const MUTATIONS: readonly Mutation[] = [
     'if (!isMissing(facts.rpo) && facts.rpo.holes > 0)',
     'if (!isMissing(facts.rpo) && facts.rpo.holes > 1e9)',
   ),
+  verdict('split brain is allowed without being asked for', 'allowed ? [] : facts.splitBrain', 'allowed ? facts.splitBrain : []'),
+  verdict('what the sampler may have missed is not counted', 'to.highMs - from.lowMs + UNSEEN_MS', 'to.highMs - from.lowMs'),
   verdict('split-brain writes are no failure', 'if (splitBrainWrites > 0)', 'if (splitBrainWrites > 1e9)'),
   verdict('a loss that no objective allows is no failure', 'if (lost > 0 && !judged)', 'if (lost > 1e9 && !judged)'),
   verdict('redundancy need not be regained', '!facts.redundancy.regained', 'facts.redundancy.regained && false'),
