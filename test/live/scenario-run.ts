@@ -1,8 +1,11 @@
 /** One library scenario on a lab of the test's own, and what came of it. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { until } from '../../core/clock';
 import { packageRoot, readJsonFile } from '../../core/files';
+import { readLabTarget } from '../../infra/lab/lab-file';
 import type { DrillRecord } from '../../model/record';
+import { openTarget } from '../../targets/open-target';
 import { cli } from './lab';
 
 export interface Run {
@@ -18,8 +21,20 @@ function hurried(home: string, scenario: string): string {
   return path;
 }
 
+/** For a moment after a failover nothing of the new timeline is archived, and until something is, a drill is refused. */
+async function awaitArchive(home: string): Promise<void> {
+  const { archive } = openTarget(readLabTarget(home));
+  const sound = async (): Promise<boolean> => (await archive?.audit())?.every(({ ok }) => ok) ?? true;
+  await until(async () => ((await sound()) ? true : null), {
+    timeoutMs: 60_000,
+    everyMs: 250,
+    onTimeout: () => new Error('the archive of the lab does not become sound'),
+  });
+}
+
 /** By the command line, as a person does; throws what it printed where no record came of it. */
 export async function runScenario(home: string, scenario: string, ...more: readonly string[]): Promise<Run> {
+  await awaitArchive(home);
   const ended = await cli(['run', hurried(home, scenario), '--json', ...more], { home, timeoutMs: 240_000 });
   const { evidence } = JSON.parse(ended.stdout.trim().split('\n').at(-1) ?? '{}') as { evidence?: string };
   const record = evidence === undefined ? null : readJsonFile<DrillRecord>(join(evidence, 'record.json'));
