@@ -104,31 +104,34 @@ const rpo = z.strictObject({
   replicas: list(z.strictObject({ node: z.string(), missing: count, extra: count })),
 });
 
+/** As the plan has it; registrations hold it too. */
+export const objectiveSchema = z.strictObject({
+  name: z.enum([
+    'rto',
+    'rto_reads',
+    'write_stall',
+    'rpo_transactions',
+    'rpo_time',
+    'split_brain',
+    'restore_time',
+    'recovery_point_error',
+    'commit_p99',
+    'promotions',
+    'rejections',
+  ]),
+  target: z.number(),
+  unit: z.enum(['ms', 'tx', 'bytes', 'count']),
+  step: z.string().nullable(),
+  source: z.string().nullable(),
+  approver: z.string().nullable(),
+  path: z.string().optional().describe('the way in that it is about; absent: the main entry'),
+});
+
 const judgement = z.strictObject({
   verdict,
   objectives: list(
     z.strictObject({
-      objective: z.strictObject({
-        name: z.enum([
-          'rto',
-          'rto_reads',
-          'write_stall',
-          'rpo_transactions',
-          'rpo_time',
-          'split_brain',
-          'restore_time',
-          'recovery_point_error',
-          'commit_p99',
-          'promotions',
-          'rejections',
-        ]),
-        target: z.number(),
-        unit: z.enum(['ms', 'tx', 'bytes', 'count']),
-        step: z.string().nullable(),
-        source: z.string().nullable(),
-        approver: z.string().nullable(),
-        path: z.string().optional().describe('the way in that it is about; absent: the main entry'),
-      }),
+      objective: objectiveSchema,
       verdict,
       measured: z.number().nullable(),
       low: z.number().nullable(),

@@ -11,6 +11,7 @@ import { FORMAT_VERSION } from '../model/constants';
 import type { Objective } from '../model/plan';
 import type { ObjectStore } from '../objects/store';
 import { REGISTRATION_FILE } from './layout';
+import { objectiveSchema } from './record-schema';
 import { REGISTRATION_PAYLOAD_TYPE, decodeEnvelope, encodeEnvelope, type Signer } from './signing';
 
 /** Numbers tried in a row when others register at the same time. */
@@ -45,28 +46,6 @@ export interface Registered {
   /** Key of the registration object. */
   readonly key: string;
 }
-
-const objectiveSchema = z.strictObject({
-  name: z.enum([
-    'rto',
-    'rto_reads',
-    'write_stall',
-    'rpo_transactions',
-    'rpo_time',
-    'split_brain',
-    'restore_time',
-    'recovery_point_error',
-    'commit_p99',
-    'promotions',
-    'rejections',
-  ]),
-  target: z.number(),
-  unit: z.enum(['ms', 'tx', 'bytes', 'count']),
-  step: z.string().nullable(),
-  source: z.string().nullable(),
-  approver: z.string().nullable(),
-  path: z.string().optional(),
-});
 
 export const registrationSchema = z.strictObject({
   formatVersion: z.number().int(),

@@ -93,9 +93,8 @@ async function stopNodes(
   if (lab === null) return;
   if (postgresProcesses(lab).length > 0) say('stopping the nodes');
   const file = readLabFile(home);
-  // Containers are stopped by their engine.
-  if (file?.docker !== undefined) return;
-  if (file?.topology === 'none') return;
+  // Containers are stopped by their engine; services without a cluster have no nodes.
+  if (file?.docker !== undefined || file?.topology === 'none') return;
   if ((file?.topology ?? 'standalone') !== 'standalone') await stopAgents(home, supervisor);
   else if (existsSync(targetPath(home))) await stopCluster(openTarget(readLabTarget(home)));
   // Sandboxes, and nodes of a lab that was never finished.

@@ -51,6 +51,7 @@ export async function servicesUp(options: {
         `a lab with a cluster stands in ${home}, and its Temporal, guardian and worker serve other targets too`,
         'leave --topology out; or set GAMEDAY_HOME, and --net, for services beside it.',
       );
+    const tools = locateTools();
     const net = checkNet(options.net ?? before?.net ?? DEFAULT_NET);
     const named = process.env['TEMPORAL_ADDRESS'] ?? null;
     const file: LabFile = {
@@ -61,7 +62,7 @@ export async function servicesUp(options: {
       temporalUi: named === null ? temporalUi(net) : null,
       topology: 'none',
       syncStandbys: 0,
-      postgresBin: locateTools().postgresBin,
+      postgresBin: tools.postgresBin,
       systemIdentifier: null,
     };
     writeLabFile(home, file);
@@ -70,10 +71,9 @@ export async function servicesUp(options: {
       const own = new Set(labProcesses(paths.run, lab).map((id) => id.pid));
       checkPorts(temporalAddresses(net), (pid) => own.has(pid));
       options.onProgress('starting temporal');
-      const program = locateTools().temporal;
       const place = { lab, net, user };
-      await supervisor.start(temporalServer(place, await reachableProgram(program, lab, user)));
-      await awaitNamespace(place, program);
+      await supervisor.start(temporalServer(place, await reachableProgram(tools.temporal, lab, user)));
+      await awaitNamespace(place, tools.temporal);
     }
     options.onProgress('starting guardian, worker');
     const { guardian, worker } = ownProcesses(home, file, SITE);

@@ -187,7 +187,7 @@ export function labLinks(net: string, topology: Topology = 'standalone'): readon
   ];
 }
 
-/** Every address on which something of the lab listens. */
+/** Where the lab's own Temporal listens. */
 export function temporalAddresses(net: string): readonly Address[] {
   const { grpc, ui } = temporalPorts(net);
   const { temporal: host } = labAddresses(net);
@@ -197,6 +197,7 @@ export function temporalAddresses(net: string): readonly Address[] {
   ];
 }
 
+/** Every address on which something of the lab listens. */
 export function allAddresses(net: string, topology: Topology = 'standalone'): readonly Address[] {
   const at = labAddresses(net);
   return [
