@@ -53,12 +53,16 @@ export function withHosts(hosts: string, user: string | null, command: readonly 
   ];
 }
 
-/** Starts the members that do not run, but those that are down on purpose, and waits until one leads and the others stream. */
+/**
+ * Starts the members that do not run, but those that are down on purpose, and waits until one leads and the others stream. `first` is waited for before the
+ * others start: of a new cluster the one that they copy, instead of racing for the key; of one that comes back its leader, where the controller would
+ * replace a leader that is merely later than its standbys.
+ */
 export async function startMembers(
   supervisor: SupervisorClient,
   specs: readonly ChildSpec[],
   live: LiveTarget,
-  { isNew, leaveAlone }: { readonly isNew: boolean; readonly leaveAlone: ReadonlySet<string> },
+  { isNew, first, leaveAlone }: { readonly isNew: boolean; readonly first: string | null; readonly leaveAlone: ReadonlySet<string> },
 ): Promise<void> {
   const mine = specs.filter((spec) => !leaveAlone.has(nodeOf(spec.name)));
   const start = async (which: readonly ChildSpec[]): Promise<void> => {
@@ -67,8 +71,12 @@ export async function startMembers(
     if (failed !== undefined) throw failed.reason;
     await awaitPrimary(live);
   };
-  // The first of a cluster that is to be made: who comes second copies, instead of racing for the key.
-  if (isNew) await start(mine.slice(0, 1));
+  const ahead = mine.filter((spec) => nodeOf(spec.name) === first);
+  if (ahead.length > 0) {
+    const led = start(ahead);
+    // A leader that cannot come back is replaced by the others; a new cluster has no others.
+    await (isNew ? led : led.catch(() => undefined));
+  }
   await start(mine);
 }
 

@@ -321,12 +321,26 @@ async function startAgents(
     plan.patroni !== null
       ? patroniServers(plan, first, plan.patroni)
       : await keeperServers(plan, first, locatePgAutoFailover(plan.postgresBin));
-  await startMembers(supervisor, agents, live, { isNew, leaveAlone });
+  await startMembers(supervisor, agents, live, {
+    isNew,
+    first: isNew ? (first.nodes[0]?.name ?? null) : await leaderByBook(live),
+    leaveAlone,
+  });
   await setSyncStandbys(first, plan.syncStandbys);
   if (!isNew) return first;
   const systemIdentifier = await furnishCluster(live);
   writeLabFile(plan.home, { ...file, systemIdentifier });
   return labTarget(plan, systemIdentifier);
+}
+
+/**
+ * Who led when the lab went down, where somebody remembers while no agent runs: pg_auto_failover's monitor, which has a leader down for lost that reports
+ * later than its standbys. Patroni's agents ask the store themselves, and need nobody to remember.
+ */
+async function leaderByBook({ target, controller }: LiveTarget): Promise<string | null> {
+  if (target.controller.kind !== 'pg-auto-failover') return null;
+  for (const { name } of target.nodes) if (await controller.mayWrite(name)) return name;
+  return null;
 }
 
 async function startStandalone(
