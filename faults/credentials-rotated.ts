@@ -63,12 +63,26 @@ async function confirm({ role, user }: Resolved, { live }: FaultContext): Promis
   };
 }
 
-/** Standbys that streamed before and do not now, though they are up to do so. */
+/**
+ * Standbys that streamed before, are up to do so, and do not. One that was told to follow nobody, or that is on a branch of its own, waits for its rejoining
+ * and not for a password.
+ */
 async function notBack(live: LiveTarget, before: readonly string[]): Promise<readonly string[]> {
   const nodes = await live.controller.status();
-  return nodes
-    .filter((each) => before.includes(each.node) && each.up && each.inRecovery === true && each.streamingFrom === null)
-    .map((each) => each.node);
+  const led = nodes.filter((each) => each.inRecovery === false).map((each) => each.timeline ?? 0);
+  const newest = led.length === 0 ? Number.POSITIVE_INFINITY : Math.max(...led);
+  const silent = nodes.filter(
+    (each) =>
+      before.includes(each.node) && each.up && each.inRecovery === true && each.streamingFrom === null && (each.timeline ?? 0) <= newest,
+  );
+  const missing: string[] = [];
+  for (const { node } of silent) if (await isToldToFollow(live, node)) missing.push(node);
+  return missing;
+}
+
+async function isToldToFollow(live: LiveTarget, node: string): Promise<boolean> {
+  const rows = await live.sql(node, 'operate', (sql) => sql.query("SELECT (current_setting('primary_conninfo') <> '')::text AS told"));
+  return rows[0]?.['told'] === 'true';
 }
 
 async function confirmGone({ role, user }: Resolved, { live, memory }: FaultContext): Promise<FaultProof> {
