@@ -176,3 +176,11 @@ describe('the house rules that lint enforces', () => {
     expect(ask(refused).filter((why) => why === null)).toEqual([]);
   });
 });
+
+test('no two files of live tests share a network: they may run side by side', () => {
+  const users = new Map<string, Set<string>>();
+  for (const path of tree.filter((each) => /^test\/live\/.*\.test\.ts$/.test(each)))
+    for (const [net] of read(path).matchAll(/\b127\.0\.(?!0\.)\d{1,3}\b/g)) users.set(net, (users.get(net) ?? new Set()).add(path));
+  expect([...users].filter(([, paths]) => paths.size > 1).map(([net, paths]) => `${net}: ${[...paths].join(', ')}`)).toEqual([]);
+  expect(users.size).toBeGreaterThan(10);
+});

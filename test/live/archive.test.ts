@@ -21,7 +21,7 @@ import type { RecoveryTarget } from '../../targets/ports';
 import { withSql, type Sql } from '../../targets/sql';
 import { createPostgres, freePort, startGateway, type Gateway, type OwnPostgres } from './own-servers';
 
-const NET = process.env['CI'] === undefined ? '127.0.64' : '127.0.80';
+const NET = '127.0.80';
 const HOST = `${NET}.12`;
 
 let dir: string;

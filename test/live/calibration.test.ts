@@ -1,7 +1,7 @@
 /**
  * Is the ruler straight? A real prober before a real quorum-committing cluster, and outages of exactly known length: every reported interval must
  * contain the truth, and nothing else may be reported. The width of the intervals is a figure of `npm run bench:measure`, not of this test.
- * Listens on 127.0.64.x only.
+ * Listens on 127.0.70.x only.
  */
 import { sleep, until } from '../../core/clock';
 import { descendants, identify, signal } from '../../core/process';
@@ -14,7 +14,7 @@ import { withSql } from '../../targets/sql';
 
 let ground: Ground;
 beforeAll(async () => {
-  ground = await startGround('127.0.64');
+  ground = await startGround('127.0.70');
 }, 60_000);
 afterAll(() => ground.stop());
 

@@ -1,4 +1,7 @@
-/** A sample of what `npm run test:crash` and `npm run test:fuzz` try whole, on a lab of its own; another one in every run, its seed printed. */
+/**
+ * A sample of what `npm run test:crash` and `npm run test:fuzz` try whole, on a lab of its own: always the same one, and plans that once left something. New ones are
+ * for the nightly run, and for whoever names a seed.
+ */
 import { rmSync } from 'node:fs';
 import { labDown } from '../../infra/lab/down';
 import { seeded } from '../calibration/calibrate';
@@ -8,8 +11,10 @@ import { makeHome } from './lab';
 
 const NET = '127.0.58';
 const CELLS = 2;
-const PLANS = 4;
-const SEED = Number(process.env['GAMEDAY_CRASH_SEED'] ?? Date.now() % 1_000_000);
+const PLANS = 2;
+const SEED = Number(process.env['GAMEDAY_CRASH_SEED'] ?? 31);
+/** What they left: a lease of credentials-rotated that waited for a standby which had been promoted behind everybody's back. */
+const FOUND = [1_000_009];
 
 const home = makeHome();
 let world: CrashWorld;
@@ -31,11 +36,11 @@ test.each(sampleCells(CELLS, seeded(SEED)).map((cell) => ({ cell, name: cellName
   400_000,
 );
 
-test.each(Array.from({ length: PLANS }, (_, at) => SEED + at))(
-  'the plan that seed %i makes up leaves nothing',
-  async (seed) => {
+test.each([...FOUND, ...Array.from({ length: PLANS }, (_, at) => SEED + at)].map((seed, at) => ({ seed, at })))(
+  'the plan that seed $seed makes up leaves nothing',
+  async ({ seed, at }) => {
     const plan = fuzzPlan(seed);
-    const result = await runFuzzed(world.home, world.target, 800_001 + (seed - SEED), plan);
+    const result = await runFuzzed(world.home, world.target, 800_001 + at, plan);
     expect({ plan, residue: result.residue }).toEqual({ plan, residue: [] });
   },
   240_000,

@@ -13,7 +13,7 @@ import type { JsonObject } from '../../model/json';
 import { requireLinks } from '../../faults/resolve-links';
 import { startFaultGround, type FaultGround } from './fault-ground';
 
-const NET = '127.0.66';
+const NET = '127.0.87';
 let ground: FaultGround;
 let run = 0;
 beforeAll(async () => {

@@ -10,7 +10,7 @@ import { labUp } from '../../infra/lab/up';
 import { openTarget } from '../../targets/open-target';
 import { makeHome, removeHome } from './lab';
 
-const NET = '127.0.60';
+const NET = '127.0.89';
 const DISK_BYTES = 512 * 1024 ** 2;
 let home = '';
 beforeAll(() => {

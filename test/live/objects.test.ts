@@ -11,7 +11,7 @@ import { ensureBucket, openS3Store, type S3Settings } from '../../objects/s3-sto
 import type { ObjectStore } from '../../objects/store';
 import { startGateway, type Gateway } from './own-servers';
 
-const HOST = process.env['CI'] === undefined ? '127.0.64.41' : '127.0.80.41';
+const HOST = '127.0.86.41';
 
 let dir: string;
 let gateway: Gateway;

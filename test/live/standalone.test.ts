@@ -8,7 +8,7 @@ import { nodeSocketDir } from '../../targets/controllers/standalone-config';
 import { epochDir } from '../../targets/controllers/standalone-epoch';
 import { startGround, type Ground } from './standalone-ground';
 
-const NET = '127.0.79';
+const NET = '127.0.69';
 const never = new AbortController().signal;
 let ground: Ground;
 let watch: { stop(): Promise<readonly string[][]> };
