@@ -22,7 +22,7 @@ function hurried(home: string, scenario: string): string {
 }
 
 /** For a moment after a failover nothing of the new timeline is archived, and until something is, a drill is refused. */
-async function awaitArchive(home: string): Promise<void> {
+export async function awaitArchive(home: string): Promise<void> {
   const { archive } = openTarget(readLabTarget(home));
   const sound = async (): Promise<boolean> => (await archive?.audit())?.every(({ ok }) => ok) ?? true;
   await until(async () => ((await sound()) ? true : null), {
@@ -33,13 +33,17 @@ async function awaitArchive(home: string): Promise<void> {
 }
 
 /** By the command line, as a person does; throws what it printed where no record came of it. */
-export async function runScenario(home: string, scenario: string, ...more: readonly string[]): Promise<Run> {
-  await awaitArchive(home);
-  const ended = await cli(['run', hurried(home, scenario), '--json', ...more], { home, timeoutMs: 240_000 });
+export async function runAsIs(home: string, scenario: string, ...more: readonly string[]): Promise<Run> {
+  const ended = await cli(['run', scenario, '--json', ...more], { home, timeoutMs: 240_000 });
   const { evidence } = JSON.parse(ended.stdout.trim().split('\n').at(-1) ?? '{}') as { evidence?: string };
   const record = evidence === undefined ? null : readJsonFile<DrillRecord>(join(evidence, 'record.json'));
   if (record === null) throw new Error(`exit ${ended.code}, no record\n${ended.stdout}${ended.stderr}`);
   return { code: ended.code, record };
+}
+
+export async function runScenario(home: string, scenario: string, ...more: readonly string[]): Promise<Run> {
+  await awaitArchive(home);
+  return runAsIs(home, hurried(home, scenario), ...more);
 }
 
 /** Why it did not pass stands in the difference. */

@@ -1,0 +1,96 @@
+/**
+ * `npm run test:disasters [-- --topology patroni --only primary-loss,dcs-outage]`: every disaster of the library on labs of its own, as it must pass and as it must
+ * fail, with the library's files unchanged. A table on stdout, a row per drill as it ends; the last line is one JSON line. Exit 1 if anything came out otherwise.
+ */
+import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { labDown } from '../../infra/lab/down';
+import type { DrillRecord } from '../../model/record';
+import { cli } from '../live/lab';
+import { awaitArchive, runAsIs } from '../live/scenario-run';
+import { casesOf, TOPOLOGIES, type DisasterCase, type Topology } from './cases';
+
+const LAB_UP_MS = 300_000;
+
+const seconds = (ms: number): string => (ms / 1_000).toFixed(ms < 1_000 ? 2 : 1);
+
+/** The longest outage of the main entry, or none. */
+function outage({ rto }: DrillRecord): string {
+  if ('notRecorded' in rto || rto.rto === null) return 'none';
+  return `${seconds(rto.rto.lowMs)} – ${seconds(rto.rto.highMs)}`;
+}
+
+const lost = ({ rpo }: DrillRecord): string => ('notRecorded' in rpo ? 'not recorded' : String(rpo.lost));
+
+/** What came out otherwise than it must; null: nothing did. */
+function surprise({ missed }: DisasterCase, { judgement, state }: DrillRecord): string | null {
+  const failed = judgement.objectives.filter(({ verdict }) => verdict === 'fail').map(({ objective }) => objective.name);
+  const said = `${state}, ${judgement.verdict}: ${judgement.reasons.join('; ')}`;
+  if (missed === null) return judgement.verdict === 'pass' ? null : said;
+  return judgement.verdict === 'fail' && failed.some((name) => missed.includes(name)) ? null : said;
+}
+
+async function runCase(home: string, topology: Topology, each: DisasterCase): Promise<boolean> {
+  await awaitArchive(home);
+  const { record } = await runAsIs(
+    home,
+    each.scenario,
+    ...Object.entries(each.set).flatMap(([name, value]) => ['--set', `${name}=${value}`]),
+  );
+  const otherwise = surprise(each, record);
+  const settings = Object.entries(each.set).map(([name, value]) => `${name} ${value}`);
+  const row = [
+    each.disasters,
+    [each.scenario, ...settings].join(', '),
+    topology,
+    each.missed === null ? 'pass' : `fail (${each.missed.join(' or ')})`,
+    otherwise === null ? record.judgement.verdict : `**${otherwise}**`,
+    outage(record),
+    lost(record),
+  ];
+  process.stdout.write(`| ${row.join(' | ')} |\n`);
+  return otherwise === null;
+}
+
+async function runTopology(topology: Topology, net: string, only: readonly string[]): Promise<readonly boolean[]> {
+  const cases = casesOf(topology, only);
+  if (cases.length === 0) return [];
+  const made = mkdtempSync(join(tmpdir(), 'gameday-disasters-'));
+  chmodSync(made, 0o755);
+  const home = realpathSync(made);
+  try {
+    const up = await cli(['lab', 'up', '--topology', topology, '--net', net], { home, timeoutMs: LAB_UP_MS });
+    if (up.code !== 0) throw new Error(`exit ${up.code}\n${up.stdout}${up.stderr}`);
+    const results: boolean[] = [];
+    for (const each of cases)
+      results.push(
+        await runCase(home, topology, each).catch((error: unknown) => {
+          process.stdout.write(`| ${each.disasters} | ${each.scenario} | ${topology} | | **no record** | | |\n`);
+          process.stderr.write(`${String(error)}\n`);
+          return false;
+        }),
+      );
+    return results;
+  } finally {
+    await labDown({ home, purge: true });
+    rmSync(home, { recursive: true, force: true });
+  }
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { topology: { type: 'string' }, only: { type: 'string' }, net: { type: 'string', default: '127.0.67' } },
+  });
+  const only = values.only?.split(',') ?? [];
+  const topologies = TOPOLOGIES.filter((each) => values.topology === undefined || each === values.topology);
+  process.stdout.write('| disaster | scenario | topology | must | does | down, s | lost |\n| --- | --- | --- | --- | --- | --- | --- |\n');
+  const results: boolean[] = [];
+  for (const topology of topologies) results.push(...(await runTopology(topology, values.net, only)));
+  const held = results.filter(Boolean).length;
+  process.stdout.write(`${JSON.stringify({ drills: results.length, asExpected: held })}\n`);
+  process.exit(held === results.length && held > 0 ? 0 : 1);
+}
+
+void main();
