@@ -24,12 +24,17 @@ function outage({ rto }: DrillRecord): string {
 
 const lost = ({ rpo }: DrillRecord): string => ('notRecorded' in rpo ? 'not recorded' : String(rpo.lost));
 
+const inWords = ({ must }: DisasterCase): string => (typeof must === 'string' ? must : `fail (${must.missed.join(' or ')})`);
+
 /** What came out otherwise than it must; null: nothing did. */
-function surprise({ missed }: DisasterCase, { judgement, state }: DrillRecord): string | null {
-  const failed = judgement.objectives.filter(({ verdict }) => verdict === 'fail').map(({ objective }) => objective.name);
+function surprise({ must }: DisasterCase, { judgement, splitBrain, state }: DrillRecord): string | null {
+  const missed = judgement.objectives.filter(({ verdict }) => verdict === 'fail').map(({ objective }) => objective.name);
+  // Fails a drill whether its scenario has an objective for it or not.
+  const failed = splitBrain.length > 0 ? [...missed, 'split_brain' as const] : missed;
   const said = `${state}, ${judgement.verdict}: ${judgement.reasons.join('; ')}`;
-  if (missed === null) return judgement.verdict === 'pass' ? null : said;
-  return judgement.verdict === 'fail' && failed.some((name) => missed.includes(name)) ? null : said;
+  if (must === 'refused') return state === 'refused' ? null : said;
+  if (must === 'pass') return judgement.verdict === 'pass' ? null : said;
+  return judgement.verdict === 'fail' && failed.some((name) => must.missed.includes(name)) ? null : said;
 }
 
 async function runCase(home: string, topology: Topology, each: DisasterCase): Promise<boolean> {
@@ -45,8 +50,8 @@ async function runCase(home: string, topology: Topology, each: DisasterCase): Pr
     each.disasters,
     [each.scenario, ...settings].join(', '),
     topology,
-    each.missed === null ? 'pass' : `fail (${each.missed.join(' or ')})`,
-    otherwise === null ? record.judgement.verdict : `**${otherwise}**`,
+    inWords(each),
+    otherwise === null ? (record.state === 'refused' ? 'refused' : record.judgement.verdict) : `**${otherwise}**`,
     outage(record),
     lost(record),
   ];
