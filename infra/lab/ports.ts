@@ -1,8 +1,10 @@
 /** Which addresses are taken, and by whom: read from /proc, so that a refusal can name the process. Listens nowhere, changes nothing. */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { until } from '../../core/clock';
 import { GamedayError } from '../../core/errors';
 
 const LISTEN = '0A';
+const SETTLES_WITHIN_MS = 2_000;
 
 export interface Address {
   readonly host: string;
@@ -105,13 +107,30 @@ export function findTaken(addresses: readonly Address[]): readonly TakenAddress[
   return taken.map(({ address, inode }) => ({ ...address, pid: owners.get(inode) ?? null }));
 }
 
-/** Throws `port_in_use`, naming address, pid and command, if anybody but `isOwn` listens on one of the addresses. */
-export function checkPorts(addresses: readonly Address[], isOwn: (pid: number) => boolean): void {
-  const foreign = findTaken(addresses).filter(({ pid }) => pid === null || !isOwn(pid));
-  if (foreign.length === 0) return;
-  const said = foreign.map(
-    ({ host, port, use, pid }) =>
-      `${host}:${port} (${use}) is held by ${pid === null ? 'a process of another user' : `process ${pid}: ${commandOf(pid)}`}`,
+const nameOf = ({ host, port, use, pid }: TakenAddress): string =>
+  `${host}:${port} (${use}) is held by ${pid === null ? 'a process of another user' : `process ${pid}: ${commandOf(pid)}`}`;
+
+/**
+ * Throws `port_in_use`, naming address, pid and command, if anybody but the processes that `own` lists listens on one of the addresses, and goes on to do so: a
+ * server of ours that starts or ends meanwhile is in one look and not in the other.
+ */
+export async function checkPorts(addresses: readonly Address[], own: () => ReadonlySet<number>): Promise<void> {
+  let foreign: readonly TakenAddress[] = [];
+  await until(
+    () => {
+      const taken = findTaken(addresses);
+      const ours = own();
+      foreign = taken.filter(({ pid }) => pid === null || !ours.has(pid));
+      return foreign.length === 0 ? true : null;
+    },
+    {
+      timeoutMs: SETTLES_WITHIN_MS,
+      everyMs: 200,
+      onTimeout: () =>
+        new GamedayError(
+          'port_in_use',
+          foreign.slice(0, 5).map(nameOf).join('; ') + (foreign.length > 5 ? `; and ${foreign.length - 5} more` : ''),
+        ),
+    },
   );
-  throw new GamedayError('port_in_use', said.slice(0, 5).join('; ') + (said.length > 5 ? `; and ${said.length - 5} more` : ''));
 }

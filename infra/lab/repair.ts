@@ -5,6 +5,8 @@
 import { until } from '../../core/clock';
 import { GamedayError } from '../../core/errors';
 import type { Target } from '../../model/target';
+import { openArchiveStore } from '../../targets/archives/archive-store';
+import { setAsideLeftTimeline } from '../../targets/archives/left-timeline';
 import { openTarget } from '../../targets/open-target';
 import type { LiveTarget } from '../../targets/ports';
 import { standingFaults } from './held-down';
@@ -19,6 +21,7 @@ export async function repairLab(home: string, target: Target, say: (text: string
   const { primary, replication } = await controller.topology();
   const alone = target.nodes.map(({ name }) => name).filter((name) => name !== primary && (replication[name] ?? '') === '');
   if (primary === null) return [];
+  await freeTimeline(live, primary, say);
   if (alone.length === 0) {
     // Nobody was lost, or all are back already; the timeline may be a new one all the same.
     if (!(await isArchived(live))) await archiveNow(live, primary);
@@ -36,6 +39,20 @@ export async function repairLab(home: string, target: Target, say: (text: string
   }
   await archiveNow(live, primary);
   return alone;
+}
+
+/** After a split brain the archive may hold another branch under the number of the primary's timeline, and refuse the primary's own for ever. */
+async function freeTimeline(live: LiveTarget, primary: string, say: (text: string) => void): Promise<void> {
+  if (live.archive === null) return;
+  const rows = await live.sql(primary, 'operate', (session) =>
+    session.query(`WITH own AS (SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) AS number)
+      SELECT number, encode(pg_read_binary_file('pg_wal/' || number || '.history', 0, 1000000, true), 'base64') AS history FROM own`),
+  );
+  const { number = null, history = null } = rows[0] ?? {};
+  // The first timeline has no history.
+  if (number === null || history === null) return;
+  const moved = await setAsideLeftTimeline(openArchiveStore(live.target, null), parseInt(number, 16), Buffer.from(history, 'base64'));
+  if (moved > 0) say(`${moved} archived files of another timeline ${number}, which the cluster has left, are below forks/ now`);
 }
 
 async function isArchived({ archive }: LiveTarget): Promise<boolean> {

@@ -39,6 +39,9 @@ export function labProcesses(runDir: string, lab: string | null): readonly Proce
   return all.filter((id, index) => all.findIndex((each) => each.pid === id.pid) === index);
 }
 
+export const labPids = (runDir: string, lab: string | null): ReadonlySet<number> =>
+  new Set(labProcesses(runDir, lab).map(({ pid }) => pid));
+
 /** Mount points below one of the directories. */
 export function mountsBelow(dirs: readonly string[]): readonly string[] {
   return readFileSync('/proc/self/mounts', 'utf8')

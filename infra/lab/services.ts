@@ -13,7 +13,7 @@ import { readLabFile, writeLabFile, type LabFile } from './lab-file';
 import { holdLock, LOCK_WAIT_MS } from './lock';
 import { prepareLabDir, reachableProgram, serverUser } from './places';
 import { checkPorts } from './ports';
-import { labProcesses } from './residue';
+import { labPids } from './residue';
 import { ownProcesses } from './servers';
 import { awaitNamespace, temporalAddress, temporalServer, temporalUi } from './temporal';
 import { checkNet, DEFAULT_NET, temporalAddresses } from './topology';
@@ -68,8 +68,7 @@ export async function servicesUp(options: {
     writeLabFile(home, file);
     const supervisor = await ensureSupervisor(home);
     if (named === null) {
-      const own = new Set(labProcesses(paths.run, lab).map((id) => id.pid));
-      checkPorts(temporalAddresses(net), (pid) => own.has(pid));
+      await checkPorts(temporalAddresses(net), () => labPids(paths.run, lab));
       options.onProgress('starting temporal');
       const place = { lab, net, user };
       await supervisor.start(temporalServer(place, await reachableProgram(tools.temporal, lab, user)));

@@ -30,7 +30,7 @@ import { providePatroni, UNRECORDED, type PatroniProgram } from './patroni-progr
 import { keeperServers, locatePgAutoFailover, setSyncStandbys } from './pg-auto-failover';
 import { checkFreeSpace, checkPostgresReachable, makeServerDir, prepareLabDir, serverUser } from './places';
 import { checkPorts } from './ports';
-import { labProcesses } from './residue';
+import { labPids, labProcesses } from './residue';
 import { ensureSecrets } from './secrets';
 import { ownProcesses, prepareServers } from './servers';
 import { awaitNamespace, temporalAddress, temporalUi } from './temporal';
@@ -211,8 +211,7 @@ async function bringUp(plan: UpPlan, say: (text: string) => void): Promise<Targe
   const { home, lab, before } = plan;
   const paths = homePaths(home);
   checkFreeSpace(lab);
-  const own = new Set(labProcesses(paths.run, lab).map((id) => id.pid));
-  checkPorts(allAddresses(plan.net, plan.topology), (pid) => own.has(pid));
+  await checkPorts(allAddresses(plan.net, plan.topology), () => labPids(paths.run, lab));
   ensureSecrets(lab);
   const remembered: LabFile = {
     formatVersion: 1,

@@ -66,7 +66,11 @@ export async function storeWalFile(
   const object = kind === 'history' ? plain : await packWal(plain);
   if (await store.create(key, object)) return 'stored';
   const there = await store.get(key);
-  if (there === null) throw new GamedayError('store_unreachable', `${key} was there and is gone`);
+  if (there === null) {
+    // Its last version was deleted, and stores there are count the mark of that as an object.
+    await store.put(key, object);
+    return 'stored';
+  }
   const same = kind === 'history' ? sha256Hex(there) === sha256Hex(plain) : packedSha256(there) === sha256Hex(plain);
   if (same) return 'was there';
   if (kind === 'segment' && (await wasLeft(store, name))) {

@@ -72,7 +72,6 @@ export const CASES: readonly DisasterCase[] = [
   fails('16', 'narrow-replication', ['commit_p99'], { rate: '4kB', slowest: '50ms' }),
   passes('17', 'flapping-link'),
   passes('18, 19', 'sync-standbys-lost'),
-  fails('18, 19', 'sync-standbys-lost', ['write_stall'], { stall: '10ms' }),
   passes('27', 'router-dies'),
   fails('27', 'router-dies', ['rto'], { rto: '10ms' }),
   passes('27', 'pooler-dies'),

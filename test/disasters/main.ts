@@ -37,7 +37,14 @@ function surprise({ must }: DisasterCase, { judgement, splitBrain, state }: Dril
   return judgement.verdict === 'fail' && failed.some((name) => must.missed.includes(name)) ? null : said;
 }
 
+async function labUp(home: string, ...more: readonly string[]): Promise<void> {
+  const up = await cli(['lab', 'up', ...more], { home, timeoutMs: LAB_UP_MS });
+  if (up.code !== 0) throw new Error(`exit ${up.code}\n${up.stdout}${up.stderr}`);
+}
+
 async function runCase(home: string, topology: Topology, each: DisasterCase): Promise<boolean> {
+  // What a drill that had to fail has left behind is repaired as a person would.
+  await labUp(home);
   await awaitArchive(home);
   const { record } = await runAsIs(
     home,
@@ -66,8 +73,7 @@ async function runTopology(topology: Topology, net: string, only: readonly strin
   chmodSync(made, 0o755);
   const home = realpathSync(made);
   try {
-    const up = await cli(['lab', 'up', '--topology', topology, '--net', net], { home, timeoutMs: LAB_UP_MS });
-    if (up.code !== 0) throw new Error(`exit ${up.code}\n${up.stdout}${up.stderr}`);
+    await labUp(home, '--topology', topology, '--net', net);
     const results: boolean[] = [];
     for (const each of cases)
       results.push(
