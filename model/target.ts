@@ -157,9 +157,11 @@ export interface TargetPath {
 export type TargetController =
   | {
       readonly kind: 'standalone';
-      /** Directory that holds the fsynced epoch file. `synchronous_standby_names` is `ANY n (others)`. */
+      /** Directory that holds the fsynced epoch file. `synchronous_standby_names` is `ANY n (others)`, or by `syncOrder` `FIRST n (others)`. */
       readonly stateDir: string;
       readonly syncStandbys: number;
+      /** Which of the standbys confirm; missing: any. */
+      readonly syncOrder?: 'any' | 'first' | undefined;
     }
   | {
       readonly kind: 'patroni';

@@ -143,7 +143,7 @@ const systemIdentifier = z.union([z.string(), z.number()]).transform((value, con
 const syncStandbys = z.int().min(0).max(16);
 
 const controllerSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('standalone'), stateDir: path, syncStandbys }),
+  z.strictObject({ kind: z.literal('standalone'), stateDir: path, syncStandbys, syncOrder: z.enum(['any', 'first']).optional() }),
   z.strictObject({
     kind: z.literal('patroni'),
     scope: z.string().min(1),

@@ -51,7 +51,7 @@ export async function labDown(options: {
     await proveGone(home, lab);
     const before = readLabFile(home);
     if (lab !== null && before?.docker !== undefined) {
-      const plan = dockerPlan({ home, lab, net: undefined, socket: undefined, syncStandbys: undefined, before });
+      const plan = dockerPlan({ home, lab, net: undefined, socket: undefined, replication: undefined, syncStandbys: undefined, before });
       await dockerDown(plan, { purge: options.purge === true }, say);
     }
     if (options.purge === true) {

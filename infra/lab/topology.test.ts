@@ -10,6 +10,7 @@ const plan: LabPlan = {
   lab: '/tmp/home/lab',
   net: '127.0.9',
   topology: 'standalone',
+  replication: 'quorum',
   syncStandbys: 1,
   nodeDiskBytes: null,
   user: 'postgres',

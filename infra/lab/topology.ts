@@ -8,6 +8,7 @@ import { packageRoot } from '../../core/files';
 import { homePaths } from '../../core/home';
 import { MONITOR, type Target, type TargetLink, type TargetNode, type TargetService } from '../../model/target';
 import type { Address } from './ports';
+import type { Replication } from './replication';
 
 export const LAB_SITE = 'lab';
 export const DEFAULT_NET = '127.0.1';
@@ -70,6 +71,7 @@ export interface LabPlan {
   /** First three numbers of the lab's addresses. */
   readonly net: string;
   readonly topology: Topology;
+  readonly replication: Replication;
   readonly syncStandbys: number;
   /** Owner of the servers; null: whoever runs gameday. */
   readonly user: string | null;
@@ -268,8 +270,11 @@ function labNode(plan: LabPlan, name: string): TargetNode {
   };
 }
 
-function labController({ lab, net, topology, syncStandbys }: LabPlan): Target['controller'] {
-  if (topology === 'standalone') return { kind: 'standalone', stateDir: join(lab, 'controller'), syncStandbys };
+function labController({ lab, net, topology, replication, syncStandbys }: LabPlan): Target['controller'] {
+  if (topology === 'standalone') {
+    const order = replication === 'sync' ? ({ syncOrder: 'first' } as const) : {};
+    return { kind: 'standalone', stateDir: join(lab, 'controller'), syncStandbys, ...order };
+  }
   const at = labAddresses(net);
   if (topology === 'pg-auto-failover')
     return {

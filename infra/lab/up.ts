@@ -31,6 +31,7 @@ import { keeperServers, locatePgAutoFailover, setSyncStandbys } from './pg-auto-
 import { checkFreeSpace, checkPostgresReachable, makeServerDir, prepareLabDir, serverUser } from './places';
 import { checkPorts } from './ports';
 import { labProcesses } from './residue';
+import { chooseReplication, setPatroniReplication, type Replication } from './replication';
 import { ensureSecrets } from './secrets';
 import { ownProcesses, prepareServers } from './servers';
 import { awaitNamespace, temporalAddress, temporalUi } from './temporal';
@@ -62,6 +63,8 @@ export interface LabUpOptions {
   readonly topology?: Topology;
   /** Which Patroni: `distribution`, a version or a series from PyPI; default: as before, else the distribution's. Only for a lab that is made anew. */
   readonly patroni?: string;
+  /** For whom commits wait; default: as before, else for one standby in the topology's usual way. Changed in a lab that exists. */
+  readonly replication?: Replication;
   /** Standbys that must confirm a commit (0: asynchronous); default: as before, else 1. */
   readonly syncStandbys?: number;
   /** Gives each node an ext4 disk of its own of this size (root only); default: as before, else none. Only for a lab that is made anew. */
@@ -102,8 +105,8 @@ async function bringUpDocker(home: string, lab: string, options: LabUpOptions, s
       'leave --topology, --patroni and --node-disk out.',
     );
   const before = readLabFile(home);
-  const { net, dockerSocket: socket, syncStandbys } = options;
-  return dockerUp(dockerPlan({ home, lab, net, socket, syncStandbys, before }), before, say);
+  const { net, dockerSocket: socket, replication, syncStandbys } = options;
+  return dockerUp(dockerPlan({ home, lab, net, socket, replication, syncStandbys, before }), before, say);
 }
 
 /** A full disk is said as such, wherever it was noticed. */
@@ -138,14 +141,6 @@ async function makePlan(
   const postgresBin = before !== null && existsSync(join(before.postgresBin, 'postgres')) ? before.postgresBin : tools.postgresBin;
   await checkPostgresReachable(postgresBin, user);
   const net = checkNet(options.net ?? before?.net ?? DEFAULT_NET);
-  const syncStandbys = options.syncStandbys ?? before?.syncStandbys ?? 1;
-  if (!Number.isInteger(syncStandbys) || syncStandbys < 0 || syncStandbys > 2) {
-    throw new GamedayError(
-      'setting_invalid',
-      `${syncStandbys} synchronous standbys are not possible in a lab of three nodes`,
-      'use 0, 1 or 2.',
-    );
-  }
   if (before !== null && before.net !== net && labProcesses(homePaths(home).run, lab).length > 0) {
     throw new GamedayError(
       'setting_invalid',
@@ -156,7 +151,15 @@ async function makePlan(
   const topology = chooseTopology(before, postgresBin, options);
   const nodeDiskBytes = chooseNodeDisks(lab, before, options);
   const patroni = await programOfPatroni({ lab, user, topology, before }, options, say);
-  return { home, lab, net, topology, syncStandbys, user, postgresBin, nodeDiskBytes, tools, patroni, before };
+  const commits = chooseReplication({
+    topology,
+    patroni: patroni?.version ?? null,
+    standbys: NODE_NAMES.length - 1,
+    replication: options.replication,
+    syncStandbys: options.syncStandbys,
+    before,
+  });
+  return { home, lab, net, topology, ...commits, user, postgresBin, nodeDiskBytes, tools, patroni, before };
 }
 
 async function programOfPatroni(
@@ -222,6 +225,7 @@ async function bringUp(plan: UpPlan, say: (text: string) => void): Promise<Targe
     temporalUi: temporalUi(plan.net),
     topology: plan.topology,
     ...(plan.patroni === null ? {} : { patroni: { version: plan.patroni.version, from: plan.patroni.from } }),
+    replication: plan.replication,
     syncStandbys: plan.syncStandbys,
     postgresBin: plan.postgresBin,
     nodeDiskBytes: plan.nodeDiskBytes,
@@ -291,7 +295,7 @@ async function prepareBucket(target: Target): Promise<void> {
   await ensureBucket({ endpoint, region, bucket, accessKey, secretKey, timeoutMs: S3_TIMEOUT_MS, versioning: true });
 }
 
-/** Carries a new network or a new number of synchronous standbys into nodes that exist; those that run reload. */
+/** Carries a new network or another kind of replication into nodes that exist; those that run reload. */
 async function reconfigure(live: LiveTarget, say: (text: string) => void): Promise<void> {
   say('writing new settings into the nodes');
   for (const node of live.target.nodes) {
@@ -323,6 +327,7 @@ async function startAgents(
       : await keeperServers(plan, first, locatePgAutoFailover(plan.postgresBin));
   await startMembers(supervisor, agents, live, { isNew, leaveAlone });
   await setSyncStandbys(first, plan.syncStandbys);
+  await setPatroniReplication(live, plan);
   if (!isNew) return first;
   const systemIdentifier = await furnishCluster(live);
   writeLabFile(plan.home, { ...file, systemIdentifier });
@@ -337,7 +342,8 @@ async function startStandalone(
   say: (text: string) => void,
 ): Promise<Target> {
   const { before } = plan;
-  if (before !== null && (before.net !== plan.net || before.syncStandbys !== plan.syncStandbys)) await reconfigure(openTarget(first), say);
+  const isChanged = before?.net !== plan.net || before.syncStandbys !== plan.syncStandbys || before.replication !== plan.replication;
+  if (before !== null && isChanged) await reconfigure(openTarget(first), say);
   if (file.systemIdentifier === null) {
     say('creating a primary and two standbys');
     const { systemIdentifier } = await createCluster(openTarget(first));

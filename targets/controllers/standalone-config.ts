@@ -35,10 +35,12 @@ export const passFilePath = (node: TargetNode): string => `${node.dataDir}.pgpas
 
 const quote = (value: string): string => `'${value.replaceAll("'", "''")}'`;
 
-/** `ANY n (others)`, or nothing for asynchronous replication. */
+/** `ANY n (others)` or `FIRST n (others)`, or nothing for asynchronous replication. */
 export function synchronousStandbyNames(target: Target, node: TargetNode): string {
   const others = target.nodes.filter((each) => each.name !== node.name).map((each) => `"${each.name}"`);
-  return target.controller.syncStandbys === 0 ? '' : `ANY ${target.controller.syncStandbys} (${others.join(', ')})`;
+  const { controller } = target;
+  const word = controller.kind === 'standalone' && controller.syncOrder === 'first' ? 'FIRST' : 'ANY';
+  return controller.syncStandbys === 0 ? '' : `${word} ${controller.syncStandbys} (${others.join(', ')})`;
 }
 
 /** How `node` reaches `upstream` for replication: through its link where one is declared. libpq's keyword form, without a password. */
