@@ -41,7 +41,7 @@ const usual = (topology: Topology): Exclude<Replication, 'async'> => (topology =
 function checkCount(count: number, { topology, standbys }: ReplicationRequest): void {
   if (!Number.isInteger(count) || count < 0 || count > standbys)
     throw refuse(
-      `${count} synchronous standbys are not possible in a lab of ${standbys === 2 ? 'three' : standbys + 1} nodes`,
+      `${count} synchronous standbys are not possible: ${standbys} stream from the primary`,
       `use ${Array.from({ length: standbys + 1 }, (_, at) => at).join(', ')}.`,
     );
   // pgautofailover: "At least n+1 standby nodes are required": one may be lost and commits go on.

@@ -23,6 +23,8 @@ import {
   DCS_PORT,
   labAddresses,
   NODE_NAMES,
+  confirmingStandbys,
+  hasAgents,
   PATRONI_PORT,
   POOLER_PORT,
   ROUTER_PORT,
@@ -79,7 +81,7 @@ function replicationOf(file: LabFile): LabReplication | null {
   if (file.topology === 'none') return null;
   const { topology = 'standalone', patroni, replication, syncStandbys } = file;
   if (replication !== undefined) return { replication, syncStandbys };
-  return chooseReplication({ topology, patroni: patroni?.version ?? null, standbys: NODE_NAMES.length - 1, before: file });
+  return chooseReplication({ topology, patroni: patroni?.version ?? null, standbys: confirmingStandbys(topology), before: file });
 }
 
 /** gameday's own processes beside a lab in containers. */
@@ -89,7 +91,7 @@ const SERVERS = ['temporal', 's3', 'toxiproxy', 'haproxy', 'pgbouncer', 'archive
 function serversOf({ topology = 'standalone', temporalUi }: LabFile): readonly string[] {
   // Temporal's pages are known where Temporal is ours.
   if (topology === 'none') return temporalUi === null ? OWN : ['temporal', ...OWN];
-  if (topology === 'standalone') return SERVERS;
+  if (!hasAgents(topology)) return SERVERS;
   const keepers = topology === 'patroni' ? DCS_NAMES.map(etcdChild) : [MONITOR_CHILD];
   return [...SERVERS, ...keepers, ...NODE_NAMES.map((name) => agentChild(topology, name))];
 }

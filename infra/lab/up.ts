@@ -40,7 +40,9 @@ import {
   checkNet,
   DEFAULT_NET,
   labTarget,
-  NODE_NAMES,
+  confirmingStandbys,
+  hasAgents,
+  nodeNames,
   nodeDir,
   serviceOfChild,
   type LabPlan,
@@ -98,7 +100,7 @@ export async function labUp(options: LabUpOptions): Promise<Target> {
 }
 
 async function bringUpDocker(home: string, lab: string, options: LabUpOptions, say: (text: string) => void): Promise<Target> {
-  if (options.topology === 'standalone' || options.nodeDiskBytes !== undefined || options.patroni !== undefined)
+  if ((options.topology ?? 'patroni') !== 'patroni' || options.nodeDiskBytes !== undefined || options.patroni !== undefined)
     throw new GamedayError(
       'setting_invalid',
       'a lab in containers is of the Patroni in its images, without disks of its own',
@@ -149,12 +151,12 @@ async function makePlan(
     );
   }
   const topology = chooseTopology(before, postgresBin, options);
-  const nodeDiskBytes = chooseNodeDisks(lab, before, options);
+  const nodeDiskBytes = chooseNodeDisks(lab, topology, before, options);
   const patroni = await programOfPatroni({ lab, user, topology, before }, options, say);
   const commits = chooseReplication({
     topology,
     patroni: patroni?.version ?? null,
-    standbys: NODE_NAMES.length - 1,
+    standbys: confirmingStandbys(topology),
     replication: options.replication,
     syncStandbys: options.syncStandbys,
     before,
@@ -198,7 +200,7 @@ function chooseTopology(before: LabFile | null, postgresBin: string, { topology 
 }
 
 /** Nodes that exist stay where they are: a disk mounted over them would hide their data. */
-function chooseNodeDisks(lab: string, before: LabFile | null, { nodeDiskBytes }: LabUpOptions): number | null {
+function chooseNodeDisks(lab: string, topology: Topology, before: LabFile | null, { nodeDiskBytes }: LabUpOptions): number | null {
   const remembered = before?.nodeDiskBytes ?? null;
   if (before !== null && nodeDiskBytes !== undefined && nodeDiskBytes !== remembered)
     throw new GamedayError(
@@ -206,7 +208,7 @@ function chooseNodeDisks(lab: string, before: LabFile | null, { nodeDiskBytes }:
       `the lab’s nodes have ${remembered === null ? 'no disks of their own' : `disks of ${formatBytes(remembered)}`} already, with their data`,
       '`gameday lab down --purge` removes that lab; then one with other disks can be made.',
     );
-  if (before === null && nodeDiskBytes !== undefined) checkNodeDisks(lab, nodeDiskBytes, NODE_NAMES.length);
+  if (before === null && nodeDiskBytes !== undefined) checkNodeDisks(lab, nodeDiskBytes, nodeNames(topology).length);
   return before === null ? (nodeDiskBytes ?? null) : remembered;
 }
 
@@ -249,10 +251,9 @@ async function bringUp(plan: UpPlan, say: (text: string) => void): Promise<Targe
   const namespace = awaitNamespace(plan, plan.tools.temporal);
   // Looked at below; until then its failure must not end the process.
   namespace.catch(() => undefined);
-  const target =
-    plan.topology === 'standalone'
-      ? await startStandalone(plan, first, remembered, held, say)
-      : await startAgents(plan, first, supervisor, remembered, held, say);
+  const target = hasAgents(plan.topology)
+    ? await startAgents(plan, first, supervisor, remembered, held, say)
+    : await startStandalone(plan, first, remembered, held, say);
   writeLabFile(home, { ...remembered, systemIdentifier: target.systemIdentifier });
   writeTarget(home, target);
   writeAllowFile(home, target);
@@ -345,7 +346,7 @@ async function startStandalone(
   const isChanged = before?.net !== plan.net || before.syncStandbys !== plan.syncStandbys || before.replication !== plan.replication;
   if (before !== null && isChanged) await reconfigure(openTarget(first), say);
   if (file.systemIdentifier === null) {
-    say('creating a primary and two standbys');
+    say(`creating a primary and ${first.nodes.length - 1} standbys`);
     const { systemIdentifier } = await createCluster(openTarget(first));
     const target = labTarget(plan, systemIdentifier);
     // From here on the cluster exists: remembered before anything else is done with it.
