@@ -47,6 +47,7 @@ describe('the library', () => {
   test('holds these scenarios, each usable', () => {
     expect(listScenarios().map(({ name, problem }) => [name, problem])).toEqual([
       ['backend-crash', null],
+      ['cascade-upstream-lost', null],
       ['controller-dies', null],
       ['controller-hangs', null],
       ['dcs-leader-loss', null],
@@ -95,6 +96,17 @@ describe('the library', () => {
         name: 'backend-crash',
         objectives: ['rto ≤ 5000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 0 count'],
         steps: ['kill=process-kill ≤ 900000', 'wait-1={"kind":"recovered","timeoutMs":90000}'],
+      },
+      {
+        name: 'cascade-upstream-lost',
+        objectives: ['write_stall ≤ 5000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 0 count'],
+        steps: [
+          'kill=process-kill ≤ 900000',
+          'wait-1={"kind":"for","ms":10000}',
+          'repair=heal',
+          'streaming=check',
+          'wait-2={"kind":"recovered","timeoutMs":60000}',
+        ],
       },
       {
         name: 'controller-dies',
