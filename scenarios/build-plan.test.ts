@@ -54,6 +54,7 @@ describe('the library', () => {
       ['dcs-outage', null],
       ['failover-three-ways', null],
       ['flapping-link', null],
+      ['fork-rejoins', null],
       ['game-day-in-a-box', null],
       ['maintenance-forgotten', null],
       ['narrow-replication', null],
@@ -166,6 +167,19 @@ describe('the library', () => {
           'wait-1={"kind":"for","ms":20000}',
           'heal-1=heal',
           'wait-2={"kind":"recovered","timeoutMs":60000}',
+        ],
+      },
+      {
+        name: 'fork-rejoins',
+        objectives: ['rto ≤ 45000 ms', 'rpo_transactions ≤ 5000 tx'],
+        steps: [
+          'cut=link-cut ≤ 900000',
+          'wait-1={"kind":"for","ms":3000}',
+          'kill=process-kill ≤ 900000',
+          'failover=failover',
+          'wait-2={"kind":"recovered","timeoutMs":90000}',
+          'rejoin=heal',
+          'wait-3={"kind":"recovered","timeoutMs":90000}',
         ],
       },
       {

@@ -128,7 +128,6 @@ export function patroniConfig(plan: LabPlan, target: Target, node: TargetNode): 
     bootstrap: {
       dcs: {
         ...TIMERS,
-        maximum_lag_on_failover: 1_048_576,
         ...patroniReplication(plan),
         postgresql: { use_pg_rewind: true, use_slots: true, parameters: cluster },
       },

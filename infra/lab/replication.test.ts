@@ -54,7 +54,15 @@ test('Patroni is told by its own settings, quorum only where it has that mode', 
     syncStandbys: 2,
     before: null,
   });
-  expect(patroniReplication(wanted)).toEqual({ synchronous_mode: 'quorum', synchronous_mode_strict: false, synchronous_node_count: 2 });
-  expect(patroniReplication({ replication: 'async', syncStandbys: 0 })).toMatchObject({ synchronous_mode: false });
+  expect(patroniReplication(wanted)).toEqual({
+    synchronous_mode: 'quorum',
+    synchronous_mode_strict: false,
+    synchronous_node_count: 2,
+    maximum_lag_on_failover: 1_048_576,
+  });
+  expect(patroniReplication({ replication: 'async', syncStandbys: 0 })).toMatchObject({
+    synchronous_mode: false,
+    maximum_lag_on_failover: 67_108_864,
+  });
   expect(replicationWords(wanted)).toBe('quorum, any 2 standbys confirm');
 });
