@@ -3,7 +3,7 @@ import type { Target } from '../../model/target';
 import { createCluster, startCluster } from '../../targets/controllers/standalone-cluster';
 import { startGround, type Ground } from './standalone-ground';
 
-const NET = process.env['GAMEDAY_TEST_NET'] ?? '127.0.66';
+const NET = '127.0.86';
 const signal = new AbortController().signal;
 let ground: Ground;
 
