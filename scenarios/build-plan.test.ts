@@ -179,6 +179,7 @@ describe('the library', () => {
           'failover=failover',
           'wait-2={"kind":"recovered","timeoutMs":90000}',
           'rejoin=heal',
+          'mend=heal',
           'wait-3={"kind":"recovered","timeoutMs":90000}',
         ],
       },
