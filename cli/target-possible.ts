@@ -8,9 +8,10 @@ import { targetSchema } from '../targets/schema';
 /**
  * What a way needs. `host`: act on the node's machine as the server's user; `root`: as root there; `agent`: the controller's process beside the server is
  * named; `local`: gameday runs on the nodes' machine; `dcs`: links to the store behind Patroni; `members`, `way in`: members of that store, a router or a pooler
- * are named as `services`.
+ * are named as `services`; `cascade`: a node has another standby as its `upstream`.
  */
-export type Need = 'sql' | 'superuser' | 'host' | 'root' | 'agent' | 'local' | 'links' | 'dcs' | 'members' | 'way in' | 'archive';
+export type Need =
+  'sql' | 'superuser' | 'host' | 'root' | 'agent' | 'local' | 'links' | 'dcs' | 'members' | 'way in' | 'archive' | 'cascade';
 
 export interface Way {
   /** Faults that stand in the registry; empty: steps of a scenario alone (`failover`, `restore`). */
@@ -62,7 +63,7 @@ export const DISASTERS: readonly Disaster[] = [
   missing(23, 'pg_rewind fails', 'no fault'),
   possible(24, 'replication slot bloat', way(['slot-bloat'], 'sql', 'host')),
   missing(25, 'logical slot across failover', 'no check'),
-  missing(26, 'cascading replica loses upstream', 'no cascades'),
+  possible(26, 'cascading replica loses upstream', way(['process-kill'], 'host', 'cascade')),
   measured(possible(27, 'pooler or router dies', way(['service-kill'], 'way in'))),
   measured(possible(28, 'pooler keeps the old primary', way([], 'sql', 'host'))),
   measured(missing(29, 'stale DNS / VIP', 'no resolver')),
@@ -116,6 +117,7 @@ const LACKS: Readonly<Record<Need, string>> = {
   members: 'no `services`',
   'way in': 'no `services`',
   archive: 'no archive',
+  cascade: 'no `upstream`',
 };
 
 /** The cell of a place that has these things. */
@@ -147,8 +149,21 @@ function isHostKnown(runsOn: object): boolean {
   }).success;
 }
 
-const EVERYTHING: readonly Need[] = ['sql', 'superuser', 'host', 'root', 'agent', 'local', 'links', 'dcs', 'members', 'way in', 'archive'];
-const REMOTE: readonly Need[] = ['sql', 'superuser', 'host', 'root', 'agent', 'links', 'dcs', 'members', 'way in'];
+const EVERYTHING: readonly Need[] = [
+  'sql',
+  'superuser',
+  'host',
+  'root',
+  'agent',
+  'local',
+  'links',
+  'dcs',
+  'members',
+  'way in',
+  'archive',
+  'cascade',
+];
+const REMOTE: readonly Need[] = ['sql', 'superuser', 'host', 'root', 'agent', 'links', 'dcs', 'members', 'way in', 'cascade'];
 
 export type ColumnName = 'lab' | 'SSH' | 'Docker' | 'without Toxiproxy' | 'managed (RDS, Aurora)';
 
@@ -187,6 +202,7 @@ export function columnOf(target: Target): TargetColumn {
   if (services.has('dcs')) has.add('members');
   if (services.has('router') || services.has('pooler')) has.add('way in');
   if (target.archive !== null) has.add('archive');
+  if (target.nodes.some(({ upstream }) => upstream !== undefined)) has.add('cascade');
   const inContainers = target.nodes.some(({ runsOn }) => runsOn.kind === 'docker');
   const base = managed ? 'managed' : target.kind === 'lab' ? 'lab' : inContainers ? 'Docker' : remote ? 'SSH' : 'this machine';
   return {
@@ -205,8 +221,8 @@ writes it anew. \`gameday check --target FILE\` shows the column of a target of 
 A yes says that gameday has the faults and steps for it, not that a target allows them: policy, allow file and approvals decide that
 ([SECURITY.md](SECURITY.md)). A no is what this version cannot do, with the reason in a word.
 
-- **lab**: what \`gameday lab up\` starts, standalone, Patroni or pg_auto_failover; disasters 5, 6, 9, 11 and 12 need one of the latter two, 10 needs Patroni, 34
-  \`--node-disk\`.
+- **lab**: what \`gameday lab up\` starts, standalone, Patroni or pg_auto_failover; disasters 5, 6, 9, 11 and 12 need one of the latter two, 10 needs Patroni, 26
+  \`--topology cascade\`, 34 \`--node-disk\`.
 - **SSH**: your own cluster, its machines reached by OpenSSH ([HOSTS.md](HOSTS.md)), links through a Toxiproxy of yours, and \`services\` named, where a
   disaster needs them. Restores and archive faults need gameday's own archive format, which your cluster does not write: _no archive_. A cluster on gameday's own machine is the same, and can be salvaged.
 - **Docker**: nodes in containers of this machine’s engine ([HOSTS.md](HOSTS.md)); the rest as over SSH.

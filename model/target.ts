@@ -49,6 +49,10 @@ export interface TargetNode {
   readonly agent: TargetAgent | null;
   /** File that receives the server's log. */
   readonly logFile: string;
+  /** Where it stands, for people; missing: at the target's own site. */
+  readonly site?: string | undefined;
+  /** Node from which it streams while that one is itself a standby that runs; missing, or else: the primary. */
+  readonly upstream?: string | undefined;
 }
 
 /** One directed network path through one Toxiproxy proxy. `from`/`to` are node names, members of the DCS, or the words `client`, `router`, `s3`. */
@@ -157,9 +161,11 @@ export interface TargetPath {
 export type TargetController =
   | {
       readonly kind: 'standalone';
-      /** Directory that holds the fsynced epoch file. `synchronous_standby_names` is `ANY n (others)`. */
+      /** Directory that holds the fsynced epoch file. `synchronous_standby_names` is `ANY n (others)`, or by `syncOrder` `FIRST n (others)`. */
       readonly stateDir: string;
       readonly syncStandbys: number;
+      /** Which of the standbys confirm; missing: any. */
+      readonly syncOrder?: 'any' | 'first' | undefined;
     }
   | {
       readonly kind: 'patroni';

@@ -47,12 +47,14 @@ describe('the library', () => {
   test('holds these scenarios, each usable', () => {
     expect(listScenarios().map(({ name, problem }) => [name, problem])).toEqual([
       ['backend-crash', null],
+      ['cascade-upstream-lost', null],
       ['controller-dies', null],
       ['controller-hangs', null],
       ['dcs-leader-loss', null],
       ['dcs-outage', null],
       ['failover-three-ways', null],
       ['flapping-link', null],
+      ['fork-rejoins', null],
       ['game-day-in-a-box', null],
       ['maintenance-forgotten', null],
       ['narrow-replication', null],
@@ -95,6 +97,17 @@ describe('the library', () => {
         name: 'backend-crash',
         objectives: ['rto ≤ 5000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 0 count'],
         steps: ['kill=process-kill ≤ 900000', 'wait-1={"kind":"recovered","timeoutMs":90000}'],
+      },
+      {
+        name: 'cascade-upstream-lost',
+        objectives: ['write_stall ≤ 5000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 0 count'],
+        steps: [
+          'kill=process-kill ≤ 900000',
+          'wait-1={"kind":"for","ms":10000}',
+          'repair=heal',
+          'streaming=check',
+          'wait-2={"kind":"recovered","timeoutMs":60000}',
+        ],
       },
       {
         name: 'controller-dies',
@@ -154,6 +167,20 @@ describe('the library', () => {
           'wait-1={"kind":"for","ms":20000}',
           'heal-1=heal',
           'wait-2={"kind":"recovered","timeoutMs":60000}',
+        ],
+      },
+      {
+        name: 'fork-rejoins',
+        objectives: ['rto ≤ 45000 ms', 'rpo_transactions ≤ 5000 tx'],
+        steps: [
+          'cut=link-cut ≤ 900000',
+          'wait-1={"kind":"for","ms":3000}',
+          'kill=process-kill ≤ 900000',
+          'failover=failover',
+          'wait-2={"kind":"recovered","timeoutMs":90000}',
+          'rejoin=heal',
+          'mend=heal',
+          'wait-3={"kind":"recovered","timeoutMs":90000}',
         ],
       },
       {

@@ -59,6 +59,18 @@ test('two nodes may lie at the same path on machines of their own, not on one', 
   ]);
 });
 
+test('an upstream is another node, ends at the primary, and is only for who is steered by us', () => {
+  const from = (upstream: string): object => ({ ...minimal, nodes: [node(1), { ...node(2), upstream }, { ...node(3), upstream: 'n2' }] });
+  expect(messages(from('n1'))).toEqual([]);
+  expect(messages(from('n9'))[0]).toBe('nodes.1.upstream: there is no node "n9"');
+  expect(messages(from('n3'))).toEqual([
+    'nodes.1.upstream: "n2" would stream from itself in the end',
+    'nodes.2.upstream: "n3" would stream from itself in the end',
+  ]);
+  const command = { kind: 'command', syncStandbys: 0, failover: ['/opt/fo'] };
+  expect(messages({ ...minimal, controller: command, nodes: [node(1), { ...node(2), upstream: 'n1' }] })[0]).toMatch(/is up to command/);
+});
+
 test('more synchronous standbys than other nodes, twin names and links to nowhere are named', () => {
   expect(messages({ ...minimal, controller: { ...minimal.controller, syncStandbys: 2 } })[0]).toMatch(/wait for ever/);
   expect(messages({ ...minimal, nodes: [node(1), node(1)] })[0]).toMatch(/node name "n1" is used twice/);

@@ -56,6 +56,8 @@ const nodeSchema = z.strictObject({
   runsOn: hostSchema.default({ kind: 'local' }),
   agent: z.strictObject({ find: command, start: command }).nullable().default(null),
   logFile: path,
+  site: z.string().min(1).max(63).optional(),
+  upstream: name.optional(),
 });
 
 const serviceSchema = z.strictObject({
@@ -143,7 +145,7 @@ const systemIdentifier = z.union([z.string(), z.number()]).transform((value, con
 const syncStandbys = z.int().min(0).max(16);
 
 const controllerSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('standalone'), stateDir: path, syncStandbys }),
+  z.strictObject({ kind: z.literal('standalone'), stateDir: path, syncStandbys, syncOrder: z.enum(['any', 'first']).optional() }),
   z.strictObject({
     kind: z.literal('patroni'),
     scope: z.string().min(1),
@@ -236,6 +238,23 @@ function machineOf(runsOn: z.infer<typeof shape>['nodes'][number]['runsOn']): st
   }
 }
 
+/** A standby that streams from a standby ends at one that streams from the primary; only our own runbook points nodes anywhere. */
+function findUpstreamProblems({ nodes, controller }: z.infer<typeof shape>): Problem[] {
+  const upstreamOf = (of: string): string | undefined => nodes.find((node) => node.name === of)?.upstream;
+  const isCircle = (start: string): boolean => {
+    let at = upstreamOf(start);
+    for (let steps = 0; at !== undefined && steps < nodes.length; steps += 1) at = upstreamOf(at);
+    return at !== undefined;
+  };
+  return nodes.flatMap(({ name: own, upstream }, index) => {
+    if (upstream === undefined) return [];
+    const problem = (message: string): Problem[] => [{ at: ['nodes', index, 'upstream'], message }];
+    if (controller.kind !== 'standalone') return problem(`who streams from whom is up to ${controller.kind}, not to this file`);
+    if (!nodes.some((node) => node.name === upstream)) return problem(`there is no node "${upstream}"`);
+    return isCircle(own) ? problem(`"${own}" would stream from itself in the end`) : [];
+  });
+}
+
 function findLinkProblems(target: z.infer<typeof shape>): Problem[] {
   const list = target.links?.list ?? [];
   const members = bookKeepers(target.controller);
@@ -319,6 +338,7 @@ function findProblems(target: z.infer<typeof shape>): Problem[] {
     ),
     ...findSharedDirectories(target),
     ...findLinkProblems(target),
+    ...findUpstreamProblems(target),
     ...findServiceProblems(target),
     ...repeated(
       target.policy.allowFaults.map((permit) => (typeof permit === 'string' ? permit : permit.fault)),

@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { labDown } from '../../infra/lab/down';
 import { repairLab } from '../../infra/lab/repair';
 import { labStatus, type LabServerStatus, type LabStatus } from '../../infra/lab/status';
+import { REPLICATIONS, replicationWords, type Replication } from '../../infra/lab/replication';
 import { RUNTIMES, TOPOLOGIES, type Runtime, type Topology } from '../../infra/lab/topology';
 import { readLabFile } from '../../infra/lab/lab-file';
 import { servicesUp } from '../../infra/lab/services';
@@ -21,6 +22,7 @@ interface UpOptions {
   readonly net?: string;
   readonly topology?: Topology | 'none';
   readonly patroni?: string;
+  readonly replication?: Replication;
   readonly syncStandbys?: number;
   readonly nodeDisk?: number;
 }
@@ -38,6 +40,11 @@ export function labCommand(): Command {
       ]),
     )
     .option('--patroni <version>', 'which Patroni: distribution (the default), or a version or series from PyPI, e.g. 4.1')
+    .addOption(
+      new Option('--replication <kind>', 'commits wait for the first standbys, for any of them, or for nobody; default: as before').choices(
+        REPLICATIONS,
+      ),
+    )
     .option('--sync-standbys <n>', 'standbys that must confirm a commit; 0: asynchronous', parseCount)
     .option('--node-disk <size>', 'gives each node a small disk of its own, e.g. 2GB, which `disk-full` may fill; as root', parseSize);
   const down = new Command('down')
@@ -58,6 +65,7 @@ export function labCommand(): Command {
           ...(options.net === undefined ? {} : { net: options.net }),
           ...(topology === undefined || topology === 'none' ? {} : { topology }),
           ...(options.patroni === undefined ? {} : { patroni: options.patroni }),
+          ...(options.replication === undefined ? {} : { replication: options.replication }),
           ...(options.syncStandbys === undefined ? {} : { syncStandbys: options.syncStandbys }),
           ...(options.nodeDisk === undefined ? {} : { nodeDiskBytes: options.nodeDisk }),
         });
@@ -116,7 +124,7 @@ export function labText(status: LabStatus): string {
     ...(status.entry === null
       ? []
       : [
-          `  clients → ${status.entry.host}:${status.entry.port} → ${status.routed.join(', ') || 'nobody'} · ${status.syncStandbys ?? '?'} synchronous standbys`,
+          `  clients → ${status.entry.host}:${status.entry.port} → ${status.routed.join(', ') || 'nobody'} · ${status.replication === null ? 'no cluster' : replicationWords(status.replication)}`,
         ]),
     ...status.archive.map(({ name, ok, found }) => `  ${ok ? '✓' : '✕'} ${name}: ${found}`),
     ...(status.temporalUi === null ? [] : [`  Temporal's own pages: ${status.temporalUi}`]),

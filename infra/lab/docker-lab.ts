@@ -27,6 +27,7 @@ import { heldDown } from './held-down';
 import { writeAllowFile, writeLabFile, writeTarget, type LabFile } from './lab-file';
 import { awaitPrimary, awaitStandbys, furnishCluster } from './agents';
 import { ensureSecrets } from './secrets';
+import { chooseReplication, setPatroniReplication, type Replication } from './replication';
 import { ownProcesses } from './servers';
 import { DCS_NAMES, NODE_NAMES } from './topology';
 
@@ -42,12 +43,13 @@ export interface DockerLabOptions {
   readonly lab: string;
   readonly net: string | undefined;
   readonly socket: string | undefined;
+  readonly replication?: Replication | undefined;
   readonly syncStandbys: number | undefined;
   readonly before: LabFile | null;
 }
 
 /** What is asked for, else what it was before. Throws `setting_invalid` for what can't be changed under a lab with data. */
-export function dockerPlan({ home, lab, net, socket, syncStandbys, before }: DockerLabOptions): DockerPlan {
+export function dockerPlan({ home, lab, net, socket, replication, syncStandbys, before }: DockerLabOptions): DockerPlan {
   if (before !== null && before.docker === undefined)
     throw new GamedayError(
       'setting_invalid',
@@ -60,18 +62,13 @@ export function dockerPlan({ home, lab, net, socket, syncStandbys, before }: Doc
     net: checkDockerNet(net ?? before?.net ?? DEFAULT_DOCKER_NET),
     project: before?.docker?.project ?? `gameday-${sha256Hex(home).slice(0, 8)}`,
     socket: socket ?? before?.docker?.socket ?? DEFAULT_SOCKET,
-    syncStandbys: syncStandbys ?? before?.syncStandbys ?? 1,
+    // The Patroni in its images is the distribution's.
+    ...chooseReplication({ topology: 'patroni', patroni: null, standbys: NODE_NAMES.length - 1, replication, syncStandbys, before }),
   };
-  if (![0, 1, 2].includes(plan.syncStandbys))
+  if (before !== null && (before.net !== plan.net || before.docker?.socket !== plan.socket))
     throw new GamedayError(
       'setting_invalid',
-      `${plan.syncStandbys} synchronous standbys are not possible in a lab of three nodes`,
-      'use 0, 1 or 2.',
-    );
-  if (before !== null && (before.net !== plan.net || before.docker?.socket !== plan.socket || before.syncStandbys !== plan.syncStandbys))
-    throw new GamedayError(
-      'setting_invalid',
-      'network, engine and synchronous standbys of a lab in containers stay as it was made',
+      'network and engine of a lab in containers stay as it was made',
       '`gameday lab down --purge` first.',
     );
   return plan;
@@ -123,6 +120,7 @@ export async function dockerUp(plan: DockerPlan, before: LabFile | null, say: (t
     temporalUi: null,
     topology: 'patroni',
     docker: { socket, project },
+    replication: plan.replication,
     syncStandbys: plan.syncStandbys,
     postgresBin: '/usr/lib/postgresql/15/bin',
     systemIdentifier: before?.systemIdentifier ?? null,
@@ -137,6 +135,7 @@ export async function dockerUp(plan: DockerPlan, before: LabFile | null, say: (t
   await awaitHealthy(plan, services);
   const live = openTarget(dockerTarget(plan, file.systemIdentifier ?? '0'));
   await awaitPrimary(live);
+  await setPatroniReplication(live, plan);
   const systemIdentifier = file.systemIdentifier ?? (await furnishCluster(live));
   if (held.size === 0) await awaitStandbys(live, NODE_NAMES.length - 1);
   const target = dockerTarget(plan, systemIdentifier);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { GamedayError } from '../../core/errors';
 import { homePaths } from '../../core/home';
 import type { Target, TargetLink, TargetNode } from '../../model/target';
+import type { Replication } from './replication';
 import {
   DCS_NAMES,
   DCS_PORT,
@@ -38,6 +39,7 @@ export interface DockerPlan {
   readonly project: string;
   /** The engine's. */
   readonly socket: string;
+  readonly replication: Replication;
   readonly syncStandbys: number;
 }
 

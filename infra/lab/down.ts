@@ -21,7 +21,7 @@ import { stopMembers } from './agents';
 import { MONITOR_CHILD } from './pg-auto-failover';
 import { findLabDir, removeLabData } from './places';
 import { describeProcess, labProcesses, mountsBelow, postgresProcesses } from './residue';
-import { NODE_NAMES, nodeDir } from './topology';
+import { ALL_NODE_NAMES, nodeDir } from './topology';
 
 const GRACE_MS = 10_000;
 /** Needed until the nodes have stopped: a primary archives its last WAL and sends it to its standbys while it shuts down. */
@@ -51,7 +51,7 @@ export async function labDown(options: {
     await proveGone(home, lab);
     const before = readLabFile(home);
     if (lab !== null && before?.docker !== undefined) {
-      const plan = dockerPlan({ home, lab, net: undefined, socket: undefined, syncStandbys: undefined, before });
+      const plan = dockerPlan({ home, lab, net: undefined, socket: undefined, replication: undefined, syncStandbys: undefined, before });
       await dockerDown(plan, { purge: options.purge === true }, say);
     }
     if (options.purge === true) {
@@ -144,7 +144,7 @@ async function proveGone(home: string, lab: string | null): Promise<void> {
       `still running: ${left.map(describeProcess).join(', ')}`,
       'end these processes, then run `gameday lab down` again.',
     );
-  if (lab !== null) for (const name of NODE_NAMES) await unmountNodeDisk(nodeDir(lab, name));
+  if (lab !== null) for (const name of ALL_NODE_NAMES) await unmountNodeDisk(nodeDir(lab, name));
   const mounts = mountsBelow(lab === null ? [home] : [home, lab]);
   if (mounts.length > 0)
     throw new GamedayError('lab_failed', `still mounted: ${mounts.join(', ')}`, 'unmount them, then run `gameday lab down` again.');

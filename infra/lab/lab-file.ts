@@ -12,6 +12,7 @@ import type { Target } from '../../model/target';
 import { permittedFaults } from '../../targets/policy';
 import { targetSchema } from '../../targets/schema';
 import type { PatroniVersion } from './patroni-program';
+import type { Replication } from './replication';
 import type { Topology } from './topology';
 
 export interface LabFile {
@@ -27,6 +28,8 @@ export interface LabFile {
   readonly patroni?: PatroniVersion;
   /** Where its servers run: on which engine, and the name that all of them are labelled with; missing: as processes of this machine. */
   readonly docker?: { readonly socket: string; readonly project: string };
+  /** Missing in labs made before there was a choice: as the topology has it. */
+  readonly replication?: Replication;
   readonly syncStandbys: number;
   readonly postgresBin: string;
   /** Size of each node's own disk; null or missing: nodes live on the machine's. */

@@ -14,6 +14,7 @@ import type { ChildSpec } from '../supervisor/contract';
 import { withHosts, writeOwn } from './agents';
 import type { PatroniProgram } from './patroni-program';
 import { makeServerDir } from './places';
+import { patroniReplication } from './replication';
 import {
   agentChild,
   DCS_NAMES,
@@ -127,9 +128,7 @@ export function patroniConfig(plan: LabPlan, target: Target, node: TargetNode): 
     bootstrap: {
       dcs: {
         ...TIMERS,
-        maximum_lag_on_failover: 1_048_576,
-        synchronous_mode: plan.syncStandbys > 0,
-        synchronous_node_count: Math.max(1, plan.syncStandbys),
+        ...patroniReplication(plan),
         postgresql: { use_pg_rewind: true, use_slots: true, parameters: cluster },
       },
       initdb: [{ encoding: 'UTF8' }, { locale: 'C.UTF-8' }, 'data-checksums', { 'auth-local': 'peer' }, { 'auth-host': 'scram-sha-256' }],

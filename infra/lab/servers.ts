@@ -21,6 +21,8 @@ import {
   labAddresses,
   labLinks,
   NODE_NAMES,
+  hasAgents,
+  nodeNames,
   PATRONI_PORT,
   POOLER_PORT,
   ROUTER_PORT,
@@ -84,10 +86,12 @@ function toxiproxyServer(plan: LabPlan, program: string): ChildSpec {
 }
 
 /** Every server starts in maintenance; only the state file, or the controller over the socket, lets clients through. */
-function steeredServers({ net }: LabPlan): string {
+function steeredServers({ net, topology }: LabPlan): string {
   const at = labAddresses(net);
   return `    default-server on-marked-down shutdown-sessions
-${NODE_NAMES.map((name) => `    server ${name} ${at.node(name)}:5432 disabled`).join('\n')}`;
+${nodeNames(topology)
+  .map((name) => `    server ${name} ${at.node(name)}:5432 disabled`)
+  .join('\n')}`;
 }
 
 /** Patroni's own check: who answers 200 to /primary holds the key. Sessions to whoever does not are closed. */
@@ -119,12 +123,17 @@ function askedServers({ net }: LabPlan): string {
 ${NODE_NAMES.map((name) => `    server ${name} ${at.node(name)}:5432 check`).join('\n')}`;
 }
 
-const SERVERS_OF = { standalone: steeredServers, patroni: checkedServers, 'pg-auto-failover': askedServers } as const;
+const SERVERS_OF = {
+  standalone: steeredServers,
+  cascade: steeredServers,
+  patroni: checkedServers,
+  'pg-auto-failover': askedServers,
+} as const;
 
 export function haproxyConfig(plan: LabPlan): string {
   const at = labAddresses(plan.net);
   const dir = join(plan.lab, 'haproxy');
-  const isSteered = plan.topology === 'standalone';
+  const isSteered = !hasAgents(plan.topology);
   return `# written by gameday; ${isSteered ? 'the standalone controller steers this router over its runtime socket' : 'health checks steer this router'}
 global
     maxconn 1000

@@ -15,6 +15,7 @@ import { containerOf } from './docker-topology';
 import { readLabFile, readLabTarget, targetPath, type LabFile } from './lab-file';
 import { patroniWords } from './patroni-program';
 import { MONITOR_CHILD } from './pg-auto-failover';
+import { chooseReplication, type LabReplication } from './replication';
 import {
   agentChild,
   DCS_NAMES,
@@ -22,6 +23,8 @@ import {
   DCS_PORT,
   labAddresses,
   NODE_NAMES,
+  confirmingStandbys,
+  hasAgents,
   PATRONI_PORT,
   POOLER_PORT,
   ROUTER_PORT,
@@ -65,10 +68,20 @@ export interface LabStatus {
   readonly routed: readonly string[];
   /** Which Patroni it was made with; null for a lab of another kind, of containers, or made before there was a choice. */
   readonly patroni: string | null;
+  /** For whom commits wait; null without a cluster. */
+  readonly replication: LabReplication | null;
   readonly syncStandbys: number | null;
   readonly archive: readonly CheckResult[];
   readonly temporalUi: string | null;
   readonly entry: { readonly host: string; readonly port: number } | null;
+}
+
+/** As the file says it, else as labs were made before there was a choice. */
+function replicationOf(file: LabFile): LabReplication | null {
+  if (file.topology === 'none') return null;
+  const { topology = 'standalone', patroni, replication, syncStandbys } = file;
+  if (replication !== undefined) return { replication, syncStandbys };
+  return chooseReplication({ topology, patroni: patroni?.version ?? null, standbys: confirmingStandbys(topology), before: file });
 }
 
 /** gameday's own processes beside a lab in containers. */
@@ -78,7 +91,7 @@ const SERVERS = ['temporal', 's3', 'toxiproxy', 'haproxy', 'pgbouncer', 'archive
 function serversOf({ topology = 'standalone', temporalUi }: LabFile): readonly string[] {
   // Temporal's pages are known where Temporal is ours.
   if (topology === 'none') return temporalUi === null ? OWN : ['temporal', ...OWN];
-  if (topology === 'standalone') return SERVERS;
+  if (!hasAgents(topology)) return SERVERS;
   const keepers = topology === 'patroni' ? DCS_NAMES.map(etcdChild) : [MONITOR_CHILD];
   return [...SERVERS, ...keepers, ...NODE_NAMES.map((name) => agentChild(topology, name))];
 }
@@ -222,6 +235,7 @@ export async function labStatus(options: { readonly home: string }): Promise<Lab
       nodes: [],
       routed: [],
       patroni: null,
+      replication: null,
       syncStandbys: null,
       archive: [],
       temporalUi: null,
@@ -254,6 +268,7 @@ export async function labStatus(options: { readonly home: string }): Promise<Lab
     nodes,
     routed,
     patroni: file.patroni === undefined ? null : patroniWords(file.patroni),
+    replication: replicationOf(file),
     syncStandbys: file.syncStandbys,
     archive,
     temporalUi: file.temporalUi,

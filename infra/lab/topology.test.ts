@@ -3,23 +3,39 @@ import { parse } from 'yaml';
 import { targetSchema } from '../../targets/schema';
 import { targetYaml } from './lab-file';
 import { haproxyConfig, pgbouncerConfig, pgbouncerUsers } from './servers';
-import { allAddresses, checkNet, labLinks, labTarget, NODE_NAMES, TOPOLOGIES, type LabPlan } from './topology';
+import { allAddresses, checkNet, labLinks, labTarget, NODE_NAMES, nodeNames, TOPOLOGIES, type LabPlan } from './topology';
 
 const plan: LabPlan = {
   home: '/tmp/home',
   lab: '/tmp/home/lab',
   net: '127.0.9',
   topology: 'standalone',
+  replication: 'quorum',
   syncStandbys: 1,
   nodeDiskBytes: null,
   user: 'postgres',
   postgresBin: '/usr/lib/postgresql/15/bin',
 };
 
-test('every ordered pair of nodes, every node’s way to S3 and the clients’ way in have one link each', () => {
-  const names = labLinks('127.0.9').map((link) => link.name);
-  const pairs = NODE_NAMES.flatMap((from) => NODE_NAMES.filter((to) => to !== from).map((to) => `${from}-${to}`));
-  expect([...names].sort()).toEqual(['client-router', ...pairs, ...NODE_NAMES.map((node) => `${node}-s3`)].sort());
+test.each(['standalone', 'cascade'] as const)(
+  '%s: every ordered pair of nodes, every node’s way to S3 and the clients’ way in have one link each',
+  (topology) => {
+    const names = labLinks('127.0.9', topology).map((link) => link.name);
+    const nodes = nodeNames(topology);
+    const pairs = nodes.flatMap((from) => nodes.filter((to) => to !== from).map((to) => `${from}-${to}`));
+    expect([...names].sort()).toEqual(['client-router', ...pairs, ...nodes.map((node) => `${node}-s3`)].sort());
+  },
+);
+
+test('a cascade has two sites, and its last standby streams from the one before it', () => {
+  const { nodes } = labTarget({ ...plan, topology: 'cascade' }, '1');
+  expect(nodes.map(({ name, site, upstream }) => [name, site, upstream])).toEqual([
+    ['n1', 'a', undefined],
+    ['n2', 'a', undefined],
+    ['n3', 'b', undefined],
+    ['n4', 'b', 'n3'],
+  ]);
+  expect(haproxyConfig({ ...plan, topology: 'cascade' })).toContain('    server n4 127.0.9.14:5432 disabled\n');
 });
 
 test.each(TOPOLOGIES)('%s: no two listeners share an address', (topology) => {

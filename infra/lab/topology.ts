@@ -8,11 +8,14 @@ import { packageRoot } from '../../core/files';
 import { homePaths } from '../../core/home';
 import { MONITOR, type Target, type TargetLink, type TargetNode, type TargetService } from '../../model/target';
 import type { Address } from './ports';
+import type { Replication } from './replication';
 
 export const LAB_SITE = 'lab';
 export const DEFAULT_NET = '127.0.1';
 export const BUCKET = 'gameday-lab';
 export const NODE_NAMES = ['n1', 'n2', 'n3'] as const;
+/** Nodes of any topology. */
+export const ALL_NODE_NAMES = [...NODE_NAMES, 'n4'] as const;
 export const LAB_FAULTS = [
   'noop',
   'link-latency',
@@ -51,8 +54,30 @@ export const LAB_FAULTS = [
 ] as const;
 /** Faults that start a server in an environment or a role of their own: beside an agent nobody else starts one. */
 export const NOT_UNDER_AGENTS: readonly string[] = ['clock-skew', 'page-corrupt', 'process-restart', 'promote-behind-back'];
-export const TOPOLOGIES = ['standalone', 'patroni', 'pg-auto-failover'] as const;
+export const TOPOLOGIES = ['standalone', 'cascade', 'patroni', 'pg-auto-failover'] as const;
 export type Topology = (typeof TOPOLOGIES)[number];
+/** Those whose nodes come up by an agent beside each server; in the others gameday's own runbook is the controller. */
+export type AgentTopology = Exclude<Topology, 'standalone' | 'cascade'>;
+export const hasAgents = (topology: Topology): topology is AgentTopology => topology === 'patroni' || topology === 'pg-auto-failover';
+export const nodeNames = (topology: Topology): readonly string[] => (topology === 'cascade' ? ALL_NODE_NAMES : NODE_NAMES);
+
+/**
+ * Two sites, and one connection between them:
+ *
+ *   a: n1 ──► n2        n1 is where the primary is made
+ *      └───────────► b: n3 ──► n4
+ */
+const CASCADE: Readonly<Record<string, Pick<TargetNode, 'site' | 'upstream'>>> = {
+  n1: { site: 'a' },
+  n2: { site: 'a' },
+  n3: { site: 'b' },
+  n4: { site: 'b', upstream: 'n3' },
+};
+/** Standbys that stream from a primary, wherever it was made: those that can confirm its commits. */
+export const confirmingStandbys = (topology: Topology): number =>
+  nodeNames(topology).length -
+  1 -
+  (topology === 'cascade' ? Object.values(CASCADE).filter(({ upstream }) => upstream !== undefined).length : 0);
 /** Where a lab's servers run. */
 export const RUNTIMES = ['process', 'docker'] as const;
 export type Runtime = (typeof RUNTIMES)[number];
@@ -70,6 +95,7 @@ export interface LabPlan {
   /** First three numbers of the lab's addresses. */
   readonly net: string;
   readonly topology: Topology;
+  readonly replication: Replication;
   readonly syncStandbys: number;
   /** Owner of the servers; null: whoever runs gameday. */
   readonly user: string | null;
@@ -108,8 +134,8 @@ export function checkNet(net: string): string {
   return net;
 }
 
-/** Whose ordered pairs have addresses of their own. */
-const PARTIES: readonly string[] = [...NODE_NAMES, MONITOR];
+/** Whose ordered pairs have addresses of their own: by their place here, so that none may move. */
+const PARTIES: readonly string[] = [...NODE_NAMES, MONITOR, 'n4'];
 const at = (names: readonly string[], name: string): number => names.indexOf(name);
 
 export function labAddresses(net: string): LabAddresses {
@@ -121,7 +147,7 @@ export function labAddresses(net: string): LabAddresses {
     s3Gate: `${net}.41`,
     pooler: `${net}.50`,
     temporal: '127.0.0.1',
-    node: (name) => `${net}.${11 + at(NODE_NAMES, name)}`,
+    node: (name) => `${net}.${11 + at(ALL_NODE_NAMES, name)}`,
     dcs: (name) => `${net}.${61 + at(DCS_NAMES, name)}`,
     monitor: `${net}.70`,
     pair: (from, to) => `${net}.${100 + 10 * (1 + at(PARTIES, from)) + 1 + at(PARTIES, to)}`,
@@ -162,13 +188,14 @@ export function labLinks(net: string, topology: Topology = 'standalone'): readon
     upstreamPort,
     speaks: to === 's3' || (DCS_NAMES as readonly string[]).includes(to) ? 'http' : 'postgresql',
   });
-  const pairs = NODE_NAMES.flatMap((from) =>
-    NODE_NAMES.flatMap((to, index) => {
+  const names = nodeNames(topology);
+  const pairs = names.flatMap((from) =>
+    names.flatMap((to, index) => {
       if (from === to) return [];
       // Controllers publish one name and one port of each member; who looks the name up finds the link's address.
-      return topology === 'standalone'
-        ? [link(from, to, at.node(from), 6001 + index, at.node(to), PG_PORT)]
-        : [link(from, to, at.pair(from, to), PG_PORT, at.node(to), PG_PORT)];
+      return hasAgents(topology)
+        ? [link(from, to, at.pair(from, to), PG_PORT, at.node(to), PG_PORT)]
+        : [link(from, to, at.node(from), 6001 + index, at.node(to), PG_PORT)];
     }),
   );
   const dcs = NODE_NAMES.flatMap((from) =>
@@ -181,7 +208,7 @@ export function labLinks(net: string, topology: Topology = 'standalone'): readon
   return [
     link('client', 'router', at.entry, PG_PORT, at.router, ROUTER_PORT),
     ...pairs,
-    ...NODE_NAMES.map((from) => link(from, 's3', at.node(from), S3_PORT, at.s3Gate, S3_PORT)),
+    ...names.map((from) => link(from, 's3', at.node(from), S3_PORT, at.s3Gate, S3_PORT)),
     ...(topology === 'patroni' ? dcs : []),
     ...(topology === 'pg-auto-failover' ? monitor : []),
   ];
@@ -207,7 +234,7 @@ export function allAddresses(net: string, topology: Topology = 'standalone'): re
     { host: at.toxiproxy, port: TOXIPROXY_PORT, use: 'Toxiproxy' },
     { host: at.router, port: ROUTER_PORT, use: 'router' },
     { host: at.pooler, port: POOLER_PORT, use: 'pooler' },
-    ...NODE_NAMES.map((name) => ({ host: at.node(name), port: PG_PORT, use: `node ${name}` })),
+    ...nodeNames(topology).map((name) => ({ host: at.node(name), port: PG_PORT, use: `node ${name}` })),
     ...(topology === 'patroni'
       ? [
           ...NODE_NAMES.map((name) => ({ host: at.node(name), port: PATRONI_PORT, use: `Patroni of ${name}` })),
@@ -225,8 +252,7 @@ export const patroniFile = (lab: string, name: string): string => join(lab, 'pat
 /** Directory of what pg_auto_failover keeps of a node or its monitor; the monitor's cluster is in there too. */
 export const keeperDir = (lab: string, name: string): string => join(lab, 'pg-auto-failover', name);
 /** Children of the supervisor that are a node's agent. */
-export const agentChild = (topology: Exclude<Topology, 'standalone'>, name: string): string =>
-  `${topology === 'patroni' ? 'patroni' : 'pgaf'}-${name}`;
+export const agentChild = (topology: AgentTopology, name: string): string => `${topology === 'patroni' ? 'patroni' : 'pgaf'}-${name}`;
 export const nodeDir = (lab: string, name: string): string => join(lab, 'nodes', name);
 export const etcdDir = (lab: string, name: string): string => join(lab, 'etcd', name);
 export const etcdChild = (name: string): string => `etcd-${name}`;
@@ -243,7 +269,7 @@ const childCommand = (home: string, ...words: readonly string[]): readonly strin
 
 /** Found by its whole command line: no file that could name another process by now. */
 function labAgent({ topology, lab, home }: LabPlan, name: string): TargetNode['agent'] {
-  if (topology === 'standalone') return null;
+  if (!hasAgents(topology)) return null;
   const line =
     topology === 'patroni'
       ? `^[^ ]*/python3 [^ ]*/patroni ${patroniFile(lab, name)}$`
@@ -265,11 +291,15 @@ function labNode(plan: LabPlan, name: string): TargetNode {
     runsOn: { kind: 'local' },
     agent: labAgent(plan, name),
     logFile: join(nodeDir(plan.lab, name), 'postgresql.log'),
+    ...(plan.topology === 'cascade' ? CASCADE[name] : {}),
   };
 }
 
-function labController({ lab, net, topology, syncStandbys }: LabPlan): Target['controller'] {
-  if (topology === 'standalone') return { kind: 'standalone', stateDir: join(lab, 'controller'), syncStandbys };
+function labController({ lab, net, topology, replication, syncStandbys }: LabPlan): Target['controller'] {
+  if (!hasAgents(topology)) {
+    const order = replication === 'sync' ? ({ syncOrder: 'first' } as const) : {};
+    return { kind: 'standalone', stateDir: join(lab, 'controller'), syncStandbys, ...order };
+  }
   const at = labAddresses(net);
   if (topology === 'pg-auto-failover')
     return {
@@ -340,6 +370,7 @@ export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
   const { lab, net, home } = plan;
   const at = labAddresses(net);
   const services = labServices(plan);
+  const names = nodeNames(plan.topology);
   const role = (user: string): { readonly user: string; readonly password: string } => ({
     user,
     password: `file:${secretFile(lab, user)}`,
@@ -350,7 +381,7 @@ export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
     systemIdentifier,
     site: LAB_SITE,
     controller: labController(plan),
-    nodes: NODE_NAMES.map((name) => labNode(plan, name)),
+    nodes: names.map((name) => labNode(plan, name)),
     links: {
       api: `http://${at.toxiproxy}:${TOXIPROXY_PORT}`,
       restart: childCommand(home, 'toxiproxy'),
@@ -360,7 +391,7 @@ export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
     entry: { host: at.entry, port: PG_PORT, database: 'gameday' },
     paths: [
       { name: 'pooler', kind: 'pooler', hosts: [{ host: at.pooler, port: POOLER_PORT }], database: 'gameday' },
-      { name: 'direct', kind: 'direct', hosts: NODE_NAMES.map((node) => ({ host: at.node(node), port: PG_PORT })), database: 'gameday' },
+      { name: 'direct', kind: 'direct', hosts: names.map((node) => ({ host: at.node(node), port: PG_PORT })), database: 'gameday' },
     ],
     services,
     archive: {
@@ -382,9 +413,9 @@ export function labTarget(plan: LabPlan, systemIdentifier: string): Target {
     },
     sandbox: { dir: join(lab, 'sandbox'), osUser: plan.user, binDir: plan.postgresBin },
     policy: {
-      allowFaults: plan.topology === 'standalone' ? LAB_FAULTS : LAB_FAULTS.filter((name) => !NOT_UNDER_AGENTS.includes(name)),
+      allowFaults: hasAgents(plan.topology) ? LAB_FAULTS.filter((name) => !NOT_UNDER_AGENTS.includes(name)) : LAB_FAULTS,
       acceptDataLoss: true,
-      maxNodesAtOnce: NODE_NAMES.length + services.length,
+      maxNodesAtOnce: names.length + services.length,
       allowQuorumLoss: true,
       approvers: null,
       maxFaultMs: 3_600_000,

@@ -30,6 +30,7 @@ import { providePatroni, UNRECORDED, type PatroniProgram } from './patroni-progr
 import { keeperServers, locatePgAutoFailover, setSyncStandbys } from './pg-auto-failover';
 import { checkFreeSpace, checkPostgresReachable, makeServerDir, prepareLabDir, serverUser } from './places';
 import { checkPorts } from './ports';
+import { chooseReplication, setPatroniReplication, type Replication } from './replication';
 import { labPids, labProcesses } from './residue';
 import { ensureSecrets } from './secrets';
 import { ownProcesses, prepareServers } from './servers';
@@ -39,7 +40,9 @@ import {
   checkNet,
   DEFAULT_NET,
   labTarget,
-  NODE_NAMES,
+  confirmingStandbys,
+  hasAgents,
+  nodeNames,
   nodeDir,
   serviceOfChild,
   type LabPlan,
@@ -62,6 +65,8 @@ export interface LabUpOptions {
   readonly topology?: Topology;
   /** Which Patroni: `distribution`, a version or a series from PyPI; default: as before, else the distribution's. Only for a lab that is made anew. */
   readonly patroni?: string;
+  /** For whom commits wait; default: as before, else for one standby in the topology's usual way. Changed in a lab that exists. */
+  readonly replication?: Replication;
   /** Standbys that must confirm a commit (0: asynchronous); default: as before, else 1. */
   readonly syncStandbys?: number;
   /** Gives each node an ext4 disk of its own of this size (root only); default: as before, else none. Only for a lab that is made anew. */
@@ -95,15 +100,15 @@ export async function labUp(options: LabUpOptions): Promise<Target> {
 }
 
 async function bringUpDocker(home: string, lab: string, options: LabUpOptions, say: (text: string) => void): Promise<Target> {
-  if (options.topology === 'standalone' || options.nodeDiskBytes !== undefined || options.patroni !== undefined)
+  if ((options.topology ?? 'patroni') !== 'patroni' || options.nodeDiskBytes !== undefined || options.patroni !== undefined)
     throw new GamedayError(
       'setting_invalid',
       'a lab in containers is of the Patroni in its images, without disks of its own',
       'leave --topology, --patroni and --node-disk out.',
     );
   const before = readLabFile(home);
-  const { net, dockerSocket: socket, syncStandbys } = options;
-  return dockerUp(dockerPlan({ home, lab, net, socket, syncStandbys, before }), before, say);
+  const { net, dockerSocket: socket, replication, syncStandbys } = options;
+  return dockerUp(dockerPlan({ home, lab, net, socket, replication, syncStandbys, before }), before, say);
 }
 
 /** A full disk is said as such, wherever it was noticed. */
@@ -138,14 +143,6 @@ async function makePlan(
   const postgresBin = before !== null && existsSync(join(before.postgresBin, 'postgres')) ? before.postgresBin : tools.postgresBin;
   await checkPostgresReachable(postgresBin, user);
   const net = checkNet(options.net ?? before?.net ?? DEFAULT_NET);
-  const syncStandbys = options.syncStandbys ?? before?.syncStandbys ?? 1;
-  if (!Number.isInteger(syncStandbys) || syncStandbys < 0 || syncStandbys > 2) {
-    throw new GamedayError(
-      'setting_invalid',
-      `${syncStandbys} synchronous standbys are not possible in a lab of three nodes`,
-      'use 0, 1 or 2.',
-    );
-  }
   if (before !== null && before.net !== net && labProcesses(homePaths(home).run, lab).length > 0) {
     throw new GamedayError(
       'setting_invalid',
@@ -154,9 +151,17 @@ async function makePlan(
     );
   }
   const topology = chooseTopology(before, postgresBin, options);
-  const nodeDiskBytes = chooseNodeDisks(lab, before, options);
+  const nodeDiskBytes = chooseNodeDisks(lab, topology, before, options);
   const patroni = await programOfPatroni({ lab, user, topology, before }, options, say);
-  return { home, lab, net, topology, syncStandbys, user, postgresBin, nodeDiskBytes, tools, patroni, before };
+  const commits = chooseReplication({
+    topology,
+    patroni: patroni?.version ?? null,
+    standbys: confirmingStandbys(topology),
+    replication: options.replication,
+    syncStandbys: options.syncStandbys,
+    before,
+  });
+  return { home, lab, net, topology, ...commits, user, postgresBin, nodeDiskBytes, tools, patroni, before };
 }
 
 async function programOfPatroni(
@@ -195,7 +200,7 @@ function chooseTopology(before: LabFile | null, postgresBin: string, { topology 
 }
 
 /** Nodes that exist stay where they are: a disk mounted over them would hide their data. */
-function chooseNodeDisks(lab: string, before: LabFile | null, { nodeDiskBytes }: LabUpOptions): number | null {
+function chooseNodeDisks(lab: string, topology: Topology, before: LabFile | null, { nodeDiskBytes }: LabUpOptions): number | null {
   const remembered = before?.nodeDiskBytes ?? null;
   if (before !== null && nodeDiskBytes !== undefined && nodeDiskBytes !== remembered)
     throw new GamedayError(
@@ -203,7 +208,7 @@ function chooseNodeDisks(lab: string, before: LabFile | null, { nodeDiskBytes }:
       `the lab’s nodes have ${remembered === null ? 'no disks of their own' : `disks of ${formatBytes(remembered)}`} already, with their data`,
       '`gameday lab down --purge` removes that lab; then one with other disks can be made.',
     );
-  if (before === null && nodeDiskBytes !== undefined) checkNodeDisks(lab, nodeDiskBytes, NODE_NAMES.length);
+  if (before === null && nodeDiskBytes !== undefined) checkNodeDisks(lab, nodeDiskBytes, nodeNames(topology).length);
   return before === null ? (nodeDiskBytes ?? null) : remembered;
 }
 
@@ -221,6 +226,7 @@ async function bringUp(plan: UpPlan, say: (text: string) => void): Promise<Targe
     temporalUi: temporalUi(plan.net),
     topology: plan.topology,
     ...(plan.patroni === null ? {} : { patroni: { version: plan.patroni.version, from: plan.patroni.from } }),
+    replication: plan.replication,
     syncStandbys: plan.syncStandbys,
     postgresBin: plan.postgresBin,
     nodeDiskBytes: plan.nodeDiskBytes,
@@ -244,10 +250,9 @@ async function bringUp(plan: UpPlan, say: (text: string) => void): Promise<Targe
   const namespace = awaitNamespace(plan, plan.tools.temporal);
   // Looked at below; until then its failure must not end the process.
   namespace.catch(() => undefined);
-  const target =
-    plan.topology === 'standalone'
-      ? await startStandalone(plan, first, remembered, held, say)
-      : await startAgents(plan, first, supervisor, remembered, held, say);
+  const target = hasAgents(plan.topology)
+    ? await startAgents(plan, first, supervisor, remembered, held, say)
+    : await startStandalone(plan, first, remembered, held, say);
   writeLabFile(home, { ...remembered, systemIdentifier: target.systemIdentifier });
   writeTarget(home, target);
   writeAllowFile(home, target);
@@ -290,7 +295,7 @@ async function prepareBucket(target: Target): Promise<void> {
   await ensureBucket({ endpoint, region, bucket, accessKey, secretKey, timeoutMs: S3_TIMEOUT_MS, versioning: true });
 }
 
-/** Carries a new network or a new number of synchronous standbys into nodes that exist; those that run reload. */
+/** Carries a new network or another kind of replication into nodes that exist; those that run reload. */
 async function reconfigure(live: LiveTarget, say: (text: string) => void): Promise<void> {
   say('writing new settings into the nodes');
   for (const node of live.target.nodes) {
@@ -326,6 +331,7 @@ async function startAgents(
     leaveAlone,
   });
   await setSyncStandbys(first, plan.syncStandbys);
+  await setPatroniReplication(live, plan);
   if (!isNew) return first;
   const systemIdentifier = await furnishCluster(live);
   writeLabFile(plan.home, { ...file, systemIdentifier });
@@ -350,9 +356,10 @@ async function startStandalone(
   say: (text: string) => void,
 ): Promise<Target> {
   const { before } = plan;
-  if (before !== null && (before.net !== plan.net || before.syncStandbys !== plan.syncStandbys)) await reconfigure(openTarget(first), say);
+  const isChanged = before?.net !== plan.net || before.syncStandbys !== plan.syncStandbys || before.replication !== plan.replication;
+  if (before !== null && isChanged) await reconfigure(openTarget(first), say);
   if (file.systemIdentifier === null) {
-    say('creating a primary and two standbys');
+    say(`creating a primary and ${first.nodes.length - 1} standbys`);
     const { systemIdentifier } = await createCluster(openTarget(first));
     const target = labTarget(plan, systemIdentifier);
     // From here on the cluster exists: remembered before anything else is done with it.

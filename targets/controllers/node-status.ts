@@ -87,6 +87,21 @@ export async function streamingStandbys(
   );
 }
 
+/** As `streamingStandbys`, with the standbys that stream from another standby. */
+export async function everyStreamingStandby(
+  live: LiveTarget,
+  primary: string,
+  nodes: readonly NodeStatus[],
+): Promise<{ readonly [node: string]: string }> {
+  const senders = [...new Set(nodes.flatMap(({ streamingFrom }) => (streamingFrom === null ? [] : [streamingFrom])))];
+  const [own, ...cascaded] = await Promise.all([
+    streamingStandbys(live, primary),
+    // One that was lost in between sends to nobody.
+    ...senders.filter((name) => name !== primary).map((name) => streamingStandbys(live, name).catch(() => ({}))),
+  ]);
+  return Object.assign({}, ...cascaded, own) as { readonly [node: string]: string };
+}
+
 /** Settings whose change would make the system a different one; compared before and after a drill. */
 const COMPARED = [
   'synchronous_standby_names',

@@ -39,6 +39,8 @@ export interface PatroniRest {
   /** Without a leader, or with automation paused. */
   failover(candidate: string): Promise<OrderAnswer>;
   reinitialize(node: string): Promise<OrderAnswer>;
+  /** Changes dynamic configuration, as `patronictl edit-config` does; null removes a setting. */
+  configure(settings: JsonObject): Promise<OrderAnswer>;
   /** Maintenance mode: nothing is promoted or restarted by itself. */
   setPaused(paused: boolean): Promise<OrderAnswer>;
   /** What each member goes by, asked one by one; null: it does not answer. Members learn of an order by their next loop only. */
@@ -138,6 +140,7 @@ export function openPatroniRest(controller: PatroniController): PatroniRest {
     switchover: (leader, candidate) => orderAny('POST', '/switchover', candidate === null ? { leader } : { leader, candidate }),
     failover: (candidate) => orderAny('POST', '/failover', { candidate }),
     reinitialize: (node) => order(urlOf(node), 'POST', '/reinitialize', { force: true }),
+    configure: (settings) => orderAny('PATCH', '/config', settings),
     setPaused: (paused) => orderAny('PATCH', '/config', { pause: paused ? true : null }),
     async pausedMembers() {
       // A member whose server does not run says 503, and its state all the same.

@@ -9,7 +9,7 @@ import { resolveSecret } from '../../core/secrets';
 import type { Target, TargetNode, TargetRole } from '../../model/target';
 import type { LiveTarget, SalvageResult } from '../ports';
 import { clearDirectory } from './fresh-directory';
-import { nodeSocketDir, requireNode, writeConfig, writeRole } from './standalone-config';
+import { depthOf, nodeSocketDir, requireNode, writeConfig, writeRole } from './standalone-config';
 import {
   epochDir,
   currentEntry,
@@ -25,7 +25,7 @@ import { failover } from './standalone-failover';
 import { cloneInto, waitStreaming } from './standalone-rejoin';
 import { askServer } from './node-status';
 import { readControlData, stopServer } from './standalone-server';
-import { startNode } from './standalone-start';
+import { chooseUpstream, startNode } from './standalone-start';
 
 const LOCK_WAIT_MS = 120_000;
 const CLONE_TIMEOUT_MS = 120_000;
@@ -149,12 +149,13 @@ async function firstEpoch(live: LiveTarget, first: TargetNode): Promise<EpochFil
 
 async function cloneStandby(live: LiveTarget, node: TargetNode, primary: string, signal: AbortSignal): Promise<void> {
   const host = live.host(node.name);
+  const upstream = await chooseUpstream(live, node.name, primary);
   if (!(await host.exists(join(node.dataDir, 'PG_VERSION')))) {
-    await cloneInto(live, node, primary, `${node.dataDir}.new`, { timeoutMs: CLONE_TIMEOUT_MS, signal });
+    await cloneInto(live, node, upstream, `${node.dataDir}.new`, { timeoutMs: CLONE_TIMEOUT_MS, signal });
     await host.rename(`${node.dataDir}.new`, node.dataDir);
   }
   await startNode(live, node.name);
-  await waitStreaming(live, node.name, primary, { timeoutMs: STANDBY_TIMEOUT_MS, signal });
+  await waitStreaming(live, node.name, upstream, { timeoutMs: STANDBY_TIMEOUT_MS, signal });
 }
 
 /**
@@ -177,9 +178,11 @@ export async function createCluster(
     if ((await dataDirectories(live)).length === 0) await initialisePrimary(live, primary, epoch.epoch);
     await startNode(live, primary.name);
     await setUpDatabase(live, primary);
-    await Promise.all(
-      target.nodes.filter((node) => node.name !== primary.name).map((node) => cloneStandby(live, node, primary.name, signal)),
-    );
+    const standbys = target.nodes.filter((node) => node.name !== primary.name);
+    for (const depth of new Set(standbys.map(({ name }) => depthOf(target, name)).sort((a, b) => a - b))) {
+      const same = standbys.filter(({ name }) => depthOf(target, name) === depth);
+      await Promise.all(same.map((node) => cloneStandby(live, node, primary.name, signal)));
+    }
     return { systemIdentifier: (await readControlData(live.host(primary.name), primary)).systemIdentifier };
   });
 }
@@ -234,6 +237,7 @@ export async function startCluster(live: LiveTarget, leaveAlone: ReadonlySet<str
     const names = live.target.nodes
       .map((node) => node.name)
       .filter((name) => !leaveAlone.has(name))
+      .sort((a, b) => depthOf(live.target, a) - depthOf(live.target, b))
       .sort((a, b) => Number(b === file?.primary) - Number(a === file?.primary));
     let started = await startEach(live, names);
     if (file === null) throw epochError(stateDir, problem);

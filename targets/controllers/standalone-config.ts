@@ -24,6 +24,23 @@ export function requireNode(target: Target, name: string): TargetNode {
   return node;
 }
 
+/** Whom `name` follows while `primary` leads: the upstream that the target names for it, where `isUsable` says that it is a standby that runs. */
+export function upstreamOf(target: Target, name: string, primary: string, isUsable: (node: string) => boolean): string {
+  const { upstream } = requireNode(target, name);
+  return name !== primary && upstream !== undefined && upstream !== primary && isUsable(upstream) ? upstream : primary;
+}
+
+/** Upstreams between a node and the primary, as the target names them: who starts and is cloned after whom. */
+export function depthOf(target: Target, name: string): number {
+  const { upstream } = requireNode(target, name);
+  return upstream === undefined ? 0 : 1 + depthOf(target, upstream);
+}
+
+/** Nodes that stream straight from `primary`, and so can confirm its commits. */
+export function confirmersOf(target: Target, primary: string): readonly string[] {
+  return target.nodes.filter(({ name, upstream = primary }) => name !== primary && upstream === primary).map(({ name }) => name);
+}
+
 /** Directory of the node's unix socket: beside its data directory, or under /tmp where that path would be too long for a socket. */
 export function nodeSocketDir(node: TargetNode): string {
   const beside = `${node.dataDir}.run`;
@@ -35,10 +52,12 @@ export const passFilePath = (node: TargetNode): string => `${node.dataDir}.pgpas
 
 const quote = (value: string): string => `'${value.replaceAll("'", "''")}'`;
 
-/** `ANY n (others)`, or nothing for asynchronous replication. */
+/** `ANY n (others)` or `FIRST n (others)`, or nothing for asynchronous replication. */
 export function synchronousStandbyNames(target: Target, node: TargetNode): string {
-  const others = target.nodes.filter((each) => each.name !== node.name).map((each) => `"${each.name}"`);
-  return target.controller.syncStandbys === 0 ? '' : `ANY ${target.controller.syncStandbys} (${others.join(', ')})`;
+  const others = confirmersOf(target, node.name).map((name) => `"${name}"`);
+  const { controller } = target;
+  const word = controller.kind === 'standalone' && controller.syncOrder === 'first' ? 'FIRST' : 'ANY';
+  return controller.syncStandbys === 0 ? '' : `${word} ${controller.syncStandbys} (${others.join(', ')})`;
 }
 
 /** How `node` reaches `upstream` for replication: through its link where one is declared. libpq's keyword form, without a password. */

@@ -7,7 +7,7 @@ import { nowUtc, until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
 import { parseLsn } from '../../core/lsn';
 import type { Controller, FailoverResult, LiveTarget } from '../ports';
-import { requireNode, writeRole } from './standalone-config';
+import { confirmersOf, requireNode, upstreamOf, writeRole } from './standalone-config';
 import { epochDir, currentEntry, requireEpoch, writeNextEpoch, writeNodeEpoch, type EpochFile } from './standalone-epoch';
 import { askServer, streamingStandbys, type ServerStatus } from './node-status';
 import { promoteServer, readControlData, stopServer, waitPromoted } from './standalone-server';
@@ -68,7 +68,9 @@ async function settle(live: LiveTarget, primary: string, signal: AbortSignal): P
       const now = candidates.map((each) => `${each.node} ${each.lsn}`).join();
       if (now !== seen) [seen, since] = [now, performance.now()];
       if (candidates.length === 0) return null;
-      return candidates.every((each) => !each.receiving) || performance.now() - since >= QUIET_MS ? statuses : null;
+      // What one standby sends on to another is no news from the primary.
+      const isAtRest = (each: ServerStatus): boolean => !each.receiving || candidates.some(({ node }) => node === each.streamingFrom);
+      return candidates.every(isAtRest) || performance.now() - since >= QUIET_MS ? statuses : null;
     },
     {
       timeoutMs: SETTLE_TIMEOUT_MS,
@@ -94,7 +96,12 @@ function refuseLoss(live: LiveTarget, reason: string): void {
 }
 
 /** The standbys that could be promoted, the wanted one among them; throws `no_candidate`, or `failover_failed` where too few answer. */
-function requireCandidates(live: LiveTarget, statuses: readonly ServerStatus[], wanted: string | null): readonly ServerStatus[] {
+function requireCandidates(
+  live: LiveTarget,
+  from: string,
+  statuses: readonly ServerStatus[],
+  wanted: string | null,
+): readonly ServerStatus[] {
   const eligible = statuses.filter(isCandidate);
   const why = (each: ServerStatus): string => `${each.node} (${each.error ?? (each.fenced ? 'fenced' : 'not in recovery')})`;
   if (eligible.length === 0) throw new GamedayError('no_candidate', `none of ${statuses.map(why).join(', ')} can be promoted`);
@@ -110,15 +117,17 @@ function requireCandidates(live: LiveTarget, statuses: readonly ServerStatus[], 
     );
   }
   const { syncStandbys } = live.target.controller;
-  // ANY n of m: only m − n + 1 answers are sure to include one standby that has every acknowledged commit.
-  const needed = statuses.length - syncStandbys + 1;
-  if (syncStandbys > 0 && eligible.length < needed)
-    refuseLoss(live, `only ${eligible.length} of the ${needed} standbys needed to find every acknowledged commit can be read`);
+  // ANY n of m: only m − n + 1 answers are sure to include one standby that has every acknowledged commit. Who streams from a standby confirms nothing.
+  const confirmers = confirmersOf(live.target, from);
+  const needed = confirmers.length - syncStandbys + 1;
+  const answered = eligible.filter(({ node }) => confirmers.includes(node)).length;
+  if (syncStandbys > 0 && answered < needed)
+    refuseLoss(live, `only ${answered} of the ${needed} standbys needed to find every acknowledged commit can be read`);
   return eligible;
 }
 
-function choose(live: LiveTarget, statuses: readonly ServerStatus[], wanted: string | null): string {
-  const eligible = requireCandidates(live, statuses, wanted);
+function choose(live: LiveTarget, from: string, statuses: readonly ServerStatus[], wanted: string | null): string {
+  const eligible = requireCandidates(live, from, statuses, wanted);
   const best = present(mostAdvanced(eligible), 'the most advanced of the candidates');
   if (wanted === null || wanted === best) return best;
   const [lead, chosen] = [best, wanted].map((name) => eligible.find((each) => each.node === name));
@@ -130,7 +139,7 @@ function choose(live: LiveTarget, statuses: readonly ServerStatus[], wanted: str
 async function decide(live: LiveTarget, request: Request, before: EpochFile): Promise<EpochFile> {
   const from = before.primary;
   const statuses = await settle(live, from, request.signal);
-  const primary = choose(live, statuses, request.candidate);
+  const primary = choose(live, from, statuses, request.candidate);
   const candidates = statuses.map((each) => ({ node: each.node, lsn: each.lsn, reachable: each.up }));
   return writeNextEpoch(epochDir(live.target), before, {
     primary,
@@ -165,7 +174,8 @@ async function promote(live: LiveTarget, request: Request, epoch: EpochFile): Pr
 async function follow(live: LiveTarget, request: Request, epoch: EpochFile): Promise<void> {
   const others = (await askStandbys(live, epoch.primary)).filter(isCandidate).map((each) => each.node);
   for (const name of others) {
-    await writeRole(live.host(name), live.target, requireNode(live.target, name), { kind: 'follow', upstream: epoch.primary });
+    const upstream = upstreamOf(live.target, name, epoch.primary, (node) => others.includes(node));
+    await writeRole(live.host(name), live.target, requireNode(live.target, name), { kind: 'follow', upstream });
     await live.sql(name, 'operate', (sql) => sql.query('SELECT pg_reload_conf()'));
   }
   const needed = live.target.controller.syncStandbys;
@@ -204,7 +214,7 @@ async function carryOut(live: LiveTarget, request: Request): Promise<FailoverRes
   const from = earlier === undefined ? epoch.primary : earlier.from;
   await around(request, 'detect', async () => {
     // Looked for before the old primary is fenced: without a candidate fencing would only make the outage.
-    if (earlier === undefined) requireCandidates(live, await askStandbys(live, epoch.primary), request.candidate);
+    if (earlier === undefined) requireCandidates(live, epoch.primary, await askStandbys(live, epoch.primary), request.candidate);
     if (from !== null && from !== epoch.primary) await fence(live, from);
     if (earlier === undefined) await fence(live, epoch.primary);
   });

@@ -13,7 +13,7 @@ import { epochDir, requireEpoch, type EpochFile } from './standalone-epoch';
 import { findDivergence, salvageTail } from './standalone-salvage';
 import { askServer, streamingStandbys } from './node-status';
 import { startServer, stopServer } from './standalone-server';
-import { startNode } from './standalone-start';
+import { chooseUpstream, startNode } from './standalone-start';
 
 type Options = Parameters<Controller['rejoin']>[1];
 type Rejoined = Awaited<ReturnType<Controller['rejoin']>>;
@@ -97,7 +97,8 @@ async function moveAside(host: Host, node: TargetNode, epoch: EpochFile, isLab: 
 async function rebuild(live: LiveTarget, node: TargetNode, epoch: EpochFile, options: Options): Promise<Rejoined> {
   const host = live.host(node.name);
   const fresh = `${node.dataDir}.rebuild`;
-  await cloneInto(live, node, epoch.primary, fresh, options);
+  const upstream = await chooseUpstream(live, node.name, epoch.primary);
+  await cloneInto(live, node, upstream, fresh, options);
   await stopServer(host, node, 'fast');
   if (await host.exists(join(node.dataDir, 'PG_VERSION'))) {
     const divergence = await findDivergence(live, node.name, epoch);
@@ -106,7 +107,7 @@ async function rebuild(live: LiveTarget, node: TargetNode, epoch: EpochFile, opt
   const movedAside = await moveAside(host, node, epoch, live.target.kind === 'lab');
   await host.rename(fresh, node.dataDir);
   await startServer(host, node);
-  await waitStreaming(live, node.name, epoch.primary, options);
+  await waitStreaming(live, node.name, upstream, options);
   return { method: 'rebuild', movedAside };
 }
 
@@ -118,11 +119,15 @@ export async function rejoin(live: LiveTarget, name: string, options: Options): 
   if (name === epoch.primary)
     throw new GamedayError('setting_invalid', `node ${name} is the primary of epoch ${epoch.epoch}; a primary cannot rejoin itself`);
   if (!(await host.exists(join(node.dataDir, 'PG_VERSION')))) return rebuild(live, node, epoch, options);
-  if ((await host.postmaster()) !== null && (await streams(live, name, epoch.primary))) return { method: 'streaming', movedAside: null };
+  if ((await host.postmaster()) !== null && (await streams(live, name, await chooseUpstream(live, name, epoch.primary))))
+    return { method: 'streaming', movedAside: null };
   const { role } = await startNode(live, name);
   if (role !== 'standby') return rebuild(live, node, epoch, options);
   try {
-    await waitStreaming(live, name, epoch.primary, { timeoutMs: Math.min(FOLLOW_TIMEOUT_MS, options.timeoutMs), signal: options.signal });
+    await waitStreaming(live, name, await chooseUpstream(live, name, epoch.primary), {
+      timeoutMs: Math.min(FOLLOW_TIMEOUT_MS, options.timeoutMs),
+      signal: options.signal,
+    });
     return { method: 'follow', movedAside: null };
   } catch (error) {
     options.signal.throwIfAborted();

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import type { TargetNode } from '../../model/target';
 import type { Controller, Environment, Host, LiveTarget, SalvageResult } from '../ports';
-import { requireNode, writeRole, type NodeRole } from './standalone-config';
+import { requireNode, upstreamOf, writeRole, type NodeRole } from './standalone-config';
 import { epochDir, epochError, readEpoch, readNodeEpoch, recordPromotion, type EpochFile } from './standalone-epoch';
 import { currentHistory, findDivergence, salvageTail } from './standalone-salvage';
 import { askServer } from './node-status';
@@ -52,6 +52,14 @@ async function startPrimary(live: LiveTarget, node: TargetNode, host: Host, epoc
   return { role: 'primary', salvage: null };
 }
 
+/** Whom the node follows now, by the target and by who runs. */
+export async function chooseUpstream(live: LiveTarget, name: string, primary: string): Promise<string> {
+  const { upstream } = requireNode(live.target, name);
+  if (upstream === undefined) return primary;
+  const { up, inRecovery, fenced } = await askServer(live, upstream);
+  return upstreamOf(live.target, name, primary, () => up && inRecovery === true && !fenced);
+}
+
 async function startInRecovery(
   live: LiveTarget,
   node: TargetNode,
@@ -66,7 +74,7 @@ async function startInRecovery(
   const salvage: SalvageResult | null =
     epoch === null || divergence === null ? null : await salvageTail(live, node.name, epoch, divergence);
   const alone = epoch === null || divergence !== null || epoch.primary === node.name;
-  const role: NodeRole = alone ? { kind: 'alone' } : { kind: 'follow', upstream: epoch.primary };
+  const role: NodeRole = alone ? { kind: 'alone' } : { kind: 'follow', upstream: await chooseUpstream(live, node.name, epoch.primary) };
   const changed = await writeRole(host, live.target, node, role);
   if (changed && (await host.postmaster()) !== null) await stopServer(host, node, 'fast');
   await startServer(host, node, environment);

@@ -8,7 +8,7 @@ import type { Controller, LiveTarget, Topology } from '../ports';
 import { epochDir, readEpoch, withEpochLock } from './standalone-epoch';
 import { failover } from './standalone-failover';
 import { rejoin } from './standalone-rejoin';
-import { askAll, readSettings, readSlots, streamingStandbys } from './node-status';
+import { askAll, everyStreamingStandby, readSettings, readSlots } from './node-status';
 import { mayWrite, startNode } from './standalone-start';
 
 const LOCK_WAIT_MS = 60_000;
@@ -25,7 +25,7 @@ async function topology(live: LiveTarget): Promise<Topology> {
   return {
     primary,
     nodes,
-    replication: primary === null ? {} : await streamingStandbys(live, primary),
+    replication: primary === null ? {} : await everyStreamingStandby(live, primary, nodes),
     settings: await each(readSettings),
     slots: await each(readSlots),
     routed: await live.router.routed(),

@@ -196,13 +196,18 @@ async function stopChild(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-/** Starts Toxiproxy and HAProxy on `net` (e.g. `127.0.63`) with an empty home under /tmp; the cluster is for the test to create. `store`: the target's archive, behind a gate. */
-export async function startGround(net: string, syncStandbys = 1, store: Store | null = null): Promise<Ground> {
+/** Starts Toxiproxy and HAProxy on `net` (e.g. `127.0.63`) with an empty home under /tmp; the cluster is for the test to create. `store`: the target's archive, behind a gate. `change`: what is different about its target. */
+export async function startGround(
+  net: string,
+  syncStandbys = 1,
+  store: Store | null = null,
+  change: (target: Target) => Target = (target) => target,
+): Promise<Ground> {
   const dir = mkdtempSync('/tmp/gd-ground-');
   chmodSync(dir, 0o755);
   const tools = locateTools();
   const binDir = tools.postgresBin;
-  const target = describeTarget(dir, net, binDir, syncStandbys, store);
+  const target = change(describeTarget(dir, net, binDir, syncStandbys, store));
   const config = join(dir, 'haproxy.cfg');
   writeFileSync(config, haproxyConfig(target, net));
   writeStartScript(dir, tools.haproxy);
