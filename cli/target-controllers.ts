@@ -7,8 +7,7 @@ import { delimiter, join } from 'node:path';
 import { messageOf } from '../core/errors';
 import { formatMs } from '../core/units';
 import type { TargetController } from '../model/target';
-import { readConf, words } from '../targets/controllers/repmgr-commands';
-import { isAutomatic } from '../targets/controllers/repmgr-conf';
+import { lookAtRepmgr, type RepmgrLook } from '../targets/discover/look-repmgr';
 import type { LiveTarget } from '../targets/ports';
 import type { CheckLine } from './target-check';
 
@@ -78,62 +77,40 @@ export async function commandLines(
   ];
 }
 
-const NODE_CHECK_MS = 6_000;
-
 type RepmgrTarget = Extract<TargetController, { kind: 'repmgr' }>;
 
-/** By its own `node check`. */
-async function nodeCheckLine(live: LiveTarget, controller: RepmgrTarget, name: string): Promise<Found> {
-  const title = `repmgr of ${name}`;
-  const argv = words({ live, controller }, name, ['node', 'check', '--csv']);
-  const remedy = `run \`${argv.join(' ')}\` there, as the node’s user.`;
-  try {
-    const { code, stdout, stderr } = await live.host(name).exec(argv, { asNode: true, timeoutMs: NODE_CHECK_MS });
-    const [first] = `${stderr}\n${stdout}`.split('\n').filter((line) => /^(ERROR|"[^"]*","(WARNING|CRITICAL|UNKNOWN)")/.test(line));
-    return code === 0
-      ? { name: title, state: 'has', found: 'every check of its own is OK', remedy: null }
-      : { name: title, state: 'lacks', found: first ?? `ended with ${code}: ${stderr.trim().slice(-200)}`, remedy };
-  } catch (error) {
-    return { name: title, state: 'lacks', found: messageOf(error).split('\n')[0] ?? '', remedy };
-  }
-}
-
-/** What its repmgr.conf lacks for drills, and what it lacks for reports. */
-async function confLines(live: LiveTarget, controller: RepmgrTarget, name: string): Promise<Found[]> {
-  const title = `repmgr.conf of ${name}`;
-  const remedy = 'correct controller.config in the target file; the node’s user must be able to read it.';
-  const read = await readConf({ live, controller }, name).catch((error: unknown) => messageOf(error));
-  if (typeof read === 'string') return [{ name: title, state: 'lacks', found: read, remedy }];
-  if (read['node_name'] !== name)
-    return [
-      {
-        name: title,
+/** What a node's repmgr lacks for drills, and what it lacks for reports. */
+function nodeLines({ node, asked, complaint, confProblem, startCommand, unset, isSilent }: RepmgrLook): Found[] {
+  const name = `repmgr.conf of ${node}`;
+  const conf = ((): Found => {
+    if (confProblem !== null)
+      return {
+        name,
         state: 'lacks',
-        found: `it is of ${read['node_name'] ?? 'nobody'}`,
-        remedy: 'nodes bear the names that they have in repmgr.',
-      },
-    ];
-  const unset = (['service_start_command', 'service_stop_command'] as const).filter((key) => (read[key] ?? '') === '');
-  const isSilent = isAutomatic(read) && !(read['log_file'] ?? '').startsWith('/');
-  return [
-    unset.length === 0
-      ? { name: title, state: 'has', found: `starts its server by \`${read['service_start_command'] ?? ''}\``, remedy: null }
+        found: confProblem,
+        remedy: 'correct controller.config; nodes bear the names that they have in repmgr.',
+      };
+    return unset.length === 0
+      ? { name, state: 'has', found: `starts its server by \`${startCommand ?? ''}\``, remedy: null }
       : {
-          name: title,
+          name,
           state: 'note',
-          found: `no ${unset.join(', no ')}: repmgr starts and stops the server by pg_ctl, past systemd and into no log`,
-          remedy: 'name them, as for `repmgr standby switchover`.',
-        },
-    ...(isSilent
-      ? [
-          {
-            name: `log of ${name}’s repmgrd`,
-            state: 'note' as const,
-            found: 'no log_file: detection and decision are told as one with the promotion',
-            remedy: 'set log_file in repmgr.conf, and reports tell them apart.',
-          },
-        ]
-      : []),
+          found: `no ${unset.join(', no ')}: repmgr starts and stops the server by pg_ctl, past systemd`,
+          remedy: 'set them in repmgr.conf, as its manual advises for switchovers.',
+        };
+  })();
+  const silent: Found = {
+    name: `log of ${node}’s repmgrd`,
+    state: 'note',
+    found: 'no log_file: detection and decision are told as one with the promotion',
+    remedy: 'set log_file in repmgr.conf, and reports tell them apart.',
+  };
+  return [
+    complaint === null
+      ? { name: `repmgr of ${node}`, state: 'has', found: 'every check of its own is OK', remedy: null }
+      : { name: `repmgr of ${node}`, state: 'lacks', found: complaint, remedy: `run \`${asked}\` there, as the node’s user.` },
+    conf,
+    ...(confProblem === null && isSilent ? [silent] : []),
   ];
 }
 
@@ -150,9 +127,7 @@ async function repmgrdLine(live: LiveTarget): Promise<Found> {
 
 /** Lines about repmgr and repmgrd on every node, and the time that their settings allow a lost primary. */
 export async function repmgrLines(live: LiveTarget, controller: RepmgrTarget): Promise<readonly Found[]> {
-  const lines = await Promise.all(
-    live.target.nodes.map(async ({ name }) => [await nodeCheckLine(live, controller, name), ...(await confLines(live, controller, name))]),
-  );
+  const lines = await Promise.all(live.target.nodes.map(async ({ name }) => nodeLines(await lookAtRepmgr(live, controller, name))));
   const band = await live.controller.predictedFailover('lost').catch(() => null);
   const found = band === null ? null : `${formatMs(band.lowMs)} to ${formatMs(band.highMs)} by its settings`;
   return [

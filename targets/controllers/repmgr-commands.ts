@@ -47,11 +47,6 @@ export function service(repmgr: Repmgr, node: string, action: 'start' | 'stop', 
   return order(repmgr, node, more, { timeoutMs: SERVICE_MS, code: 'step_failed', ...options });
 }
 
-export async function isRegisteredAsIs(repmgr: Repmgr, node: string): Promise<boolean> {
-  const argv = words(repmgr, node, ['node', 'check', '--role']);
-  return (await repmgr.live.host(node).exec(argv, { asNode: true, timeoutMs: ASK_MS })).code === 0;
-}
-
 export async function readConf({ live, controller }: Pick<Repmgr, 'live' | 'controller'>, node: string): Promise<RepmgrConf> {
   const path = controller.config[node] ?? '';
   const text = await live.host(node).readFile(path);

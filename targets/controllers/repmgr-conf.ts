@@ -40,7 +40,7 @@ const DEFAULTS = { monitor_interval_secs: 2, reconnect_attempts: 6, reconnect_in
 /** The standbys compare positions and when each last saw the primary; nobody promotes where they disagree. */
 const ELECTION_MS = 5_000;
 /** `repmgr standby promote` starts as a command, and waits for the end of recovery. */
-const PROMOTION_MS = { lowMs: 50, highMs: 5_000 };
+const PROMOTION_MS = { lowMs: 0, highMs: 5_000 };
 const ROUTING_MS = 3_000;
 const RECONNECT_MS = 5_000;
 

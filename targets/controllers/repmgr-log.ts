@@ -5,6 +5,7 @@
 import { sleep } from '../../core/clock';
 import type { FailoverRequest } from './promoted-by-others';
 import { readConf, type Repmgr } from './repmgr-commands';
+import type { RepmgrConf } from './repmgr-conf';
 
 export type LogWord = 'detect' | 'decide';
 
@@ -36,7 +37,7 @@ export async function openLogWatch(repmgr: Repmgr, standbys: readonly string[]):
   const files = await Promise.all(
     standbys.map(async (node) => ({
       node,
-      file: (await readConf(repmgr, node).catch(() => ({}) as { log_file?: string }))['log_file'] ?? '',
+      file: (await readConf(repmgr, node).catch((): RepmgrConf => ({})))['log_file'] ?? '',
     })),
   );
   const look = async (): Promise<ReturnType<typeof markedLines>> => {

@@ -27,7 +27,7 @@ import {
 } from './promoted-by-others';
 import { automationOf, settleOwed } from './repmgr-automation';
 import { openRepmgrBook, primaryOf, type RepmgrBook, type RepmgrController } from './repmgr-book';
-import { ASK_MS, daemonsSeenBy, isRegisteredAsIs, order, ownConfigFiles, readConf, service, type Repmgr } from './repmgr-commands';
+import { ASK_MS, daemonsSeenBy, order, ownConfigFiles, readConf, service, type Repmgr } from './repmgr-commands';
 import { isAutomatic, repmgrBand } from './repmgr-conf';
 import { openLogWatch } from './repmgr-log';
 import { handOver } from './repmgr-switchover';
@@ -37,6 +37,7 @@ import { mostAdvanced } from './standalone-failover';
 import { fenceOnDisk } from './standalone-start';
 
 const FOLLOW_MS = 60_000;
+const FOLLOWS_BY_ITSELF_MS = 7_000;
 
 /**
  * Who may write: the one node out of recovery, if its own copy of the book names it. While nobody is, the one that a standby's copy names and that is
@@ -199,13 +200,36 @@ async function startNode(repmgr: Repmgr, name: string): Promise<StartedNode> {
     await service(repmgr, name, 'start');
   }
   const role = await awaitUp(live, name);
-  if (await isRegisteredAsIs(repmgr, name)) await startDaemon(repmgr, name);
+  await resume(repmgr, name);
   return { role, salvage };
 }
 
-/** A standby that streams stands in repmgr's book as one, and its repmgrd runs: an old primary's would have ended at once. */
-async function enroll(repmgr: Repmgr, name: string): Promise<void> {
-  if (!(await isRegisteredAsIs(repmgr, name)))
+const otherWriter = (nodes: readonly NodeStatus[], name: string): string | null =>
+  writers(nodes).find(({ node }) => node !== name)?.node ?? null;
+
+/** By the copy of the book on the node that takes writes; a node's own may be of the past. */
+const isStandbyInBook = async ({ book }: Repmgr, name: string, primary: string): Promise<boolean> =>
+  (await book.members(primary)).some(({ node, role, active }) => node === name && role === 'standby' && active);
+
+/** An old primary that was a standby once follows by itself, if it lost nothing: at its second attempt, five seconds after the first, at the latest. */
+const comesToStream = ({ live }: Repmgr, name: string, primary: string): Promise<boolean> =>
+  until(async () => ((await streamsFrom(live, name, primary)) ? true : null), {
+    timeoutMs: FOLLOWS_BY_ITSELF_MS,
+    everyMs: POLL_MS,
+    onTimeout: () => new GamedayError('step_failed', `${name} does not stream by itself`),
+  }).catch(() => false);
+
+/** repmgrd ends at once beside a node that the book holds for lost, or for what it no longer is: one that does not follow yet is left for its rejoin. */
+async function resume(repmgr: Repmgr, name: string): Promise<void> {
+  const primary = otherWriter(await askAll(repmgr.live), name);
+  if (primary === null) return startDaemon(repmgr, name);
+  if (!(await isStandbyInBook(repmgr, name, primary)) && !(await comesToStream(repmgr, name, primary))) return;
+  await enroll(repmgr, name, primary);
+}
+
+/** A standby that streams stands in repmgr's book as one, and its repmgrd runs. */
+async function enroll(repmgr: Repmgr, name: string, primary: string): Promise<void> {
+  if (!(await isStandbyInBook(repmgr, name, primary)))
     await order(repmgr, name, ['standby', 'register', '--force'], { timeoutMs: ASK_MS, code: 'step_failed' });
   await startDaemon(repmgr, name);
 }
@@ -229,12 +253,12 @@ async function rejoin(
 ): Promise<Awaited<ReturnType<Controller['rejoin']>>> {
   const { live, book } = repmgr;
   const host = live.host(name);
-  const primary = writers(await askAll(live)).find(({ node }) => node !== name)?.node ?? null;
+  const primary = otherWriter(await askAll(live), name);
   if (primary === null || (await leaderOf(repmgr).catch(() => primary)) === name)
     throw new GamedayError('step_failed', `${name} has nobody to follow: no other node takes writes`);
   await refuseNewer(repmgr, name, primary);
   if (await streamsFrom(live, name, primary)) {
-    await enroll(repmgr, name);
+    await enroll(repmgr, name, primary);
     return { method: 'streaming', movedAside: null };
   }
   // Stopped first: what it wrote while it was being saved would be lost.
@@ -260,7 +284,7 @@ async function rejoin(
         'making it anew (`repmgr standby clone --force`) overwrites its data directory, so a person decides.',
       ),
   });
-  await enroll(repmgr, name);
+  await enroll(repmgr, name, primary);
   return { method: 'follow', movedAside: null };
 }
 
@@ -283,7 +307,7 @@ async function topologyOf(repmgr: Repmgr): Promise<Topology> {
   const { primary } = observed;
   const members = primary === null ? [] : await book.members(primary).catch(() => []);
   const daemons = primary === null ? [] : await daemonsSeenBy(repmgr, primary);
-  const lines = members.map(({ node, active, priority, location }) => [
+  const lines = members.map(({ node, active, priority, location }): [string, string] => [
     node,
     `${active ? 'active' : 'not active'}, priority ${priority}, location ${location}`,
   ]);
