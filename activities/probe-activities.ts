@@ -34,6 +34,7 @@ function controllerSource({ controller }: Target): ProberConfig['controller'] {
     case 'pg-auto-failover':
       return { kind: 'pg-auto-failover', monitor: controller.monitor, formation: controller.formation };
     case 'command':
+    case 'repmgr':
       return null;
     default:
       return unreachable(controller, 'kind of controller');

@@ -15,7 +15,7 @@ import { withSql } from '../targets/sql';
 import { openPlaces } from '../targets/discover/target-text';
 import { permittedFaults } from '../targets/policy';
 import { within } from './target-deadline';
-import { commandLines } from './target-controllers';
+import { commandLines, repmgrLines } from './target-controllers';
 import { assessFaults, type FaultLine } from './target-faults';
 import { columnOf, type TargetColumn } from './target-possible';
 import { withTemporal } from './temporal';
@@ -283,11 +283,13 @@ async function controllerLines(live: LiveTarget): Promise<Found[]> {
     }
     case 'command':
       return [...(await commandLines(live, controller))];
+    case 'repmgr':
+      return [...(await repmgrLines(live, controller))];
   }
 }
 
 /** Nothing beside the server would repair what was broken. */
-const isRunByHand = ({ controller }: Target): boolean => controller.kind === 'command';
+const isRunByHand = ({ controller }: Target): boolean => controller.kind === 'command' || controller.kind === 'repmgr';
 
 function whereRuns(runsOn: TargetHost): string {
   switch (runsOn.kind) {

@@ -1,5 +1,5 @@
 /**
- * What `gameday check` finds of controllers that others carry out: a runbook's commands. Only what asks and changes nothing is run; whether a failover
+ * What `gameday check` finds of controllers that others carry out: a runbook's commands, repmgr. Only what asks and changes nothing is run; whether a failover
  * works is for a drill to find out.
  */
 import { accessSync, constants } from 'node:fs';
@@ -7,6 +7,7 @@ import { delimiter, join } from 'node:path';
 import { messageOf } from '../core/errors';
 import { formatMs } from '../core/units';
 import type { TargetController } from '../model/target';
+import { lookAtRepmgr, type RepmgrLook } from '../targets/discover/look-repmgr';
 import type { LiveTarget } from '../targets/ports';
 import type { CheckLine } from './target-check';
 
@@ -73,5 +74,65 @@ export async function commandLines(
           found: `${formatMs(controller.expectedMs)} by the target’s own word`,
           remedy: null,
         },
+  ];
+}
+
+type RepmgrTarget = Extract<TargetController, { kind: 'repmgr' }>;
+
+/** What a node's repmgr lacks for drills, and what it lacks for reports. */
+function nodeLines({ node, asked, complaint, confProblem, startCommand, unset, isSilent }: RepmgrLook): Found[] {
+  const name = `repmgr.conf of ${node}`;
+  const conf = ((): Found => {
+    if (confProblem !== null)
+      return {
+        name,
+        state: 'lacks',
+        found: confProblem,
+        remedy: 'correct controller.config; nodes bear the names that they have in repmgr.',
+      };
+    return unset.length === 0
+      ? { name, state: 'has', found: `starts its server by \`${startCommand ?? ''}\``, remedy: null }
+      : {
+          name,
+          state: 'note',
+          found: `no ${unset.join(', no ')}: repmgr starts and stops the server by pg_ctl, past systemd`,
+          remedy: 'set them in repmgr.conf, as its manual advises for switchovers.',
+        };
+  })();
+  const silent: Found = {
+    name: `log of ${node}’s repmgrd`,
+    state: 'note',
+    found: 'no log_file: detection and decision are told as one with the promotion',
+    remedy: 'set log_file in repmgr.conf, and reports tell them apart.',
+  };
+  return [
+    complaint === null
+      ? { name: `repmgr of ${node}`, state: 'has', found: 'every check of its own is OK', remedy: null }
+      : { name: `repmgr of ${node}`, state: 'lacks', found: complaint, remedy: `run \`${asked}\` there, as the node’s user.` },
+    conf,
+    ...(confProblem === null && isSilent ? [silent] : []),
+  ];
+}
+
+async function repmgrdLine(live: LiveTarget): Promise<Found> {
+  const name = 'repmgrd';
+  const agents = Object.entries((await live.controller.automation?.pausedAgents().catch(() => ({}))) ?? {});
+  const said = agents.map(([node, paused]) => `${node} ${paused === null ? 'none' : paused ? 'paused' : 'at work'}`).join(', ');
+  if (agents.some(([, paused]) => paused === true))
+    return { name, state: 'lacks', found: said, remedy: '`repmgr service unpause`: a paused one replaces nobody.' };
+  return agents.some(([, paused]) => paused === false)
+    ? { name, state: 'has', found: said, remedy: null }
+    : { name, state: 'note', found: 'runs nowhere: gameday has repmgr promote', remedy: 'start it, if it should act by itself.' };
+}
+
+/** Lines about repmgr and repmgrd on every node, and the time that their settings allow a lost primary. */
+export async function repmgrLines(live: LiveTarget, controller: RepmgrTarget): Promise<readonly Found[]> {
+  const lines = await Promise.all(live.target.nodes.map(async ({ name }) => nodeLines(await lookAtRepmgr(live, controller, name))));
+  const band = await live.controller.predictedFailover('lost').catch(() => null);
+  const found = band === null ? null : `${formatMs(band.lowMs)} to ${formatMs(band.highMs)} by its settings`;
+  return [
+    ...lines.flat(),
+    await repmgrdLine(live),
+    ...(found === null ? [] : [{ name: 'a lost primary is replaced within', state: 'has' as const, found, remedy: null }]),
   ];
 }

@@ -85,7 +85,7 @@ function structural(fault: string, target: Target): string | null {
   if (fault.startsWith('archive-') && target.archive === null) return 'the target has no archive that gameday reads';
   if (fault === 'archive-unavailable' && target.links === null && target.archive?.gate === undefined)
     return 'neither a link to the store nor a gate in front of it is named';
-  if (fault === 'automation-paused' && target.controller.kind !== 'patroni')
+  if (fault === 'automation-paused' && !['patroni', 'repmgr'].includes(target.controller.kind))
     return 'the controller has no maintenance mode that gameday knows';
   if (['page-corrupt', 'promote-behind-back', 'sync-standby-loss'].includes(fault) && target.nodes.length < 2) return 'there is no standby';
   if (fault === 'sync-standby-loss' && target.controller.syncStandbys === 0) return 'replication is asynchronous: commits wait for nobody';

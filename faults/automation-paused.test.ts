@@ -45,7 +45,8 @@ test('its own pause is ended; who does not answer proves nothing, and hinders no
   expect(await automationPaused.confirmGone(resolved, context)).toMatchObject({ holds: true });
 });
 
-test('by hand it is Patroni’s own command', () => {
+test('by hand it is the controller’s own command', () => {
   const { context } = pausable(false);
   expect(automationPaused.manualUndo({ controller: 'patroni' }, context.live.target)[0]).toBe('patronictl resume --wait');
+  expect(automationPaused.manualUndo({ controller: 'repmgr' }, context.live.target)[0]).toMatch(/^repmgr service unpause /);
 });

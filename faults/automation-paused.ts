@@ -12,12 +12,20 @@ const schema = z.strictObject({});
 type Settings = z.infer<typeof schema>;
 type Resolved = { readonly controller: string };
 
+const BY_HAND: { readonly [controller: string]: readonly string[] } = {
+  patroni: ['patronictl resume --wait', 'patronictl list  # must not say “Maintenance mode: on”'],
+  repmgr: [
+    'repmgr service unpause  # on any node, as its user, with -f and its repmgr.conf',
+    'repmgr service status  # nobody must be paused',
+  ],
+};
+
 function automationOf({ target, controller }: LiveTarget): Automation {
   if (controller.automation === undefined)
     throw new GamedayError(
       'fault_refused',
       `the controller of ${target.name} (${controller.kind}) has no automation that gameday could pause`,
-      'this fault needs a controller with a maintenance mode, such as Patroni.',
+      'this fault needs a controller with a maintenance mode, such as Patroni’s, or repmgrd.',
     );
   return controller.automation;
 }
@@ -45,10 +53,7 @@ export const automationPaused: Fault<Settings, Resolved> = {
   },
   preview: ({ controller }) => `pause ${controller}: nobody is promoted or restarted by itself`,
   reach: () => ({ nodes: [] }),
-  manualUndo: ({ controller }) =>
-    controller === 'patroni'
-      ? ['patronictl resume --wait', 'patronictl list  # must not say “Maintenance mode: on”']
-      : [`# end the maintenance mode of ${controller} by its own command`],
+  manualUndo: ({ controller }) => BY_HAND[controller] ?? [`# end the maintenance mode of ${controller} by its own command`],
   async ready(_settings, { live }) {
     const paused = await automationOf(live).isPaused();
     return [
@@ -57,7 +62,7 @@ export const automationPaused: Fault<Settings, Resolved> = {
         ok: !paused,
         found: paused ? 'paused by somebody' : 'not paused',
         expected: 'not paused',
-        hint: paused ? 'a pause that somebody else made is theirs to end: `patronictl resume`.' : null,
+        hint: paused ? 'a pause that somebody else made is theirs to end: `patronictl resume`, `repmgr service unpause`.' : null,
       },
     ];
   },

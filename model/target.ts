@@ -196,6 +196,16 @@ export type TargetController =
       readonly rejoin: readonly string[] | null;
       /** Longest time that the failover is expected to take; what a measured one is compared with. */
       readonly expectedMs: number | null;
+    }
+  | {
+      readonly kind: 'repmgr';
+      readonly syncStandbys: number;
+      /** Absolute path of repmgr.conf on each node's host, by node; a node's name is its name in repmgr too. */
+      readonly config: { readonly [node: string]: string };
+      /** Absolute path of repmgr there; null: beside PostgreSQL's own programs, in each node's `binDir`. */
+      readonly program: string | null;
+      /** Where repmgr keeps its book on each node: database and user of repmgr.conf's conninfo, a superuser as repmgr wants it. */
+      readonly metadata: TargetRole & { readonly database: string };
     };
 
 export type ServiceKind = 'dcs' | 'monitor' | 'router' | 'pooler';
@@ -232,6 +242,7 @@ export function bookKeepers(controller: TargetController): readonly string[] {
   switch (controller.kind) {
     case 'standalone':
     case 'command':
+    case 'repmgr':
       return [];
     case 'patroni':
       return controller.dcs.map(({ name }) => name);

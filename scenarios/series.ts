@@ -30,6 +30,9 @@ export function injectionPeriodMs(controller: ControllerKind): number {
     case 'pg-auto-failover':
       // Health checks of the monitor, their default period; the keepers' own beat once a second.
       return 5_000;
+    case 'repmgr':
+      // monitor_interval_secs, its default.
+      return 2_000;
     case 'command':
       // What a runbook of somebody else's waits for inside is not known: as long as the slowest loop we know.
       return 10_000;

@@ -10,6 +10,7 @@ import { openNativeArchive } from './archives/native';
 import { openCommandController } from './controllers/command';
 import { openPatroniController } from './controllers/patroni';
 import { openPgAutoFailoverController } from './controllers/pg-auto-failover';
+import { openRepmgrController } from './controllers/repmgr';
 import { openStandaloneController } from './controllers/standalone';
 import { openDockerHost } from './hosts/docker';
 import { openLocalHost } from './hosts/local';
@@ -97,6 +98,8 @@ function openController(live: LiveTarget): Controller {
       return openPgAutoFailoverController(live, controller);
     case 'command':
       return openCommandController(live, controller);
+    case 'repmgr':
+      return openRepmgrController(live, controller);
     default:
       return unreachable(controller, 'kind of controller');
   }

@@ -218,3 +218,19 @@ test('a runbook’s commands are lists of words, and ask for what can be known t
     'controller.rejoin: {candidate} is not known here',
   ]);
 });
+
+test('a repmgr target names a configuration file for each node, and for nobody else', () => {
+  const config = { n1: '/etc/repmgr.conf', n2: '/etc/repmgr.conf' };
+  const repmgr = (change: object): object => ({ ...minimal, controller: { kind: 'repmgr', syncStandbys: 0, config, ...change } });
+  expect(targetSchema.parse(repmgr({})).controller).toEqual({
+    kind: 'repmgr',
+    syncStandbys: 0,
+    config,
+    program: null,
+    metadata: { database: 'repmgr', user: 'repmgr', password: null },
+  });
+  expect(messages(repmgr({ config: { n1: config.n1, n9: config.n1 } }))).toEqual([
+    'controller.config: node "n2" is missing here',
+    'controller.config.n9: there is no node "n9"',
+  ]);
+});

@@ -174,6 +174,19 @@ const controllerSchema = z.discriminatedUnion('kind', [
     rejoin: command.nullable().default(null),
     expectedMs: duration.nullable().default(null),
   }),
+  z.strictObject({
+    kind: z.literal('repmgr'),
+    syncStandbys,
+    config: z.record(name, path),
+    program: path.nullable().default(null),
+    metadata: z
+      .strictObject({
+        database: z.string().min(1).default('repmgr'),
+        user: z.string().min(1).default('repmgr'),
+        password: secret.nullable().default(null),
+      })
+      .prefault({}),
+  }),
 ]);
 
 const shape = z.strictObject({
@@ -312,6 +325,17 @@ function findServiceProblems({ services = [], nodes, controller }: z.infer<typeo
   ];
 }
 
+/** Each node once, and nobody else. */
+function findNodeProblems(target: z.infer<typeof shape>, key: string, named: Readonly<Record<string, string>>): Problem[] {
+  const nodes = target.nodes.map((node) => node.name);
+  return [
+    ...nodes.filter((each) => !(each in named)).map((each) => ({ at: ['controller', key], message: `node "${each}" is missing here` })),
+    ...Object.keys(named)
+      .filter((each) => !nodes.includes(each))
+      .map((each) => ({ at: ['controller', key, each], message: `there is no node "${each}"` })),
+  ];
+}
+
 /** Names that a command asks for in vain. */
 function findCommandProblems({ controller }: z.infer<typeof shape>): Problem[] {
   if (controller.kind !== 'command') return [];
@@ -352,14 +376,8 @@ function findProblems(target: z.infer<typeof shape>): Problem[] {
       message: `${target.controller.syncStandbys} synchronous standbys need more than ${target.nodes.length} nodes: every commit would wait for ever`,
     });
   }
-  if (target.controller.kind === 'patroni') {
-    const { api } = target.controller;
-    const nodes = target.nodes.map((node) => node.name);
-    for (const node of nodes.filter((each) => !(each in api)))
-      problems.push({ at: ['controller', 'api'], message: `node "${node}" is missing here` });
-    for (const node of Object.keys(api).filter((each) => !nodes.includes(each)))
-      problems.push({ at: ['controller', 'api', node], message: `there is no node "${node}"` });
-  }
+  if (target.controller.kind === 'patroni') problems.push(...findNodeProblems(target, 'api', target.controller.api));
+  if (target.controller.kind === 'repmgr') problems.push(...findNodeProblems(target, 'config', target.controller.config));
   problems.push(...findCommandProblems(target));
   if (target.router.kind === 'haproxy') {
     // Under a controller of its own HAProxy is steered by health checks: gameday reads there, and writes no state.

@@ -30,6 +30,11 @@ const EXTRAS = [
 const FOR_TESTS = [
   { name: 'openssh-server', for: 'the test of hosts behind ssh', present: () => existsSync('/usr/sbin/sshd') },
   { name: 'sudo', for: 'the test of hosts behind ssh', present: () => existsSync('/usr/bin/sudo') },
+  {
+    name: 'postgresql-15-repmgr',
+    for: 'the test of clusters under repmgr',
+    present: () => existsSync('/usr/lib/postgresql/15/bin/repmgrd') && existsSync('/usr/lib/postgresql/15/lib/repmgr.so'),
+  },
   { name: 'docker.io', for: 'the test of hosts in containers', present: () => existsSync('/usr/sbin/dockerd') },
 ];
 

@@ -231,7 +231,7 @@ export function openCommandController(live: LiveTarget, controller: CommandContr
           `${node} is started by its own agent, in an environment of its own`,
           'this fault needs a standalone target.',
         );
-      return startByAgent(live, node, 'PostgreSQL');
+      return startByAgent(live, node);
     },
     mayWrite: async (node) =>
       controller.status === null ? onlyWriter(await askAll(live)) === node : (await namedPrimary(context)) === node,

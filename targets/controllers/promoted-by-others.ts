@@ -18,7 +18,8 @@ const UP_WITHIN_MS = 90_000;
 export type FailoverRequest = Parameters<Controller['failover']>[0];
 export type StartedNode = Awaited<ReturnType<Controller['startNode']>>;
 
-const writers = (nodes: readonly NodeStatus[]): readonly NodeStatus[] => nodes.filter(({ up, inRecovery }) => up && inRecovery === false);
+export const writers = (nodes: readonly NodeStatus[]): readonly NodeStatus[] =>
+  nodes.filter(({ up, inRecovery }) => up && inRecovery === false);
 
 /**
  * Who may write, by the nodes' own word: the one out of recovery. Where all that answer are in recovery and one alone is silent, it is that one: nobody
@@ -161,7 +162,7 @@ export async function salvageNode(live: LiveTarget, name: string): Promise<Salva
  * Starts a node by its own agent. Beside a primary it comes up in recovery, whatever it was: `standby.signal` is written first, so that nobody's start
  * command makes a second one that writes. What it alone holds is saved before.
  */
-export async function startByAgent(live: LiveTarget, name: string, what: string): Promise<StartedNode> {
+export async function startByAgent(live: LiveTarget, name: string): Promise<StartedNode> {
   const host = live.host(name);
   const node = requireNode(live.target, name);
   const ask = async (): Promise<NodeStatus | null> => (await askAll(live)).find((each) => each.node === name && each.up) ?? null;
@@ -170,19 +171,29 @@ export async function startByAgent(live: LiveTarget, name: string, what: string)
     if (node.agent === null)
       throw new GamedayError(
         'step_failed',
-        `${name} is down, and the target does not say how ${what} is started there`,
+        `${name} is down, and the target does not say how PostgreSQL is started there`,
         'add `agent: { find: […], start: […] }` to the node in the target file, or start it by hand.',
       );
     if (writers(await askAll(live)).some((each) => each.node !== name)) await fenceDown(live, name);
   }
   const salvage = running?.inRecovery === false ? null : await salvageNode(live, name);
-  if (running === null || (await host.agent()) === null) await runAgent(live, name);
-  const status = await until(ask, {
+  await runAgent(live, name);
+  return { role: await awaitUp(live, name), salvage };
+}
+
+/** Waits until the node answers, and says as what. */
+export async function awaitUp(live: LiveTarget, name: string): Promise<StartedNode['role']> {
+  const status = await until(async () => (await askAll(live)).find((each) => each.node === name && each.up) ?? null, {
     timeoutMs: UP_WITHIN_MS,
     everyMs: POLL_MS,
-    onTimeout: () => new GamedayError('step_failed', `${name} is not up ${UP_WITHIN_MS} ms after it was started`, `read ${node.logFile}.`),
+    onTimeout: () =>
+      new GamedayError(
+        'step_failed',
+        `${name} is not up ${UP_WITHIN_MS} ms after it was started`,
+        `read ${requireNode(live.target, name).logFile}.`,
+      ),
   });
-  return { role: status.inRecovery === false ? 'primary' : status.streamingFrom === null ? 'fenced' : 'standby', salvage };
+  return status.inRecovery === false ? 'primary' : status.streamingFrom === null ? 'fenced' : 'standby';
 }
 
 /** A server that runs is left alone: it is up already, or on its way. */
@@ -191,9 +202,10 @@ async function fenceDown(live: LiveTarget, name: string): Promise<void> {
   if ((await host.postmaster()) === null) await fenceOnDisk(host, requireNode(live.target, name));
 }
 
-async function runAgent(live: LiveTarget, name: string): Promise<void> {
+/** Nothing where it runs, or the target names none. */
+export async function runAgent(live: LiveTarget, name: string): Promise<void> {
   const { agent } = requireNode(live.target, name);
-  if (agent === null) return;
+  if (agent === null || (await live.host(name).agent()) !== null) return;
   const started = await live.host(name).exec(agent.start, { asNode: false, timeoutMs: UP_WITHIN_MS });
   if (started.code !== 0)
     throw new GamedayError(

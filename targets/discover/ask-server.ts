@@ -48,6 +48,8 @@ export interface ServerFacts {
   /** Standbys that stream from it; addresses are null where the role may not see them. */
   readonly senders: readonly Sender[];
   readonly superuser: boolean;
+  /** repmgr's library is loaded, as its daemon wants it. */
+  readonly hasRepmgr: boolean;
   /** Another controller's traces, in words. */
   readonly signs: readonly string[];
 }
@@ -118,6 +120,7 @@ async function readFacts(sql: Sql, host: string): Promise<ServerFacts> {
     archive: archiveToolOf(setting('archive_mode'), setting('archive_command'), setting('archive_library')),
     senders: senders.map((row) => ({ applicationName: row['name'] ?? '', address: row['address'] ?? null, user: row['user'] ?? null })),
     superuser: self?.['super'] === 'true',
+    hasRepmgr: /\brepmgr\b/.test(setting('shared_preload_libraries') ?? ''),
     signs: await readSigns(
       sql,
       setting('shared_preload_libraries') ?? '',
@@ -136,7 +139,6 @@ async function readSigns(sql: Sql, libraries: string, senders: readonly string[]
     signs.push(
       'pg_auto_failover runs this server: discover it with --pg-auto-failover DSN-of-the-monitor, so that gameday leaves failover to it.',
     );
-  if (libraries.includes('repmgr')) signs.push('repmgr runs this server: write `controller: { kind: repmgr, … }` instead of standalone.');
   return signs;
 }
 

@@ -5,8 +5,9 @@
 import { lookup } from 'node:dns/promises';
 import { GamedayError, messageOf } from '../../core/errors';
 import type { HostPort } from '../../model/target';
+import { askRepmgr, type RepmgrFacts } from './ask-repmgr';
 import { askServer, type ServerFacts } from './ask-server';
-import { plainName, type Found, type FoundNode, type Login } from './found';
+import { plainName, type Found, type FoundController, type FoundNode, type Login } from './found';
 import { isLocalAddress } from './look-local';
 
 interface Asked extends HostPort {
@@ -39,7 +40,10 @@ export async function discoverByDsn(hosts: readonly HostPort[], login: Login): P
     home,
     login,
   );
-  const nodes = nameNodes([{ ...home, facts: primary.facts, problem: null, called: primary.facts.name }, ...standbys]);
+  const repmgr = primary.facts.hasRepmgr ? ((await askRepmgr(primary, login)) ?? { database: 'repmgr', nodes: [] }) : null;
+  // A node's name in repmgr is what its standbys stream under; the primary streams from nobody.
+  const called = repmgr?.nodes.find(({ isPrimary }) => isPrimary)?.name ?? primary.facts.name;
+  const nodes = nameNodes([{ ...home, facts: primary.facts, problem: null, called }, ...standbys]);
   const users = [...new Set(primary.facts.senders.flatMap(({ user }) => user ?? []))];
   const [entry] = hosts;
   return {
@@ -47,12 +51,23 @@ export async function discoverByDsn(hosts: readonly HostPort[], login: Login): P
     // With several nodes each server's cluster_name is its own.
     suggestedName: nodes.length === 1 ? plainName(primary.facts.name) : null,
     systemIdentifier: primary.facts.systemIdentifier,
-    controller: { kind: 'standalone', syncStandbys: primary.facts.syncStandbys },
+    controller: controllerOf(primary.facts, repmgr, nodes),
     nodes,
     entry: hosts.length === 1 && entry !== undefined ? entry : { host: home.host, port: home.port },
     replicateUser: users.length === 1 ? (users[0] ?? null) : null,
     archive: primary.facts.archive,
     notes: [...primary.facts.signs, ...notesOn(primary.facts, hosts, home)],
+  };
+}
+
+function controllerOf({ syncStandbys }: ServerFacts, repmgr: RepmgrFacts | null, nodes: readonly FoundNode[]): FoundController {
+  if (repmgr === null) return { kind: 'standalone', syncStandbys };
+  const fileOf = (node: string): string | null => repmgr.nodes.find(({ name }) => name === node)?.file ?? null;
+  return {
+    kind: 'repmgr',
+    syncStandbys,
+    database: repmgr.database,
+    config: Object.fromEntries(nodes.map(({ name }) => [name, fileOf(name)])),
   };
 }
 

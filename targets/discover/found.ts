@@ -35,6 +35,13 @@ export type FoundController =
   | { readonly kind: 'standalone'; readonly syncStandbys: number | null }
   | { readonly kind: 'patroni'; readonly scope: string | null; readonly syncStandbys: number; readonly version: string | null }
   | {
+      readonly kind: 'repmgr';
+      readonly syncStandbys: number | null;
+      /** Path of repmgr.conf by node; null: not known. */
+      readonly config: { readonly [node: string]: string | null };
+      readonly database: string;
+    }
+  | {
       readonly kind: 'pg-auto-failover';
       readonly formation: string;
       readonly syncStandbys: number;

@@ -163,6 +163,24 @@ function controllerPart({ controller, nodes }: Found, { home, name }: TextOption
         '  #   - { name: etcd1, host: 10.0.0.21, port: 2379 }',
         '',
       ];
+    case 'repmgr':
+      return [
+        ...comment(
+          'What does failover: repmgr. Where repmgrd runs gameday waits for it and measures; where none does, gameday has repmgr promote (docs/CONTROLLERS.md).',
+        ),
+        'controller:',
+        '  kind: repmgr',
+        sync(controller.syncStandbys),
+        '  config: # repmgr.conf on each node’s own machine',
+        ...Object.entries(controller.config).map(([node, file]) =>
+          file === null
+            ? open('    ', node, '/etc/repmgr.conf', 'the file that its repmgrd was started with')
+            : `    ${node}: ${scalar(file)}`,
+        ),
+        ...comment('Database and user of the conninfo in repmgr.conf, a superuser as repmgr wants it:', '  '),
+        `  metadata: { database: ${scalar(controller.database)}, user: repmgr } # password: env:GAMEDAY_REPMGR_PASSWORD, if pg_hba.conf asks for one`,
+        '',
+      ];
     case 'pg-auto-failover':
       return [
         ...comment(
@@ -244,6 +262,8 @@ function agentLines(controller: Found['controller']['kind'], at: string): string
       return lines('patroni', 'Patroni');
     case 'pg-auto-failover':
       return lines('pgautofailover', 'pg_autoctl');
+    case 'repmgr':
+      return lines('repmgrd', 'repmgrd');
   }
 }
 
