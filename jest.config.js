@@ -1,4 +1,4 @@
-// Two projects: `unit` runs in seconds on every save; `live` runs two files at a time, each worker with a lab of its own.
+// Two projects: `unit` runs in seconds on every save; `live` shares one lab per run and is run in band.
 const transform = {
   '^.+\\.ts$': ['@swc/jest', { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'commonjs' } }],
 };

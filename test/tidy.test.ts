@@ -177,7 +177,7 @@ describe('the house rules that lint enforces', () => {
   });
 });
 
-test('no two files of live tests share a network: they may run side by side', () => {
+test('no two files of live tests share a network: what one left behind would be a stranger on the port of the next', () => {
   const users = new Map<string, Set<string>>();
   for (const path of tree.filter((each) => /^test\/live\/.*\.test\.ts$/.test(each)))
     for (const [net] of read(path).matchAll(/\b127\.0\.(?!0\.)\d{1,3}\b/g)) users.set(net, (users.get(net) ?? new Set()).add(path));

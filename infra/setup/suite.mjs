@@ -1,4 +1,4 @@
-// The suite that `npm test` runs: jest's two projects and the lint checks, counted together. A check that could not run has failed.
+// The suite that `npm test` runs: jest's two projects and each lint check, one after the other, counted together. A check that could not run has failed.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -59,23 +59,15 @@ async function runJest(project, extra) {
   }
 }
 
-/** The slowest one beside all others. */
-async function runChecks() {
-  const eslint = runCheck('eslint', 'eslint', ['.', '--max-warnings', '0']);
-  return [
-    await runCheck('tsc', 'tsc', ['--noEmit']),
-    await runCheck('prettier', 'prettier', ['--check', '--log-level', 'warn', '.']),
-    await runCheck('knip', 'knip', []),
-    await eslint,
-  ];
-}
-
 /** Runs everything even when something fails. Returns [{ name, passed, failed }]. */
 export async function runSuite() {
   return [
     await runJest('unit', []),
-    ...(await runChecks()),
+    await runCheck('tsc', 'tsc', ['--noEmit']),
+    await runCheck('eslint', 'eslint', ['.', '--max-warnings', '0']),
+    await runCheck('prettier', 'prettier', ['--check', '--log-level', 'warn', '.']),
+    await runCheck('knip', 'knip', []),
     // Global teardown has shown that nothing is left; node's own clean-up of Temporal's native add-on sometimes spins for ever at a natural exit.
-    await runJest('live', ['--maxWorkers', '2', '--forceExit']),
+    await runJest('live', ['--runInBand', '--forceExit']),
   ];
 }

@@ -4,41 +4,48 @@
  */
 import type { ObjectiveName } from '../../model/plan';
 
-export const TOPOLOGIES = ['standalone', 'patroni', 'pg-auto-failover'] as const;
-export type Topology = (typeof TOPOLOGIES)[number];
+/** Labs by name, and what `lab up` is told to make them. */
+export const LABS = {
+  standalone: ['--topology', 'standalone'],
+  patroni: ['--topology', 'patroni'],
+  'pg-auto-failover': ['--topology', 'pg-auto-failover'],
+  cascade: ['--topology', 'cascade'],
+  'patroni, asynchronous': ['--topology', 'patroni', '--replication', 'async'],
+} as const;
+export type LabName = keyof typeof LABS;
 
 export interface DisasterCase {
   /** Numbers in the list of disasters, as its scenario's description names them. */
   readonly disasters: string;
   readonly scenario: string;
   readonly set: Readonly<Record<string, string>>;
-  readonly topologies: readonly Topology[];
+  readonly labs: readonly LabName[];
   /** `missed`: it fails, and one of these objectives is missed. `refused`: nothing is broken, because the settings of the cluster cannot give what is asked for. */
   readonly must: 'pass' | 'refused' | { readonly missed: readonly ObjectiveName[] };
 }
 
-const EVERYWHERE = TOPOLOGIES;
-const AGENTS: readonly Topology[] = ['patroni', 'pg-auto-failover'];
-const DCS: readonly Topology[] = ['patroni'];
+const EVERYWHERE: readonly LabName[] = ['standalone', 'patroni', 'pg-auto-failover'];
+const AGENTS: readonly LabName[] = ['patroni', 'pg-auto-failover'];
+const DCS: readonly LabName[] = ['patroni'];
 
 const passes = (
   disasters: string,
   scenario: string,
-  topologies: readonly Topology[] = EVERYWHERE,
+  labs: readonly LabName[] = EVERYWHERE,
   set: DisasterCase['set'] = {},
-): DisasterCase => ({ disasters, scenario, set, topologies, must: 'pass' });
+): DisasterCase => ({ disasters, scenario, set, labs, must: 'pass' });
 const fails = (
   disasters: string,
   scenario: string,
   missed: readonly ObjectiveName[],
   set: DisasterCase['set'] = {},
-  topologies: readonly Topology[] = EVERYWHERE,
-): DisasterCase => ({ disasters, scenario, set, topologies, must: { missed } });
-const refused = (disasters: string, scenario: string, set: DisasterCase['set'], topologies: readonly Topology[]): DisasterCase => ({
+  labs: readonly LabName[] = EVERYWHERE,
+): DisasterCase => ({ disasters, scenario, set, labs, must: { missed } });
+const refused = (disasters: string, scenario: string, set: DisasterCase['set'], labs: readonly LabName[]): DisasterCase => ({
   disasters,
   scenario,
   set,
-  topologies,
+  labs,
   must: 'refused',
 });
 
@@ -54,7 +61,10 @@ export const CASES: readonly DisasterCase[] = [
   passes('5', 'controller-hangs', DCS),
   // Longer than the key lives: another is promoted beside a primary that nobody stops.
   fails('5', 'controller-hangs', ['promotions', 'rpo_transactions', 'write_stall', 'split_brain'], { pause: '40s' }, DCS),
+  // Without a watchdog.
   fails('6', 'controller-dies', ['rpo_transactions', 'split_brain'], {}, DCS),
+  passes('3', 'maintenance-forgotten', DCS),
+  fails('3', 'maintenance-forgotten', ['rto'], { rto: '20s' }, DCS),
   passes('7', 'planned-switchover', EVERYWHERE, { rto: '30s' }),
   fails('7', 'planned-switchover', ['rto'], { rto: '10ms' }),
   passes('9', 'dcs-outage', DCS),
@@ -72,6 +82,9 @@ export const CASES: readonly DisasterCase[] = [
   fails('16', 'narrow-replication', ['commit_p99'], { rate: '4kB', slowest: '50ms' }),
   passes('17', 'flapping-link'),
   passes('18, 19', 'sync-standbys-lost'),
+  passes('22', 'fork-rejoins', ['patroni, asynchronous']),
+  fails('22', 'fork-rejoins', ['rpo_transactions'], { loss: '0' }, ['patroni, asynchronous']),
+  passes('26', 'cascade-upstream-lost', ['cascade']),
   passes('27', 'router-dies'),
   fails('27', 'router-dies', ['rto'], { rto: '10ms' }),
   passes('27', 'pooler-dies'),
@@ -81,6 +94,6 @@ export const CASES: readonly DisasterCase[] = [
   fails('30', 'storm-after-failover', ['promotions'], { promotions: '0' }),
 ];
 
-/** Those of one topology, and of the scenarios that are named, if any are. */
-export const casesOf = (topology: Topology, only: readonly string[]): readonly DisasterCase[] =>
-  CASES.filter(({ scenario, topologies }) => topologies.includes(topology) && (only.length === 0 || only.includes(scenario)));
+/** Those of one lab, and of the scenarios that are named, if any are. */
+export const casesOf = (lab: LabName, only: readonly string[]): readonly DisasterCase[] =>
+  CASES.filter(({ scenario, labs }) => labs.includes(lab) && (only.length === 0 || only.includes(scenario)));

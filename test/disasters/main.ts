@@ -1,5 +1,5 @@
 /**
- * `npm run test:disasters [-- --topology patroni --only primary-loss,dcs-outage]`: every disaster of the library on labs of its own, as it must pass and as it must
+ * `npm run test:disasters [-- --lab patroni --only primary-loss,dcs-outage]`: every disaster of the library on labs of its own, as it must pass and as it must
  * fail, with the library's files unchanged. A table on stdout, a row per drill as it ends; the last line is one JSON line. Exit 1 if anything came out otherwise.
  */
 import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { labDown } from '../../infra/lab/down';
 import type { DrillRecord } from '../../model/record';
 import { cli } from '../live/lab';
 import { awaitArchive, runAsIs } from '../live/scenario-run';
-import { casesOf, TOPOLOGIES, type DisasterCase, type Topology } from './cases';
+import { casesOf, LABS, type DisasterCase, type LabName } from './cases';
 
 const LAB_UP_MS = 300_000;
 
@@ -42,7 +42,7 @@ async function labUp(home: string, ...more: readonly string[]): Promise<void> {
   if (up.code !== 0) throw new Error(`exit ${up.code}\n${up.stdout}${up.stderr}`);
 }
 
-async function runCase(home: string, topology: Topology, each: DisasterCase): Promise<boolean> {
+async function runCase(home: string, lab: LabName, each: DisasterCase): Promise<boolean> {
   // What a drill that had to fail has left behind is repaired as a person would.
   await labUp(home);
   await awaitArchive(home);
@@ -56,7 +56,7 @@ async function runCase(home: string, topology: Topology, each: DisasterCase): Pr
   const row = [
     each.disasters,
     [each.scenario, ...settings].join(', '),
-    topology,
+    lab,
     inWords(each),
     otherwise === null ? (record.state === 'refused' ? 'refused' : record.judgement.verdict) : `**${otherwise}**`,
     outage(record),
@@ -66,19 +66,19 @@ async function runCase(home: string, topology: Topology, each: DisasterCase): Pr
   return otherwise === null;
 }
 
-async function runTopology(topology: Topology, net: string, only: readonly string[]): Promise<readonly boolean[]> {
-  const cases = casesOf(topology, only);
+async function runLab(lab: LabName, net: string, only: readonly string[]): Promise<readonly boolean[]> {
+  const cases = casesOf(lab, only);
   if (cases.length === 0) return [];
   const made = mkdtempSync(join(tmpdir(), 'gameday-disasters-'));
   chmodSync(made, 0o755);
   const home = realpathSync(made);
   try {
-    await labUp(home, '--topology', topology, '--net', net);
+    await labUp(home, ...LABS[lab], '--net', net);
     const results: boolean[] = [];
     for (const each of cases)
       results.push(
-        await runCase(home, topology, each).catch((error: unknown) => {
-          process.stdout.write(`| ${each.disasters} | ${each.scenario} | ${topology} | | **no record** | | |\n`);
+        await runCase(home, lab, each).catch((error: unknown) => {
+          process.stdout.write(`| ${each.disasters} | ${each.scenario} | ${lab} | | **no record** | | |\n`);
           process.stderr.write(`${String(error)}\n`);
           return false;
         }),
@@ -92,13 +92,13 @@ async function runTopology(topology: Topology, net: string, only: readonly strin
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { topology: { type: 'string' }, only: { type: 'string' }, net: { type: 'string', default: '127.0.67' } },
+    options: { lab: { type: 'string' }, only: { type: 'string' }, net: { type: 'string', default: '127.0.67' } },
   });
   const only = values.only?.split(',') ?? [];
-  const topologies = TOPOLOGIES.filter((each) => values.topology === undefined || each === values.topology);
-  process.stdout.write('| disaster | scenario | topology | must | does | down, s | lost |\n| --- | --- | --- | --- | --- | --- | --- |\n');
+  const labs = (Object.keys(LABS) as LabName[]).filter((each) => values.lab === undefined || each === values.lab);
+  process.stdout.write('| disaster | scenario | lab | must | does | down, s | lost |\n| --- | --- | --- | --- | --- | --- | --- |\n');
   const results: boolean[] = [];
-  for (const topology of topologies) results.push(...(await runTopology(topology, values.net, only)));
+  for (const lab of labs) results.push(...(await runLab(lab, values.net, only)));
   const held = results.filter(Boolean).length;
   process.stdout.write(`${JSON.stringify({ drills: results.length, asExpected: held })}\n`);
   process.exit(held === results.length && held > 0 ? 0 : 1);

@@ -1,6 +1,6 @@
 /**
- * The lab that all live tests of one of Jest's workers share: started once by global-setup, taken down by global-teardown. Tests leave it as they found it;
- * what would disturb others makes a home of its own (`makeHome`), on a network that no other test file uses.
+ * The lab that all live tests share: started once by global-setup, taken down by global-teardown. Tests leave it as they found it;
+ * what would disturb others makes a home of its own (`makeHome`).
  */
 import { spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
@@ -15,13 +15,8 @@ import { labProcesses } from '../../infra/lab/residue';
 import { openSupervisorClient } from '../../infra/supervisor/client';
 import type { Target } from '../../model/target';
 
-const FIRST_SHARED_NET = process.env['GAMEDAY_TEST_NET'] ?? '127.0.77';
-
-/** Where worker 1, 2, … of Jest finds its lab: the variable that holds its home, and its network. */
-export function sharedLab(worker: number): { readonly variable: string; readonly net: string } {
-  const [a, b, c] = FIRST_SHARED_NET.split('.');
-  return { variable: `GAMEDAY_TEST_HOME_${worker}`, net: `${a}.${b}.${Number(c) + 1 - worker}` };
-}
+export const SHARED_HOME_VARIABLE = 'GAMEDAY_TEST_HOME';
+export const SHARED_NET = process.env['GAMEDAY_TEST_NET'] ?? '127.0.77';
 
 export interface SharedLab {
   readonly home: string;
@@ -37,9 +32,8 @@ export interface CliResult {
 }
 
 export function lab(): SharedLab {
-  const { variable } = sharedLab(Number(process.env['JEST_WORKER_ID']));
-  const home = process.env[variable];
-  if (home === undefined) throw new Error(`${variable} is not set: run the live tests by \`npm run test:live\``);
+  const home = process.env[SHARED_HOME_VARIABLE];
+  if (home === undefined) throw new Error(`${SHARED_HOME_VARIABLE} is not set: run the live tests by \`npm run test:live\``);
   const file = readLabFile(home);
   if (file === null) throw new Error(`the shared lab in ${home} has no lab.json`);
   return { home, target: readLabTarget(home), net: file.net, temporalAddress: file.temporalAddress };

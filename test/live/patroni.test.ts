@@ -59,15 +59,6 @@ test('a primary whose way to the store is cut gives its key up, and never two no
   expect(cut.record.splitBrain).toEqual([]);
 }, 240_000);
 
-test('while the cluster is paused nobody takes over, and afterwards somebody does', async () => {
-  const forgotten = await run('maintenance-forgotten');
-  expect(outcome(forgotten)).toEqual(PASSED);
-  const { rto } = forgotten.record;
-  if ('notRecorded' in rto) throw new Error(rto.notRecorded);
-  // Longer than the pause went unnoticed: nobody was promoted before.
-  expect(rto.rto?.lowMs).toBeGreaterThan(15_000);
-}, 240_000);
-
 contractTests('patroni', () => openTarget(readLabTarget(home)));
 
 test('clients hardly notice that the leader of the DCS dies; without a majority they do, and the members come back when it is healed', async () => {
@@ -78,13 +69,8 @@ test('clients hardly notice that the leader of the DCS dies; without a majority 
   expect(record.faults.map(({ confirmed, healed }) => [confirmed, healed])).toEqual([[true, true]]);
 }, 240_000);
 
-test('an agent that dies beside its server, with no watchdog, makes two primaries: found, counted, and a fail', async () => {
-  const { code, record } = await run('controller-dies', '--set', 'pause=30s');
-  expect({ code, verdict: record.judgement.verdict }).toEqual({ code: 1, verdict: 'fail' });
-}, 240_000);
-
 test('the lab goes down with everything that was started for it', async () => {
   const down = await cli(['lab', 'down'], { home, timeoutMs: 120_000 });
-  expect({ code: down.code, stderr: down.stderr }).toEqual({ code: 0, stderr: expect.any(String) });
+  expect([down.code, down.code === 0 ? '' : down.stderr]).toEqual([0, '']);
   expect(existsSync(join(home, 'lab', 'etcd'))).toBe(true);
 }, 130_000);
