@@ -1,6 +1,6 @@
 /**
  * Drills on a cluster that fails over by itself: the Patroni lab, by the same scenario files as everywhere. What it predicts of itself stands beside what
- * clients saw; and a drill that must fail does: an agent killed beside its server, without a watchdog, is a split brain that is found and counted.
+ * clients saw. All disasters, and those that must fail, are `npm run test:disasters`.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
