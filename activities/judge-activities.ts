@@ -4,7 +4,7 @@ import { writeFileDurably, readJsonFile } from '../core/files';
 import { messageOf } from '../core/errors';
 import type { LeaseView } from '../model/fault';
 import type { PredictedFailover, RpoMeasurement } from '../model/measurement';
-import { faultRecord, redundancyRecord } from '../evidence/build-record';
+import { faultRecord, predictedRecord, redundancyRecord } from '../evidence/build-record';
 import type { LedgerJudgement } from '../probe/contract';
 import { judgeLedger } from '../probe/judge';
 import { judgeDrill } from '../probe/verdict';
@@ -31,6 +31,7 @@ export async function judge(input: JudgeInput): Promise<JudgeResult> {
   const judgement = judgeDrill({
     objectives: plan.objectives,
     rto: measured?.ledger.rto ?? { notRecorded: 'no ledger was judged' },
+    predicted: predictedRecord(measured?.band ?? null),
     views: measured?.ledger.views ?? [],
     rpo: rpo ?? { notRecorded: 'the ledger was not joined with the surviving rows' },
     splitBrain: measured?.ledger.splitBrain ?? [],

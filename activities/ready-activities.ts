@@ -1,7 +1,8 @@
 /** Pre-flight: go or no-go, check by check, each with what to do. Touches nothing. */
 import { GamedayError, messageOf } from '../core/errors';
 import { formatBytes, formatMs } from '../core/units';
-import type { Plan } from '../model/plan';
+import { TIMER_NAMES } from '../model/constants';
+import type { Plan, Timers } from '../model/plan';
 import type { CheckResult } from '../model/record';
 import { faultLabel, NO_MEMORY } from '../faults/contract';
 import { findFault } from '../faults/registry';
@@ -49,10 +50,12 @@ export async function checkReadiness(
     ['blast radius', () => blastChecks(plan, live, drill?.drill ?? NO_DRILL)],
     ['approvals', () => approvalChecks(plan, approvalsFor(hand, plan, approvals), startedBy ?? null)],
     ['guardian ready', guardianChecks],
+    ['guardian permits these faults', permitChecks],
     ['topology', topologyChecks],
     ['archive', archiveChecks],
     ['disk headroom', diskChecks],
     ['faults possible', (facts) => faultChecks(facts, drill?.drill ?? NO_DRILL)],
+    ['timers as planned', timerChecks],
     ['objectives possible', objectiveChecks],
   ];
   for (const [name, check] of named) {
@@ -85,6 +88,22 @@ const guardianChecks: Check = async ({ plan }) => {
       '`gameday release --reason …` lets drills run again',
     ),
   ];
+};
+
+/** The guardian's own file, not the target's: what it would refuse half-way is refused here, before anything is broken. */
+const permitChecks: Check = async ({ plan }) => {
+  const faults = [...new Set(faultSteps(plan.steps).map((step) => step.fault))];
+  if (faults.length === 0) return [];
+  const said = (ok: boolean, found: string, hint: string | null = null): readonly CheckResult[] => [
+    result('guardian permits these faults', ok, found, 'its allow file lists system and faults', hint),
+  ];
+  try {
+    await guardianOf(plan.target).requirePermitted({ systemIdentifier: plan.target.systemIdentifier, faults });
+    return said(true, faults.join(', '));
+  } catch (error) {
+    if (error instanceof GamedayError && error.code === 'fault_refused') return said(false, error.message, error.hint);
+    throw error;
+  }
 };
 
 const topologyChecks: Check = ({ plan, topology }) => {
@@ -159,19 +178,59 @@ async function faultChecks({ plan, live }: Parameters<Check>[0], drill: string):
   return found;
 }
 
-/** An RTO target below what the target's own settings allow can only fail: said before, not after. */
+/**
+ * An RTO target below what the target's own settings allow can only fail, and one that is held against a prediction needs one: said before, not after.
+ */
 const objectiveChecks: Check = async ({ plan, live }) => {
-  const rto = plan.objectives.find((objective) => objective.name === 'rto');
-  if (rto === undefined || !plan.steps.some((step) => step.kind === 'failover')) return [];
+  const [rto, beyond] = (['rto', 'rto_beyond_prediction'] as const).map((name) => plan.objectives.find((each) => each.name === name));
+  if ((rto === undefined && beyond === undefined) || !plan.steps.some((step) => step.kind === 'failover')) return [];
   const band = await live.controller.predictedFailover(fateOfPrimary(plan));
-  if (band === null) return [];
+  const predicted = band === null ? 'nothing' : `${formatMs(band.lowMs)} to ${formatMs(band.highMs)} (${band.formula})`;
+  const found: CheckResult[] = [];
+  if (rto !== undefined && band !== null)
+    found.push(
+      result(
+        'RTO target is possible with these settings',
+        band.lowMs <= rto.target,
+        `predicted ${predicted}`,
+        `≤ ${formatMs(rto.target)}`,
+        'change the target’s settings, or the objective',
+      ),
+    );
+  if (beyond !== undefined)
+    found.push(
+      result(
+        'RTO is predicted from live settings',
+        band !== null,
+        predicted,
+        'a band, which `rto_beyond_prediction` is held against',
+        plan.target.controller.kind === 'command'
+          ? 'say `expectedMs` under `controller` in the target file'
+          : `controller ${plan.target.controller.kind} predicts the loss of a primary, not an orderly switchover: leave the objective out`,
+      ),
+    );
+  return found;
+};
+
+/** What the plan's numbers were computed from must still be so, or they are somebody else's. */
+const timerChecks: Check = async ({ plan, live }) => {
+  const planned = plan.scenario.live;
+  if (planned === undefined) return [];
+  const now = (await live.controller.timers?.()) ?? {};
+  const words = (timers: Timers): string =>
+    TIMER_NAMES.flatMap((name) => (name in planned.timers ? [timerWords(name, timers)] : [])).join(', ');
+  const same = TIMER_NAMES.every((name) => planned.timers[name] === undefined || planned.timers[name] === now[name]);
+  const computed = Object.keys(planned.variables).join(', ');
   return [
     result(
-      'RTO target is possible with these settings',
-      band.lowMs <= rto.target,
-      `predicted ${formatMs(band.lowMs)} to ${formatMs(band.highMs)} (${band.formula})`,
-      `≤ ${formatMs(rto.target)}`,
-      'change the target’s settings, or the objective',
+      'timers are those of the plan',
+      same,
+      words(now),
+      words(planned.timers),
+      `plan it again: ${computed} of this plan follow from settings that were changed since`,
     ),
   ];
 };
+
+const timerWords = (name: keyof Timers, timers: Timers): string =>
+  `${name} ${timers[name] === undefined ? 'not told' : formatMs(timers[name])}`;

@@ -10,7 +10,7 @@ import { sha256Hex, writeFileDurably } from '../core/files';
 import { homePaths } from '../core/home';
 import { resolveSecret } from '../core/secrets';
 import { formatMs } from '../core/units';
-import { buildRecord } from '../evidence/build-record';
+import { buildRecord, predictedRecord } from '../evidence/build-record';
 import { encodeRecord, sealBundle, type BundleFile } from '../evidence/bundle';
 import { readAllEvents } from '../evidence/events';
 import { bundlePrefix, type Registered } from '../evidence/register';
@@ -72,6 +72,7 @@ export async function concludeObservation(input: Concluding): Promise<ExitCode> 
   const judgement = judgeDrill({
     objectives: plan.objectives,
     rto: ledger?.rto ?? { notRecorded: 'no ledger was judged' },
+    predicted: predictedRecord(null),
     views: ledger?.views ?? [],
     rpo: rpo ?? { notRecorded: plan.observation.table === null ? READ_ONLY : 'the ledger was not joined with the surviving rows' },
     splitBrain: ledger?.splitBrain ?? [],

@@ -1,5 +1,6 @@
 /** From what was typed (scenario, target, `--set`) to a built plan; shared by plan, check, run, demo and schedules. */
-import { GamedayError } from '../core/errors';
+import { GamedayError, messageOf } from '../core/errors';
+import type { Timers } from '../model/plan';
 import { buildPlan, type BuiltPlan } from '../scenarios/build-plan';
 import { findScenario } from '../scenarios/index';
 import { readPlanFile } from '../scenarios/plan-file';
@@ -7,6 +8,7 @@ import { loadScenario } from '../scenarios/load-scenario';
 import { findTarget, loadTarget } from '../scenarios/load-target';
 import type { SeriesRun } from '../scenarios/series';
 import { parseOverrides } from '../scenarios/variables';
+import { openTarget } from '../targets/open-target';
 
 const DEFAULT_TARGET = 'lab';
 
@@ -20,12 +22,29 @@ export interface PlanRequest {
   readonly series?: SeriesRun;
 }
 
-/** Throws the errors of each part; touches nothing. */
-export function planFor(home: string, request: PlanRequest): BuiltPlan {
+/** Throws the errors of each part; reads, and touches nothing. */
+export async function planFor(home: string, request: PlanRequest): Promise<BuiltPlan> {
   if (request.scenario.endsWith('.json')) return planFromFile(request);
   const scenario = loadScenario(findScenario(request.scenario));
   const target = loadTarget(findTarget(home, request.target ?? DEFAULT_TARGET));
-  return buildPlan({ scenario, target, overrides: parseOverrides(request.set), series: request.series });
+  return planLive({ scenario, target, overrides: parseOverrides(request.set), series: request.series });
+}
+
+/** Asks the controller for its timers first, if a variable follows from them. Where it cannot be asked defaults stand, and a note says so. */
+export async function planLive(request: Omit<Parameters<typeof buildPlan>[0], 'timers'>): Promise<BuiltPlan> {
+  const following = Object.entries(request.scenario.written.variables ?? {}).filter(([, { live }]) => live !== undefined);
+  const { controller } = openTarget(request.target.target);
+  if (following.length === 0 || controller.timers === undefined) return buildPlan(request);
+  let timers: Timers;
+  try {
+    timers = await controller.timers();
+  } catch (error) {
+    const built = buildPlan(request);
+    const names = following.map(([name]) => name).join(', ');
+    const note = `the timers of ${controller.kind} cannot be read (${messageOf(error)}), so ${names} keep their defaults`;
+    return { ...built, notes: [...built.notes, note] };
+  }
+  return buildPlan({ ...request, timers });
 }
 
 function planFromFile({ scenario: file, target, set, series }: PlanRequest): BuiltPlan {

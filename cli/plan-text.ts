@@ -5,6 +5,7 @@ import type { Objective, Plan, PlanStep, StopCheck, StopCondition } from '../mod
 const OBJECTIVE: Readonly<Record<Objective['name'], string>> = {
   rto: 'time without writes (RTO)',
   rto_reads: 'time without reads (RTO of reads)',
+  rto_beyond_prediction: 'RTO beyond what live settings predict',
   write_stall: 'longest time without an acknowledged write',
   rpo_transactions: 'acknowledged writes lost (RPO)',
   rpo_time: 'age of the oldest lost write (RPO)',
@@ -30,6 +31,7 @@ export function planText(plan: Plan, planSha256: string, notes: readonly string[
       (objective) =>
         `  ${OBJECTIVE[objective.name]} ≤ ${amount(objective)}${objective.step === null ? '' : ` (step ${objective.step})`}${objective.path === undefined ? '' : ` (by ${objective.path})`}${objective.source === null ? '' : ` · ${objective.source}`}`,
     ),
+    ...liveLines(plan),
     '',
     'first       register, check readiness, then a steady baseline of ' + `${formatMs(steady.windowMs)} under ${writesPerSecond} writes/s`,
     'steps',
@@ -141,4 +143,14 @@ function worstCase({ target }: Plan): string {
       ? 'asynchronous replication: acknowledged writes may be lost'
       : `${sync} synchronous standby${sync === 1 ? '' : 's'}: acknowledged writes survive the loss of the primary`;
   return `${risk}; acceptDataLoss is ${target.policy.acceptDataLoss ? 'true' : 'false, faults that may lose writes are refused'}`;
+}
+
+/** What was computed from the controller's settings when the plan was made. */
+function liveLines({ scenario: { live, variables } }: Plan): readonly string[] {
+  if (live === undefined) return [];
+  const timers = Object.entries(live.timers).map(([name, ms]) => `${name} ${formatMs(ms)}`);
+  return [
+    `computed    from the controller's settings: ${timers.join(', ')}`,
+    ...Object.entries(live.variables).map(([name, formula]) => `  ${name} = ${variables[name] as string} (${formula})`),
+  ];
 }

@@ -30,7 +30,7 @@ export interface SeriesRequest {
   readonly seed: number | null;
   /** Null: no control run. */
   readonly controlMs: number | null;
-  readonly plan: (series: SeriesRun) => BuiltPlan;
+  readonly plan: (series: SeriesRun) => Promise<BuiltPlan>;
 }
 
 /** How one run ended: with a record, or without one and the reason. */
@@ -47,8 +47,9 @@ export async function runSeries(request: SeriesRequest): Promise<ExitCode> {
   const { terminal, repeat, controlMs } = request;
   const seed = request.seed ?? randomInt(2 ** 31);
   // Built before the first one starts: what cannot be planned is refused while nothing has run.
-  const control = controlMs === null ? null : request.plan({ kind: 'control', waitMs: controlMs });
-  const drills = Array.from({ length: repeat }, (_, at) => request.plan({ kind: 'drill', seed, run: at + 1 }));
+  const control = controlMs === null ? null : await request.plan({ kind: 'control', waitMs: controlMs });
+  const drills: BuiltPlan[] = [];
+  for (let run = 1; run <= repeat; run += 1) drills.push(await request.plan({ kind: 'drill', seed, run }));
   terminal.progress(`series of ${repeat}, seed ${seed}${control === null ? ', no control run' : ', after a control run'}`);
   const interrupted = listenForInterrupt();
   try {

@@ -106,7 +106,7 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     steps: facts.steps,
     readiness: facts.readiness,
     verification: facts.verification,
-    predicted: facts.predicted ?? { notRecorded: 'no failover was part of this drill, or its controller predicts none' },
+    predicted: predictedRecord(facts.predicted),
     forks: facts.redundancy?.forks ?? [],
     redundancy: redundancyRecord(facts, measured),
     doubts: facts.doubts,
@@ -147,6 +147,11 @@ export function faultRecord(lease: LeaseView): FaultRecord {
 }
 
 /** Redundancy as the record tells it; what was skipped is said to be skipped, and why. */
+/** The band, or why there is none. */
+export function predictedRecord(band: PredictedFailover | null): DrillRecord['predicted'] {
+  return band ?? { notRecorded: 'no failover was part of this drill, or its controller predicts none' };
+}
+
 export function redundancyRecord(
   facts: Pick<RecordFacts, 'redundancy' | 'redundancySkipped'>,
   measured: LedgerJudgement | null,

@@ -109,6 +109,7 @@ export const objectiveSchema = z.strictObject({
   name: z.enum([
     'rto',
     'rto_reads',
+    'rto_beyond_prediction',
     'write_stall',
     'rpo_transactions',
     'rpo_time',

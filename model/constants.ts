@@ -43,3 +43,9 @@ export const EXIT = {
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 /** Connections at most of one stream of the prober that is not the headline's: its pace is slow. */
 export const OTHER_CONNECTIONS = 4;
+
+/**
+ * Timers of a controller that works by itself, in the words of the field: how long a leader that is silent is still held for alive, how far apart its
+ * agents look, and how long an agent tries to reach its store before it gives up.
+ */
+export const TIMER_NAMES = ['ttl', 'loop_wait', 'retry_timeout'] as const;

@@ -2,12 +2,14 @@
  * A plan: scenario × target, validated and resolved to plain data. The workflow interprets it and nothing else; its digest is registered.
  * Every duration is in milliseconds, every size in bytes. No defaults are left open here: `scenarios/` has filled them in.
  */
+import type { TIMER_NAMES } from './constants';
 import type { Json, JsonObject } from './json';
 import type { Target } from './target';
 
 export type ObjectiveName =
   | 'rto'
   | 'rto_reads'
+  | 'rto_beyond_prediction'
   | 'write_stall'
   | 'rpo_transactions'
   | 'rpo_time'
@@ -21,7 +23,8 @@ export type Unit = 'ms' | 'tx' | 'bytes' | 'count';
 
 /**
  * `target`: highest value that passes, in `unit`. `restore_time` and `recovery_point_error` are about the restore step `step`; `rto`, `write_stall` and
- * `rejections` about the further way in `path`, where one is named. `promotions`: how often a node began a new timeline. `rejections`: writes that a server
+ * `rejections` about the further way in `path`, where one is named. `rto_beyond_prediction`: by how much RTO may exceed what the controller's live settings predict
+ * at most. `promotions`: how often a node began a new timeline. `rejections`: writes that a server
  * refused, as one that only reads does.
  */
 export interface Objective {
@@ -172,6 +175,15 @@ export interface ParallelStep extends StepBase {
 export type PlanStep =
   FaultStep | WaitStep | FailoverStep | RestoreStep | CheckStep | HealStep | NoteStep | ManualStep | GateStep | ParallelStep;
 
+/** Milliseconds by name; a controller tells those that it has. */
+export type Timers = { readonly [Name in (typeof TIMER_NAMES)[number]]?: number };
+
+/** Variables whose values were computed from the controller's settings when the plan was made, with their formulas, and the timers that went in. */
+export interface LiveVariables {
+  readonly variables: { readonly [name: string]: string };
+  readonly timers: Timers;
+}
+
 export interface Plan {
   readonly formatVersion: number;
   readonly toolVersion: string;
@@ -181,6 +193,8 @@ export interface Plan {
     readonly hypothesis: string;
     readonly description: string;
     readonly variables: { readonly [name: string]: Json };
+    /** Absent where nothing was computed. */
+    readonly live?: LiveVariables;
     /** Verbatim text of the scenario file, and the SHA-256 of it. */
     readonly source: string;
     readonly sha256: string;

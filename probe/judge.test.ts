@@ -1,6 +1,6 @@
 /** The judge of time on histories made by hand, and against a slow, obvious reference. */
 import fc from 'fast-check';
-import type { RtoMeasurement } from '../model/measurement';
+import type { Interval, RtoMeasurement } from '../model/measurement';
 import type { JudgeRequest } from './contract';
 import { historyOf, PERIOD_MS, sampleAt, testRequest, type Fate } from './history.test-data';
 import { judgeLedger } from './judge';
@@ -190,6 +190,17 @@ describe('judge', () => {
     const more: Entry[] = [{ kind: 'starved', fromNs: 1_980e6, toNs: 1_996e6 }];
     const rto = await judge(historyOf(6_000, downtime, { injectMs: [1_998, 1_999], more }));
     expect(rto.outages[0]?.t0.lowMs).toBe(1_980);
+  });
+
+  it('widens an instant that meets a starved span in one point alone', async () => {
+    const t0With = async (more: readonly Entry[]): Promise<Interval> => {
+      const { outages } = await judge(historyOf(6_000, downtime, { injectMs: [1_998, 1_999], more: [...more] }));
+      return outages[0]!.t0;
+    };
+    const { lowMs, highMs } = await t0With([]);
+    expect(await t0With([{ kind: 'starved', fromNs: (lowMs - 10) * 1e6, toNs: lowMs * 1e6 }])).toEqual({ lowMs: lowMs - 10, highMs });
+    expect(await t0With([{ kind: 'starved', fromNs: (lowMs - 10) * 1e6, toNs: lowMs * 1e6 - 1 }])).toEqual({ lowMs, highMs });
+    expect((await t0With([{ kind: 'starved', fromNs: highMs * 1e6, toNs: (highMs + 10) * 1e6 }])).highMs).toBe(highMs + 10);
   });
 
   it('names split brain when two nodes were writable within overlapping bounds, and not in an orderly switchover', async () => {

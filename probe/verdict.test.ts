@@ -77,6 +77,7 @@ const restore = (under: number, over: number, totalMs: Interval): RestoreRecord 
 const facts = (objectives: readonly Objective[], more: Partial<DrillFacts> = {}): DrillFacts => ({
   objectives,
   rto: rto({ lowMs: 900, highMs: 1_000 }),
+  predicted: { notRecorded: 'nothing failed over' },
   views: [],
   nodeSpans: [],
   rpo: rpo(0),
@@ -124,6 +125,7 @@ const twice = [
   { nodes: ['n1', 'n2'], from: { lowMs: 1_000, highMs: 1_050 }, to: { lowMs: 1_150, highMs: 1_200 } },
   { nodes: ['n1', 'n2'], from: { lowMs: 5_000, highMs: 5_100 }, to: { lowMs: 5_300, highMs: 5_400 } },
 ];
+const predicted = { lowMs: 200, highMs: 800, formula: 'ttl', segments: [] };
 const RTO = objective('rto', 1_000);
 const RPO = objective('rpo_transactions', 0, 'tx');
 
@@ -191,6 +193,10 @@ describe('verdict', () => {
       facts([], { splitBrain: [{ nodes: ['n1', 'n2'], from: { lowMs: 1, highMs: 2 }, to: { lowMs: 3, highMs: 4 } }] }),
       'fail',
     ],
+    ['pass: within the tolerance beyond what was predicted', facts([objective('rto_beyond_prediction', 200)], { predicted }), 'pass'],
+    ['marginal: perhaps further beyond', facts([objective('rto_beyond_prediction', 199)], { predicted }), 'marginal'],
+    ['fail: surely further beyond', facts([objective('rto_beyond_prediction', 99)], { predicted }), 'fail'],
+    ['inconclusive: nothing was predicted', facts([objective('rto_beyond_prediction', 200)]), 'inconclusive'],
     ['pass: two writable for as long as is allowed', facts([objective('split_brain', 1_000)], { splitBrain: twice }), 'pass'],
     ['marginal: perhaps a moment longer', facts([objective('split_brain', 999)], { splitBrain: twice }), 'marginal'],
     ['fail: surely longer', facts([objective('split_brain', 299)], { splitBrain: twice }), 'fail'],
@@ -253,6 +259,13 @@ describe('verdict', () => {
       verdict: 'inconclusive',
       low: 30_000,
     });
+  });
+
+  test('what lies beyond a prediction is told as such, and nothing does within it', () => {
+    const beyond = (more: Partial<DrillFacts>) => judgeDrill(facts([objective('rto_beyond_prediction', 500)], more)).objectives[0];
+    expect(beyond({ predicted })).toMatchObject({ low: 100, high: 200, measured: 150 });
+    expect(beyond({ predicted: { ...predicted, highMs: 950 } })).toMatchObject({ low: 0, high: 50 });
+    expect(beyond({ predicted, rto: rto(null) })).toMatchObject({ verdict: 'pass', low: 0, high: 0 });
   });
 
   it.each<[string, Partial<DrillFacts>, string]>([

@@ -11,7 +11,18 @@ import { formatMs } from '../core/units';
 /** Everything the verdict rests on; each part as it stands in the record. */
 export type DrillFacts = Pick<
   DrillRecord,
-  'rto' | 'views' | 'rpo' | 'splitBrain' | 'restores' | 'faults' | 'verification' | 'redundancy' | 'doubts' | 'failures' | 'nodeSpans'
+  | 'rto'
+  | 'predicted'
+  | 'views'
+  | 'rpo'
+  | 'splitBrain'
+  | 'restores'
+  | 'faults'
+  | 'verification'
+  | 'redundancy'
+  | 'doubts'
+  | 'failures'
+  | 'nodeSpans'
 > & {
   readonly objectives: readonly Objective[];
 };
@@ -88,6 +99,8 @@ function judgeObjective(objective: Objective, facts: DrillFacts, doubts: readonl
       return judgeView(objective, facts, doubts, judgeRto);
     case 'rto_reads':
       return judgeReads(objective, facts, doubts);
+    case 'rto_beyond_prediction':
+      return judgePrediction(objective, facts, doubts);
     case 'write_stall':
       return judgeView(objective, facts, doubts, judgeStall);
     case 'rpo_transactions':
@@ -144,6 +157,15 @@ function judgeRto(objective: Objective, rto: Maybe<RtoMeasurement>, doubts: read
   }
   if (rto.noOutageAboveMs === null) return unknown(objective, doubts[0] ?? 'nothing was acknowledged in the measured span');
   return byInterval(objective, { lowMs: 0, highMs: rto.noOutageAboveMs }, doubts, `no outage above ${formatMs(rto.noOutageAboveMs)}`);
+}
+
+/** By how much RTO exceeds the upper end of the predicted band: nothing, where it lies within it or below. */
+function judgePrediction(objective: Objective, { rto, predicted }: DrillFacts, doubts: readonly string[]): ObjectiveResult {
+  if (isMissing(predicted)) return unknown(objective, predicted.notRecorded);
+  const whole = judgeRto({ ...objective, target: objective.target + predicted.highMs }, rto, doubts);
+  const beyond = (ms: number | null): number | null => (ms === null ? null : Math.max(0, ms - predicted.highMs));
+  const reason = `${whole.reason}; predicted are ${formatMs(predicted.lowMs)} to ${formatMs(predicted.highMs)} (${predicted.formula})`;
+  return { ...whole, objective, measured: beyond(whole.measured), low: beyond(whole.low), high: beyond(whole.high), reason };
 }
 
 /** What lasts still when the measurement ends: a fail once the target has passed, unknown before. */

@@ -16,6 +16,7 @@ export const VERDICT_WORD: Readonly<Record<Verdict, string>> = {
 const OBJECTIVE_WORD: Readonly<Record<ObjectiveName, string>> = {
   rto: 'Recovery time (RTO)',
   rto_reads: 'Recovery time of reads',
+  rto_beyond_prediction: 'RTO beyond prediction',
   write_stall: 'Longest write stall',
   rpo_transactions: 'Lost transactions (RPO)',
   rpo_time: 'Lost time (RPO)',

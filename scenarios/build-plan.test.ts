@@ -254,7 +254,7 @@ describe('the library', () => {
       },
       {
         name: 'primary-loss',
-        objectives: ['rto ≤ 30000 ms', 'rpo_transactions ≤ 0 tx'],
+        objectives: ['rto ≤ 30000 ms', 'rto_beyond_prediction ≤ 5000 ms', 'rpo_transactions ≤ 0 tx'],
         steps: ['kill=process-kill ≤ 900000', 'failover=failover', 'wait-1={"kind":"recovered","timeoutMs":90000}'],
       },
       {
@@ -520,13 +520,17 @@ describe('a plan', () => {
     expect(failure(() => build(text('naive: true'), { ...LAB, kind: 'staging' })).message).toContain('need at least 11 connections');
   });
 
-  test('an objective about reads needs reads', () => {
+  test('an objective about reads needs reads, one about a prediction a failover', () => {
     const text = `${HEAD.replace('{ rto: 30s }', '{ rto_reads: 10s, write_stall: 5s }')}steps: [{ wait: 1s }]\n`;
     expect(build(text).plan.objectives.map(({ name, target, unit }) => [name, target, unit])).toEqual([
       ['rto_reads', 10_000, 'ms'],
       ['write_stall', 5_000, 'ms'],
     ]);
     expect(failure(() => build(`${text}probe: { readStreams: 0 }\n`)).message).toContain('is about reads, and `probe.readStreams` is 0');
+    const predicted = text.replace('{ rto_reads: 10s', '{ rto_beyond_prediction: 1s');
+    expect(failure(() => build(predicted)).message).toContain('is about a failover, and no step fails over');
+    const failover = predicted.replace('{ wait: 1s }', '{ failover: most-advanced }');
+    expect(build(failover).plan.objectives[0]).toMatchObject({ name: 'rto_beyond_prediction', target: 1_000, unit: 'ms' });
   });
 });
 

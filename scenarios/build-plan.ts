@@ -19,7 +19,7 @@ import {
   RECOVERY_SUCCESS_RATIO,
 } from '../model/constants';
 import type { JsonObject } from '../model/json';
-import type { Objective, Plan, PlanStep, ProbeSettings, SteadyState, Unit } from '../model/plan';
+import type { Objective, Plan, PlanStep, ProbeSettings, SteadyState, Timers, Unit } from '../model/plan';
 import type { Target, TargetPolicy } from '../model/target';
 import { permitOf } from '../targets/policy';
 import { interpretScenario, type LoadedScenario } from './load-scenario';
@@ -85,12 +85,14 @@ export function buildPlan(request: {
   readonly scenario: LoadedScenario;
   readonly target: LoadedTarget;
   readonly overrides?: Readonly<Record<string, string>>;
+  /** What the target's controller goes by now; empty: it tells nothing, and variables keep their defaults. */
+  readonly timers?: Timers;
   /** One run of a series: with a drawn injection phase, or without any fault. */
   readonly series?: SeriesRun | undefined;
 }): BuiltPlan {
   const { yaml } = request.scenario;
   const { target } = request.target;
-  const { written, variables } = interpretScenario(yaml, request.overrides ?? {});
+  const { written, variables, live } = interpretScenario(yaml, request.overrides ?? {}, request.timers);
   const names = nameSteps(written.steps);
   const problems = [
     ...findReferenceProblems(written, names),
@@ -125,6 +127,7 @@ export function buildPlan(request: {
       hypothesis: control ? 'With nothing broken on purpose, clients see no outage and lose nothing.' : written.hypothesis,
       description: written.description,
       variables,
+      ...(live === null ? {} : { live }),
       source: yaml.text,
       sha256: yaml.sha256,
     },
@@ -287,10 +290,12 @@ function restorePoint({ restore }: Extract<StepWritten, { verb: 'restore' }>): E
 
 /** Objectives about a restore belong to the step named, else to the only restore. */
 function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): Objective[] {
-  const restores = flattenSteps(steps).filter((step) => step.kind === 'restore');
+  const flat = flattenSteps(steps);
+  const restores = flat.filter((step) => step.kind === 'restore');
   const units = {
     rto: 'ms',
     rto_reads: 'ms',
+    rto_beyond_prediction: 'ms',
     write_stall: 'ms',
     rpo: 'tx',
     rpo_time: 'ms',
@@ -305,8 +310,9 @@ function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): O
     const objective = written.objectives[name];
     if (objective === undefined) return [];
     const aboutRestore = name === 'restore_time' || name === 'recovery_point_error';
-    // A control run restores nothing.
+    // A control run restores nothing, and nothing fails over.
     if (aboutRestore && restores.length === 0) return [];
+    if (name === 'rto_beyond_prediction' && !flat.some((step) => step.kind === 'failover')) return [];
     const step = aboutRestore ? (objective.step ?? restores[0]?.id ?? null) : null;
     return [
       {

@@ -3,6 +3,7 @@ import { checkScenario, type ScenarioWritten } from './schema';
 import { substituteVariables } from './variables';
 import { parseYaml, readYaml, type YamlSource } from './yaml-source';
 import type { Json } from '../model/json';
+import type { LiveVariables, Timers } from '../model/plan';
 
 export interface LoadedScenario {
   readonly yaml: YamlSource;
@@ -22,13 +23,14 @@ export function parseScenario(file: string, text: string): LoadedScenario {
   return { yaml, written: interpretScenario(yaml, {}).written };
 }
 
-/** The scenario with these overrides of its variables. Throws `scenario_invalid`, `setting_invalid`. */
+/** The scenario with these overrides of its variables, and what follows from these timers. Throws `scenario_invalid`, `setting_invalid`. */
 export function interpretScenario(
   yaml: YamlSource,
   overrides: Readonly<Record<string, string>>,
-): { readonly written: ScenarioWritten; readonly variables: Readonly<Record<string, Json>> } {
-  const { value, variables } = substituteVariables(yaml, overrides);
+  timers: Timers = {},
+): { readonly written: ScenarioWritten; readonly variables: Readonly<Record<string, Json>>; readonly live: LiveVariables | null } {
+  const { value, variables, live } = substituteVariables(yaml, overrides, timers);
   const result = checkScenario(value);
   if (!result.ok) throw yaml.error('scenario_invalid', result.problems);
-  return { written: result.scenario, variables };
+  return { written: result.scenario, variables, live };
 }

@@ -34,6 +34,24 @@ test('a plan comes back from its file as it was, overrides and notes included, a
   expect(notes).toHaveLength(built.notes.length);
 });
 
+test('what followed from the controller’s timers is made again from the timers in the file', () => {
+  const built = buildPlan({
+    scenario: loadScenario(findScenario('controller-hangs')),
+    target: loadTarget(join(dir, 'shop.yaml')),
+    overrides: { stall: '9s' },
+    timers: { ttl: 30_000, loop_wait: 10_000, retry_timeout: 10_000 },
+  });
+  expect(built.plan.scenario).toMatchObject({
+    variables: { stall: '9s', pause: '13s' },
+    live: { variables: { pause: 'ttl - loop_wait - 7s' }, timers: { ttl: 30_000, loop_wait: 10_000 } },
+  });
+  writePlanFile(file, built.plan);
+  expect(readPlanFile(file).planSha256).toBe(built.planSha256);
+  const { live, ...scenario } = built.plan.scenario;
+  writePlanFile(file, { ...built.plan, scenario: { ...scenario, live: { ...live!, timers: { ...live!.timers, ttl: 40_000 } } } });
+  expect(() => readPlanFile(file)).toThrow('changed by hand');
+});
+
 test('a file that says something else than its scenario and target make is refused', () => {
   const text = JSON.stringify(build().plan);
   writeFileSync(file, text);

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { canonicalJson } from '../core/canonical-json';
 import { GamedayError, messageOf } from '../core/errors';
 import { sha256Hex, writeFileDurably } from '../core/files';
+import { TIMER_NAMES } from '../model/constants';
 import type { Plan } from '../model/plan';
 import { targetSchema } from '../targets/schema';
 import { buildPlan, toolVersion, type BuiltPlan } from './build-plan';
@@ -17,7 +18,14 @@ const MAX_BYTES = 8 * 1024 * 1024;
 /** What is needed to make it again; the rest is compared whole. */
 const sources = z.looseObject({
   toolVersion: z.string(),
-  scenario: z.looseObject({ name: z.string(), source: z.string(), variables: z.record(z.string(), z.union([z.string(), z.number()])) }),
+  scenario: z.looseObject({
+    name: z.string(),
+    source: z.string(),
+    variables: z.record(z.string(), z.union([z.string(), z.number()])),
+    live: z
+      .strictObject({ variables: z.record(z.string(), z.string()), timers: z.partialRecord(z.enum(TIMER_NAMES), z.number()) })
+      .optional(),
+  }),
   targetSource: z.looseObject({ source: z.string(), file: z.string() }),
 });
 
@@ -40,7 +48,12 @@ export function readPlanFile(path: string): BuiltPlan {
   const built = buildPlan({
     scenario: parseScenario(`${scenario.name}.yaml`, scenario.source),
     target: { target: checkYaml(yaml, targetSchema, 'target_invalid'), source: yaml.text, sha256: yaml.sha256, file: targetSource.file },
-    overrides: Object.fromEntries(Object.entries(scenario.variables).map(([name, value]) => [name, String(value)])),
+    overrides: Object.fromEntries(
+      Object.entries(scenario.variables).flatMap(([name, value]) =>
+        Object.hasOwn(scenario.live?.variables ?? {}, name) ? [] : [[name, String(value)]],
+      ),
+    ),
+    timers: scenario.live?.timers ?? {},
   });
   if (built.planSha256 === sha256Hex(text)) return built;
   const other =

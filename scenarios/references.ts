@@ -61,6 +61,10 @@ function objectiveProblems(
     objectives.rto_reads !== undefined && probe.readStreams === 0
       ? [{ path: ['objectives', 'rto_reads'], at: 'key', message: 'is about reads, and `probe.readStreams` is 0' }]
       : [];
+  const unpredicted: YamlProblem[] =
+    objectives.rto_beyond_prediction !== undefined && !all.some((step) => step.verb === 'failover')
+      ? [{ path: ['objectives', 'rto_beyond_prediction'], at: 'key', message: 'is about a failover, and no step fails over' }]
+      : [];
   const aboutRestores = (['restore_time', 'recovery_point_error'] as const).flatMap((name): YamlProblem[] => {
     const objective = objectives[name];
     if (objective === undefined) return [];
@@ -84,5 +88,5 @@ function objectiveProblems(
     if (path === null || probed.includes(path)) return [];
     return [{ path: ['objectives', name, 'path'], message: `"${path}" is not probed${suggest(path, probed)}; name it in \`probe.paths\`` }];
   });
-  return [...unread, ...aboutRestores, ...aboutPaths];
+  return [...unread, ...unpredicted, ...aboutRestores, ...aboutPaths];
 }

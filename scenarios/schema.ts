@@ -137,6 +137,7 @@ const objectives = z
   .strictObject({
     rto: objective(duration, 'path').optional(),
     rto_reads: objective(duration, null).optional(),
+    rto_beyond_prediction: objective(duration, null).optional(),
     write_stall: objective(duration, 'path').optional(),
     rpo: objective(transactions, null).optional(),
     rpo_time: objective(duration, null).optional(),
@@ -152,6 +153,7 @@ const objectives = z
 export const OBJECTIVE_NAMES = {
   rto: 'rto',
   rto_reads: 'rto_reads',
+  rto_beyond_prediction: 'rto_beyond_prediction',
   write_stall: 'write_stall',
   rpo: 'rpo_transactions',
   rpo_time: 'rpo_time',
@@ -241,12 +243,13 @@ export const variableName = z
   .string()
   .regex(/^[a-z][A-Za-z0-9_]{0,39}$/, 'names of variables start with a lower-case letter and hold at most 40 letters, digits and _');
 export const VARIABLE_UNITS = ['duration', 'size', 'tx', 'number', 'text'] as const;
-/** What a variable holds; `default` is judged by its unit in `variables.ts`. */
+/** What a variable holds; `default` is judged by its unit in `variables.ts`, `live`, which takes its place where the controller tells its timers, there too. */
 export const variablesSchema = z.record(
   variableName,
   z.strictObject({
     unit: z.enum(VARIABLE_UNITS),
     default: z.union([z.string().max(1_000), z.number()], { error: 'must be text or a number' }),
+    live: text(200).optional(),
     description: text(500).optional(),
   }),
 );

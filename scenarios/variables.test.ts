@@ -63,4 +63,54 @@ describe('variables', () => {
     expect(failure(() => parseOverrides(['delay'])).message).toContain('is not name=value');
     expect(failure(() => parseOverrides(['a=1', 'a=2'])).message).toContain('given twice');
   });
+
+  describe('that follow from live timers', () => {
+    const text = `variables:
+  hold: { unit: duration, default: 7s }
+  stall: { unit: duration, default: 30s, live: hold + 2 * loop_wait }
+a: \${hold}
+b: \${stall}
+`;
+    const timers = { ttl: 20_000, loop_wait: 5_000 };
+
+    test('take the place of the default, with the formula and the timers that went in', () => {
+      expect(substituteVariables(source(text), {}, timers)).toEqual({
+        value: expect.objectContaining({ b: '17s' }),
+        variables: { hold: '7s', stall: '17s' },
+        live: { variables: { stall: 'hold + 2 * loop_wait' }, timers: { loop_wait: 5_000 } },
+      });
+      expect(substituteVariables(source(text), { hold: '1500ms' }, timers).variables).toEqual({ hold: '1500ms', stall: '11500ms' });
+    });
+
+    test('keep their defaults where a timer is not told, and give way to --set', () => {
+      for (const [overrides, told, stall] of [
+        [{}, { ttl: 20_000 }, '30s'],
+        [{ stall: '1s' }, timers, '1s'],
+      ] as const)
+        expect(substituteVariables(source(text), overrides, told)).toMatchObject({ variables: { stall }, live: null });
+    });
+
+    test('are refused where they come to nothing', () => {
+      const late = source(text.replace('hold + 2 * loop_wait', 'loop_wait - hold'));
+      const error = failure(() => substituteVariables(late, {}, timers));
+      expect([error.code, error.message]).toEqual([
+        'setting_invalid',
+        's.yaml: variable stall is loop_wait - hold, which is -2000 ms with loop_wait 5000 ms',
+      ]);
+    });
+
+    test.each([
+      ['hold + 2s', 'duration', 'holds no timer (ttl, loop_wait, retry_timeout): say it as the default'],
+      ['ttl + stall', 'duration', '"stall" is neither a timer (ttl, loop_wait, retry_timeout) nor another duration'],
+      ['ttl', 'text', 'goes with unit duration only, timers are no text'],
+    ])('%s for a %s is refused', (live, unit, words) => {
+      const wrong = text.replace('hold + 2 * loop_wait', live).replace('stall: { unit: duration', `stall: { unit: ${unit}`);
+      expect(failure(() => substituteVariables(source(wrong), {})).message).toContain(`variables.stall.live: ${words}`);
+    });
+
+    test('none is called as a timer is', () => {
+      const wrong = 'variables:\n  ttl: { unit: duration, default: 1s }\na: ${ttl}\n';
+      expect(failure(() => substituteVariables(source(wrong), {})).message).toMatch(/^s\.yaml:2:3: variables\.ttl: is what a timer/);
+    });
+  });
 });

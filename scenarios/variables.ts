@@ -1,12 +1,16 @@
 /**
  * Variables of a scenario: declared with unit and default, used as `${name}` in any string, overridden by `--set name=value`. `$${` stands for a plain `${`.
+ * A duration with `live` follows from the controller's timers where it tells them, unless it is overridden.
  * Unknown, unused and ill-typed ones are errors: a drill must never run with a number that somebody believes to have changed.
  */
 import { GamedayError } from '../core/errors';
+import { TIMER_NAMES } from '../model/constants';
 import type { Json } from '../model/json';
+import type { LiveVariables, Timers } from '../model/plan';
 import { suggest } from './nearest';
 import { parseQuantity, quantityProblem } from './quantities';
 import { variablesSchema, type Variables } from './schema';
+import { evaluateTimerFormula, parseTimerFormula, timersIn } from './timer-formula';
 import type { YamlPath, YamlProblem, YamlSource } from './yaml-source';
 import { problemsOf } from './zod-problems';
 
@@ -17,6 +21,7 @@ export interface Substituted {
   /** The file's value with every reference replaced; `variables` untouched. */
   readonly value: unknown;
   readonly variables: Readonly<Record<string, Json>>;
+  readonly live: LiveVariables | null;
 }
 
 /** `['a=1']` → `{ a: '1' }`. Throws `setting_invalid`. */
@@ -33,9 +38,10 @@ export function parseOverrides(settings: readonly string[]): Record<string, stri
 }
 
 /** Replaces every reference. Throws `scenario_invalid` with positions, `setting_invalid` for overrides that do not fit. */
-export function substituteVariables(source: YamlSource, overrides: Readonly<Record<string, string>>): Substituted {
+export function substituteVariables(source: YamlSource, overrides: Readonly<Record<string, string>>, timers: Timers = {}): Substituted {
   const declared = readDeclarations(source);
   const values = chooseValues(source, declared, overrides);
+  const live = computeLive(source, declared, values, timers, overrides);
   const used = new Set<string>();
   const problems: YamlProblem[] = [];
   const value = replaceIn(source.value, [], { values, used, problems });
@@ -44,7 +50,7 @@ export function substituteVariables(source: YamlSource, overrides: Readonly<Reco
       problems.push({ path: ['variables', name], at: 'key', message: `is never used; write \${${name}} where it belongs, or remove it` });
   }
   if (problems.length > 0) throw source.error('scenario_invalid', problems);
-  return { value, variables: Object.fromEntries(values) };
+  return { value, variables: Object.fromEntries(values), live };
 }
 
 function readDeclarations(source: YamlSource): Variables {
@@ -57,9 +63,16 @@ function readDeclarations(source: YamlSource): Variables {
       problemsOf(result.error, variablesSchema).map((problem) => ({ ...problem, path: ['variables', ...problem.path] })),
     );
   }
-  const wrong = Object.entries(result.data).flatMap(([name, { unit, default: value }]): YamlProblem[] => {
-    const problem = problemOfValue(unit, value);
-    return problem === null ? [] : [{ path: ['variables', name, 'default'], message: problem }];
+  const wrong = Object.entries(result.data).flatMap(([name, variable]): YamlProblem[] => {
+    const problem = problemOfValue(variable.unit, variable.default);
+    const live = problemOfLive(result.data, variable);
+    return [
+      ...(problem === null ? [] : [{ path: ['variables', name, 'default'], message: problem }]),
+      ...(live === null ? [] : [{ path: ['variables', name, 'live'], message: live }]),
+      ...(TIMER_NAMES.some((timer) => timer === name)
+        ? [{ path: ['variables', name], at: 'key' as const, message: 'is what a timer of the controller is called; name it otherwise' }]
+        : []),
+    ];
   });
   if (wrong.length > 0) throw source.error('scenario_invalid', wrong);
   return result.data;
@@ -81,6 +94,50 @@ function chooseValues(source: YamlSource, declared: Variables, overrides: Readon
     values.set(name, variable.unit === 'number' ? Number(text) : text);
   }
   return values;
+}
+
+/** Durations that a formula may rest on besides timers: those that do not rest on timers themselves. */
+const fixedDurations = (declared: Variables): readonly string[] =>
+  Object.entries(declared).flatMap(([name, { unit, live }]) => (unit === 'duration' && live === undefined ? [name] : []));
+
+function problemOfLive(declared: Variables, { unit, live }: Variables[string]): string | null {
+  if (live === undefined) return null;
+  if (unit !== 'duration') return `goes with unit duration only, timers are no ${unit}`;
+  const parsed = parseTimerFormula(live, fixedDurations(declared));
+  if (!parsed.ok) return parsed.problem;
+  return timersIn(parsed.formula).length === 0 ? `holds no timer (${TIMER_NAMES.join(', ')}): say it as the default` : null;
+}
+
+/** Writes what follows from the timers into `values`. Throws `setting_invalid` where that is no duration. */
+function computeLive(
+  source: YamlSource,
+  declared: Variables,
+  values: Map<string, string | number>,
+  timers: Timers,
+  overrides: Readonly<Record<string, string>>,
+): LiveVariables | null {
+  const variables: Record<string, string> = {};
+  const used: Timers = {};
+  const told: Readonly<Record<string, number | undefined>> = timers;
+  const valueOf = (name: string): number | undefined =>
+    told[name] ?? parseQuantity('duration', String(values.get(name) ?? '')) ?? undefined;
+  for (const [name, { live }] of Object.entries(declared)) {
+    if (live === undefined || Object.hasOwn(overrides, name)) continue;
+    const parsed = parseTimerFormula(live, fixedDurations(declared));
+    const ms = parsed.ok ? evaluateTimerFormula(parsed.formula, valueOf) : null;
+    if (!parsed.ok || ms === null) continue;
+    const read = timersIn(parsed.formula);
+    if (ms <= 0)
+      throw new GamedayError(
+        'setting_invalid',
+        `${source.file}: variable ${name} is ${live}, which is ${ms} ms with ${read.map((timer) => `${timer} ${timers[timer]} ms`).join(', ')}`,
+        `say it yourself: --set ${name}=…`,
+      );
+    values.set(name, ms % 1_000 === 0 ? `${ms / 1_000}s` : `${ms}ms`);
+    variables[name] = live;
+    Object.assign(used, Object.fromEntries(read.map((timer) => [timer, timers[timer]])));
+  }
+  return Object.keys(variables).length === 0 ? null : { variables, timers: used };
 }
 
 function problemOfValue(unit: Variables[string]['unit'], value: string | number): string | null {

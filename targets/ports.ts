@@ -4,6 +4,7 @@
  */
 import type { ProcessId, RunResult } from '../core/process';
 import type { PredictedFailover } from '../model/measurement';
+import type { Timers } from '../model/plan';
 import type { CheckResult } from '../model/record';
 import type { JsonObject } from '../model/json';
 import type { Target, TargetLink, TargetNode } from '../model/target';
@@ -120,6 +121,8 @@ export interface Controller {
    * node is gone; `asked`: a primary that is there is asked to hand over.
    */
   predictedFailover(primary: 'lost' | 'asked'): Promise<PredictedFailover | null>;
+  /** Optional power: the timers it goes by now, in milliseconds, by the field's names. Throws `controller_unreachable`. */
+  timers?(): Promise<Timers>;
   /**
    * Fences the old primary's epoch, picks the most advanced standby (or the candidate), promotes, steers the router, re-follows the others.
    * Idempotent per `token`: a repeated call after a crash continues where the first stopped.

@@ -45,7 +45,7 @@ export function approveCommand(): Command {
     .option('--as <name>', 'your name in the allowed-signers file; default: the login’s')
     .option('-o, --out <file>', 'where to write it, and FILE.sig beside it; default: where `gameday run` looks for it');
   return defineCommand(command, async ({ home, terminal }, options: Options, what: string) => {
-    const { plan, planSha256, notes } = planFor(home, { scenario: what, target: options.target, set: options.set });
+    const { plan, planSha256, notes } = await planFor(home, { scenario: what, target: options.target, set: options.set });
     const { from, until } = windowOf(options, Date.now());
     const approver = personId(options.as);
     const approval: Approval = { formatVersion: 1, planSha256, systemIdentifier: plan.target.systemIdentifier, from, until, approver };

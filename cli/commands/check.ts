@@ -39,7 +39,7 @@ export function checkCommand(): Command {
 }
 
 async function checkScenario({ home, terminal }: CommandContext, options: Options & { readonly scenario: string }): Promise<void> {
-  const { plan } = planFor(home, options);
+  const { plan } = await planFor(home, options);
   const checks = await withTemporal(home, (temporal) => askReadiness(temporal, plan));
   const ok = checks.every((check) => check.ok);
   terminal.print(checksText(checks));

@@ -16,7 +16,7 @@ export function demoCommand(): Command {
       terminal.progress('starting the lab');
       await labUp({ home, onProgress: (text) => terminal.progress(text) });
     }
-    const built = planFor(home, { scenario: options.scenario, target: 'lab', set: [] });
+    const built = await planFor(home, { scenario: options.scenario, target: 'lab', set: [] });
     const { exit, result } = await runDrill({ home, terminal, built, person: undefined, detach: false });
     const status = await labStatus({ home });
     const running = [...status.servers, ...status.nodes].filter((one) => one.running).map((one) => one.name);

@@ -21,7 +21,7 @@ export function planCommand(): Command {
       options: { readonly target?: string; readonly set: readonly string[]; readonly out?: string },
       scenario: string,
     ) => {
-      const { plan, planSha256, notes } = planFor(home, { scenario, target: options.target, set: options.set });
+      const { plan, planSha256, notes } = await planFor(home, { scenario, target: options.target, set: options.set });
       if (options.out !== undefined) {
         if (!options.out.endsWith('.json'))
           throw new GamedayError('usage', `--out ${options.out} does not end in .json, so nobody would know it for a plan`);

@@ -58,7 +58,7 @@ export function runCommand(): Command {
 }
 
 async function runOnce({ home, terminal }: CommandContext, options: Options, scenario: string): Promise<void> {
-  const built = planFor(home, { scenario, target: options.target, set: options.set });
+  const built = await planFor(home, { scenario, target: options.target, set: options.set });
   const approvals = options.approval.map(readSignedApproval);
   exitWith((await runDrill({ home, terminal, built, person: options.as, detach: options.detach === true, approvals })).exit);
 }

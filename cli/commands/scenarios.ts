@@ -31,7 +31,7 @@ export function scenariosCommand(): Command {
       defineCommand(validate, async ({ home, terminal }, options: { readonly target?: string }, scenario: string) => {
         const path = findScenario(scenario);
         const { written } = loadScenario(path);
-        const built = options.target === undefined ? null : planFor(home, { scenario, target: options.target, set: [] });
+        const built = options.target === undefined ? null : await planFor(home, { scenario, target: options.target, set: [] });
         terminal.print(
           `${path}: ${written.title}, ${written.steps.length} steps: valid${built === null ? '' : ` for ${built.plan.target.name}, plan ${built.planSha256.slice(0, 12)}`}`,
         );

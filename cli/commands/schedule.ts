@@ -6,7 +6,6 @@ import { GamedayError } from '../../core/errors';
 import { taskQueues } from '../../core/ids';
 import type { BuiltPlan } from '../../scenarios/build-plan';
 import { suggest } from '../../scenarios/nearest';
-import { buildPlan } from '../../scenarios/build-plan';
 import { findScenario } from '../../scenarios/index';
 import { loadScenario } from '../../scenarios/load-scenario';
 import { findTarget, loadTarget } from '../../scenarios/load-target';
@@ -15,6 +14,7 @@ import type { recordMissed } from '../../workflows/record-missed';
 import type { ScheduleInput } from '../../workflows/schedule-messages';
 import { defineCommand, type CommandContext } from '../command';
 import { findMissedSlots, readSkippedSlots, type SkippedSlot } from '../missed-slots';
+import { planLive } from '../plan-request';
 import { readScheduleFile, specOf, whenText, type ScheduleEntry } from '../schedule-file';
 import { withTemporal, type TemporalAccess } from '../temporal';
 import { personId, type Terminal } from '../terminal';
@@ -107,9 +107,9 @@ async function onSchedule(
 /** Every plan is built before the first schedule is touched: a file is applied whole or not at all. */
 async function applyFile({ home, terminal }: CommandContext, options: { readonly as?: string }, path: string): Promise<void> {
   const { yaml, schedules } = readScheduleFile(path);
-  const built = schedules.map((entry, index) => {
+  const planOne = async (entry: ScheduleEntry, index: number): Promise<BuiltPlan & { readonly entry: ScheduleEntry }> => {
     try {
-      return { entry, ...planOf(home, entry, dirname(resolve(path))) };
+      return { entry, ...(await planOf(home, entry, dirname(resolve(path)))) };
     } catch (error) {
       if (!(error instanceof GamedayError)) throw error;
       const { line, column } = yaml.locate(['schedules', index, 'scenario']);
@@ -117,7 +117,8 @@ async function applyFile({ home, terminal }: CommandContext, options: { readonly
         cause: error,
       });
     }
-  });
+  };
+  const built = await Promise.all(schedules.map(planOne));
   await withTemporal(home, async (temporal) => {
     for (const { entry, plan, planSha256, notes } of built) {
       const input: ScheduleInput = { plan, planSha256, name: entry.name, home, startedBy: personId(options.as) };
@@ -132,11 +133,11 @@ async function applyFile({ home, terminal }: CommandContext, options: { readonly
 }
 
 /** Paths in the file are relative to the file. */
-function planOf(home: string, entry: ScheduleEntry, base: string): BuiltPlan {
+function planOf(home: string, entry: ScheduleEntry, base: string): Promise<BuiltPlan> {
   const near = (name: string): string => (/[/\\]|\.ya?ml$/.test(name) ? resolve(base, name) : name);
   const scenario = loadScenario(findScenario(near(entry.scenario)));
   const target = loadTarget(findTarget(home, near(entry.target)));
-  return buildPlan({ scenario, target, overrides: entry.variables });
+  return planLive({ scenario, target, overrides: entry.variables });
 }
 
 async function applyOne(

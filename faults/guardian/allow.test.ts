@@ -14,14 +14,16 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dir, { recursive: true }));
 
-const wanted = { systemIdentifier: '7000000000000000001', fault: 'noop' };
+const wanted = { systemIdentifier: '7000000000000000001', faults: ['noop'] };
 
 test('what it lists is allowed', () => {
   expect(requireAllowed(path, wanted)).toEqual(good);
 });
 
 test('a refusal names the file and the entry that is missing', () => {
-  expect(() => requireAllowed(path, { ...wanted, fault: 'process-kill' })).toThrow(`allow file ${path}: faults does not list process-kill`);
+  expect(() => requireAllowed(path, { ...wanted, faults: ['noop', 'process-kill', 'link-cut'] })).toThrow(
+    `allow file ${path}: faults does not list process-kill, link-cut`,
+  );
   expect(() => requireAllowed(path, { ...wanted, systemIdentifier: '5' })).toThrow('systemIdentifiers does not list 5');
 });
 

@@ -48,7 +48,7 @@ export function readAllow(path: string): Allow {
 }
 
 /** Throws `fault_refused` naming the file and the entry that is missing. */
-export function requireAllowed(path: string, wanted: { readonly systemIdentifier: string; readonly fault: string }): Allow {
+export function requireAllowed(path: string, wanted: { readonly systemIdentifier: string; readonly faults: readonly string[] }): Allow {
   const allow = readAllow(path);
   if (!allow.systemIdentifiers.includes(wanted.systemIdentifier))
     refuseByAllow(
@@ -56,7 +56,8 @@ export function requireAllowed(path: string, wanted: { readonly systemIdentifier
       `systemIdentifiers does not list ${wanted.systemIdentifier}`,
       'add it, if the owner of that PostgreSQL system agrees.',
     );
-  if (!allow.faults.includes(wanted.fault))
-    refuseByAllow(path, `faults does not list ${wanted.fault}`, 'add it, if the owner of this machine agrees.');
+  const missing = wanted.faults.filter((fault) => !allow.faults.includes(fault));
+  if (missing.length > 0)
+    refuseByAllow(path, `faults does not list ${missing.join(', ')}`, 'add what is missing, if the owner of this machine agrees.');
   return allow;
 }

@@ -45,6 +45,8 @@ export interface GuardianStatus {
 export type { StandingHalt };
 
 export interface GuardianClient {
+  /** Asks before anything begins whether the allow file lists this system and these faults; arming asks again. Throws `fault_refused`. */
+  requirePermitted(request: { readonly systemIdentifier: string; readonly faults: readonly string[] }): Promise<void>;
   /**
    * Checks the allow file, the system's identity, the policy's limits and on production the approvals, then stores the lease. Idempotent for the same key.
    * Throws `fault_refused`, `approval_missing`, `halt_standing`, `lease_gone`, `lease_conflict`.
@@ -102,6 +104,9 @@ export function openGuardian(socket: string): GuardianClient {
   const call = <T>(name: string, params: unknown, timeoutMs: number): Promise<T> =>
     callRpc<T>(socket, name, params, { timeoutMs, unreachable: 'guardian_unreachable' });
   return {
+    requirePermitted: async (request) => {
+      await call('requirePermitted', request, TIMEOUTS_MS.quick);
+    },
     arm: (request) => call('arm', request, TIMEOUTS_MS.arm),
     inject: (key) => call('inject', key, TIMEOUTS_MS.inject),
     undo: (request) => call('undo', request, TIMEOUTS_MS.undo),

@@ -32,6 +32,10 @@ export async function startGuardian(home: string): Promise<RpcServer> {
     return keeper;
   };
   const server = await serveRpc(join(paths.run, 'guardian.sock'), {
+    requirePermitted: (request: { systemIdentifier: string; faults: string[] }) => {
+      ready().requirePermitted(request);
+      return null;
+    },
     arm: async (request: ArmRequest) => {
       const lease = await ready().arm(request);
       rememberTarget(targetsDir, request.target);

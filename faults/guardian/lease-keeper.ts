@@ -140,11 +140,16 @@ export class LeaseKeeper {
     return readHalt(this.parts.haltFile);
   }
 
+  /** Throws `fault_refused` where this machine's file does not list the system, or one of the faults. Arms nothing. */
+  requirePermitted({ systemIdentifier, faults }: { readonly systemIdentifier: string; readonly faults: readonly string[] }): void {
+    requireAllowed(this.parts.allowFile, { systemIdentifier, faults });
+  }
+
   async arm(request: ArmRequest): Promise<LeaseView> {
     const { key, target } = request;
     this.refuseWhenHalted();
     const fault = this.parts.find(request.handle.fault);
-    const allow = requireAllowed(this.parts.allowFile, { systemIdentifier: target.systemIdentifier, fault: fault.name });
+    const allow = requireAllowed(this.parts.allowFile, { systemIdentifier: target.systemIdentifier, faults: [fault.name] });
     this.refuseForbidden(request, [], []);
     await this.requireIdentity(target);
     const asked = { handle: request.handle, maxMs: request.maxMs, ttlMs: request.ttlMs };

@@ -4,6 +4,7 @@
  */
 import type { JsonObject } from '../../model/json';
 import type { PredictedFailover, PredictedSegment } from '../../model/measurement';
+import type { Timers } from '../../model/plan';
 
 /** Patroni's own defaults, in seconds. */
 const DEFAULTS = { ttl: 30, loop_wait: 10, retry_timeout: 10 } as const;
@@ -21,6 +22,12 @@ const RECONNECT_MS = 5_000;
 function seconds(config: JsonObject, name: keyof typeof DEFAULTS): number {
   const value = Number(config[name]);
   return Number.isFinite(value) && value > 0 ? value : DEFAULTS[name];
+}
+
+/** Its timers by name, defaults where the configuration is silent. */
+export function patroniTimers(config: JsonObject): Timers {
+  const ms = (name: keyof typeof DEFAULTS): number => seconds(config, name) * 1_000;
+  return { ttl: ms('ttl'), loop_wait: ms('loop_wait'), retry_timeout: ms('retry_timeout') };
 }
 
 /** For the loss of the node that holds the key. `config`: the dynamic configuration; `hasRouter`: health checks lead clients. */

@@ -4,7 +4,7 @@ import { until } from '../../core/clock';
 import { GamedayError } from '../../core/errors';
 import type { Automation, Controller, FailoverResult, LiveTarget } from '../ports';
 import { askAll } from './node-status';
-import { patroniBand } from './patroni-band';
+import { patroniBand, patroniTimers } from './patroni-band';
 import { openPatroniRest, type PatroniController, type PatroniRest } from './patroni-rest';
 import { POLL_MS } from './promoted-by-others';
 import {
@@ -102,6 +102,7 @@ export function openPatroniController(live: LiveTarget, controller: PatroniContr
       return topologyOf(driven, TITLE, book, (slot) => slots.includes(slot));
     },
     predictedFailover: async (primary) => (primary === 'lost' ? patroniBand(await rest.config(), live.router.kind !== 'none') : null),
+    timers: async () => patroniTimers(await rest.config()),
     failover: (request) => carryOut(driven, request),
     async startNode(node, environment) {
       refuseEnvironment(TITLE, node, environment);

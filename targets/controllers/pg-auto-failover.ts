@@ -66,6 +66,8 @@ export function openPgAutoFailoverController(live: LiveTarget, controller: PgAut
       return topologyOf(driven, TITLE, book, (slot) => slot.startsWith(STANDBY));
     },
     predictedFailover: async (primary) => (primary === 'lost' ? pgAutoFailoverBand(await monitor.timers()) : null),
+    // Its keepers look once a second; how long they look before they act is not the monitor's to say.
+    timers: async () => ({ ttl: (await monitor.timers()).unhealthyTimeoutMs }),
     failover: (request) => carryOut(driven, request),
     async startNode(node, environment) {
       refuseEnvironment(TITLE, node, environment);

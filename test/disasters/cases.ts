@@ -58,6 +58,8 @@ export const CASES: readonly DisasterCase[] = [
   passes('3', 'primary-loss', EVERYWHERE, { rto: '45s' }),
   // Less than a key lives, or a monitor waits.
   refused('3', 'primary-loss', { rto: '3s' }, AGENTS),
+  // Less than a promotion takes.
+  refused('3', 'primary-loss', { rto: '10ms' }, ['standalone']),
   passes('5', 'controller-hangs', DCS),
   // Longer than the key lives: another is promoted beside a primary that nobody stops.
   fails('5', 'controller-hangs', ['promotions', 'rpo_transactions', 'write_stall', 'split_brain'], { pause: '40s' }, DCS),

@@ -92,6 +92,18 @@ describe('with two approvals', () => {
     expect(await leases()).toBe(before + 1);
   }, 120_000);
 
+  test('a fault that the file does not list is refused before the drill begins', async () => {
+    const before = await leases();
+    writeFileSync(allowFile, JSON.stringify({ ...(JSON.parse(allowBefore) as object), approvers: signers, faults: ['link-cut'] }), {
+      mode: 0o600,
+    });
+    const ended = await run(NOOP);
+    const { record } = recordOf(ended);
+    expect([ended.code, record.state, record.faults]).toEqual([6, 'refused', []]);
+    expect(record.judgement.reasons.join('\n')).toContain(`allow file ${allowFile}: faults does not list noop`);
+    expect(await leases()).toBe(before);
+  }, 120_000);
+
   test('and names them, the drill runs, and its record says who approved', async () => {
     writeFileSync(allowFile, JSON.stringify({ ...(JSON.parse(allowBefore) as object), approvers: signers }), { mode: 0o600 });
     const { record, evidence } = recordOf(await run(NOOP));

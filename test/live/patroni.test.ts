@@ -6,10 +6,11 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readLabTarget } from '../../infra/lab/lab-file';
 import { locateEtcd } from '../../infra/lab/patroni';
+import { openPatroniRest } from '../../targets/controllers/patroni-rest';
 import { openTarget } from '../../targets/open-target';
 import { contractTests } from './fault-contract';
 import { cli, makeHome, removeHome } from './lab';
-import { outcome, PASSED, runScenario, type Run } from './scenario-run';
+import { outcome, PASSED, runAsIs, runScenario, type Run } from './scenario-run';
 
 const NET = '127.0.84';
 let home: string;
@@ -58,6 +59,24 @@ test('a primary whose way to the store is cut gives its key up, and never two no
   expect(outcome(cut)).toEqual(PASSED);
   expect(cut.record.splitBrain).toEqual([]);
 }, 240_000);
+
+test('a plan’s numbers follow from the live timers, and it is refused once these have changed', async () => {
+  const { controller } = readLabTarget(home);
+  if (controller.kind !== 'patroni') throw new Error(controller.kind);
+  const rest = openPatroniRest(controller);
+  const file = join(home, 'hangs.json');
+  const planned = await cli(['plan', 'controller-hangs', '--out', file], { home, timeoutMs: 30_000 });
+  expect(planned.stdout).toContain("computed    from the controller's settings: ttl 20 s, loop_wait 5 s");
+  expect(planned.stdout).toContain('  pause = 8s (ttl - loop_wait - 7s)');
+  expect(await rest.configure({ ttl: 25 })).toMatchObject({ ok: true });
+  try {
+    const { code, record } = await runAsIs(home, file);
+    expect([code, record.state, record.faults]).toEqual([6, 'refused', []]);
+    expect(record.judgement.reasons.join('\n')).toContain('timers are those of the plan');
+  } finally {
+    expect(await rest.configure({ ttl: 20 })).toMatchObject({ ok: true });
+  }
+}, 120_000);
 
 contractTests('patroni', () => openTarget(readLabTarget(home)));
 

@@ -276,6 +276,12 @@ export const MUTATIONS: readonly Mutation[] = [
   restore('missing rows are not missing', 'this.under += 1;', 'this.under += 0;'),
 
   verdict(
+    'RTO is held against the lower end of what was predicted',
+    'target: objective.target + predicted.highMs',
+    'target: objective.target + predicted.lowMs',
+  ),
+  verdict('all of RTO lies beyond what was predicted', 'Math.max(0, ms - predicted.highMs)', 'ms'),
+  verdict(
     'inconclusive is better than marginal',
     "['pass', 'marginal', 'inconclusive', 'fail']",
     "['pass', 'inconclusive', 'marginal', 'fail']",
