@@ -264,8 +264,8 @@ describe('drilled, by services of gameday’s own and without a lab', () => {
     expect(up.stdout).toContain('drills can run');
 
     const refused = await drill(['run', CRASH, '--target', shop], 90_000);
-    // The guardian has the last word: its machine's owner has said nothing yet.
-    expect({ code: refused.code, said: fails(refused) }).toEqual({ code: 4, said: expect.stringContaining('allow.json') });
+    // The guardian has the last word, and is asked before anything is touched: its machine's owner has said nothing yet.
+    expect({ code: refused.code, said: fails(refused) }).toEqual({ code: 6, said: expect.stringContaining('allow.json') });
     const systemIdentifier = (await ask('SELECT system_identifier::text FROM pg_control_system()'))[0];
     writeFileSync(
       join(home, 'guardian', 'allow.json'),
