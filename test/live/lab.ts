@@ -42,7 +42,14 @@ export function lab(): SharedLab {
 /** Runs `gameday …` in the shared lab's home (or another) and waits for it. SIGKILL after `timeoutMs`, code −1. */
 export function cli(
   args: readonly string[],
-  options: { readonly home?: string; readonly timeoutMs?: number; readonly input?: string; readonly env?: NodeJS.ProcessEnv } = {},
+  options: {
+    readonly home?: string;
+    readonly timeoutMs?: number;
+    readonly input?: string;
+    readonly env?: NodeJS.ProcessEnv;
+    /** What it has said on stderr so far, each time that there is more. */
+    readonly onProgress?: (said: string) => void;
+  } = {},
 ): Promise<CliResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [join(packageRoot(), 'infra', 'bin', 'gameday.js'), ...args], {
@@ -53,7 +60,10 @@ export function cli(
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk));
-    child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+      stderr += chunk;
+      options.onProgress?.(stderr);
+    });
     const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 120_000);
     child.stdin.on('error', () => undefined);
     child.stdin.end(options.input ?? '');
