@@ -4,6 +4,7 @@ import { toolVersion } from '../scenarios/build-plan';
 import { answerCommand } from './commands/answer';
 import { approveCommand } from './commands/approve';
 import { checkCommand } from './commands/check';
+import { compareCommand } from './commands/compare';
 import { demoCommand } from './commands/demo';
 import { doctorCommand } from './commands/doctor';
 import { drillsCommand, showCommand } from './commands/drills';
@@ -39,6 +40,7 @@ export function buildProgram(): Command {
     drillsCommand(),
     showCommand(),
     reportCommand(),
+    compareCommand(),
     verifyCommand(),
     ledgerCommand(),
     scenariosCommand(),

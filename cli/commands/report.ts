@@ -4,15 +4,20 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { GamedayError } from '../../core/errors';
 import { homePaths } from '../../core/home';
-import { PUBLIC_KEY_FILE } from '../../evidence/layout';
+import { PUBLIC_KEY_FILE, RECORD_FILE } from '../../evidence/layout';
 import { readRecord, type ReadRecord } from '../../evidence/read-bundle';
 import { fingerprintOf } from '../../evidence/signing';
+import { renderCsv } from '../../report/csv';
 import { renderHtml } from '../../report/html';
+import { renderJunit } from '../../report/junit';
 import { renderMarkdown } from '../../report/markdown';
 import { defineCommand } from '../command';
+import { printPdf } from '../report-pdf';
+
+const FORMATS = ['html', 'md', 'junit', 'csv', 'json', 'pdf'] as const;
 
 interface Options {
-  readonly format: 'html' | 'md';
+  readonly format: (typeof FORMATS)[number];
   readonly output?: string;
   readonly target?: string;
 }
@@ -21,13 +26,15 @@ export function reportCommand(): Command {
   const command = new Command('report')
     .description('render the report again from the record')
     .argument('<drill>', 'number, name, or directory of the bundle')
-    .addOption(new Option('-f, --format <format>', 'of the report').choices(['html', 'md']).default('html'))
+    .addOption(new Option('-f, --format <format>', 'of the report').choices(FORMATS).default('html'))
     .option('-o, --output <file>', 'write there instead of stdout')
     .option('-t, --target <target>', 'where several targets have this number');
   return defineCommand(command, async ({ home, terminal }, options: Options, name: string) => {
     const found = readRecord(homePaths(home).drills, name, options.target ?? null);
-    const text = render(found, options.format);
     if (options.output === undefined) {
+      if (options.format === 'pdf')
+        throw new GamedayError('usage', 'a PDF is not for a terminal', 'say where to write it: `-o report.pdf`.');
+      const text = render(found, options.format);
       if (terminal.json) terminal.result({ drill: found.record.drill, format: options.format, text });
       else process.stdout.write(text);
       return;
@@ -35,14 +42,25 @@ export function reportCommand(): Command {
     const path = resolve(options.output);
     if (!relative(found.dir, path).startsWith('..'))
       throw new GamedayError('usage', `${path} lies inside the sealed bundle`, 'write it somewhere else.');
-    writeFileSync(path, text);
+    writeFileSync(path, options.format === 'pdf' ? await printPdf(render(found, 'html'), process.env) : render(found, options.format));
     terminal.print(path);
     terminal.result({ drill: found.record.drill, format: options.format, path });
   });
 }
 
-function render({ record, dir, recordSha256 }: ReadRecord, format: Options['format']): string {
+function render({ record, dir, recordSha256 }: ReadRecord, format: Exclude<Options['format'], 'pdf'>): string {
   const key = join(dir, PUBLIC_KEY_FILE);
   const options = { digest: recordSha256, keyFingerprint: existsSync(key) ? fingerprintOf(readFileSync(key, 'utf8')) : null };
-  return format === 'html' ? renderHtml(record, options) : renderMarkdown(record, options);
+  switch (format) {
+    case 'html':
+      return renderHtml(record, options);
+    case 'md':
+      return renderMarkdown(record, options);
+    case 'junit':
+      return renderJunit(record);
+    case 'csv':
+      return renderCsv(record);
+    case 'json':
+      return readFileSync(join(dir, RECORD_FILE), 'utf8');
+  }
 }

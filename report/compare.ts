@@ -1,0 +1,151 @@
+/**
+ * Two drills beside each other. A difference is called one only where the two intervals do not overlap: what lies within the error bounds is no change.
+ * Where the plans differ it says so first, because such figures are not of the same thing. Pure.
+ */
+import { formatMs } from '../core/units';
+import type { Interval, Verdict } from '../model/measurement';
+import type { DrillRecord } from '../model/record';
+import { formatInterval, formatQuantity, isNotRecorded, objectiveWord } from './words';
+
+export type Change = 'better' | 'worse' | 'same' | 'within the bounds' | 'not comparable';
+
+export interface ComparedFigure {
+  readonly name: string;
+  /** As text, with bounds; `not recorded` where it is missing. */
+  readonly before: string;
+  readonly after: string;
+  readonly change: Change;
+  /** Smallest difference that the bounds allow, as text; null where there is none. */
+  readonly by: string | null;
+}
+
+export interface Comparison {
+  readonly before: { readonly drill: string; readonly target: string; readonly startedAt: string; readonly verdict: Verdict };
+  readonly after: { readonly drill: string; readonly target: string; readonly startedAt: string; readonly verdict: Verdict };
+  /** Why the two may not be of the same thing; empty when plan and target are the same. */
+  readonly warnings: readonly string[];
+  readonly figures: readonly ComparedFigure[];
+  /** Findings of the earlier drill that the later one does not have, and the other way round. */
+  readonly findingsGone: readonly string[];
+  readonly findingsNew: readonly string[];
+}
+
+/** In the order given: a change is from `before` to `after`. */
+export function compareRecords(before: DrillRecord, after: DrillRecord): Comparison {
+  const textsOf = ({ findings }: DrillRecord): readonly string[] => findings.map(({ text }) => withoutFigures(text));
+  const [then, now] = [textsOf(before), textsOf(after)];
+  return {
+    before: head(before),
+    after: head(after),
+    warnings: warningsOf(before, after),
+    figures: [...objectiveFigures(before, after), ...durationFigures(before, after)],
+    findingsGone: before.findings.filter((_, at) => !now.includes(then[at] ?? '')).map(({ text }) => text),
+    findingsNew: after.findings.filter((_, at) => !then.includes(now[at] ?? '')).map(({ text }) => text),
+  };
+}
+
+function head({ drill, target, startedAt, verdict }: DrillRecord): Comparison['before'] {
+  return { drill, target: target.name, startedAt, verdict };
+}
+
+/** The same finding names other figures every time. */
+function withoutFigures(text: string): string {
+  return text.replace(/[0-9][0-9,.]*/g, '#');
+}
+
+function warningsOf(before: DrillRecord, after: DrillRecord): readonly string[] {
+  const pairs: readonly (readonly [string, string, string])[] = [
+    ['target', before.target.name, after.target.name],
+    ['PostgreSQL system', before.target.systemIdentifier, after.target.systemIdentifier],
+    ['scenario', before.scenario.name, after.scenario.name],
+    ['controller', before.target.controller, after.target.controller],
+    ['PostgreSQL version', plain(before.target.postgresVersion), plain(after.target.postgresVersion)],
+    ['nodes', before.target.nodes.join(', '), after.target.nodes.join(', ')],
+    ['version of gameday', before.tool.version, after.tool.version],
+  ];
+  const found = pairs.filter(([, a, b]) => a !== b).map(([what, a, b]) => `the ${what} differs: ${a}, then ${b}`);
+  const planned = before.planSha256 === after.planSha256 ? [] : ['the plans differ: these drills did not do exactly the same'];
+  const unfinished = [before, after]
+    .filter(({ state }) => state !== 'completed')
+    .map(({ drill, state }) => `${drill} did not run to its end: ${state}`);
+  return [...planned, ...found, ...unfinished];
+}
+
+function plain(value: DrillRecord['target']['postgresVersion']): string {
+  return typeof value === 'string' ? value : `not recorded: ${value.notRecorded}`;
+}
+
+type Result = DrillRecord['judgement']['objectives'][number];
+
+function objectiveFigures(before: DrillRecord, after: DrillRecord): readonly ComparedFigure[] {
+  const rows = new Map<string, { before?: Result; after?: Result }>();
+  for (const result of before.judgement.objectives) rows.set(objectiveWord(result), { before: result });
+  for (const result of after.judgement.objectives) rows.set(objectiveWord(result), { ...rows.get(objectiveWord(result)), after: result });
+  return [...rows].map(([name, pair]) => objectiveFigure(name, pair.before, pair.after));
+}
+
+function objectiveFigure(name: string, before: Result | undefined, after: Result | undefined): ComparedFigure {
+  const text = (result: Result | undefined): string => {
+    if (result === undefined) return 'no objective';
+    const { measured, objective, verdict } = result;
+    return `${measured === null ? 'not recorded' : formatQuantity(measured, objective.unit)} (${verdict}, target ${formatQuantity(objective.target, objective.unit)})`;
+  };
+  const unit = (before ?? after)?.objective.unit ?? 'count';
+  const { change, by } = changeOf(rangeOf(before), rangeOf(after));
+  return { name, before: text(before), after: text(after), change, by: by === null ? null : formatQuantity(by, unit) };
+}
+
+function rangeOf(result: Result | undefined): Interval | null {
+  if (result === undefined || result.measured === null) return null;
+  return { lowMs: result.low ?? result.measured, highMs: result.high ?? result.measured };
+}
+
+function durationFigures(before: DrillRecord, after: DrillRecord): readonly ComparedFigure[] {
+  const [then, now] = [durationsOf(before), durationsOf(after)];
+  return [...new Set([...then.keys(), ...now.keys()])].map((name) => {
+    const [a, b] = [then.get(name) ?? null, now.get(name) ?? null];
+    const { change, by } = changeOf(a, b);
+    const text = (interval: Interval | null): string => (interval === null ? 'not recorded' : formatInterval(interval));
+    return { name, before: text(a), after: text(b), change, by: by === null ? null : formatMs(by) };
+  });
+}
+
+/** Durations besides the objectives', by what they are called in the report. */
+function durationsOf({ rto, redundancy, restores }: DrillRecord): ReadonlyMap<string, Interval> {
+  const found = new Map<string, Interval>();
+  if (!isNotRecorded(rto)) for (const { name, ms } of rto.segments) found.set(`segment ${name}`, ms);
+  if (!isNotRecorded(redundancy) && redundancy.regainedAfterMs !== null) found.set('redundant again after', redundancy.regainedAfterMs);
+  for (const { step, totalMs, phases } of restores) {
+    found.set(`restore ${step}`, totalMs);
+    for (const { name, ms } of phases) found.set(`restore ${step}, ${name}`, { lowMs: ms, highMs: ms });
+  }
+  return found;
+}
+
+/** Less is better in everything that a drill measures. `by`: the smallest difference that the bounds allow. */
+function changeOf(before: Interval | null, after: Interval | null): { readonly change: Change; readonly by: number | null } {
+  if (before === null || after === null) return { change: 'not comparable', by: null };
+  if (after.highMs < before.lowMs) return { change: 'better', by: before.lowMs - after.highMs };
+  if (after.lowMs > before.highMs) return { change: 'worse', by: after.lowMs - before.highMs };
+  const exact = before.lowMs === after.lowMs && before.highMs === after.highMs;
+  return { change: exact ? 'same' : 'within the bounds', by: null };
+}
+
+const MARK: Readonly<Record<Change, string>> = { better: '↓', worse: '↑', same: '=', 'within the bounds': '≈', 'not comparable': '·' };
+
+/** Plain text for a terminal or a ticket. */
+export function comparisonText({ before, after, warnings, figures, findingsGone, findingsNew }: Comparison): string {
+  const width = Math.max(10, ...figures.map(({ name }) => name.length));
+  const left = Math.max(10, ...figures.map((figure) => figure.before.length));
+  return [
+    `${before.target} ${before.drill} (${before.startedAt.slice(0, 10)}, ${before.verdict}) → ${after.target} ${after.drill} (${after.startedAt.slice(0, 10)}, ${after.verdict})`,
+    ...warnings.map((text) => `WARNING: ${text}`),
+    '',
+    ...figures.map(
+      (figure) =>
+        `${MARK[figure.change]} ${figure.name.padEnd(width)}  ${figure.before.padEnd(left)}  →  ${figure.after}  ${figure.change}${figure.by === null ? '' : ` by at least ${figure.by}`}`,
+    ),
+    ...(findingsGone.length === 0 ? [] : ['', 'no longer found:', ...findingsGone.map((text) => `  ${text}`)]),
+    ...(findingsNew.length === 0 ? [] : ['', 'new findings:', ...findingsNew.map((text) => `  ${text}`)]),
+  ].join('\n');
+}
