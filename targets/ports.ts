@@ -217,6 +217,19 @@ export interface BackupView {
   readonly bytes: number;
 }
 
+/** What a restore will move, known before any byte does. */
+export interface RestoreEstimate {
+  readonly backup: BackupView;
+  /** Of the restored files; less moves where objects are compressed. */
+  readonly baseBytes: number;
+  /** Of the segments as PostgreSQL reads them. */
+  readonly walBytes: number;
+  /** From the backup's first to the last that replay needs. */
+  readonly segments: readonly string[];
+  /** Requests to the object store; null where the archive's own tool decides how many it makes. */
+  readonly requests: number | null;
+}
+
 export interface RestoreProgress {
   readonly phase: 'locate' | 'base' | 'replay' | 'promote' | 'checks';
   readonly bytes: number;
@@ -312,6 +325,8 @@ export interface Archive {
     readonly lsn: string;
     readonly timeline: number;
   }): Promise<RecoveryTarget>;
+  /** Throws `backup_missing`, `wal_missing`. */
+  estimate(target: RecoveryTarget): Promise<RestoreEstimate>;
   /** Restores into `dir` (created; must not exist), starts, waits for the target, promotes. Removes what it made if it fails. */
   restore(
     target: RecoveryTarget,

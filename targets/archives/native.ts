@@ -13,14 +13,15 @@ import { formatBytes, formatMs } from '../../core/units';
 import type { CheckResult } from '../../model/record';
 import type { Target, TargetNode } from '../../model/target';
 import type { ObjectStore } from '../../objects/store';
-import type { Archive, ArchiveDoor } from '../ports';
+import type { Archive, ArchiveDoor, RecoveryTarget } from '../ports';
 import { withSql } from '../sql';
 import { openArchiveDoor } from './archive-door';
 import { openArchiveStore } from './archive-store';
 import { listBackups, readManifest, takeBaseBackup, type BackupManifest } from './base-backup';
 import { commitsBetween, type CommitRecord } from './commit-order';
 import type { ArchiverNodeStatus, ArchiverStatus } from './native-archiver';
-import { restoreNative, viewOf } from './native-restore';
+import { estimateNative, nativeSource, viewOf } from './native-source';
+import { restoreIntoSandbox } from './sandbox-restore';
 import { removeSandboxDirectory } from './sandbox-server';
 import { ancestry, describeSpans, historyName, liesOn, walPath, type TimelineSpan } from './wal-chain';
 import { unpackWal, walFileKind, walKey, walNameOfKey } from './wal-object';
@@ -78,6 +79,13 @@ export function openNativeArchive(target: Target): NativeArchive {
       );
     return path.segments;
   };
+  const wayTo = async (recovery: RecoveryTarget): Promise<{ manifest: BackupManifest; segments: readonly string[] }> => {
+    const manifest = await readManifest(store, recovery.backup);
+    const last = parseWalSegmentName(recovery.lastSegment);
+    if (last === null) throw new GamedayError('setting_invalid', `"${recovery.lastSegment}" is not a WAL segment`);
+    const upTo = lastPosition(await historyOf(recovery.timeline), last);
+    return { manifest, segments: await pathTo(manifest, recovery.timeline, upTo) };
+  };
 
   return {
     kind: 'native',
@@ -101,37 +109,16 @@ export function openNativeArchive(target: Target): NativeArchive {
       const { setting, value, inclusive, timeline } = point;
       return { backup: manifest.name, timeline, setting, value, inclusive, lastSegment: segments.at(-1) ?? manifest.startWal };
     },
-    restore: async (recovery, sandbox, options) => {
-      const late = AbortSignal.timeout(options.timeoutMs);
-      try {
-        return await restoreNative({
-          target,
-          recovery,
-          dir: sandbox.dir,
-          labels: sandbox.labels,
-          store,
-          locate: async () => {
-            const manifest = await readManifest(store, recovery.backup);
-            const last = parseWalSegmentName(recovery.lastSegment);
-            if (last === null) throw new GamedayError('setting_invalid', `"${recovery.lastSegment}" is not a WAL segment`);
-            const upTo = lastPosition(await historyOf(recovery.timeline), last);
-            return { manifest, segments: await pathTo(manifest, recovery.timeline, upTo) };
-          },
-          fetchWal,
-          onProgress: options.onProgress,
-          signal: AbortSignal.any([options.signal, late]),
-        });
-      } catch (error) {
-        if (late.aborted && !options.signal.aborted)
-          throw new GamedayError(
-            'restore_failed',
-            `the restore did not end within ${formatMs(options.timeoutMs)}; its sandbox was removed`,
-            null,
-            { cause: error },
-          );
-        throw error;
-      }
-    },
+    estimate: async (recovery) => estimateNative(await wayTo(recovery)),
+    restore: (recovery, sandbox, options) =>
+      restoreIntoSandbox({
+        target,
+        recovery,
+        dir: sandbox.dir,
+        labels: sandbox.labels,
+        locate: async () => nativeSource({ store, fetchWal, ...(await wayTo(recovery)) }),
+        ...options,
+      }),
     removeSandbox: (dir) => removeSandboxDirectory(target, dir),
     commits: async (range, signal) => readCommits(await historyOf(range.timeline), range, fetchWal, signal),
   };

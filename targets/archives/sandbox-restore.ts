@@ -1,21 +1,20 @@
 /**
- * One restore from the native archive: base files, WAL ahead of replay, an explicit target, and proof that it was reached.
- * It never trusts an answering server: recovery must say itself where it stopped. Whatever fails, the sandbox is removed.
+ * One restore into a sandbox, the same for every kind of archive: base files, an explicit target, replay, and proof that the target was reached. What
+ * differs (how files and WAL come) stands behind `RestoreSource`. It never trusts an answering server: recovery must say itself where it stopped.
+ * Whatever fails, the sandbox is removed.
  */
-import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { monotonicNs, until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
 import { formatLsn, parseLsn } from '../../core/lsn';
 import { isAlive, type ProcessId } from '../../core/process';
+import { formatMs } from '../../core/units';
 import type { JsonObject } from '../../model/json';
 import type { CheckResult } from '../../model/record';
 import type { Target } from '../../model/target';
-import type { ObjectStore } from '../../objects/store';
-import type { BackupView, RecoveryTarget, RestoreOutcome, RestoreProgress } from '../ports';
+import type { RecoveryTarget, RestoreEstimate, RestoreOutcome, RestoreProgress } from '../ports';
 import { withSql, type Sql } from '../sql';
-import { downloadParts, type BackupManifest } from './base-backup';
 import { findRecoveryStop, lastReplayedTime, logExcerpt, type RecoveryStop } from './recovery-log';
 import {
   createSandbox,
@@ -30,19 +29,41 @@ import {
   type SandboxPlace,
 } from './sandbox-server';
 import { ancestry, historyName } from './wal-chain';
-import { WalFeeder } from './wal-feeder';
 
 const LOG_LIMIT_BYTES = 16 * 1024 * 1024;
+
+/** How one kind of archive brings the files of one restore. Made once its way is known: nothing moves before. */
+export interface RestoreSource {
+  readonly estimate: RestoreEstimate;
+  /** Fills `place.dataDir`, which exists; on a half-filled one it goes on. Returns the bytes of the backup; `onBytes` hears how many are there. */
+  fetchBase(place: SandboxPlace, signal: AbortSignal, onBytes: (bytes: number) => void): Promise<number>;
+  /** The kind's own verification of the files, before a first start changes any. Throws `object_corrupt`. */
+  verifyBase(place: SandboxPlace, signal: AbortSignal): Promise<CheckResult>;
+  /** Called before the base comes, so that WAL may lie ready when replay begins. */
+  openWal(place: SandboxPlace, signal: AbortSignal, onDelivered: () => void): Promise<WalSupply>;
+}
+
+/** What feeds a recovering server with WAL. */
+export interface WalSupply {
+  /** Value of restore_command. */
+  readonly command: string;
+  /** The base is in place and replay is next. */
+  release(): void;
+  /** What should have come and did not: the cause of a recovery that ends. */
+  failure(): Error | null;
+  /** Segments of the estimate handed over so far, and their bytes. */
+  delivered(): { readonly segments: number; readonly bytes: number };
+  stop(): Promise<void>;
+}
 
 export interface RestoreRequest {
   readonly target: Target;
   readonly recovery: RecoveryTarget;
   readonly dir: string;
   readonly labels: JsonObject;
-  readonly store: ObjectStore;
-  /** Reads the manifest and the way through the WAL; throws before any byte moves. */
-  readonly locate: () => Promise<{ readonly manifest: BackupManifest; readonly segments: readonly string[] }>;
-  readonly fetchWal: (name: string) => Promise<Buffer | null>;
+  /** Finds backup and way through the WAL; throws `backup_missing`, `wal_missing` before any byte moves. */
+  readonly locate: () => Promise<RestoreSource>;
+  readonly timeoutMs: number;
   readonly onProgress: (progress: RestoreProgress) => void;
   readonly signal: AbortSignal;
 }
@@ -61,77 +82,101 @@ class PhaseTimer {
 }
 
 /** Restores as asked and leaves the server running. Throws `wal_missing`, `backup_missing`, `object_corrupt`, `restore_failed`, or the signal's reason. */
-export async function restoreNative(request: RestoreRequest): Promise<RestoreOutcome> {
-  const { target, dir, signal, onProgress } = request;
-  const timer = new PhaseTimer();
-  const place = sandboxPlace(target, dir);
-  onProgress({ phase: 'locate', bytes: 0, segments: 0 });
-  const { manifest, segments } = await request.locate();
-  timer.end('locate', null);
-  let walBytes = 0;
-  let delivered = 0;
-  const tell = (phase: RestoreProgress['phase'], bytes: number): void => onProgress({ phase, bytes, segments: delivered });
-  const feeder = new WalFeeder({
-    dir: place.walDir,
-    owner: place.owner,
-    plan: segments,
-    fetch: request.fetchWal,
-    onDelivered: (name, bytes) => {
-      if (!segments.includes(name)) return;
-      delivered += 1;
-      walBytes += bytes;
-      tell('replay', manifest.bytes + walBytes);
-    },
-  });
+export async function restoreIntoSandbox(request: RestoreRequest): Promise<RestoreOutcome> {
+  const late = AbortSignal.timeout(request.timeoutMs);
   try {
-    await createSandbox(target, place, request.labels);
-    await unpackBase(place, request.store, manifest, signal, (bytes) => tell('base', bytes));
-    const verified = await verifyBase(place, signal);
-    timer.end('base', manifest.bytes);
-    const control = await readControl(place, signal);
-    checkControl(target, control);
-    const restoreCommand = await feeder.start();
-    await startSandbox(place, sandboxSettings(place, request.recovery, restoreCommand, control), signal);
-    const stop = await awaitStop(place, feeder, signal);
-    timer.end('replay', walBytes);
-    tell('promote', manifest.bytes + walBytes);
-    await awaitWritable(target, place, feeder, signal);
-    timer.end('promote', null);
-    await feeder.stop();
-    tell('checks', manifest.bytes + walBytes);
-    const landed = await readLanding(target, place, stop);
-    const checks = [verified, ...(await checkRestored(request, place, stop, landed, signal))];
-    return {
-      backup: viewOf(manifest),
-      target: request.recovery,
-      bytes: manifest.bytes + walBytes,
-      segments: segments.length,
-      walFrom: segments[0] ?? manifest.startWal,
-      walTo: segments.at(-1) ?? manifest.startWal,
-      phases: timer.phases,
-      landed: {
-        lsn: landed.lsn,
-        xid: stop.xid,
-        time: stop.time ?? lastReplayedTime(readLog(place)),
-        logLine: stop.line,
-        timeline: landed.timeline,
-      },
-      socketDir: place.dir,
-      port: SANDBOX_PORT,
-      dir: place.dir,
-      checks,
-    };
+    return await restoreUntil(request, AbortSignal.any([request.signal, late]));
   } catch (error) {
-    const excerpt = existsSync(place.logFile) ? readLog(place) : '';
-    await feeder.stop();
-    await removeSandboxDirectory(target, dir);
-    throw signal.aborted ? reasonOf(signal) : explain(error, feeder, excerpt);
+    if (late.aborted && !request.signal.aborted)
+      throw new GamedayError(
+        'restore_failed',
+        `the restore did not end within ${formatMs(request.timeoutMs)}; its sandbox was removed`,
+        null,
+        { cause: error },
+      );
+    throw error;
   }
 }
 
-export function viewOf(manifest: BackupManifest): BackupView {
-  const { name, timeline, startLsn, stopLsn, startWal, finishedAt, bytes } = manifest;
-  return { name, timeline, startLsn, stopLsn, startWal, finishedAt, bytes };
+async function restoreUntil(request: RestoreRequest, signal: AbortSignal): Promise<RestoreOutcome> {
+  const { target, dir, onProgress } = request;
+  const timer = new PhaseTimer();
+  const place = sandboxPlace(target, dir);
+  onProgress({ phase: 'locate', bytes: 0, segments: 0 });
+  const source = await request.locate();
+  timer.end('locate', null);
+  let supply: WalSupply | null = null;
+  let baseBytes = 0;
+  const tell = (phase: RestoreProgress['phase']): void => {
+    const { segments, bytes } = supply?.delivered() ?? { segments: 0, bytes: 0 };
+    onProgress({ phase, bytes: baseBytes + bytes, segments });
+  };
+  try {
+    await createSandbox(target, place, request.labels);
+    const wal = await source.openWal(place, signal, () => tell(timer.phases.length === 1 ? 'base' : 'replay'));
+    supply = wal;
+    baseBytes = await source.fetchBase(place, signal, (bytes) => {
+      baseBytes = bytes;
+      tell('base');
+    });
+    wal.release();
+    const verified = await source.verifyBase(place, signal);
+    timer.end('base', baseBytes);
+    const control = await readControl(place, signal);
+    checkControl(target, control);
+    await startSandbox(place, sandboxSettings(place, request.recovery, wal.command, control), signal);
+    const stop = await awaitStop(place, wal, signal);
+    timer.end('replay', wal.delivered().bytes);
+    tell('promote');
+    await awaitWritable(target, place, wal, signal);
+    timer.end('promote', null);
+    await wal.stop();
+    tell('checks');
+    const landed = await readLanding(target, place, stop);
+    const checks = [verified, ...(await checkRestored(request, place, stop, landed, signal))];
+    return outcomeOf(request, place, source.estimate, {
+      bytes: baseBytes + wal.delivered().bytes,
+      phases: timer.phases,
+      stop,
+      landed,
+      checks,
+    });
+  } catch (error) {
+    const excerpt = existsSync(place.logFile) ? readLog(place) : '';
+    await supply?.stop();
+    await removeSandboxDirectory(target, dir);
+    throw signal.aborted ? reasonOf(signal) : explain(error, supply?.failure() ?? null, excerpt);
+  }
+}
+
+interface Found extends Pick<RestoreOutcome, 'bytes' | 'phases' | 'checks'> {
+  readonly stop: RecoveryStop;
+  readonly landed: Landing;
+}
+
+function outcomeOf({ recovery }: RestoreRequest, place: SandboxPlace, estimate: RestoreEstimate, found: Found): RestoreOutcome {
+  const { backup, segments } = estimate;
+  const { stop, landed, bytes, phases, checks } = found;
+  return {
+    backup,
+    target: recovery,
+    bytes,
+    segments: segments.length,
+    walFrom: segments[0] ?? backup.startWal,
+    walTo: segments.at(-1) ?? backup.startWal,
+    phases,
+    landed: {
+      lsn: landed.lsn,
+      xid: stop.xid,
+      time: stop.time ?? lastReplayedTime(readLog(place)),
+      logLine: stop.line,
+      timeline: landed.timeline,
+    },
+    socketDir: place.dir,
+    port: SANDBOX_PORT,
+    dir: place.dir,
+    checks,
+  };
 }
 
 function reasonOf(signal: AbortSignal): Error {
@@ -140,69 +185,11 @@ function reasonOf(signal: AbortSignal): Error {
 }
 
 /** A file that failed its check is the cause; the server's death after it is the consequence. */
-function explain(error: unknown, feeder: WalFeeder, log: string): Error {
-  if (feeder.failure !== null) return feeder.failure;
+function explain(error: unknown, failure: Error | null, log: string): Error {
+  if (failure !== null) return failure;
   const excerpt = logExcerpt(log, 8);
   if (error instanceof GamedayError && (error.code !== 'restore_failed' || excerpt === '')) return error;
   return new GamedayError('restore_failed', excerpt === '' ? messageOf(error) : `${messageOf(error)}\n${excerpt}`, null, { cause: error });
-}
-
-/** Pipes the parts through `tar` as the sandbox's user; the kernel's pipe and PARALLEL parts bound the memory. */
-async function unpackBase(
-  place: SandboxPlace,
-  store: ObjectStore,
-  manifest: BackupManifest,
-  signal: AbortSignal,
-  onBytes: (bytes: number) => void,
-): Promise<void> {
-  const owner = place.owner === null ? {} : { uid: place.owner.uid, gid: place.owner.gid };
-  const tar = spawn('tar', ['-x', '-f', '-', '--no-same-owner', '-p', '-C', place.dataDir], {
-    stdio: ['pipe', 'ignore', 'pipe'],
-    cwd: '/',
-    env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' },
-    ...owner,
-  });
-  let stderr = '';
-  tar.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-2_048)));
-  const ended = new Promise<string>((resolve) => {
-    tar.on('error', (error) => resolve(messageOf(error)));
-    tar.on('close', (code) => resolve(code === 0 ? '' : `tar: exit ${code ?? 'by a signal'}: ${stderr.trim()}`));
-  });
-  let broken = false;
-  tar.stdin.on('error', () => (broken = true));
-  const onAbort = (): void => void tar.kill('SIGKILL');
-  signal.addEventListener('abort', onAbort, { once: true });
-  let bytes = 0;
-  try {
-    for await (const plain of downloadParts(store, manifest, signal)) {
-      if (broken) break;
-      await new Promise<void>((resolve) => tar.stdin.write(plain, () => resolve()));
-      bytes += plain.length;
-      onBytes(bytes);
-    }
-    tar.stdin.end();
-    const problem = await ended;
-    signal.throwIfAborted();
-    if (problem !== '') throw new GamedayError(/No space left/.test(problem) ? 'disk_full' : 'restore_failed', problem);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    tar.kill('SIGKILL');
-    await ended;
-  }
-}
-
-/** pg_verifybackup, before the first start changes a file. WAL is not in the backup: `-n`; it is verified on its way in. */
-async function verifyBase(place: SandboxPlace, signal: AbortSignal): Promise<CheckResult> {
-  const result = await runTool(place, 'pg_verifybackup', ['-n', '-q', place.dataDir], { timeoutMs: 3_600_000, signal });
-  if (result.code !== 0)
-    throw new GamedayError('object_corrupt', `pg_verifybackup: ${result.stderr.trim().split('\n').slice(0, 3).join('; ')}`);
-  return {
-    name: 'pg_verifybackup',
-    ok: true,
-    found: 'every file equals the backup manifest',
-    expected: 'every file equals the backup manifest',
-    hint: null,
-  };
 }
 
 function checkControl(target: Target, control: ReadonlyMap<string, string>): void {
@@ -232,7 +219,7 @@ function liveness(place: SandboxPlace): () => void {
 /** Errors inside `until` are retried by design; a dead server or a broken feed must not be. */
 async function awaitCondition<T>(
   place: SandboxPlace,
-  feeder: WalFeeder,
+  supply: WalSupply,
   signal: AbortSignal,
   probe: () => Promise<T | null> | T | null,
 ): Promise<T> {
@@ -243,7 +230,8 @@ async function awaitCondition<T>(
       const found = await probe();
       if (found !== null) return { value: found };
       try {
-        if (feeder.failure !== null) throw feeder.failure;
+        const failure = supply.failure();
+        if (failure !== null) throw failure;
         checkAlive();
       } catch (error) {
         fatal = error instanceof Error ? error : new Error(messageOf(error));
@@ -263,8 +251,8 @@ async function awaitCondition<T>(
   return value.value;
 }
 
-function awaitStop(place: SandboxPlace, feeder: WalFeeder, signal: AbortSignal): Promise<RecoveryStop> {
-  return awaitCondition(place, feeder, signal, () => (existsSync(place.logFile) ? findRecoveryStop(readLog(place)) : null));
+function awaitStop(place: SandboxPlace, supply: WalSupply, signal: AbortSignal): Promise<RecoveryStop> {
+  return awaitCondition(place, supply, signal, () => (existsSync(place.logFile) ? findRecoveryStop(readLog(place)) : null));
 }
 
 function sandboxSql<T>(target: Target, place: SandboxPlace, database: string, work: (sql: Sql) => Promise<T>): Promise<T> {
@@ -275,8 +263,8 @@ function sandboxSql<T>(target: Target, place: SandboxPlace, database: string, wo
   });
 }
 
-function awaitWritable(target: Target, place: SandboxPlace, feeder: WalFeeder, signal: AbortSignal): Promise<true> {
-  return awaitCondition(place, feeder, signal, async () => {
+function awaitWritable(target: Target, place: SandboxPlace, supply: WalSupply, signal: AbortSignal): Promise<true> {
+  return awaitCondition(place, supply, signal, async () => {
     try {
       return await sandboxSql(target, place, 'postgres', async (sql) =>
         (await sql.query('select pg_is_in_recovery() as r'))[0]?.['r'] === 'f' ? true : null,
