@@ -8,6 +8,7 @@ import { compareCommand } from './commands/compare';
 import { demoCommand } from './commands/demo';
 import { doctorCommand } from './commands/doctor';
 import { drillsCommand, showCommand } from './commands/drills';
+import { findingsCommand } from './commands/findings';
 import { haltCommand } from './commands/halt';
 import { labCommand } from './commands/lab';
 import { ledgerCommand } from './commands/ledger';
@@ -41,6 +42,7 @@ export function buildProgram(): Command {
     showCommand(),
     reportCommand(),
     compareCommand(),
+    findingsCommand(),
     verifyCommand(),
     ledgerCommand(),
     scenariosCommand(),

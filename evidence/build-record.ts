@@ -18,7 +18,8 @@ import type {
   StepRecord,
 } from '../model/record';
 import type { LedgerJudgement } from '../probe/contract';
-import { findingsOf } from './findings';
+import { controlsOf, type ControlRule } from './controls';
+import { findingsOf, type KnownFinding } from './findings';
 
 export interface RecordFacts {
   readonly plan: Plan | ObservationPlan;
@@ -59,13 +60,17 @@ export interface RecordFacts {
   readonly notExercised?: readonly string[];
   /** Failover time predicted from the target's own settings; null when there was none to predict. */
   readonly predicted: PredictedFailover | null;
+  /** The control mapping as it was when the record was made; absent: no control is named. */
+  readonly controls?: readonly ControlRule[];
+  /** What earlier drills of this scenario have found and people decided about it. */
+  readonly known?: readonly KnownFinding[];
 }
 
 const NO_PROBE = 'no prober ran in this drill';
 
 export function buildRecord(facts: RecordFacts): DrillRecord {
   const { plan, measured } = facts;
-  const record: Omit<DrillRecord, 'findings'> = {
+  const record: Omit<DrillRecord, 'findings' | 'controls'> = {
     formatVersion: FORMAT_VERSION,
     drill: facts.drill,
     sequence: facts.sequence,
@@ -120,7 +125,7 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     notExercised: notExercised(facts),
     tool: { version: plan.toolVersion, node: process.version, platform: `${process.platform} ${process.arch}` },
   };
-  return { ...record, findings: findingsOf(record) };
+  return { ...record, findings: findingsOf(record, facts.known), controls: controlsOf(record, facts.controls ?? []) };
 }
 
 function whyNoRpo({ plan, measured }: RecordFacts): string {

@@ -4,39 +4,63 @@ import { formatMs } from '../core/units';
 import type { Interval } from '../model/measurement';
 import type { DrillRecord, RecordFinding } from '../model/record';
 
-type Facts = Omit<DrillRecord, 'findings'>;
-type Found = { readonly severity: RecordFinding['severity']; readonly text: string };
+type Facts = Omit<DrillRecord, 'findings' | 'controls'>;
+/** `about`: what of several things of one kind it is; with the rule's name it tells the same finding of another drill. */
+type Found = { readonly severity: RecordFinding['severity']; readonly text: string; readonly about?: string };
+type Rule = (record: Facts) => readonly Found[];
 
 const RANK = { high: 0, medium: 1, low: 2 } as const;
 /** Redundancy regained later than this after the outage began is a finding: the time in which a second failure would have been fatal. */
 const LATE_REDUNDANCY_MS = 10 * 60_000;
 
-/** Findings of one drill, worst first, numbered `F1`, `F2`, …: the same record always yields the same list. */
-export function findingsOf(record: Facts): readonly RecordFinding[] {
-  const found = [
-    ...unhealed(record),
-    ...missedObjectives(record),
-    ...losses(record),
-    ...returned(record),
-    ...clients(record),
-    ...unconfirmed(record),
-    ...redundancy(record),
-    ...failedChecks(record),
-    ...steps(record),
-    ...restores(record),
-    ...forks(record),
-    ...predicted(record),
-  ];
+/** Each rule by the name under which its findings are known from drill to drill. */
+const RULES: readonly (readonly [string, Rule])[] = [
+  ['fault-not-gone', unhealed],
+  ['objective-missed', missedObjectives],
+  ['writes', losses],
+  ['lead-taken-back', returned],
+  ['clients', clients],
+  ['fault-not-confirmed', unconfirmed],
+  ['redundancy', redundancy],
+  ['check-failed', failedChecks],
+  ['step', steps],
+  ['restore', restores],
+  ['fork', forks],
+  ['prediction', predicted],
+];
+
+/** What people have decided about a finding before, and since when it is known. */
+export interface KnownFinding {
+  readonly rule: string;
+  readonly since: string;
+  readonly owner: string | null;
+  readonly due: string | null;
+  readonly accepted: string | null;
+}
+
+/** Findings of one drill, worst first, numbered `F1`, `F2`, …: the same record always yields the same list. Those `known` keep their owner and date. */
+export function findingsOf(record: Facts, known: readonly KnownFinding[] = []): readonly RecordFinding[] {
+  const found = RULES.flatMap(([name, rule]) =>
+    rule(record).map(({ about, ...finding }) => ({ ...finding, rule: about === undefined ? name : `${name}: ${about}` })),
+  );
   return found
     .map((finding, at) => ({ finding, at }))
     .sort((a, b) => RANK[a.finding.severity] - RANK[b.finding.severity] || a.at - b.at)
-    .map(({ finding }, at) => ({ id: `F${at + 1}`, severity: finding.severity, text: finding.text, owner: null, due: null }));
+    .map(({ finding: { rule, severity, text } }, at) => {
+      const before = known.find((one) => one.rule === rule);
+      const { since = null, owner = null, due = null, accepted = null } = before ?? {};
+      return { id: `F${at + 1}`, rule, severity, text, since, owner, due, accepted };
+    });
 }
 
 function unhealed(record: Facts): readonly Found[] {
   return record.faults
     .filter(({ healed }) => !healed)
-    .map(({ fault, step }) => ({ severity: 'high', text: `fault ${fault} (step ${step}) is not proven gone; see the manual commands` }));
+    .map(({ fault, step }) => ({
+      severity: 'high',
+      about: step,
+      text: `fault ${fault} (step ${step}) is not proven gone; see the manual commands`,
+    }));
 }
 
 function missedObjectives(record: Facts): readonly Found[] {
@@ -44,6 +68,7 @@ function missedObjectives(record: Facts): readonly Found[] {
     .filter(({ verdict }) => verdict !== 'pass')
     .map(({ objective, verdict, reason }) => ({
       severity: verdict === 'fail' ? ('high' as const) : ('medium' as const),
+      about: [objective.name, objective.step, objective.path].filter((part) => part != null).join(' '),
       text: `objective ${objective.name.replaceAll('_', ' ')} is ${verdict}: ${reason}`,
     }));
 }
@@ -53,22 +78,36 @@ function losses(record: Facts): readonly Found[] {
   const { rpo } = record;
   if (!('notRecorded' in rpo)) {
     if (rpo.holes > 0)
-      found.push({ severity: 'high', text: `${rpo.holes} lost writes lie before kept ones on one timeline: history has holes` });
+      found.push({
+        severity: 'high',
+        about: 'holes',
+        text: `${rpo.holes} lost writes lie before kept ones on one timeline: history has holes`,
+      });
     if (rpo.splitBrainWrites > 0)
-      found.push({ severity: 'high', text: `${rpo.splitBrainWrites} writes were acknowledged by the old primary after the fork` });
-    if (rpo.lost > 0) found.push({ severity: 'high', text: `${rpo.lost} acknowledged writes are missing on ${rpo.joinedOn}` });
+      found.push({
+        severity: 'high',
+        about: 'split brain',
+        text: `${rpo.splitBrainWrites} writes were acknowledged by the old primary after the fork`,
+      });
+    if (rpo.lost > 0)
+      found.push({ severity: 'high', about: 'lost', text: `${rpo.lost} acknowledged writes are missing on ${rpo.joinedOn}` });
     if (rpo.phantoms + rpo.duplicates > 0)
-      found.push({ severity: 'medium', text: `${rpo.phantoms} rejected writes are present, ${rpo.duplicates} are present twice` });
+      found.push({
+        severity: 'medium',
+        about: 'anomalies',
+        text: `${rpo.phantoms} rejected writes are present, ${rpo.duplicates} are present twice`,
+      });
     for (const { node, missing, extra } of rpo.replicas) {
       if (missing + extra > 0)
         found.push({
           severity: 'medium',
+          about: `replica ${node}`,
           text: `replica ${node} differs from ${rpo.joinedOn}: ${missing} rows missing, ${extra} too many`,
         });
     }
   }
   for (const { nodes } of record.splitBrain)
-    found.push({ severity: 'high', text: `${nodes.join(' and ')} were writable at the same time` });
+    found.push({ severity: 'high', about: 'two writable', text: `${nodes.join(' and ')} were writable at the same time` });
   return found;
 }
 
@@ -93,29 +132,36 @@ function returned({ nodeSpans }: Facts): readonly Found[] {
 function clients(record: Facts): readonly Found[] {
   const found: Found[] = record.unlocked.map(({ node, holder, from, to }) => ({
     severity: 'high',
+    about: 'unlocked',
     text: `${node} took writes for at least ${formatMs(Math.max(0, to.lowMs - from.highMs))} while the controller held ${holder ?? 'nobody'} for the primary`,
   }));
   const beside = 'notRecorded' in record.rto ? 0 : record.rto.unsuccessfulOutside;
-  if (beside > 0) found.push({ severity: 'low', text: `${beside} ${beside === 1 ? 'write' : 'writes'} failed while others succeeded` });
+  if (beside > 0)
+    found.push({
+      severity: 'low',
+      about: 'failures beside',
+      text: `${beside} ${beside === 1 ? 'write' : 'writes'} failed while others succeeded`,
+    });
   return found;
 }
 
 function unconfirmed(record: Facts): readonly Found[] {
   return record.faults
     .filter(({ confirmed }) => !confirmed)
-    .map(({ fault, step }) => ({ severity: 'medium', text: `fault ${fault} (step ${step}) could not be shown to bite` }));
+    .map(({ fault, step }) => ({ severity: 'medium', about: step, text: `fault ${fault} (step ${step}) could not be shown to bite` }));
 }
 
 function redundancy(record: Facts): readonly Found[] {
   const { redundancy: regained } = record;
   if ('notRecorded' in regained) return [];
   if (!regained.regained)
-    return [{ severity: 'high', text: `the starting topology does not stand again: ${regained.differences.join('; ')}` }];
+    return [{ severity: 'high', about: 'lost', text: `the starting topology does not stand again: ${regained.differences.join('; ')}` }];
   const after = regained.regainedAfterMs;
   if (after === null || after.lowMs <= LATE_REDUNDANCY_MS) return [];
   return [
     {
       severity: 'medium',
+      about: 'late',
       text: `redundancy was regained only after ${formatMs(after.highMs)}; a second fault before that had no standby to go to`,
     },
   ];
@@ -126,6 +172,7 @@ function failedChecks(record: Facts): readonly Found[] {
     .filter(({ ok }) => !ok)
     .map(({ name, found, expected }) => ({
       severity: 'high',
+      about: name,
       text: `check ${name} does not hold afterwards: ${found}, expected ${expected}`,
     }));
 }
@@ -135,6 +182,7 @@ function steps(record: Facts): readonly Found[] {
     .filter(({ outcome }) => outcome !== 'done')
     .map(({ id, outcome, reason }) => ({
       severity: outcome === 'failed' ? ('high' as const) : ('medium' as const),
+      about: id,
       text: `step ${id} ${outcome === 'failed' ? 'failed' : 'was not executed'}: ${reason ?? 'no reason recorded'}`,
     }));
 }
@@ -143,10 +191,15 @@ function restores(record: Facts): readonly Found[] {
   return record.restores.flatMap(({ step, under, over, checks, sandbox }) => {
     const found: Found[] = [];
     if (under + over > 0)
-      found.push({ severity: 'high', text: `restore ${step} missed its point: ${under} transactions too few, ${over} too many` });
+      found.push({
+        severity: 'high',
+        about: `${step} missed`,
+        text: `restore ${step} missed its point: ${under} transactions too few, ${over} too many`,
+      });
     for (const { name, ok, found: was } of checks)
-      if (!ok) found.push({ severity: 'high', text: `restore ${step}: check ${name} does not hold: ${was}` });
-    if (!sandbox.removed) found.push({ severity: 'low', text: `the sandbox of restore ${step} still stands at ${sandbox.dir}` });
+      if (!ok) found.push({ severity: 'high', about: `${step} ${name}`, text: `restore ${step}: check ${name} does not hold: ${was}` });
+    if (!sandbox.removed)
+      found.push({ severity: 'low', about: `${step} sandbox`, text: `the sandbox of restore ${step} still stands at ${sandbox.dir}` });
     return found;
   });
 }
@@ -158,7 +211,7 @@ function predicted({ predicted: band, rto }: Facts): readonly Found[] {
     if (measured.highMs >= expected.lowMs && measured.lowMs <= expected.highMs) return [];
     const side = measured.highMs < expected.lowMs ? 'faster' : 'slower';
     const text = `${what} is ${side} than the settings predict (${formatMs(expected.lowMs)} to ${formatMs(expected.highMs)}: ${formula})`;
-    return [{ severity: 'medium', text }];
+    return [{ severity: 'medium', about: what, text }];
   };
   const parts = rto.segments.flatMap(({ name, ms }) => {
     const bands = predictedBand(name, band);

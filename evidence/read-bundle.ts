@@ -30,16 +30,20 @@ export interface ReadRecord {
   readonly sealSha256: string | null;
 }
 
-/** Every drill below `drillsDir`, by target, oldest number first. A bundle that cannot be read is listed with its problem. */
-export function listDrills(drillsDir: string): readonly DrillEntry[] {
+/** Every drill below `drillsDir`, by target, oldest number first; of one target, or its newest alone. A bundle that cannot be read is listed with its problem. */
+export function listDrills(drillsDir: string, only: { readonly target?: string; readonly newest?: number } = {}): readonly DrillEntry[] {
   if (!existsSync(drillsDir)) return [];
   const targets = readdirSync(drillsDir).filter((name) => statSync(join(drillsDir, name)).isDirectory());
-  return targets.sort().flatMap((target) =>
-    readdirSync(join(drillsDir, target))
-      .filter((name) => /^drill-\d{6}$/.test(name))
-      .sort()
-      .map((drill) => entryOf(target, drill, join(drillsDir, target, drill))),
-  );
+  return targets
+    .filter((name) => only.target === undefined || name === only.target)
+    .sort()
+    .flatMap((target) =>
+      readdirSync(join(drillsDir, target))
+        .filter((name) => /^drill-\d{6}$/.test(name))
+        .sort()
+        .slice(-(only.newest ?? Infinity))
+        .map((drill) => entryOf(target, drill, join(drillsDir, target, drill))),
+    );
 }
 
 /**

@@ -282,12 +282,26 @@ export const recordSchema = z.strictObject({
   findings: list(
     z.strictObject({
       id: z.string(),
+      rule: z.string().describe('names the same finding in every drill'),
       severity: z.enum(['high', 'medium', 'low']),
       text: z.string(),
+      since: z.string().nullable().describe('drill that had it first; null: this one'),
       owner: z.string().nullable(),
       due: z.string().nullable(),
+      accepted: z.string().nullable().describe('who accepted the risk, until when and why'),
     }),
   ),
+  controls: list(
+    z.strictObject({
+      framework: z.string(),
+      title: z.string(),
+      control: z.string(),
+      name: z.string(),
+      evidences: z.string(),
+      not: z.string(),
+      limits: list(z.string()),
+    }),
+  ).describe('controls that the drill is relevant to, with what it does not show'),
   left: list(z.string()),
   notExercised: list(z.string()),
   tool: z.strictObject({ version: z.string(), node: z.string(), platform: z.string() }),

@@ -144,12 +144,30 @@ export interface ForkRecord {
   readonly quarantine: { readonly files: number; readonly sha256: string };
 }
 
+/** A control that a drill is relevant to: what it shows for it and what it does not. Never a claim that anybody complies. */
+export interface ControlEvidence {
+  readonly framework: string;
+  readonly title: string;
+  readonly control: string;
+  readonly name: string;
+  readonly evidences: string;
+  readonly not: string;
+  /** What weakens it in this drill. */
+  readonly limits: readonly string[];
+}
+
+/** `rule` names the same finding in every drill; `since` the drill that had it first without a retest in between that was free of it. */
 export interface RecordFinding {
   readonly id: string;
+  readonly rule: string;
   readonly severity: 'high' | 'medium' | 'low';
   readonly text: string;
+  /** Null: this is the first drill that has it. */
+  readonly since: string | null;
   readonly owner: string | null;
   readonly due: string | null;
+  /** Who accepted the risk, until when and why; null: nobody. */
+  readonly accepted: string | null;
 }
 
 export interface DrillRecord {
@@ -213,6 +231,7 @@ export interface DrillRecord {
     readonly note: string | null;
   }[];
   readonly findings: readonly RecordFinding[];
+  readonly controls: readonly ControlEvidence[];
   readonly left: readonly string[];
   readonly notExercised: readonly string[];
   readonly tool: { readonly version: string; readonly node: string; readonly platform: string };

@@ -32,25 +32,20 @@ export interface Comparison {
 
 /** In the order given: a change is from `before` to `after`. */
 export function compareRecords(before: DrillRecord, after: DrillRecord): Comparison {
-  const textsOf = ({ findings }: DrillRecord): readonly string[] => findings.map(({ text }) => withoutFigures(text));
-  const [then, now] = [textsOf(before), textsOf(after)];
+  const missing = (from: DrillRecord, other: DrillRecord): readonly string[] =>
+    from.findings.filter(({ rule }) => !other.findings.some((one) => one.rule === rule)).map(({ text }) => text);
   return {
     before: head(before),
     after: head(after),
     warnings: warningsOf(before, after),
     figures: [...objectiveFigures(before, after), ...durationFigures(before, after)],
-    findingsGone: before.findings.filter((_, at) => !now.includes(then[at] ?? '')).map(({ text }) => text),
-    findingsNew: after.findings.filter((_, at) => !then.includes(now[at] ?? '')).map(({ text }) => text),
+    findingsGone: missing(before, after),
+    findingsNew: missing(after, before),
   };
 }
 
 function head({ drill, target, startedAt, verdict }: DrillRecord): Comparison['before'] {
   return { drill, target: target.name, startedAt, verdict };
-}
-
-/** The same finding names other figures every time. */
-function withoutFigures(text: string): string {
-  return text.replace(/[0-9][0-9,.]*/g, '#');
 }
 
 function warningsOf(before: DrillRecord, after: DrillRecord): readonly string[] {

@@ -127,10 +127,19 @@ describe('compare', () => {
     expect(text).toContain('did not run to its end: aborted');
   });
 
-  it('tells findings that went and came, whatever figures they name', () => {
-    const finding = (text: string): DrillRecord['findings'][number] => ({ id: 'F1', severity: 'low', text, owner: null, due: null });
-    const before = sampleRecord({ findings: [finding('3 writes failed while others succeeded'), finding('old')] });
-    const after = sampleRecord({ findings: [finding('17 writes failed while others succeeded'), finding('new')] });
+  it('tells findings that went and came by their rules, whatever figures they name', () => {
+    const finding = (rule: string, text: string): DrillRecord['findings'][number] => ({
+      id: 'F1',
+      rule,
+      severity: 'low',
+      text,
+      since: null,
+      owner: null,
+      due: null,
+      accepted: null,
+    });
+    const before = sampleRecord({ findings: [finding('clients', '3 writes failed while others succeeded'), finding('fork', 'old')] });
+    const after = sampleRecord({ findings: [finding('clients', '17 writes failed while others succeeded'), finding('restore', 'new')] });
     expect(compareRecords(before, after)).toMatchObject({ findingsGone: ['old'], findingsNew: ['new'] });
   });
 });

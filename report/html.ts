@@ -12,6 +12,7 @@ import { THEME } from './theme';
 import { axisOf, closeUp } from './time-axis';
 import { forksSection } from './forks';
 import { viewsSection } from './views';
+import { controlsSection } from './controls';
 import { waterfallChart } from './waterfall';
 import { formatCount, formatInterval, formatTime, isNotRecorded, limitsOf, textOf } from './words';
 import { writesSection } from './writes';
@@ -53,6 +54,7 @@ function sections(record: DrillRecord): Markup {
     block('limits', 'What this drill does not show', [
       markup`<ul class="limits">${limitsOf(record).map((text) => markup`<li>${text}</li>`)}</ul>`,
     ]),
+    block('controls', 'Controls that this drill is relevant to', [controlsSection(record)]),
     provenance(record),
   ]}`;
 }
@@ -156,13 +158,16 @@ function latency(record: DrillRecord): Markup {
 
 function findings(record: DrillRecord): Markup {
   const rows = record.findings.map(
-    ({ id, severity, text, owner, due }) =>
-      markup`<tr><th scope="row">${id}</th><td><span class="sev ${severity}">${severity}</span></td><td>${text}</td><td>${owner ?? 'not recorded'}</td><td>${due ?? 'not recorded'}</td></tr>`,
+    ({ id, severity, text, since, owner, due, accepted }) =>
+      markup`<tr><th scope="row">${id}</th><td><span class="sev ${severity}">${severity}</span></td><td>${text}${
+        accepted === null ? null : markup`<small>risk accepted by ${accepted}</small>`
+      }</td><td>${since ?? 'this drill'}</td><td>${owner ?? 'not recorded'}</td><td>${due ?? 'not recorded'}</td></tr>`,
   );
   return block('findings', 'Findings', [
     rows.length === 0
       ? markup`<p>The rules found nothing. What people observed is not part of them.</p>`
-      : markup`<div class="scroll"><table><thead><tr><th scope="col">No.</th><th scope="col">Severity</th><th scope="col">Finding</th><th scope="col">Owner</th><th scope="col">Due</th></tr></thead><tbody>${rows}</tbody></table></div>`,
+      : markup`<div class="scroll"><table><thead><tr><th scope="col">No.</th><th scope="col">Severity</th><th scope="col">Finding</th><th scope="col">First found in</th><th scope="col">Owner</th><th scope="col">Due</th></tr></thead><tbody>${rows}</tbody></table></div>`,
+    markup`<p class="note">Found by rules over this record. A finding is closed by a later drill of the same scenario that is free of it, and by nothing else.</p>`,
   ]);
 }
 

@@ -2,6 +2,7 @@
 import { predictedBand } from '../core/segment-bands';
 import { formatMs } from '../core/units';
 import type { CheckResult, DrillRecord } from '../model/record';
+import { CONTROLS_NOTE, NO_CONTROLS, byFramework, controlLimits } from './controls';
 import { FORK_COLUMNS, forkFacts, forkRelations } from './forks';
 import type { ReportOptions } from './page-one';
 import { VIEW_FIGURES, VIEWS_NOTE, viewRows } from './views';
@@ -49,8 +50,15 @@ export function renderMarkdown(record: DrillRecord, options: ReportOptions): str
     section(
       'Findings',
       table(
-        ['No.', 'Severity', 'Finding', 'Owner', 'Due'],
-        record.findings.map((f) => [f.id, f.severity, f.text, f.owner ?? 'not recorded', f.due ?? 'not recorded']),
+        ['No.', 'Severity', 'Finding', 'First found in', 'Owner', 'Due'],
+        record.findings.map((f) => [
+          f.id,
+          f.severity,
+          f.accepted === null ? f.text : `${f.text} (risk accepted by ${f.accepted})`,
+          f.since ?? 'this drill',
+          f.owner ?? 'not recorded',
+          f.due ?? 'not recorded',
+        ]),
       ) || 'None by rule.',
     ),
     section('Hypothesis', text(record.scenario.hypothesis)),
@@ -95,6 +103,7 @@ export function renderMarkdown(record: DrillRecord, options: ReportOptions): str
     section('Verification', checks(record.verification)),
     section('Left behind', bullets(record.left) || 'Nothing known.'),
     section('What this drill does not show', bullets(limitsOf(record))),
+    section('Controls', controls(record)),
     section(
       'Verify',
       `\`gameday verify ${record.drill} --key PUB\`, or without gameday: \`sh VERIFY.txt\`. Sign-offs: not recorded: no sign-off.\n\n- record.json: \`${options.digest}\`\n- key: \`${options.keyFingerprint ?? 'not recorded: not known to the renderer'}\``,
@@ -176,6 +185,19 @@ function forks(record: DrillRecord): string {
       [bullets(forkFacts(fork).map(([name, value]) => `${name}: ${value}`)), table([...FORK_COLUMNS], forkRelations(fork))].join('\n\n'),
     )
     .join('\n\n');
+}
+
+function controls(record: DrillRecord): string {
+  if (record.controls.length === 0) return text(NO_CONTROLS);
+  const limits = bullets(controlLimits(record).map((limit) => `For every control: ${limit}.`));
+  const groups = byFramework(record).map(
+    ([title, rows]) =>
+      `### ${text(title)}\n\n${table(
+        ['Control', 'What this drill shows for it', 'What it does not show'],
+        rows.map(({ control, name, evidences, not }) => [`${control} ${name}`, evidences, not]),
+      )}`,
+  );
+  return [text(CONTROLS_NOTE), ...(limits === '' ? [] : [limits]), ...groups].join('\n\n');
 }
 
 function restores(record: DrillRecord): string {

@@ -83,8 +83,8 @@ function findings(record: DrillRecord): Markup {
   const top = record.findings.slice(0, TOP_FINDINGS);
   const rest = record.findings.length - top.length;
   const items = top.map(
-    ({ id, severity, text, owner, due }) =>
-      markup`<li><span class="sev ${severity}">${severity}</span> ${id}: ${text} <small>owner ${owner ?? 'not recorded'}, due ${due ?? 'not recorded'}</small></li>`,
+    ({ id, severity, text, since, owner, due, accepted }) =>
+      markup`<li><span class="sev ${severity}">${severity}</span> ${id}: ${text} <small>${since === null ? null : `since ${since}, `}${accepted === null ? null : 'risk accepted, '}owner ${owner ?? 'not recorded'}, due ${due ?? 'not recorded'}</small></li>`,
   );
   return markup`<section class="card"><h2>Findings</h2>${top.length === 0 ? markup`<p>None by rule.</p>` : markup`<ul class="plain">${items}</ul>`}${
     rest > 0 ? markup`<p><a href="#findings">${rest} more below</a></p>` : null
