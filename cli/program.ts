@@ -8,6 +8,7 @@ import { compareCommand } from './commands/compare';
 import { demoCommand } from './commands/demo';
 import { doctorCommand } from './commands/doctor';
 import { drillsCommand, showCommand } from './commands/drills';
+import { exportCommand } from './commands/export';
 import { findingsCommand } from './commands/findings';
 import { haltCommand } from './commands/halt';
 import { labCommand } from './commands/lab';
@@ -43,6 +44,7 @@ export function buildProgram(): Command {
     reportCommand(),
     compareCommand(),
     findingsCommand(),
+    exportCommand(),
     verifyCommand(),
     ledgerCommand(),
     scenariosCommand(),

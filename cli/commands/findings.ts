@@ -5,6 +5,7 @@ import { GamedayError } from '../../core/errors';
 import { homePaths } from '../../core/home';
 import { decide, readFindings, type FindingDecision, type FindingStory } from '../../evidence/finding-register';
 import { defineCommand, type CommandContext } from '../command';
+import { parseDay } from '../day';
 import { personId } from '../terminal';
 
 interface ListOptions {
@@ -46,6 +47,11 @@ export function findingsCommand(): Command {
   return command;
 }
 
+function dayOf(text: string, option: string): string {
+  parseDay(text, option);
+  return text;
+}
+
 const today = (): string => nowUtc().slice(0, 10);
 const RANK = { high: 0, medium: 1, low: 2 } as const;
 
@@ -73,14 +79,14 @@ async function assignFinding(context: CommandContext, options: DecideOptions, ke
     throw new GamedayError('usage', 'nothing to assign', 'give --owner, --due, or both.');
   decideAbout(context, key, options, {
     owner: options.owner ?? null,
-    due: options.due === undefined ? null : day(options.due, '--due'),
+    due: options.due === undefined ? null : dayOf(options.due, '--due'),
     accepted: null,
   });
   return Promise.resolve();
 }
 
 async function acceptFinding(context: CommandContext, options: DecideOptions, key: string): Promise<void> {
-  const until = day(options.until ?? '', '--until');
+  const until = dayOf(options.until ?? '', '--until');
   if (until < today()) throw new GamedayError('usage', `--until ${until} has passed`, 'a risk is accepted for days to come.');
   const reason = (options.reason ?? '').trim();
   if (reason === '') throw new GamedayError('usage', '--reason is empty', 'an auditor reads it: say why the risk is taken.');
@@ -101,12 +107,4 @@ function decideAbout(
   const after = readFindings(drills, story.target, today()).stories.find((one) => one.key === key) ?? story;
   terminal.print(storyText(after));
   terminal.result(after);
-}
-
-/** A day that exists, as `2026-12-31`. */
-function day(text: string, option: string): string {
-  const time = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : NaN;
-  if (Number.isNaN(time) || new Date(time).toISOString().slice(0, 10) !== text)
-    throw new GamedayError('usage', `${option} "${text}" is no day`, 'write it as 2026-12-31.');
-  return text;
 }
