@@ -36,6 +36,7 @@ const FOR_TESTS = [
     present: () => existsSync('/usr/lib/postgresql/15/bin/repmgrd') && existsSync('/usr/lib/postgresql/15/lib/repmgr.so'),
   },
   { name: 'docker.io', for: 'the test of hosts in containers', present: () => existsSync('/usr/sbin/dockerd') },
+  { name: 'chromium', for: 'the test of the report in a browser', present: (env) => onPath('chromium', env) !== null },
 ];
 
 export async function ensureExtras(env = process.env, { forTests = false } = {}) {
