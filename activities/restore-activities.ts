@@ -53,8 +53,7 @@ async function restoreStep(input: RestoreInput, signal: AbortSignal): Promise<Re
   const primary = requirePrimary(await live.controller.topology());
   const point = resolvePoint(step.to, input.damage, await currentPosition(live, primary));
   const dir = join(sandbox.dir, `${drill.drill}-${step.id}`);
-  // A retry after a worker's death starts over: what its first try left is gone before bytes move again.
-  await archive.removeSandbox(dir);
+  // What a try before the worker's death left there is gone on with, or removed where a server ran on it: the sandbox itself decides.
   const started = monotonicNs();
   await awaitArchived(live, archive, primary, point, signal);
   const target = await archive.locate(point);

@@ -61,10 +61,14 @@ export function openDirectoryStore(root: string): ObjectStore {
   return {
     description: root,
     get: async (key) => orNull(root, () => readFileSync(pathOf(key))),
-    read: async (key, range) => {
+    read: async (key, range, signal) => {
       const path = pathOf(key);
-      if (orNull(root, () => statSync(path)) === null) throw new GamedayError('object_missing', `${root}: no object ${key}`);
-      return createReadStream(path, range === undefined ? {} : { start: range.start, end: range.end });
+      const stat = orNull(root, () => statSync(path));
+      if (stat === null) throw new GamedayError('object_missing', `${root}: no object ${key}`);
+      if (range !== undefined && range.start >= stat.size)
+        throw new GamedayError('object_corrupt', `${root}: ${key} has only ${stat.size} bytes`);
+      const options = signal === undefined ? {} : { signal };
+      return createReadStream(path, range === undefined ? options : { ...options, start: range.start, end: range.end });
     },
     head: async (key) => orNull(root, () => headOf(key, pathOf(key))),
     put: (key, data) => publish(key, (temporary) => writeFsynced(temporary, data), renameSync),

@@ -7,12 +7,21 @@ import { GamedayError, messageOf } from '../core/errors';
 
 export interface RetryPolicy {
   readonly attempts: number;
-  /** Wait before attempt n+1: `firstDelayMs` × 2^(n−1), plus up to half of it at random. */
+  /** Wait before attempt n+1: `firstDelayMs` × 2^(n−1), at most `maxDelayMs`, plus up to half of it at random. */
   readonly firstDelayMs: number;
+  readonly maxDelayMs?: number;
   readonly random: () => number;
 }
 
 export const STORE_RETRY: RetryPolicy = { attempts: 4, firstDelayMs: 100, random: Math.random };
+
+/** For bulk work, which an overloaded or restarting store must not end: about 25 s in all. */
+export const PATIENT_RETRY: RetryPolicy = { attempts: 11, firstDelayMs: 100, maxDelayMs: 4_000, random: Math.random };
+
+export function delayMs(policy: RetryPolicy, attempt: number): number {
+  const delay = Math.min(policy.firstDelayMs * 2 ** (attempt - 1), policy.maxDelayMs ?? Infinity);
+  return delay + delay * 0.5 * policy.random();
+}
 
 interface Failure {
   /** Short words that group alike failures. */
@@ -44,7 +53,7 @@ export function classifyFailure(error: unknown): Failure {
       retryable: status >= 500 || status === 429 || status === 408,
     };
   const text = messageOf(error);
-  if (/socket hang up|aborted|premature/i.test(text)) return { kind: 'connection reset', retryable: true };
+  if (/socket hang up|aborted|premature|closed early/i.test(text)) return { kind: 'connection reset', retryable: true };
   return { kind: text === '' ? name : text, retryable: /checksum/i.test(text) };
 }
 
@@ -61,18 +70,20 @@ function networkCode(error: unknown): string | null {
 
 /**
  * Runs `work(attempt)` until it succeeds, at most `policy.attempts` times. `where` names store and verb in the error.
- * Throws `store_unreachable`; a GamedayError thrown by `work` passes through unchanged.
+ * Throws `store_unreachable`, or the signal's reason; a GamedayError thrown by `work` passes through unchanged.
  */
 export async function withStoreRetry<T>(
   where: string,
   work: (attempt: number) => Promise<T>,
   policy: RetryPolicy = STORE_RETRY,
+  signal?: AbortSignal,
 ): Promise<T> {
   const kinds = new Map<string, number>();
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work(attempt);
     } catch (error) {
+      signal?.throwIfAborted();
       if (error instanceof GamedayError) throw error;
       const failure = classifyFailure(error);
       kinds.set(failure.kind, (kinds.get(failure.kind) ?? 0) + 1);
@@ -82,8 +93,7 @@ export async function withStoreRetry<T>(
           cause: error,
         });
       }
-      const delay = policy.firstDelayMs * 2 ** (attempt - 1);
-      await sleep(delay + delay * 0.5 * policy.random());
+      await sleep(delayMs(policy, attempt), signal);
     }
   }
 }

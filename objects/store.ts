@@ -10,8 +10,8 @@ export interface ObjectStore {
   readonly description: string;
   /** Null if there is no such object. Throws `store_unreachable`. */
   get(key: string): Promise<Uint8Array | null>;
-  /** Part of an object as a stream, for large ones. Throws `object_missing`. */
-  read(key: string, range?: { readonly start: number; readonly end: number }): Promise<AsyncIterable<Uint8Array>>;
+  /** Part of an object as a stream, for large ones; `end` is the last byte. Throws `object_missing`, `object_corrupt` if it ends before `start`. */
+  read(key: string, range?: { readonly start: number; readonly end: number }, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
   head(key: string): Promise<ObjectHead | null>;
   /** Durable when it resolves, checksummed on the way. */
   put(key: string, data: Uint8Array): Promise<void>;

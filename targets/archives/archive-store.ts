@@ -6,6 +6,7 @@ import { GamedayError } from '../../core/errors';
 import type { Target, TargetLink } from '../../model/target';
 import { openS3Store, type S3Settings } from '../../objects/s3-store';
 import type { ObjectStore } from '../../objects/store';
+import type { RetryPolicy } from '../../objects/store-retry';
 
 /** Deadline of one request. A segment has 16 MB before compression. */
 const REQUEST_TIMEOUT_MS = 15_000;
@@ -37,7 +38,8 @@ function linkToStore(target: Target, node: string | null): TargetLink | undefine
   return node === null ? undefined : target.links?.list.find((one) => one.from === node && one.to === 's3');
 }
 
-/** As `archiveSettings`, with the deadline that the way there deserves. */
-export function openArchiveStore(target: Target, node: string | null): ObjectStore {
-  return openS3Store(archiveSettings(target, node, linkToStore(target, node) === undefined ? REQUEST_TIMEOUT_MS : LINK_TIMEOUT_MS));
+/** As `archiveSettings`, with the deadline that the way there deserves. `retry`: for every request of this store; default as in `openS3Store`. */
+export function openArchiveStore(target: Target, node: string | null, retry?: RetryPolicy): ObjectStore {
+  const settings = archiveSettings(target, node, linkToStore(target, node) === undefined ? REQUEST_TIMEOUT_MS : LINK_TIMEOUT_MS);
+  return openS3Store(retry === undefined ? settings : { ...settings, retry });
 }

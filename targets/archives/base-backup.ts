@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { promisify } from 'node:util';
-import { gunzip, gzip } from 'node:zlib';
+import { gzip } from 'node:zlib';
 import { join } from 'node:path';
 import { nowUtc } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
@@ -16,10 +16,9 @@ import type { ObjectStore } from '../../objects/store';
 import { TarMember } from './tar-tail';
 
 const compress = promisify(gzip);
-const decompress = promisify(gunzip);
 
 const PART_BYTES = 8 * 1024 * 1024;
-/** Parts in flight, up and down; bounds memory to about twice this many parts. */
+/** Parts in flight; bounds memory to about twice this many parts. */
 const PARALLEL = 4;
 const MANIFEST_LIMIT_BYTES = 64 * 1024 * 1024;
 const PARTS_LIMIT = 1_000_000;
@@ -229,37 +228,4 @@ export async function takeBaseBackup(target: Target, node: TargetNode, store: Ob
 
 async function removeAll(store: ObjectStore, prefix: string): Promise<void> {
   for await (const head of store.list(prefix)) await store.delete(head.key);
-}
-
-/** The tar stream in order, each part verified before a byte of it is given out; at most PARALLEL parts are under way. Throws `object_missing`, `object_corrupt`. */
-export async function* downloadParts(store: ObjectStore, manifest: BackupManifest, signal: AbortSignal): AsyncGenerator<Buffer> {
-  const load = async (part: BackupPart): Promise<Buffer> => {
-    signal.throwIfAborted();
-    const packed = await store.get(part.key);
-    if (packed === null) throw new GamedayError('object_missing', `${part.key} of backup ${manifest.name} is not in ${store.description}`);
-    const found = sha256Hex(packed);
-    if (found !== part.sha256)
-      throw new GamedayError('object_corrupt', `${part.key} has SHA-256 ${found.slice(0, 12)}…, not ${part.sha256.slice(0, 12)}…`);
-    return decompress(packed, { maxOutputLength: Math.max(1, part.plainBytes) });
-  };
-  const flying: Promise<Buffer>[] = [];
-  const queue = [...manifest.parts];
-  try {
-    while (queue.length > 0 || flying.length > 0) {
-      for (
-        let next = flying.length < PARALLEL ? queue.shift() : undefined;
-        next !== undefined;
-        next = flying.length < PARALLEL ? queue.shift() : undefined
-      ) {
-        const loading = load(next);
-        // A later part may fail while an earlier one is still awaited; its error is raised when its turn comes.
-        loading.catch(() => undefined);
-        flying.push(loading);
-      }
-      const first = flying.shift();
-      if (first !== undefined) yield await first;
-    }
-  } finally {
-    await Promise.allSettled(flying);
-  }
 }

@@ -1,22 +1,28 @@
 /**
- * The files of one restore from the native archive: base parts through `tar`, WAL through the prefetcher. Every byte is verified before it is used.
+ * The files of one restore from the native archive: base parts straight into place, WAL through the prefetcher. Every byte is verified before it is used.
  */
-import { spawn } from 'node:child_process';
-import { GamedayError, messageOf } from '../../core/errors';
+import { join } from 'node:path';
+import { GamedayError } from '../../core/errors';
 import { WAL_SEGMENT_BYTES } from '../../core/lsn';
 import type { CheckResult } from '../../model/record';
+import type { Target } from '../../model/target';
 import type { ObjectStore } from '../../objects/store';
+import { PATIENT_RETRY } from '../../objects/store-retry';
 import type { BackupView, RestoreEstimate } from '../ports';
-import { downloadParts, type BackupManifest } from './base-backup';
+import { openArchiveStore } from './archive-store';
+import type { BackupManifest } from './base-backup';
+import { restoreBase } from './base-restore';
 import type { RestoreSource, WalSupply } from './sandbox-restore';
 import { runTool, type SandboxPlace } from './sandbox-server';
 import { WalFeeder } from './wal-feeder';
+import { walFetcher } from './wal-fetch';
 
 export interface NativeWay {
-  readonly store: ObjectStore;
+  readonly target: Target;
   readonly manifest: BackupManifest;
   readonly segments: readonly string[];
-  readonly fetchWal: (name: string) => Promise<Buffer | null>;
+  /** Bytes of the WAL objects that are known to be there, by name. */
+  readonly sizes: ReadonlyMap<string, number>;
 }
 
 export function estimateNative({ manifest, segments }: Pick<NativeWay, 'manifest' | 'segments'>): RestoreEstimate {
@@ -29,26 +35,35 @@ export function estimateNative({ manifest, segments }: Pick<NativeWay, 'manifest
   };
 }
 
+/** Over a store of its own, patient with one that is overloaded or starts again. */
 export function nativeSource(way: NativeWay): RestoreSource {
+  const { target, manifest } = way;
+  const store = openArchiveStore(target, null, PATIENT_RETRY);
   return {
     estimate: estimateNative(way),
     async fetchBase(place, signal, onBytes) {
-      await unpackBase(place, way.store, way.manifest, signal, onBytes);
-      return way.manifest.bytes;
+      const { dataDir, owner } = place;
+      await restoreBase({ store, manifest, dataDir, journal: join(place.dir, 'base.json'), owner, signal, onBytes });
+      return manifest.bytes;
     },
     verifyBase,
-    openWal: (place, _signal, onDelivered) => openWal(way, place, onDelivered),
+    openWal: (place, _signal, onDelivered) => openWal(way, store, place, onDelivered),
   };
 }
 
-async function openWal({ segments, fetchWal }: NativeWay, place: SandboxPlace, onDelivered: () => void): Promise<WalSupply> {
+async function openWal(
+  { target, segments, sizes }: NativeWay,
+  store: ObjectStore,
+  place: SandboxPlace,
+  onDelivered: () => void,
+): Promise<WalSupply> {
   const wanted = new Set(segments);
   let delivered = { segments: 0, bytes: 0 };
   const feeder = new WalFeeder({
     dir: place.walDir,
     owner: place.owner,
     plan: segments,
-    fetch: fetchWal,
+    fetch: walFetcher({ store, systemIdentifier: target.systemIdentifier, sizes }),
     onDelivered: (name, bytes) => {
       if (!wanted.has(name)) return;
       delivered = { segments: delivered.segments + 1, bytes: delivered.bytes + bytes };
@@ -57,7 +72,7 @@ async function openWal({ segments, fetchWal }: NativeWay, place: SandboxPlace, o
   });
   return {
     command: await feeder.start(),
-    release: () => undefined,
+    release: () => feeder.release(),
     failure: () => feeder.failure,
     delivered: () => delivered,
     stop: () => feeder.stop(),
@@ -67,50 +82,6 @@ async function openWal({ segments, fetchWal }: NativeWay, place: SandboxPlace, o
 export function viewOf(manifest: BackupManifest): BackupView {
   const { name, timeline, startLsn, stopLsn, startWal, finishedAt, bytes } = manifest;
   return { name, timeline, startLsn, stopLsn, startWal, finishedAt, bytes };
-}
-
-/** Pipes the parts through `tar` as the sandbox's user; the kernel's pipe and PARALLEL parts bound the memory. */
-async function unpackBase(
-  place: SandboxPlace,
-  store: ObjectStore,
-  manifest: BackupManifest,
-  signal: AbortSignal,
-  onBytes: (bytes: number) => void,
-): Promise<void> {
-  const owner = place.owner === null ? {} : { uid: place.owner.uid, gid: place.owner.gid };
-  const tar = spawn('tar', ['-x', '-f', '-', '--no-same-owner', '-p', '-C', place.dataDir], {
-    stdio: ['pipe', 'ignore', 'pipe'],
-    cwd: '/',
-    env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' },
-    ...owner,
-  });
-  let stderr = '';
-  tar.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-2_048)));
-  const ended = new Promise<string>((resolve) => {
-    tar.on('error', (error) => resolve(messageOf(error)));
-    tar.on('close', (code) => resolve(code === 0 ? '' : `tar: exit ${code ?? 'by a signal'}: ${stderr.trim()}`));
-  });
-  let broken = false;
-  tar.stdin.on('error', () => (broken = true));
-  const onAbort = (): void => void tar.kill('SIGKILL');
-  signal.addEventListener('abort', onAbort, { once: true });
-  let bytes = 0;
-  try {
-    for await (const plain of downloadParts(store, manifest, signal)) {
-      if (broken) break;
-      await new Promise<void>((resolve) => tar.stdin.write(plain, () => resolve()));
-      bytes += plain.length;
-      onBytes(bytes);
-    }
-    tar.stdin.end();
-    const problem = await ended;
-    signal.throwIfAborted();
-    if (problem !== '') throw new GamedayError(/No space left/.test(problem) ? 'disk_full' : 'restore_failed', problem);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    tar.kill('SIGKILL');
-    await ended;
-  }
 }
 
 /** pg_verifybackup, before the first start changes a file. WAL is not in the backup: `-n`; it is verified on its way in. */

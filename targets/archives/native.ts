@@ -13,6 +13,7 @@ import { formatBytes, formatMs } from '../../core/units';
 import type { CheckResult } from '../../model/record';
 import type { Target, TargetNode } from '../../model/target';
 import type { ObjectStore } from '../../objects/store';
+import { PATIENT_RETRY } from '../../objects/store-retry';
 import type { Archive, ArchiveDoor, RecoveryTarget } from '../ports';
 import { withSql } from '../sql';
 import { openArchiveDoor } from './archive-door';
@@ -20,7 +21,9 @@ import { openArchiveStore } from './archive-store';
 import { listBackups, readManifest, takeBaseBackup, type BackupManifest } from './base-backup';
 import { commitsBetween, type CommitRecord } from './commit-order';
 import type { ArchiverNodeStatus, ArchiverStatus } from './native-archiver';
+import { expireBackups, type Expired, type Keep } from './native-retention';
 import { estimateNative, nativeSource, viewOf } from './native-source';
+import { verifyNative, type Verified } from './native-verify';
 import { restoreIntoSandbox } from './sandbox-restore';
 import { removeSandboxDirectory } from './sandbox-server';
 import { ancestry, describeSpans, historyName, liesOn, walPath, type TimelineSpan } from './wal-chain';
@@ -39,6 +42,10 @@ export interface NativeArchive extends Archive {
     range: { readonly timeline: number; readonly fromLsn: string; readonly toLsn: string; readonly binDir: string },
     signal: AbortSignal,
   ): Promise<readonly CommitRecord[]>;
+  /** Removes what `keep` does not ask for, and the WAL that no kept backup needs. Ends early, with its reason, where the store refuses. */
+  expire(keep: Keep, signal: AbortSignal): Promise<Expired>;
+  /** Reads all, or the drawn share, of what the archive holds and holds it against its sums. Restores nothing. */
+  verify(options: { readonly share: number; readonly seed: string }, signal: AbortSignal): Promise<Verified>;
 }
 
 export function openNativeArchive(target: Target): NativeArchive {
@@ -62,7 +69,7 @@ export function openNativeArchive(target: Target): NativeArchive {
       );
     return ancestry(timeline, data.toString('utf8'));
   };
-  const pathTo = async (manifest: BackupManifest, timeline: number, upTo: bigint): Promise<readonly string[]> => {
+  const pathTo = async (manifest: BackupManifest, timeline: number, upTo: bigint): Promise<WalWay> => {
     const spans = await historyOf(timeline);
     if (!liesOn(spans, manifest.timeline, parseLsn(manifest.stopLsn))) {
       throw new GamedayError(
@@ -77,14 +84,14 @@ export function openNativeArchive(target: Target): NativeArchive {
         'wal_missing',
         `${path.missing} is not in the archive; the restore needs every segment from ${manifest.startWal} on`,
       );
-    return path.segments;
+    return { segments: path.segments, sizes: archived };
   };
-  const wayTo = async (recovery: RecoveryTarget): Promise<{ manifest: BackupManifest; segments: readonly string[] }> => {
+  const wayTo = async (recovery: RecoveryTarget): Promise<WalWay & { readonly manifest: BackupManifest }> => {
     const manifest = await readManifest(store, recovery.backup);
     const last = parseWalSegmentName(recovery.lastSegment);
     if (last === null) throw new GamedayError('setting_invalid', `"${recovery.lastSegment}" is not a WAL segment`);
     const upTo = lastPosition(await historyOf(recovery.timeline), last);
-    return { manifest, segments: await pathTo(manifest, recovery.timeline, upTo) };
+    return { manifest, ...(await pathTo(manifest, recovery.timeline, upTo)) };
   };
 
   return {
@@ -105,7 +112,7 @@ export function openNativeArchive(target: Target): NativeArchive {
       const manifest = usable.at(-1);
       if (manifest === undefined)
         throw new GamedayError('backup_missing', `no backup on timeline ${point.timeline} ends before ${point.lsn}`);
-      const segments = await pathTo(manifest, point.timeline, lastByte(lsn, point.setting));
+      const { segments } = await pathTo(manifest, point.timeline, lastByte(lsn, point.setting));
       const { setting, value, inclusive, timeline } = point;
       return { backup: manifest.name, timeline, setting, value, inclusive, lastSegment: segments.at(-1) ?? manifest.startWal };
     },
@@ -116,10 +123,13 @@ export function openNativeArchive(target: Target): NativeArchive {
         recovery,
         dir: sandbox.dir,
         labels: sandbox.labels,
-        locate: async () => nativeSource({ store, fetchWal, ...(await wayTo(recovery)) }),
+        locate: async () => nativeSource({ target, ...(await wayTo(recovery)) }),
         ...options,
       }),
     removeSandbox: (dir) => removeSandboxDirectory(target, dir),
+    expire: (keep, signal) => expireBackups(store, keep, Date.now(), signal),
+    verify: (options, signal) =>
+      verifyNative(openArchiveStore(target, null, PATIENT_RETRY), { systemIdentifier: target.systemIdentifier, signal, ...options }),
     commits: async (range, signal) => readCommits(await historyOf(range.timeline), range, fetchWal, signal),
   };
 }
@@ -136,13 +146,19 @@ function lastPosition(spans: readonly TimelineSpan[], segment: { readonly timeli
   return span?.end !== undefined && span.end !== null && span.end < end ? span.end : end;
 }
 
-/** Names of the archived WAL files of an ancestry. */
-async function walNames(store: ObjectStore, spans: readonly TimelineSpan[]): Promise<Set<string>> {
-  const names = new Set<string>();
+/** What a restore replays, and the bytes of all WAL objects of its history, by name. */
+interface WalWay {
+  readonly segments: readonly string[];
+  readonly sizes: ReadonlyMap<string, number>;
+}
+
+/** The archived WAL files of an ancestry, each with the bytes of its object. */
+async function walNames(store: ObjectStore, spans: readonly TimelineSpan[]): Promise<Map<string, number>> {
+  const names = new Map<string, number>();
   for (const span of spans) {
     for await (const head of store.list(`wal/${historyName(span.timeline).slice(0, 8)}/`)) {
       const name = walNameOfKey(head.key);
-      if (name !== null) names.add(name);
+      if (name !== null) names.set(name, head.bytes);
     }
   }
   return names;
@@ -243,7 +259,7 @@ async function newestSegment(store: ObjectStore, timeline: number): Promise<{ re
 async function auditArchive(
   target: Target,
   store: ObjectStore,
-  pathTo: (manifest: BackupManifest, timeline: number, upTo: bigint) => Promise<readonly string[]>,
+  pathTo: (manifest: BackupManifest, timeline: number, upTo: bigint) => Promise<WalWay>,
 ): Promise<CheckResult[]> {
   const checks: CheckResult[] = [];
   let backups: BackupManifest[];
@@ -336,13 +352,13 @@ async function auditContinuity(
   manifest: BackupManifest,
   primary: PrimaryView,
   newest: string | null,
-  pathTo: (manifest: BackupManifest, timeline: number, upTo: bigint) => Promise<readonly string[]>,
+  pathTo: (manifest: BackupManifest, timeline: number, upTo: bigint) => Promise<WalWay>,
 ): Promise<CheckResult> {
   const expected = `every segment since backup ${manifest.name}`;
   const stop = parseLsn(manifest.stopLsn) - 1n;
   const end = newest === null ? stop : (parseWalSegmentName(newest)?.start ?? 0n) + WAL_SEGMENT_BYTES - 1n;
   try {
-    const segments = await pathTo(manifest, primary.timeline, end > stop ? end : stop);
+    const { segments } = await pathTo(manifest, primary.timeline, end > stop ? end : stop);
     return check('WAL continuity', true, `${segments.length} segments, ${segments[0]} to ${segments.at(-1)}`, expected, null);
   } catch (error) {
     return check('WAL continuity', false, messageOf(error), expected, 'take a new base backup: nothing can be restored across the gap.');

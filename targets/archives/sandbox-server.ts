@@ -58,14 +58,24 @@ export function sandboxPlace(target: Target, dir: string): SandboxPlace {
   return { dir, dataDir: join(dir, 'data'), walDir: join(dir, 'wal'), logFile: join(dir, 'log'), binDir: sandbox.binDir, owner };
 }
 
-/** Creates the directory, 0700 and owned by the sandbox's user, with its marker. Leftovers of an earlier try are removed first. */
+/**
+ * Creates the directory, 0700 and owned by the sandbox's user, with its marker. What an earlier try of the same restore left stays if no server ever ran on it,
+ * so that the files need not come twice; other leftovers are removed first.
+ */
 export async function createSandbox(target: Target, place: SandboxPlace, labels: JsonObject): Promise<void> {
+  const marker = `${JSON.stringify({ createdBy: 'gameday', target: target.name, labels })}\n`;
+  if (existsSync(place.dataDir) && !existsSync(place.logFile) && markerOf(place) === marker) return;
   await removeSandboxDirectory(target, place.dir);
   mkdirSync(dirname(place.dir), { recursive: true, mode: 0o755 });
   mkdirSync(place.dir, { mode: 0o700 });
-  writeFileDurably(join(place.dir, MARKER), `${JSON.stringify({ createdBy: 'gameday', target: target.name, labels })}\n`);
+  writeFileDurably(join(place.dir, MARKER), marker);
   mkdirSync(place.dataDir, { mode: 0o700 });
   for (const path of [place.dir, place.dataDir]) if (place.owner !== null) chownSync(path, place.owner.uid, place.owner.gid);
+}
+
+function markerOf(place: SandboxPlace): string | null {
+  const path = join(place.dir, MARKER);
+  return existsSync(path) ? readFileSync(path, 'utf8') : null;
 }
 
 /** Stops the server in `dir`, if any, and removes the directory. Idempotent. Refuses (`refused`) a directory without the marker. */

@@ -3,8 +3,7 @@
  * It never holds more than that member, and never changes the stream.
  */
 import { GamedayError } from '../../core/errors';
-
-const BLOCK = 512;
+import { parseTarHeader, TAR_BLOCK } from './tar-header';
 
 export class TarMember {
   private header = Buffer.alloc(0);
@@ -39,32 +38,21 @@ export class TarMember {
         at += step;
         continue;
       }
-      const step = Math.min(BLOCK - this.header.length, chunk.length - at);
+      const step = Math.min(TAR_BLOCK - this.header.length, chunk.length - at);
       this.header = Buffer.concat([this.header, chunk.subarray(at, at + step)]);
       at += step;
-      if (this.header.length === BLOCK) this.readHeader();
+      if (this.header.length === TAR_BLOCK) this.readHeader();
     }
   }
 
   private readHeader(): void {
-    const header = this.header;
+    const header = parseTarHeader(this.header);
     this.header = Buffer.alloc(0);
-    if (header[0] === 0) return;
-    const name = header.toString('utf8', 0, 100).replace(/\0.*$/s, '');
-    const bytes = sizeOf(header);
-    this.skip = Math.ceil(bytes / BLOCK) * BLOCK;
-    if (name !== this.name) return;
-    if (bytes > this.limitBytes)
-      throw new GamedayError('restore_failed', `${name} in the backup has ${bytes} bytes, more than ${this.limitBytes}`);
-    this.wantedLeft = bytes;
+    if (header === null) return;
+    this.skip = Math.ceil(header.bytes / TAR_BLOCK) * TAR_BLOCK;
+    if (header.name !== this.name) return;
+    if (header.bytes > this.limitBytes)
+      throw new GamedayError('restore_failed', `${header.name} in the backup has ${header.bytes} bytes, more than ${this.limitBytes}`);
+    this.wantedLeft = header.bytes;
   }
-}
-
-/** Octal, or base 256 with the first bit set (GNU) for what octal cannot hold. */
-function sizeOf(header: Buffer): number {
-  const field = header.subarray(124, 136);
-  if (((field[0] ?? 0) & 0x80) !== 0) return Number(BigInt(`0x${field.toString('hex')}`) & 0x7fffffffffffffn);
-  const octal = field.toString('latin1').replace(/[\0 ].*$/s, '');
-  if (!/^[0-7]*$/.test(octal)) throw new GamedayError('restore_failed', `the backup's tar stream is broken: size "${octal}"`);
-  return octal === '' ? 0 : Number.parseInt(octal, 8);
 }

@@ -1,17 +1,21 @@
 /**
- * Feeds a recovering server with WAL from the store: a prefetcher in this process, and the shell script that PostgreSQL runs as
- * restore_command. Segments come ahead of replay in a bounded window, verified; a file that fails its check stops recovery instead of ending it early.
+ * Feeds a recovering server with WAL from the store: a prefetcher in this process, and the restore_command that PostgreSQL runs. Segments come ahead of
+ * replay in a bounded window, verified, and each is handed over by a rename. A file that fails its check stops recovery instead of ending it early.
  */
-import { chown, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { existsSync, readdirSync, watch, type FSWatcher } from 'node:fs';
 import { join } from 'node:path';
-import { sleep } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
 import { walFileKind } from './wal-object';
 
-/** Segments (16 MB each) that may lie ready ahead of replay. */
-const WINDOW = 16;
-const PARALLEL = 4;
-const POLL_MS = 10;
+/** Segments (16 MB each, on disk) that may lie ready ahead of replay. */
+const WINDOW = 32;
+/** Until replay is near: what it begins with, so that base files and WAL don't compete for the machine. */
+const LEAD = 4;
+/** Requests under way: at 200 ms of latency this is more WAL than one core can replay. */
+const PARALLEL = 6;
+/** Fallback for an event of the file system that was lost. */
+const POLL_MS = 100;
 /** The script gives up when nobody serves it any more, so that an orphaned sandbox ends by itself. */
 const SCRIPT_WAIT_SECONDS = 90;
 
@@ -21,19 +25,19 @@ export interface FeederOwner {
 }
 
 export interface FeederOptions {
-  /** Directory of its own, e.g. `<sandbox>/wal`; created. */
+  /** Directory of its own, e.g. `<sandbox>/wal`; created. On the file system of the data directory, so that a segment is renamed and not copied. */
   readonly dir: string;
   readonly owner: FeederOwner | null;
-  /** Segments that replay will ask for, in order. */
+  /** Files that recovery will ask for, in order; what is not in the archive may be among them. */
   readonly plan: readonly string[];
-  /** Verified plain bytes; null if the store has no such file. */
-  readonly fetch: (name: string) => Promise<Buffer | null>;
+  /** Writes the verified plain bytes to `path`; returns their number, or null if the store has no such file. Gives up when the signal fires. */
+  readonly fetch: (name: string, path: string, signal: AbortSignal) => Promise<number | null>;
   readonly onDelivered: (name: string, bytes: number) => void;
 }
 
 /**
- * restore_command: exit 0 with the file in place, 1 if the archive has none (PostgreSQL then tries another timeline or ends), 200 if it cannot
- * be had though it should: above 125 PostgreSQL aborts recovery (postmaster's docs, restore_command). Exported for its test.
+ * What restore_command falls back to when a file is not ready: exit 0 with the file in place, 1 if the archive has none (PostgreSQL then tries another
+ * timeline or ends), 200 if it cannot be had though it should: above 125 PostgreSQL aborts recovery (postmaster's docs, restore_command). Exported for its test.
  */
 export function fetchScript(dir: string): string {
   return `#!/bin/sh
@@ -48,9 +52,14 @@ while :; do
   if [ -f "$dir/failed/$file" ]; then cat "$dir/failed/$file" >&2; exit 200; fi
   if [ -z "$asked" ]; then : > "$dir/want/$file" || exit 200; asked=1; fi
   if [ "$(date +%s)" -ge "$end" ]; then echo "gameday: nobody delivered $file" >&2; exit 200; fi
-  sleep 0.02
+  sleep 0.01
 done
 `;
+}
+
+/** A file that is ready costs PostgreSQL one shell and one rename; anything else is the script's. */
+export function restoreCommand(dir: string): string {
+  return `mv '${dir}/ready/%f' "%p" 2>/dev/null || exec /bin/sh '${dir}/fetch.sh' "%f" "%p"`;
 }
 
 export class WalFeeder {
@@ -58,17 +67,21 @@ export class WalFeeder {
   failure: GamedayError | null = null;
   private readonly fetching = new Set<string>();
   private readonly flying = new Set<Promise<void>>();
+  private readonly gone = new AbortController();
+  private readonly watchers: FSWatcher[] = [];
   private next = 0;
-  private stopped = false;
+  private window = LEAD;
+  private wake: () => void = () => undefined;
   private loop: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: FeederOptions) {}
 
-  /** Writes the script and starts to prefetch; returns the value for restore_command. */
+  /** Writes the script and fetches what replay begins with; returns the value for restore_command. What an earlier feeder left in the directory is fetched anew. */
   async start(): Promise<string> {
     const { dir, owner } = this.options;
     if (/['\n%\\]/.test(dir))
       throw new GamedayError('setting_invalid', `the sandbox's path ${dir} has a character that restore_command cannot carry`);
+    await rm(dir, { recursive: true, force: true });
     for (const name of ['', 'want', 'ready', 'absent', 'failed', 'tmp']) {
       await mkdir(join(dir, name), { recursive: true, mode: 0o700 });
       if (owner !== null) await chown(join(dir, name), owner.uid, owner.gid);
@@ -76,37 +89,61 @@ export class WalFeeder {
     const script = join(dir, 'fetch.sh');
     await writeFile(script, fetchScript(dir), { mode: 0o700 });
     if (owner !== null) await chown(script, owner.uid, owner.gid);
+    for (const name of ['want', 'ready']) {
+      const watcher = watch(join(dir, name), () => this.wake());
+      watcher.on('error', () => undefined);
+      this.watchers.push(watcher);
+    }
     this.loop = this.run().catch((error: unknown) => this.fail('the prefetcher', error));
-    return `/bin/sh '${script}' "%f" "%p"`;
+    return restoreCommand(dir);
+  }
+
+  /** Replay is about to begin: from now on the whole window is filled. */
+  release(): void {
+    this.window = WINDOW;
+    this.wake();
   }
 
   async stop(): Promise<void> {
-    this.stopped = true;
+    this.gone.abort(new GamedayError('halted', 'nobody waits for WAL any more'));
+    for (const watcher of this.watchers.splice(0)) watcher.close();
+    this.wake();
     await this.loop;
     await Promise.allSettled(this.flying);
   }
 
+  private get stopped(): boolean {
+    return this.gone.signal.aborted;
+  }
+
   private async run(): Promise<void> {
     while (!this.stopped) {
+      // Made before looking: what happens meanwhile wakes it.
+      const event = this.nextEvent();
       for (const name of await readdir(join(this.options.dir, 'want'))) {
         await rm(join(this.options.dir, 'want', name), { force: true });
-        if (walFileKind(name) !== null && !this.fetching.has(name) && !(await this.isReady(name))) this.launch(name);
+        if (walFileKind(name) !== null && !this.fetching.has(name) && !existsSync(join(this.options.dir, 'ready', name))) this.launch(name);
       }
-      await this.fillWindow();
-      await sleep(POLL_MS);
+      this.fillWindow();
+      await event;
     }
   }
 
-  private async isReady(name: string): Promise<boolean> {
-    return stat(join(this.options.dir, 'ready', name)).then(
-      () => true,
-      () => false,
-    );
+  private nextEvent(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, POLL_MS);
+      this.wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (this.stopped) this.wake();
+    });
   }
 
-  private async fillWindow(): Promise<void> {
-    const ready = (await readdir(join(this.options.dir, 'ready'))).length;
-    while (this.next < this.options.plan.length && this.fetching.size < PARALLEL && ready + this.fetching.size < WINDOW) {
+  private fillWindow(): void {
+    // In one go with `fetching`: a file that arrives meanwhile counts twice rather than not at all.
+    const ready = readdirSync(join(this.options.dir, 'ready')).length;
+    while (this.next < this.options.plan.length && this.fetching.size < PARALLEL && ready + this.fetching.size < this.window) {
       const name = this.options.plan[this.next];
       this.next += 1;
       if (name !== undefined && !this.fetching.has(name)) this.launch(name);
@@ -120,31 +157,35 @@ export class WalFeeder {
       .finally(() => {
         this.fetching.delete(name);
         this.flying.delete(work);
+        this.wake();
       });
     this.flying.add(work);
   }
 
   private async deliver(name: string): Promise<void> {
-    const data = await this.options.fetch(name);
-    if (this.stopped) return;
-    if (data === null) return this.place('absent', name, Buffer.alloc(0));
-    await this.place('ready', name, data);
-    this.options.onDelivered(name, data.length);
-  }
-
-  /** Appears whole or not at all. */
-  private async place(where: 'ready' | 'absent' | 'failed', name: string, data: Buffer): Promise<void> {
     const { dir, owner } = this.options;
     const temporary = join(dir, 'tmp', name);
-    await writeFile(temporary, data, { mode: 0o600 });
+    const bytes = await this.options.fetch(name, temporary, this.gone.signal);
+    if (this.stopped) return;
+    if (bytes === null) return this.say('absent', name, '');
+    if (owner !== null) await chown(temporary, owner.uid, owner.gid);
+    // It appears whole or not at all.
+    await rename(temporary, join(dir, 'ready', name));
+    this.options.onDelivered(name, bytes);
+  }
+
+  private async say(where: 'absent' | 'failed', name: string, text: string): Promise<void> {
+    const { dir, owner } = this.options;
+    const temporary = join(dir, 'tmp', `${name}.${where}`);
+    await writeFile(temporary, text, { mode: 0o600 });
     if (owner !== null) await chown(temporary, owner.uid, owner.gid);
     await rename(temporary, join(dir, where, name));
   }
 
   private async fail(name: string, error: unknown): Promise<void> {
+    if (this.stopped) return;
     this.failure ??=
       error instanceof GamedayError ? error : new GamedayError('restore_failed', `${name}: ${messageOf(error)}`, null, { cause: error });
-    if (!this.stopped && walFileKind(name) !== null)
-      await this.place('failed', name, Buffer.from(`gameday: ${messageOf(error)}\n`)).catch(() => undefined);
+    if (walFileKind(name) !== null) await this.say('failed', name, `gameday: ${messageOf(error)}\n`).catch(() => undefined);
   }
 }

@@ -1,7 +1,10 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { GamedayError } from '../../core/errors';
 import { WAL_SEGMENT_BYTES } from '../../core/lsn';
-import { checkSegmentHeader, packedSha256, packWal, unpackWal, walFileKind, walKey, walNameOfKey } from './wal-object';
+import { checkSegmentHeader, packedSha256, packWal, unpackWal, unpackWalInto, walFileKind, walKey, walNameOfKey } from './wal-object';
 
 const SYSTEM = '7400000000000000001';
 const NAME = '000000020000000000000003';
@@ -77,3 +80,34 @@ test('a segment must be what its name says', () => {
   expect(() => checkSegmentHeader(NAME, segment(), '1')).toThrow(`belongs to system ${SYSTEM}, not 1`);
   expect(() => checkSegmentHeader(NAME, segment().subarray(1), SYSTEM)).toThrow('bytes');
 });
+
+test('a file unpacked to disk counts only if every byte is what the archive says, and the segment what its name says', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'gd-wal-'));
+  const path = join(dir, 'file');
+  try {
+    const plain = segment((page) => page.write('some records', 5_000_000));
+    const packed = await packWal(plain);
+    expect(await unpackWalInto(NAME, packed, path, SYSTEM)).toEqual({ bytes: plain.length });
+    expect(readFileSync(path).equals(plain)).toBe(true);
+    for (let at = 0; at < packed.length; at += Math.ceil(packed.length / 10)) {
+      const bad = Buffer.from(packed);
+      bad[at] = (bad[at] ?? 0) ^ 0x04;
+      // The header's own fields (time, system) say nothing about the content: such a file is the same file.
+      const outcome = await unpackWalInto(NAME, bad, path, SYSTEM).catch((error: unknown) => error);
+      if (outcome instanceof Error) expect(outcome).toMatchObject({ code: 'object_corrupt' });
+      else expect(readFileSync(path).equals(plain)).toBe(true);
+    }
+    const refused = [
+      [NAME, packed.subarray(0, packed.length - 5), SYSTEM],
+      [NAME, packed.subarray(0, 30), SYSTEM],
+      [NAME, await packWal(plain.subarray(0, 8_192)), SYSTEM],
+      [NAME, await packWal(Buffer.concat([plain, Buffer.alloc(1)])), SYSTEM],
+      ['000000020000000000000004', packed, SYSTEM],
+      [NAME, packed, '1'],
+    ] as const;
+    for (const [name, object, system] of refused)
+      await expect(unpackWalInto(name, object, path, system)).rejects.toMatchObject({ code: 'object_corrupt' });
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}, 30_000);

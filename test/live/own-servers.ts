@@ -13,6 +13,8 @@ import { locateTools } from '../../infra/tools';
 export interface Gateway {
   readonly settings: { readonly endpoint: string; readonly region: string; readonly accessKey: string; readonly secretKey: string };
   stop(): Promise<void>;
+  /** SIGKILL. */
+  kill(): Promise<void>;
   start(): Promise<void>;
 }
 
@@ -74,6 +76,11 @@ export async function startGateway(options: { readonly dir: string; readonly hos
     },
     start,
     stop: () => stopChild(child),
+    kill: async () => {
+      const gone = child === null || child.exitCode !== null ? null : new Promise((resolve) => child?.once('exit', resolve));
+      child?.kill('SIGKILL');
+      await gone;
+    },
   };
 }
 
