@@ -42,6 +42,7 @@ export async function judge(input: JudgeInput): Promise<JudgeResult> {
     doubts,
     failures: input.failures,
     nodeSpans: measured?.ledger.nodeSpans ?? [],
+    replicaStaleness: measured?.ledger.replicaStaleness ?? [],
   });
   if (probe === null || measured === null) return { judgement, measurementFile: null };
   const measurementFile = join(probe.dir, 'measurement.json');

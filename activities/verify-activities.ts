@@ -10,12 +10,12 @@ import type { CheckResult } from '../model/record';
 import { cleanUpDrillTables } from '../faults/drill-table';
 import { judgeLedger } from '../probe/judge';
 import { joinLedger } from '../probe/join';
-import { awaitReplay, compareReplica, readSurvivors, writeBarrier } from '../probe/survivors';
+import { awaitReplay, compareReplica, readCommitPromise, readSurvivors, writeBarrier } from '../probe/survivors';
 import { openTarget } from '../targets/open-target';
 import type { ReconcileResult, SiteActivities } from './contract';
 import { requirePrimary } from './failover-activities';
 import { probeAddress } from './examine-fork';
-import { cancellable } from './open-drill';
+import { cancellable, stamp } from './open-drill';
 import { waitForWindow } from './probe-activities';
 
 const REPLAY_TIMEOUT_MS = 30_000;
@@ -34,8 +34,10 @@ export async function verify({ plan, probe }: Parameters<SiteActivities['verify'
       },
       signal,
     );
+    if (window.good) await stamp(probe, 'verified', 'about-to', 'target');
     const { nodes } = await openTarget(plan.target).controller.topology();
     const writable = nodes.filter((node) => node.up && node.inRecovery === false).map((node) => node.node);
+    if (window.good && writable.length === 1) await stamp(probe, 'verified', 'done', 'target');
     return [
       {
         name: 'clients are steady again',
@@ -122,11 +124,7 @@ async function joinWithSurvivors(
     }
   }
   const { rto } = await judgeLedger(probe.dir, { settings: plan.probe, steady: plan.steady, faults: [], fromMs: null, toMs: null });
-  const synchronousCommit = await live.sql(
-    primary,
-    'observe',
-    async (sql) => (await sql.query('SHOW synchronous_commit'))[0]?.['synchronous_commit'] ?? 'unknown',
-  );
+  const synchronousCommit = await readCommitPromise(address);
   return joinLedger(probe.dir, readSurvivors(address, probe.table), {
     t0: rto.outages[0]?.t0 ?? null,
     synchronousCommit,

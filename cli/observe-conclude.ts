@@ -24,7 +24,7 @@ import type { LedgerJudgement } from '../probe/contract';
 import { joinLedger } from '../probe/join';
 import { judgeLedger } from '../probe/judge';
 import { packLedger } from '../probe/ledger-pack';
-import { awaitReplay, compareReplica, readSurvivors, writeBarrier } from '../probe/survivors';
+import { awaitReplay, compareReplica, readCommitPromise, readSurvivors, writeBarrier } from '../probe/survivors';
 import { judgeDrill } from '../probe/verdict';
 import { renderHtml } from '../report/html';
 import { renderMarkdown } from '../report/markdown';
@@ -83,6 +83,7 @@ export async function concludeObservation(input: Concluding): Promise<ExitCode> 
     doubts,
     failures: [],
     nodeSpans: ledger?.nodeSpans ?? [],
+    replicaStaleness: ledger?.replicaStaleness ?? [],
   });
   const record = buildRecord({
     plan,
@@ -190,10 +191,7 @@ async function countRows(
       notCompared.push(`rows on ${node.name} (not compared: ${messageOf(error)})`);
     }
   }
-  const synchronousCommit = await withSql(
-    address,
-    async (sql) => (await sql.query('SHOW synchronous_commit'))[0]?.['synchronous_commit'] ?? 'unknown',
-  );
+  const synchronousCommit = await readCommitPromise(address);
   const rpo = await joinLedger(dir, readSurvivors(address, table), {
     t0: ledger?.rto.outages[0]?.t0 ?? null,
     synchronousCommit,

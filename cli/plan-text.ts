@@ -1,6 +1,6 @@
 /** A plan in words: what would be done, in order, to what, and what would judge it. Pure. */
 import { formatMs } from '../core/units';
-import type { Objective, Plan, PlanStep, StopCheck, StopCondition } from '../model/plan';
+import type { Objective, Plan, PlanStep, RtoAbout, StopCheck, StopCondition } from '../model/plan';
 
 const OBJECTIVE: Readonly<Record<Objective['name'], string>> = {
   rto: 'time without writes (RTO)',
@@ -15,6 +15,15 @@ const OBJECTIVE: Readonly<Record<Objective['name'], string>> = {
   commit_p99: 'commit latency p99',
   promotions: 'promotions',
   rejections: 'writes refused by a server',
+  time_to_redundancy: 'time until the starting topology stands again',
+  replica_staleness: 'age of a replica’s data at worst',
+};
+
+const RTO_ABOUT: Readonly<Record<RtoAbout, string>> = {
+  injection: 'time from the fault until clients are well (RTO)',
+  'first-ack': 'time to the first write after the outage (RTO)',
+  verified: 'time until verified (RTO)',
+  redundant: 'time until redundant again (RTO)',
 };
 
 /** Several lines; steps inside parallel branches are indented. */
@@ -29,7 +38,7 @@ export function planText(plan: Plan, planSha256: string, notes: readonly string[
     'objectives',
     ...objectives.map(
       (objective) =>
-        `  ${OBJECTIVE[objective.name]} ≤ ${amount(objective)}${objective.step === null ? '' : ` (step ${objective.step})`}${objective.path === undefined ? '' : ` (by ${objective.path})`}${objective.source === null ? '' : ` · ${objective.source}`}`,
+        `  ${objective.about === undefined ? OBJECTIVE[objective.name] : RTO_ABOUT[objective.about]} ≤ ${amount(objective)}${objective.step === null ? '' : ` (step ${objective.step})`}${objective.path === undefined ? '' : ` (by ${objective.path})`}${objective.source === null ? '' : ` · ${objective.source}`}`,
     ),
     ...liveLines(plan),
     '',

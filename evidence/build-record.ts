@@ -102,6 +102,7 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     judgement: facts.judgement,
     views: measured?.views ?? [],
     unlocked: measured?.unlocked ?? [],
+    replicaStaleness: measured?.replicaStaleness ?? [],
     rto: measured?.rto ?? { notRecorded: NO_PROBE },
     rpo: facts.rpo ?? { notRecorded: whyNoRpo(facts) },
     splitBrain: measured?.splitBrain ?? [],
@@ -170,14 +171,22 @@ export function redundancyRecord(
   };
 }
 
-/** From the first t0 to the prober's receipt that the starting topology stood again; null where there was no outage. */
+/** From the first t0, or without an outage from the first injection, to the prober's receipt that the starting topology stood again; null without either. */
 function redundantAfter(measured: LedgerJudgement | null): Interval | null {
   if (measured === null) return null;
   const end = measured.receipts.findLast((receipt) => receipt.name === 'redundant' && receipt.phase === 'done');
   const begin = measured.receipts.findLast((receipt) => receipt.name === 'redundant' && receipt.phase === 'about-to');
-  const t0 = measured.rto.outages[0]?.t0;
-  if (end === undefined || begin === undefined || t0 === undefined) return null;
-  return { lowMs: begin.atMs - t0.highMs, highMs: end.atMs - t0.lowMs };
+  const since = measured.rto.outages[0]?.t0 ?? firstInjection(measured);
+  if (end === undefined || begin === undefined || since === null) return null;
+  return { lowMs: Math.max(0, begin.atMs - since.highMs), highMs: Math.max(0, end.atMs - since.lowMs) };
+}
+
+/** A standby that was lost costs redundancy and no client. */
+function firstInjection({ receipts }: LedgerJudgement): Interval | null {
+  const about = receipts.find((receipt) => receipt.name === 'inject' && receipt.phase === 'about-to');
+  if (about === undefined) return null;
+  const done = receipts.find((receipt) => receipt.name === 'inject' && receipt.phase === 'done' && receipt.subject === about.subject);
+  return { lowMs: about.atMs, highMs: done?.atMs ?? about.atMs };
 }
 
 function notExercised({ steps, plan, notExercised: more = [] }: RecordFacts): string[] {

@@ -40,6 +40,7 @@ const rto = z.strictObject({
   noOutageAboveMs: ms.nullable(),
   fromInjection: interval.nullable(),
   firstAck: interval.nullable(),
+  untilVerified: interval.nullable().optional().describe('from the first t0 until verification had found everything well'),
   outages: list(
     z.strictObject({
       t0: interval,
@@ -119,6 +120,8 @@ export const objectiveSchema = z.strictObject({
     'commit_p99',
     'promotions',
     'rejections',
+    'time_to_redundancy',
+    'replica_staleness',
   ]),
   target: z.number(),
   unit: z.enum(['ms', 'tx', 'bytes', 'count']),
@@ -126,6 +129,10 @@ export const objectiveSchema = z.strictObject({
   source: z.string().nullable(),
   approver: z.string().nullable(),
   path: z.string().optional().describe('the way in that it is about; absent: the main entry'),
+  about: z
+    .enum(['injection', 'first-ack', 'verified', 'redundant'])
+    .optional()
+    .describe('the span that an rto is about; absent: first t0 to last t_rec'),
 });
 
 const judgement = z.strictObject({
@@ -262,6 +269,14 @@ export const recordSchema = z.strictObject({
   rpo: maybe(rpo),
   splitBrain: list(z.strictObject({ nodes: list(z.string()), from: interval, to: interval })),
   unlocked: list(z.strictObject({ node: z.string(), holder: z.string().nullable(), from: interval, to: interval })),
+  replicaStaleness: list(
+    z.strictObject({
+      node: z.string(),
+      lowMs: ms,
+      highMs: ms.nullable().describe('null: it lacked something that had been written before the prober began'),
+      atMs: ms,
+    }),
+  ).describe('how old the data of each standby that answered was at worst'),
   forks: list(fork),
   restores: list(restore),
   faults: list(fault),

@@ -80,6 +80,8 @@ export interface RtoMeasurement {
   readonly noOutageAboveMs: number | null;
   readonly fromInjection: Interval | null;
   readonly firstAck: Interval | null;
+  /** From the first t0 to the receipt that verification had found everything well; null without an outage, or if it had not. Absent in records made before. */
+  readonly untilVerified?: Interval | null | undefined;
   readonly outages: readonly Outage[];
   /** Sum of the outages' `down`; null while one lasts. */
   readonly downMs: Interval | null;
@@ -133,6 +135,16 @@ export interface RpoMeasurement {
   readonly joinedOn: string;
   /** Replicas read afterwards and what they lacked. */
   readonly replicas: readonly { readonly node: string; readonly missing: number; readonly extra: number }[];
+}
+
+/** How old the data of one standby was at worst while a primary answered; resolution: the sampler's. */
+export interface ReplicaStaleness {
+  readonly node: string;
+  readonly lowMs: number;
+  /** Null: it lacked something that had been written before the prober began, nobody knows when. */
+  readonly highMs: number | null;
+  /** When it was asked then, in ms since the prober's start. */
+  readonly atMs: number;
 }
 
 export interface SplitBrainSpan {

@@ -18,14 +18,23 @@ export type ObjectiveName =
   | 'recovery_point_error'
   | 'commit_p99'
   | 'promotions'
-  | 'rejections';
+  | 'rejections'
+  | 'time_to_redundancy'
+  | 'replica_staleness';
+
+/**
+ * Which span an `rto` is about, instead of from t0 until clients had recovered: `injection`, from the fault until then; `first-ack`, from t0 to the first
+ * acknowledged write after it; `verified`, from t0 until verification had found everything well; `redundant`, until the starting topology stood again.
+ */
+export type RtoAbout = 'injection' | 'first-ack' | 'verified' | 'redundant';
 export type Unit = 'ms' | 'tx' | 'bytes' | 'count';
 
 /**
  * `target`: highest value that passes, in `unit`. `restore_time` and `recovery_point_error` are about the restore step `step`; `rto`, `write_stall` and
  * `rejections` about the further way in `path`, where one is named. `rto_beyond_prediction`: by how much RTO may exceed what the controller's live settings predict
  * at most. `promotions`: how often a node began a new timeline. `rejections`: writes that a server
- * refused, as one that only reads does.
+ * refused, as one that only reads does. `time_to_redundancy`: until the starting topology stood again. `replica_staleness`: how old the data of a standby that
+ * answered was at worst.
  */
 export interface Objective {
   readonly name: ObjectiveName;
@@ -35,6 +44,8 @@ export interface Objective {
   readonly source: string | null;
   readonly approver: string | null;
   readonly path?: string | undefined;
+  /** Of `rto` only; absent: from the first t0 until clients had recovered from the last outage. */
+  readonly about?: RtoAbout | undefined;
 }
 
 export interface ProbeSettings {

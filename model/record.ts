@@ -8,6 +8,7 @@ import type {
   Judgement,
   PhaseLatency,
   PredictedFailover,
+  ReplicaStaleness,
   RpoMeasurement,
   RtoMeasurement,
   SplitBrainSpan,
@@ -203,6 +204,7 @@ export interface DrillRecord {
   readonly rpo: Maybe<RpoMeasurement>;
   readonly splitBrain: readonly SplitBrainSpan[];
   readonly unlocked: readonly UnlockedSpan[];
+  readonly replicaStaleness: readonly ReplicaStaleness[];
   readonly forks: readonly ForkRecord[];
   readonly restores: readonly RestoreRecord[];
   readonly faults: readonly FaultRecord[];

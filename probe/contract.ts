@@ -3,7 +3,15 @@
  * The prober stamps every instant with one clock, its own; others ask it to stamp theirs (`receipt`).
  */
 import type { JsonObject } from '../model/json';
-import type { PhaseLatency, RpoMeasurement, RtoMeasurement, SplitBrainSpan, UnlockedSpan, ViewMeasurement } from '../model/measurement';
+import type {
+  PhaseLatency,
+  ReplicaStaleness,
+  RpoMeasurement,
+  RtoMeasurement,
+  SplitBrainSpan,
+  UnlockedSpan,
+  ViewMeasurement,
+} from '../model/measurement';
 import type { ProbeSettings, SteadyState } from '../model/plan';
 import type { NodeSpan, SeriesBin } from '../model/record';
 import type { TargetMonitor, TargetNode, TargetPath, TargetRole } from '../model/target';
@@ -39,7 +47,8 @@ export interface ProberConfig {
   readonly leaseMs: number;
 }
 
-export type ReceiptName = 'inject' | 'heal' | 'detect' | 'decide' | 'promote' | 'route' | 'follow' | 'step' | 'baseline' | 'redundant';
+export type ReceiptName =
+  'inject' | 'heal' | 'detect' | 'decide' | 'promote' | 'route' | 'follow' | 'step' | 'baseline' | 'verified' | 'redundant';
 export interface Receipt {
   readonly name: ReceiptName;
   readonly phase: 'about-to' | 'done';
@@ -107,6 +116,7 @@ export interface LedgerJudgement {
   readonly views: readonly ViewMeasurement[];
   readonly splitBrain: readonly SplitBrainSpan[];
   readonly unlocked: readonly UnlockedSpan[];
+  readonly replicaStaleness: readonly ReplicaStaleness[];
   readonly latencies: readonly PhaseLatency[];
   readonly series: readonly SeriesBin[];
   readonly nodeSpans: readonly NodeSpan[];

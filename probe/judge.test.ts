@@ -10,7 +10,11 @@ import { ledgerOf } from './ledger-reader';
 const OK: Fate = { latencyMs: 1 };
 const judge = async (entries: readonly Entry[], request: Partial<JudgeRequest> = {}): Promise<RtoMeasurement> =>
   (await judgeLedger(ledgerOf(entries), testRequest(request))).rto;
-const receipt = (atMs: number, name: 'detect' | 'decide' | 'promote' | 'route' | 'baseline', phase: 'about-to' | 'done'): Entry => ({
+const receipt = (
+  atMs: number,
+  name: 'detect' | 'decide' | 'promote' | 'route' | 'baseline' | 'verified',
+  phase: 'about-to' | 'done',
+): Entry => ({
   kind: 'receipt',
   atNs: atMs * 1e6,
   name,
@@ -98,6 +102,19 @@ describe('judge', () => {
       to: { lowMs: 2_600, highMs: 2_700 },
       ms: { lowMs: 290, highMs: 400 },
     });
+  });
+
+  it('says when all was verified, by the last time that it was', async () => {
+    const seen = [receipt(3_500, 'verified', 'about-to'), receipt(3_510, 'verified', 'done')];
+    const again = [receipt(4_800, 'verified', 'about-to'), receipt(4_820, 'verified', 'done')];
+    const whole = async (more: readonly Entry[], fate = downtime) =>
+      (await judge(historyOf(6_000, fate, { injectMs: [1_998, 1_999], more }))).untilVerified;
+    const t0 = (await judge(historyOf(6_000, downtime, { injectMs: [1_998, 1_999] }))).outages[0]?.t0;
+    expect(await whole([...seen, ...again])).toEqual({ lowMs: 4_800 - (t0?.highMs ?? 0), highMs: 4_820 - (t0?.lowMs ?? 0) });
+    // Begun is not found, found before the outage is of something else, and without an outage there is nothing to count from.
+    expect(await whole(seen.slice(0, 1))).toBeNull();
+    expect(await whole([receipt(1_500, 'verified', 'about-to'), receipt(1_510, 'verified', 'done')])).toBeNull();
+    expect(await whole(seen, () => OK)).toBeNull();
   });
 
   it('takes the baseline again where a receipt says so', async () => {

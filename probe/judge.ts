@@ -9,6 +9,7 @@ import type { JudgeRequest, LedgerJudgement, Receipt } from './contract';
 import type { ReceiptEntry } from './ledger-format';
 import { ledgerIn, type LedgerSource } from './ledger-reader';
 import { nodeSpans, promotions, splitBrainSpans, unlockedSpans } from './nodes';
+import { replicaStaleness } from './staleness';
 import {
   ACKED,
   EXCUSED,
@@ -43,6 +44,7 @@ export async function judgeLedger(ledger: string | LedgerSource, request: JudgeR
     views: others.map((each) => ({ ...each.view, rto: judgeRto(loaded, each, request) })),
     splitBrain: splitBrainSpans(loaded.samples),
     unlocked: unlockedSpans(loaded.samples, loaded.controller),
+    replicaStaleness: replicaStaleness(loaded.samples),
     latencies: rto.latencies,
     series: seriesOf(headline.ops),
     nodeSpans: nodeSpans(loaded.samples),
@@ -91,6 +93,14 @@ function findReceipt(receipts: readonly ReceiptEntry[], wanted: Receipt): number
   return found === undefined ? null : found.atNs / 1e6;
 }
 
+/** The newest receipt counts: what was found well before a later disturbance was not the end of it. */
+function untilVerified(receipts: readonly ReceiptEntry[], first: Outage | null): Interval | null {
+  const done = receipts.findLast((r) => r.name === 'verified' && r.phase === 'done');
+  const about = receipts.findLast((r) => r.name === 'verified' && r.phase === 'about-to' && r.atNs <= (done?.atNs ?? 0));
+  if (done === undefined || about === undefined || first === null || done.atNs / 1e6 < first.t0.lowMs) return null;
+  return minus({ lowMs: about.atNs / 1e6, highMs: done.atNs / 1e6 }, first.t0);
+}
+
 function judgeRto(loaded: LoadedLedger, { view, ops, connections, periodMs, streams }: LoadedView, request: JudgeRequest): RtoMeasurement {
   const { steady } = request;
   const frame = frameOf(loaded, ops, request);
@@ -125,6 +135,7 @@ function judgeRto(loaded: LoadedLedger, { view, ops, connections, periodMs, stre
         : null,
     fromInjection: recovered !== null && injection !== null ? minus(recovered, injection.at) : null,
     firstAck: firstOutage?.tFirst == null ? null : minus(firstOutage.tFirst, firstOutage.t0),
+    untilVerified: untilVerified(loaded.receipts, firstOutage),
     outages,
     downMs: sumOfDown(outages),
     unsuccessfulOutside,

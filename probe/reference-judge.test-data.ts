@@ -235,6 +235,8 @@ export function referenceRto(
     fromInjection:
       recovered === null || injection === undefined ? null : minus(recovered, { lowMs: injection.about, highMs: injection.done }),
     firstAck: first?.tFirst == null ? null : minus(first.tFirst, first.t0),
+    // No history here says when it was verified.
+    untilVerified: null,
     outages,
     downMs:
       downs.length < outages.length

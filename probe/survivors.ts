@@ -34,6 +34,19 @@ export async function writeBarrier(address: SqlAddress, table: string, timeoutMs
   );
 }
 
+/**
+ * What an acknowledgement promises to the probe's writes, in words: role and database may set `synchronous_commit` for themselves, and `on` waits for
+ * nobody where no synchronous standby is named. Throws `database_unreachable`.
+ */
+export async function readCommitPromise(probe: SqlAddress): Promise<string> {
+  const [row] = await withSql(probe, (sql) =>
+    sql.query("SELECT current_setting('synchronous_commit') AS commit, current_setting('synchronous_standby_names') AS standbys"),
+  );
+  if (typeof row?.commit !== 'string') return 'unknown';
+  const waits = row.commit !== 'off' && row.commit !== 'local';
+  return waits && (row.standbys ?? '').trim() === '' ? `${row.commit}, and no synchronous standby is named` : row.commit;
+}
+
 /** Waits until a replica has replayed up to `lsn`. Throws `database_unreachable` with what it had reached. */
 export async function awaitReplay(address: SqlAddress, lsn: string, timeoutMs: number): Promise<void> {
   let reached = 'nothing';

@@ -80,6 +80,7 @@ const facts = (objectives: readonly Objective[], more: Partial<DrillFacts> = {})
   predicted: { notRecorded: 'nothing failed over' },
   views: [],
   nodeSpans: [],
+  replicaStaleness: [],
   rpo: rpo(0),
   splitBrain: [],
   restores: [],
@@ -295,6 +296,78 @@ describe('verdict', () => {
     const doubtful = facts([RTO, objective('rto_reads', 500)], { views: [reads(rto(null, { inconclusive: ['no baseline'] }))] });
     expect(judgeDrill(doubtful).objectives.map(({ verdict }) => verdict)).toEqual(['pass', 'inconclusive']);
     expect(judgeDrill(doubtful).objectives[1]?.reason).toBe('reads: no baseline');
+  });
+
+  describe('an RTO about another span than the headline', () => {
+    const about = (what: Objective['about'], more: Partial<RtoMeasurement>, drill: Partial<DrillFacts> = {}) =>
+      judgeDrill(facts([{ ...objective('rto', 1_000), about: what }], { rto: rto({ lowMs: 900, highMs: 1_100 }, more), ...drill }))
+        .objectives[0];
+    const [once, later] = [
+      { ...outage({ lowMs: 100, highMs: 110 }), tFirst: { lowMs: 1_100, highMs: 1_105 } },
+      { ...outage({ lowMs: 100, highMs: 110 }), t0: { lowMs: 5_000, highMs: 5_005 }, tFirst: { lowMs: 5_100, highMs: 5_110 } },
+    ];
+    const outages = [once];
+
+    it('is judged by that span and no other', () => {
+      expect(about(undefined, { outages })).toMatchObject({ verdict: 'marginal' });
+      expect(about('injection', { outages, fromInjection: { lowMs: 880, highMs: 999 } })).toMatchObject({ verdict: 'pass', high: 999 });
+      expect(about('injection', { outages, fromInjection: { lowMs: 1_001, highMs: 1_002 } })).toMatchObject({ verdict: 'fail' });
+      expect(about('verified', { outages, untilVerified: { lowMs: 1_001, highMs: 1_020 } })).toMatchObject({ verdict: 'fail' });
+      expect(about('first-ack', { outages })).toMatchObject({ verdict: 'pass', low: 100, high: 110 });
+    });
+
+    it('counts the first write after the last of several outages', () => {
+      expect(about('first-ack', { outages: [once, later] })).toMatchObject({ verdict: 'fail', low: 4_100, high: 4_115 });
+    });
+
+    it('passes nothing that was not observed, and all where there was no outage', () => {
+      expect(about('verified', { outages })).toMatchObject({ verdict: 'inconclusive', measured: null });
+      expect(about('injection', { outages })).toMatchObject({ verdict: 'inconclusive' });
+      expect(about('verified', { rto: null, noOutageAboveMs: 10 })).toMatchObject({ verdict: 'pass', high: 10 });
+    });
+
+    it('is a fail too while clients have not recovered', () => {
+      const never = { rto: null, noOutageAboveMs: null, outages: [outage(null)] };
+      expect(about('verified', { ...never, rtoAtLeastMs: 1_001 })).toMatchObject({ verdict: 'fail', low: 1_001 });
+      expect(about('injection', { ...never, rtoAtLeastMs: 999 })).toMatchObject({ verdict: 'inconclusive' });
+    });
+
+    it('is blocked by the same doubts', () => {
+      const doubtful = { outages, inconclusive: ['starved'], fromInjection: { lowMs: 1, highMs: 2 } };
+      expect(about('injection', doubtful)).toMatchObject({ verdict: 'inconclusive', reason: 'starved' });
+    });
+  });
+
+  it.each<[string, DrillFacts['redundancy'], string]>([
+    ['pass', { regained: true, regainedAfterMs: { lowMs: 900, highMs: 1_000 }, differences: [] }, 'pass'],
+    ['fail', { regained: true, regainedAfterMs: { lowMs: 1_001, highMs: 1_002 }, differences: [] }, 'fail'],
+    ['nothing was disrupted', { regained: true, regainedAfterMs: null, differences: [] }, 'inconclusive'],
+    ['not regained', { regained: false, regainedAfterMs: null, differences: ['n1 is down'] }, 'inconclusive'],
+    ['not recorded', { notRecorded: 'halted' }, 'inconclusive'],
+  ])('time to redundancy: %s', (_name, redundancy, verdict) => {
+    const asked = [objective('time_to_redundancy', 1_000), { ...RTO, about: 'redundant' as const }];
+    for (const result of judgeDrill(facts(asked, { redundancy })).objectives) expect(result).toMatchObject({ verdict });
+  });
+
+  it('judges the staleness of replicas by the one that was worst off', () => {
+    const judged = (target: number, more: Partial<DrillFacts> = {}) =>
+      judgeDrill(
+        facts([objective('replica_staleness', target)], {
+          replicaStaleness: [
+            { node: 'n2', lowMs: 0, highMs: 210, atMs: 1 },
+            { node: 'n3', lowMs: 4_000, highMs: 4_200, atMs: 2 },
+          ],
+          ...more,
+        }),
+      ).objectives[0];
+    expect(judged(4_200)).toMatchObject({ verdict: 'pass', reason: expect.stringContaining('n3') });
+    expect(judged(4_100)).toMatchObject({ verdict: 'marginal' });
+    expect(judged(3_999, { doubts: ['starved'] })).toMatchObject({ verdict: 'fail' });
+    expect(judged(9_000, { doubts: ['starved'] })).toMatchObject({ verdict: 'inconclusive' });
+    expect(judged(9_000, { replicaStaleness: [] })).toMatchObject({ verdict: 'inconclusive' });
+    const stuck = { replicaStaleness: [{ node: 'n2', lowMs: 5_000, highMs: null, atMs: 1 }] };
+    expect(judged(4_999, stuck)).toMatchObject({ verdict: 'fail', low: 5_000, high: null });
+    expect(judged(5_000, stuck)).toMatchObject({ verdict: 'inconclusive' });
   });
 
   const stall = (more: Partial<RtoMeasurement>) =>

@@ -23,6 +23,7 @@ export type DrillFacts = Pick<
   | 'doubts'
   | 'failures'
   | 'nodeSpans'
+  | 'replicaStaleness'
 > & {
   readonly objectives: readonly Objective[];
 };
@@ -96,7 +97,7 @@ function doubtsOf(facts: DrillFacts): string[] {
 function judgeObjective(objective: Objective, facts: DrillFacts, doubts: readonly string[]): ObjectiveResult {
   switch (objective.name) {
     case 'rto':
-      return judgeView(objective, facts, doubts, judgeRto);
+      return objective.about === undefined ? judgeView(objective, facts, doubts, judgeRto) : judgeAbout(objective, facts, doubts);
     case 'rto_reads':
       return judgeReads(objective, facts, doubts);
     case 'rto_beyond_prediction':
@@ -122,6 +123,10 @@ function judgeObjective(objective: Objective, facts: DrillFacts, doubts: readonl
       return judgePromotions(objective, facts, doubts);
     case 'rejections':
       return judgeView(objective, facts, doubts, judgeRejections);
+    case 'time_to_redundancy':
+      return judgeRedundancy(objective, facts, doubts);
+    case 'replica_staleness':
+      return judgeStaleness(objective, facts, doubts);
   }
 }
 
@@ -157,6 +162,67 @@ function judgeRto(objective: Objective, rto: Maybe<RtoMeasurement>, doubts: read
   }
   if (rto.noOutageAboveMs === null) return unknown(objective, doubts[0] ?? 'nothing was acknowledged in the measured span');
   return byInterval(objective, { lowMs: 0, highMs: rto.noOutageAboveMs }, doubts, `no outage above ${formatMs(rto.noOutageAboveMs)}`);
+}
+
+/** An RTO about another span than the headline's. */
+function judgeAbout(objective: Objective, facts: DrillFacts, doubts: readonly string[]): ObjectiveResult {
+  switch (objective.about) {
+    case 'injection':
+      return judgeView(objective, facts, doubts, (about, rto, all) =>
+        judgeSpan(about, rto, all, ({ fromInjection }) => fromInjection, 'from the injection to recovery'),
+      );
+    case 'first-ack':
+      return judgeView(objective, facts, doubts, (about, rto, all) =>
+        judgeSpan(about, rto, all, untilLastFirstAck, 'from the last success before to the first after the last outage'),
+      );
+    case 'verified':
+      return judgeView(objective, facts, doubts, (about, rto, all) =>
+        judgeSpan(about, rto, all, ({ untilVerified }) => untilVerified ?? null, 'from the last success before until verified'),
+      );
+    case 'redundant':
+      return judgeRedundancy(objective, facts, doubts);
+    case undefined:
+      return judgeView(objective, facts, doubts, judgeRto);
+  }
+}
+
+/** As the headline is judged, where there was no outage or it has not ended; a span that was not observed cannot pass. */
+function judgeSpan(
+  objective: Objective,
+  rto: Maybe<RtoMeasurement>,
+  doubts: readonly string[],
+  spanOf: (rto: RtoMeasurement) => Interval | null,
+  reason: string,
+): ObjectiveResult {
+  if (isMissing(rto) || rto.outages.length === 0) return judgeRto(objective, rto, doubts);
+  const span = spanOf(rto);
+  if (span !== null) return byInterval(objective, span, doubts, reason);
+  return rto.rto === null ? judgeRto(objective, rto, doubts) : unknown(objective, doubts[0] ?? `not observed: ${reason}`);
+}
+
+/** With several outages the first success after the last one counts, as the headline counts the last recovery. */
+function untilLastFirstAck({ outages }: RtoMeasurement): Interval | null {
+  const [first] = outages;
+  const end = outages.at(-1)?.tFirst ?? null;
+  if (first === undefined || end === null) return null;
+  return { lowMs: Math.max(0, end.lowMs - first.t0.highMs), highMs: Math.max(0, end.highMs - first.t0.lowMs) };
+}
+
+function judgeRedundancy(objective: Objective, { redundancy }: DrillFacts, doubts: readonly string[]): ObjectiveResult {
+  if (isMissing(redundancy)) return unknown(objective, redundancy.notRecorded);
+  if (!redundancy.regained) return unknown(objective, 'redundancy was not regained while the drill lasted');
+  if (redundancy.regainedAfterMs === null) return unknown(objective, doubts[0] ?? 'nothing was disrupted, so nothing had to be regained');
+  return byInterval(objective, redundancy.regainedAfterMs, doubts, 'until the starting topology stood again');
+}
+
+/** Of the standby that was worst off. A standby that did not answer is not stale, it is gone. */
+function judgeStaleness(objective: Objective, { replicaStaleness }: DrillFacts, doubts: readonly string[]): ObjectiveResult {
+  if (replicaStaleness.length === 0) return unknown(objective, 'no standby answered the sampler while a primary did');
+  const lowMs = Math.max(...replicaStaleness.map((replica) => replica.lowMs));
+  const highMs = Math.max(...replicaStaleness.map((replica) => replica.highMs ?? Infinity));
+  const node = replicaStaleness.find((replica) => (replica.highMs ?? Infinity) === highMs)?.node ?? '';
+  if (highMs === Infinity) return atLeastResult(objective, lowMs, `${node} lacked what had been written before anybody watched`);
+  return byInterval(objective, { lowMs, highMs }, doubts, `how old the data of ${node} was at worst, as the sampler saw it`);
 }
 
 /** By how much RTO exceeds the upper end of the predicted band: nothing, where it lies within it or below. */

@@ -126,12 +126,22 @@ function recovery(record: DrillRecord): Markup {
       ['Time without a success, all outages', maybe(rto.downMs)],
       ['Longest stall that was no outage', formatMs(rto.longestStallMs)],
       ['First acknowledged write', maybe(rto.firstAck)],
+      ['Until verified', maybe(rto.untilVerified ?? null)],
+      ['Until redundant again', maybe(isNotRecorded(record.redundancy) ? null : record.redundancy.regainedAfterMs)],
+      ['Staleness of replicas, worst', stalenessText(record)],
       ['Outages', formatCount(rto.outages.length)],
       ['Baseline p99 / recovery limit', `${ms(rto.baselineP99Ms)} / ${ms(rto.recoveryLimitP99Ms)}`],
       ['Prober starved', formatMs(rto.starvedMs)],
     ]),
     doubts.length === 0 ? null : markup`<ul>${doubts.map((text) => markup`<li>${text}</li>`)}</ul>`,
   ]);
+}
+
+function stalenessText({ replicaStaleness }: DrillRecord): string {
+  if (replicaStaleness.length === 0) return 'not recorded: no standby answered the sampler';
+  return replicaStaleness
+    .map(({ node, lowMs, highMs }) => `${node} ${highMs === null ? `at least ${formatMs(lowMs)}` : formatInterval({ lowMs, highMs })}`)
+    .join(', ');
 }
 
 function latency(record: DrillRecord): Markup {
@@ -174,7 +184,7 @@ function findings(record: DrillRecord): Markup {
 function redundancy(record: DrillRecord): Markup {
   const { redundancy: value } = record;
   if (isNotRecorded(value)) return markup`<p>Redundancy not recorded: ${value.notRecorded}</p>`;
-  const after = value.regainedAfterMs === null ? '' : ` ${formatInterval(value.regainedAfterMs)} after t0`;
+  const after = value.regainedAfterMs === null ? '' : ` ${formatInterval(value.regainedAfterMs)} after the disruption began`;
   return value.regained
     ? markup`<p><span class="chip pass"><span aria-hidden="true">✓</span> redundant again</span> The starting topology stood again${after}.</p>`
     : markup`<p><span class="chip fail"><span aria-hidden="true">✕</span> not redundant</span> The starting topology does not stand again: ${value.differences.join('; ')}</p>`;

@@ -2,7 +2,7 @@
 import { formatBytes, formatMs } from '../core/units';
 import type { Interval, ObjectiveResult, Verdict } from '../model/measurement';
 import { READ_ONLY } from '../model/observation';
-import type { ObjectiveName, Unit } from '../model/plan';
+import type { ObjectiveName, RtoAbout, Unit } from '../model/plan';
 import type { DrillRecord, DrillState, Maybe, NotRecorded } from '../model/record';
 
 export const VERDICT_MARK: Readonly<Record<Verdict, string>> = { pass: '✓', fail: '✕', marginal: '≈', inconclusive: '?' };
@@ -26,6 +26,16 @@ const OBJECTIVE_WORD: Readonly<Record<ObjectiveName, string>> = {
   commit_p99: 'Commit latency, p99',
   promotions: 'Promotions',
   rejections: 'Writes refused',
+  time_to_redundancy: 'Time to redundancy',
+  replica_staleness: 'Staleness of replicas',
+};
+
+/** Thirty-one characters at most: the terminal's column. */
+const RTO_ABOUT: Readonly<Record<RtoAbout, string>> = {
+  injection: 'RTO from injection',
+  'first-ack': 'RTO to the first write',
+  verified: 'RTO until verified',
+  redundant: 'RTO until redundant',
 };
 
 export const STATE_SENTENCE: Readonly<Record<DrillState, string>> = {
@@ -46,9 +56,10 @@ export function textOf(value: Maybe<string>): string {
 }
 
 export function objectiveWord(result: ObjectiveResult): string {
-  const { name, step, path } = result.objective;
-  const about = step ?? path ?? null;
-  return about === null ? OBJECTIVE_WORD[name] : `${OBJECTIVE_WORD[name]} · ${about}`;
+  const { name, step, path, about } = result.objective;
+  const word = about === undefined ? OBJECTIVE_WORD[name] : RTO_ABOUT[about];
+  const of = step ?? path ?? null;
+  return of === null ? word : `${word} · ${of}`;
 }
 
 export function formatQuantity(value: number, unit: Unit): string {

@@ -479,6 +479,16 @@ describe('a plan', () => {
     );
   });
 
+  test('an RTO says which span it is about, or is about the headline', () => {
+    const text = `${HEAD.replace('{ rto: 30s }', '{ rto: { target: 5m, about: verified }, time_to_redundancy: 1h, replica_staleness: 10s }')}steps: [{ wait: 1s }]\n`;
+    expect(build(text).plan.objectives.map(({ name, target, unit, about }) => [name, target, unit, about])).toEqual([
+      ['rto', 300_000, 'ms', 'verified'],
+      ['time_to_redundancy', 3_600_000, 'ms', undefined],
+      ['replica_staleness', 10_000, 'ms', undefined],
+    ]);
+    expect(failure(() => build(text.replace('verified', 'verfied'))).message).toMatch(/objectives\.rto.*about/);
+  });
+
   test('an objective about a further way in needs that way to be probed', () => {
     const text = `${HEAD.replace('{ rto: 30s }', '{ rto: { target: 5s, path: pooler }, promotions: 1 }')}probe: { paths: [pooler] }\nsteps: [{ wait: 1s }]\n`;
     expect(build(text).plan.objectives.map(({ name, target, unit, path }) => [name, target, unit, path])).toEqual([

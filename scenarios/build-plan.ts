@@ -305,6 +305,8 @@ function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): O
     commit_p99: 'ms',
     promotions: 'count',
     rejections: 'count',
+    time_to_redundancy: 'ms',
+    replica_staleness: 'ms',
   } as const satisfies Record<string, Unit>;
   return (Object.keys(OBJECTIVE_NAMES) as (keyof typeof OBJECTIVE_NAMES)[]).flatMap((name) => {
     const objective = written.objectives[name];
@@ -323,6 +325,7 @@ function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): O
         source: objective.source,
         approver: objective.approver,
         ...(objective.path === null ? {} : { path: objective.path }),
+        ...(objective.about === null ? {} : { about: objective.about }),
       },
     ];
   });

@@ -3,7 +3,7 @@
  * schema of its own, so that an error speaks of the verb that was meant. Ids, defaults and references are filled in by `build-plan.ts`.
  */
 import { z } from 'zod';
-import type { CheckSpec, ObjectiveName, PlanStep } from '../model/plan';
+import type { CheckSpec, ObjectiveName, PlanStep, RtoAbout } from '../model/plan';
 import type { JsonObject } from '../model/json';
 import { suggest } from './nearest';
 import { count, duration, durationBetween, transactions } from './quantities';
@@ -112,13 +112,17 @@ type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
 const SAME_VERBS: Same<StepWritten['verb'], PlanStep['kind']> = true;
 const SAME_CHECK: Same<z.output<typeof check>['on'], CheckSpec['on']> = true;
 
-function objective(quantity: z.ZodType<number, string | number>, about: 'step' | 'path' | null) {
+const rtoAbout = z.enum(['injection', 'first-ack', 'verified', 'redundant']);
+const SAME_ABOUT: Same<z.output<typeof rtoAbout>, RtoAbout> = true;
+
+function objective(quantity: z.ZodType<number, string | number>, about: 'step' | 'path' | 'rto' | null) {
   const long = {
     target: quantity,
     source: text(200).optional(),
     approver: person.optional(),
     ...(about === 'step' ? { step: stepId.optional() } : {}),
-    ...(about === 'path' ? { path: z.string().min(1).optional() } : {}),
+    ...(about === 'path' || about === 'rto' ? { path: z.string().min(1).optional() } : {}),
+    ...(about === 'rto' ? { about: rtoAbout.optional() } : {}),
   };
   return z.union([quantity, z.strictObject(long)], { error: 'must be a target, or { target, source, approver }' }).transform((value) => {
     const full: {
@@ -127,15 +131,16 @@ function objective(quantity: z.ZodType<number, string | number>, about: 'step' |
       approver?: string | undefined;
       step?: string | undefined;
       path?: string | undefined;
+      about?: RtoAbout | undefined;
     } = typeof value === 'number' ? { target: value } : (value as { target: number });
-    const { target, source = null, approver = null, step = null, path = null } = full;
-    return { target, source, approver, step, path };
+    const { target, source = null, approver = null, step = null, path = null, about = null } = full;
+    return { target, source, approver, step, path, about };
   });
 }
 
 const objectives = z
   .strictObject({
-    rto: objective(duration, 'path').optional(),
+    rto: objective(duration, 'rto').optional(),
     rto_reads: objective(duration, null).optional(),
     rto_beyond_prediction: objective(duration, null).optional(),
     write_stall: objective(duration, 'path').optional(),
@@ -147,6 +152,8 @@ const objectives = z
     commit_p99: objective(duration, null).optional(),
     promotions: objective(count, null).optional(),
     rejections: objective(count, 'path').optional(),
+    time_to_redundancy: objective(duration, null).optional(),
+    replica_staleness: objective(duration, null).optional(),
   })
   .refine((all) => Object.keys(all).length > 0, 'must hold at least one objective');
 /** Names of objectives in the file, and in the plan. */
@@ -163,9 +170,11 @@ export const OBJECTIVE_NAMES = {
   commit_p99: 'commit_p99',
   promotions: 'promotions',
   rejections: 'rejections',
+  time_to_redundancy: 'time_to_redundancy',
+  replica_staleness: 'replica_staleness',
 } as const satisfies Record<keyof z.output<typeof objectives>, ObjectiveName>;
 const SAME_OBJECTIVES: Same<(typeof OBJECTIVE_NAMES)[keyof typeof OBJECTIVE_NAMES], ObjectiveName> = true;
-void [SAME_VERBS, SAME_CHECK, SAME_OBJECTIVES];
+void [SAME_VERBS, SAME_CHECK, SAME_OBJECTIVES, SAME_ABOUT];
 
 const probe = z.strictObject({
   period: durationBetween(1, 60_000, '1ms and 60s').optional(),

@@ -90,6 +90,12 @@ describe('a primary lost under load', () => {
     expect(record.rpo.lost).toBe(0);
     expect(record.rpo.acked).toBeGreaterThan(500);
     expect(record.rto.outages.length).toBeGreaterThan(0);
+    // Verified after clients had recovered, redundant again after that; both standbys answered the sampler.
+    expect(record.rto.untilVerified?.lowMs).toBeGreaterThan(record.rto.rto?.lowMs ?? Infinity);
+    if ('notRecorded' in record.redundancy) throw new Error('redundancy was not recorded');
+    expect(record.redundancy.regainedAfterMs?.highMs).toBeGreaterThan(record.rto.untilVerified?.highMs ?? Infinity);
+    expect(record.replicaStaleness.map(({ node }) => node)).toEqual(expect.arrayContaining(['n2', 'n3']));
+    expect(record.replicaStaleness.filter(({ highMs }) => highMs === null)).toEqual([]);
     // Counted a second time, past gameday: every acknowledged write has its row on the new primary.
     const primary = (await writableNodes(target))[0];
     const node = target.nodes.find(({ name }) => name === primary);
