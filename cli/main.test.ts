@@ -6,7 +6,8 @@ import { buildSync } from 'esbuild';
 import { packageRoot, sha256Hex } from '../core/files';
 import { sampleTarget } from '../test/sample-plan';
 
-/** The real program in a process of its own, bundled once; no server runs, and the home is empty. */
+/** The real program in a process of its own, bundled once; no server runs, and the home is empty. Starting it takes seconds where the machine is busy. */
+jest.setTimeout(60_000);
 let home: string;
 let program: string;
 beforeAll(() => {
@@ -45,7 +46,11 @@ const REFUSALS: readonly (readonly [string[], number, string])[] = [
   [['run', 'primary-loss', '--plan', 'x.json'], 2, 'gameday: name either a scenario or --plan FILE'],
   [['run', '--plan', '/nowhere/x.json'], 2, 'gameday: plan /nowhere/x.json cannot be read'],
   [['approve', '/nowhere/x.json', '--target', 'lab'], 2, '/nowhere/x.json is a plan, whose target, variables and steps are fixed'],
-  [['frobnicate'], 2, "error: unknown command 'frobnicate'"],
+  [['frobnicate'], 2, "gameday: unknown command 'frobnicate'\nHINT: see `gameday --help`."],
+  [['statu'], 2, "gameday: unknown command 'statu' (Did you mean status?)"],
+  [['run', 'primary-loss', '--bogus'], 2, "gameday: unknown option '--bogus'\nHINT: see `gameday run --help`."],
+  [['lab', 'up', '--topology', 'mesh'], 2, 'HINT: see `gameday lab up --help`.'],
+  [['release'], 2, 'HINT: see `gameday release --help`.'],
   [['halt', '--all'], 2, 'gameday: --all needs a --reason\nHINT: '],
   [['halt'], 75, 'gameday: temporal at 127.0.68.99:1 did not answer within 3 s'],
   [['release', '--reason', 'x'], 75, 'guardian.sock'],
@@ -77,6 +82,10 @@ test('with --json stdout holds the result alone', async () => {
   expect((JSON.parse(stdout) as { name: string }[]).map(({ name }) => name)).toContain('game-day-in-a-box');
   const failed = await gameday('plan', 'nothing-like-it', '--json');
   expect(JSON.parse(failed.stdout)).toMatchObject({ error: { code: 'scenario_unknown', exit: 2 } });
+  const misused = await gameday('run', '--bogus', '--json');
+  expect(JSON.parse(misused.stdout)).toEqual({
+    error: { code: 'usage', message: "unknown option '--bogus'", hint: 'see `gameday run --help`.', exit: 2 },
+  });
 });
 
 test('status of an empty home says that nothing is broken on purpose, without Temporal and without a guardian', async () => {

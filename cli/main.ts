@@ -3,7 +3,6 @@
  * 70, never 1; bad usage is 2.
  */
 import { CommanderError } from 'commander';
-import { GamedayError } from '../core/errors';
 import { EXIT } from '../model/constants';
 import { buildProgram } from './program';
 import { reportError } from './terminal';
@@ -28,14 +27,8 @@ async function main(argv: readonly string[]): Promise<void> {
 
 function endOf(error: unknown, json: boolean): number {
   if (!(error instanceof CommanderError)) return reportError(error, json);
-  if (error.exitCode === 0 || error.code === 'commander.help') return error.exitCode === 0 ? EXIT.pass : EXIT.badInput;
-  // commander has said on stderr what is wrong.
-  process.stderr.write(`HINT: ${new GamedayError('usage', error.message).hint}\n`);
-  if (json)
-    process.stdout.write(
-      `${JSON.stringify({ error: { code: 'usage', message: error.message.replace(/^error: /, ''), exit: EXIT.badInput } })}\n`,
-    );
-  return EXIT.badInput;
+  // Help and version have been printed; help without having been asked for means that a command was missing.
+  return error.exitCode === 0 ? EXIT.pass : EXIT.badInput;
 }
 
 void main(process.argv);

@@ -1,5 +1,6 @@
 /** The command tree of `gameday`. One file per command; this one only lists them. */
 import { Command } from 'commander';
+import { GamedayError } from '../core/errors';
 import { toolVersion } from '../scenarios/build-plan';
 import { answerCommand } from './commands/answer';
 import { approveCommand } from './commands/approve';
@@ -59,9 +60,14 @@ export function buildProgram(): Command {
   return exitOverridden(program);
 }
 
-/** commander ends with 1 for bad usage; here 1 means a missed objective, so every ending goes through `main`. */
-function exitOverridden(command: Command): Command {
-  command.exitOverride();
-  for (const inner of command.commands) exitOverridden(inner);
+/** commander ends with 1 for bad usage; here 1 means a missed objective, so every ending goes through `main`, and what is wrong is said once, there. */
+function exitOverridden(command: Command, path = command.name()): Command {
+  command.configureOutput({ outputError: () => undefined });
+  command.exitOverride((error) => {
+    if (error.exitCode === 0 || error.code === 'commander.help') throw error;
+    const message = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
+    throw new GamedayError('usage', message, `see \`${path} --help\`.`, { cause: error });
+  });
+  for (const inner of command.commands) exitOverridden(inner, `${path} ${inner.name()}`);
   return command;
 }
