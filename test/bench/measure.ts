@@ -37,6 +37,7 @@ function tellCalibration({ outages, invented, connectCommitMs, rto }: Calibratio
   return {
     outages: cuts.length,
     contained: cuts.filter(({ contained }) => contained).length,
+    containedOrExplained: cuts.filter(({ explained }) => explained).length,
     freezes: freezes.length,
     freezesContained: freezes.filter(({ contained }) => contained).length,
     invented: invented.length,

@@ -23,7 +23,10 @@ export interface Calibrated {
   /** Null: the judge found no outage here. */
   readonly reported: Interval | null;
   readonly contained: boolean;
-  /** Contained, or what another client needed to be back at this very end explains what is missing: a machine that is busy with other things. */
+  /**
+   * Contained, or what is missing is explained by a machine that is busy with other things: by what another client needed to be back at this very end,
+   * or by writes that failed again within the recovery window, which the judge reports as an outage of its own; then t_first must hold the end.
+   */
   readonly explained: boolean;
   readonly widthMs: number | null;
   /** What the judge said of the beginning and the end, against the truth, in ms since the prober's start. */
@@ -163,12 +166,18 @@ function compare(rto: RtoMeasurement, matched: Set<number>, { way, began, ended,
     overlaps(found.t0, began) &&
     found.tRec !== null &&
     overlaps(found.tRec, { lowMs: ended.lowMs, highMs: ended.highMs + moreMs });
+  const { tFirst, tRec } = found;
+  const holdsFirst =
+    tFirst !== null && overlaps(found.t0, began) && overlaps(tFirst, { lowMs: ended.lowMs, highMs: ended.highMs + backMs });
+  const spoilt =
+    tRec !== null &&
+    rto.outages.some(({ t0 }, at) => at > index && t0.highMs >= ended.lowMs && t0.lowMs <= tRec.highMs && !matched.has(at));
   return {
     way,
     truth,
     reported,
     contained: holds(0),
-    explained: holds(backMs),
+    explained: holds(backMs) || (holdsFirst && spoilt),
     widthMs: reported === null ? null : reported.highMs - reported.lowMs,
     t0: found.t0,
     tRec: found.tRec,

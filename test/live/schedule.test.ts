@@ -1,8 +1,11 @@
 /** Schedules on the shared lab, applied and triggered as people do: from the command line. */
+import { Client, Connection } from '@temporalio/client';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { packageRoot } from '../../core/files';
+import { homePaths } from '../../core/home';
+import { openSupervisorClient } from '../../infra/supervisor/client';
 import { cli, lab } from './lab';
 
 interface Listed {
@@ -10,6 +13,7 @@ interface Listed {
   readonly paused: boolean;
   readonly next: readonly string[];
   readonly skipped: readonly { readonly reason: string }[];
+  readonly missed: readonly string[];
   readonly memo: { readonly planSha256: string; readonly target: string };
 }
 interface DrillRow {
@@ -17,6 +21,26 @@ interface DrillRow {
   readonly state: string | null;
   readonly dir: string;
   readonly sealed: boolean;
+}
+
+const MONTHS = [
+  'JANUARY',
+  'FEBRUARY',
+  'MARCH',
+  'APRIL',
+  'MAY',
+  'JUNE',
+  'JULY',
+  'AUGUST',
+  'SEPTEMBER',
+  'OCTOBER',
+  'NOVEMBER',
+  'DECEMBER',
+] as const;
+
+async function connect(): Promise<{ readonly client: Client; readonly close: () => Promise<void> }> {
+  const connection = await Connection.connect({ address: lab().temporalAddress });
+  return { client: new Client({ connection }), close: () => connection.close() };
 }
 
 const dir = mkdtempSync(join(tmpdir(), 'gameday-schedule-'));
@@ -77,6 +101,44 @@ test('a slot at which the target is not ready is skipped with its reason, and no
   }
   expect((await drills()).length).toBe(before);
 }, 120_000);
+
+test('a slot that passed while Temporal was down is recorded as missed, and nothing makes up for it', async () => {
+  const before = (await drills()).length;
+  const supervisor = openSupervisorClient(lab().target.runDir);
+  const { client, close } = await connect();
+  try {
+    const handle = client.schedule.getHandle('gameday/monthly');
+    const { policies } = await handle.describe();
+    expect([policies.catchupWindow, policies.overlap]).toEqual([300_000, 'SKIP']);
+    // The same schedule with one slot a few seconds away, and the shortest catch-up that Temporal has: five minutes are too long for a test.
+    const due = new Date(Math.ceil(Date.now() / 1_000) * 1_000 + 8_000);
+    const at = { year: due.getUTCFullYear(), month: MONTHS[due.getUTCMonth()]!, dayOfMonth: due.getUTCDate() };
+    const time = { hour: due.getUTCHours(), minute: due.getUTCMinutes(), second: due.getUTCSeconds() };
+    await handle.update((schedule) => ({
+      ...schedule,
+      spec: { calendars: [{ ...at, ...time }], timezone: 'UTC' },
+      policies: { ...schedule.policies, catchupWindow: '10s' },
+    }));
+    await supervisor.stop('temporal');
+    try {
+      await until(async () => (Date.now() > due.getTime() + 12_000 ? true : undefined), 'the slot and its catch-up pass', 40_000);
+    } finally {
+      await supervisor.restart('temporal');
+    }
+    const slot = due.toISOString();
+    const found = async (): Promise<boolean> => (await listed().catch(() => undefined))?.missed.includes(slot) === true;
+    await until(async () => ((await found()) ? true : undefined), `${slot} is listed as missed`, 60_000);
+    const log = join(homePaths(lab().home).drills, 'lab', 'schedule.jsonl');
+    const recorded = async (): Promise<true | undefined> => {
+      const lines = readFileSync(log, 'utf8').trim().split('\n');
+      return lines.some((line) => line.includes(slot) && line.includes('"missed"')) ? true : undefined;
+    };
+    await until(recorded, 'the miss is on record', 30_000);
+    expect((await drills()).length).toBe(before);
+  } finally {
+    await close();
+  }
+}, 180_000);
 
 test('pause, resume and delete; a name that does not exist is named with the nearest', async () => {
   await json(['schedule', 'pause', 'monthly', '--reason', 'freeze']);

@@ -29,8 +29,47 @@ const restore = of('probe/restore-compare.ts');
 const verdict = of('probe/verdict.ts');
 const outcome = of('probe/outcome.ts');
 const percentiles = of('probe/percentiles.ts');
+const staleness = of('probe/staleness.ts');
 
 export const MUTATIONS: readonly Mutation[] = [
+  staleness('what lies at the same position is past it', 'a.lsn > b.lsn', 'a.lsn >= b.lsn'),
+  staleness('a timeline says nothing', 'a.timeline === b.timeline ?', 'a.timeline > 0 ?'),
+  staleness(
+    'a standby is stale while nobody writes',
+    'standby.lowMs - newest.highMs > PRIMARY_SILENT_MS',
+    'standby.lowMs - newest.highMs > 1e9',
+  ),
+  staleness(
+    'a failover’s silence counts',
+    'const wasSilent = passed.lowMs - held.highMs > PRIMARY_SILENT_MS;',
+    'const wasSilent = passed.lowMs < 0;',
+  ),
+  staleness(
+    'the newest age counts, not the worst',
+    '{ ...(now.highMs > before.highMs ? now : before), lowMs, highMs: Math.max(before.highMs, now.highMs) }',
+    'now',
+  ),
+  staleness('an old primary is a measure', '|| !isPast(newest, look)', '|| look.lsn > 0n'),
+  judge(
+    'the first verification counts',
+    "findLast((r) => r.name === 'verified' && r.phase === 'done')",
+    "find((r) => r.name === 'verified' && r.phase === 'done')",
+  ),
+  judge(
+    'a verification before the outage counts',
+    ' || first === null || done.atNs / 1e6 < first.t0.lowMs) return null',
+    ' || first === null) return null',
+  ),
+  verdict(
+    'the first of several outages ends the time to the first write',
+    'const end = outages.at(-1)?.tFirst ?? null;',
+    'const end = outages[0]?.tFirst ?? null;',
+  ),
+  verdict(
+    'what was not observed passes',
+    'return rto.rto === null ? judgeRto(objective, rto, doubts) : unknown(',
+    'return rto.rto !== null ? judgeRto(objective, rto, doubts) : unknown(',
+  ),
   outages('an outage of exactly 2δ counts', 'end - start > 2 * rules.periodMs', 'end - start >= 2 * rules.periodMs'),
   outages('the 2δ rule is dropped', 'end - start > 2 * rules.periodMs', 'end > start'),
   outages('the 2δ rule is a δ rule', 'end - start > 2 * rules.periodMs', 'end - start > rules.periodMs'),
