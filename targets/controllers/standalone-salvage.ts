@@ -11,6 +11,7 @@ import { formatLsn, parseLsn, parseWalSegmentName, WAL_SEGMENT_BYTES } from '../
 import type { Target, TargetNode } from '../../model/target';
 import { ancestry, type TimelineSpan } from '../archives/wal-chain';
 import type { Host, LiveTarget, SalvageResult } from '../ports';
+import { removeExpired } from './quarantine';
 import { requireNode } from './standalone-config';
 import { currentEntry, readNodeEpoch, type EpochFile } from './standalone-epoch';
 import { readControlData, type ControlData } from './standalone-server';
@@ -198,6 +199,7 @@ export function quarantineDir({ name, controller, runDir }: Target): string {
  * Throws `fork_salvage_failed`, and then the node must not be started.
  */
 export async function salvageTail(live: LiveTarget, name: string, epoch: EpochFile, divergence: Divergence): Promise<SalvageResult> {
+  removeExpired(quarantineDir(live.target), Date.now());
   const directory = join(quarantineDir(live.target), `${name}-${epoch.epoch}`);
   const manifest = `${directory}.json`;
   const done = readJsonFile<SalvageResult>(manifest);
