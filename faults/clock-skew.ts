@@ -15,6 +15,7 @@ import type { Environment, Host, LiveTarget } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
 import { bringUp, isUp, stopForHealing, stopInOrder } from './node-power';
 import { requireRunning } from './node-process';
+import { howToStart, howToStop } from './node-role';
 import { runScript } from './node-script';
 import { resolveNode } from './resolve-node';
 
@@ -141,13 +142,7 @@ export const clockSkew: Fault<Settings, Resolved> = {
   },
   preview: (r) => `restart ${r.node} with its clock ${formatMs(Math.abs(r.skewMs))} ${r.skewMs < 0 ? 'slow' : 'fast'}`,
   reach: ({ node }) => ({ nodes: [node] }),
-  manualUndo({ node }, target) {
-    const { binDir, dataDir } = target.nodes.find((each) => each.name === node) ?? { binDir: '', dataDir: '' };
-    return [
-      `${binDir}/pg_ctl stop -m fast -D '${dataDir}'  # as the node’s user`,
-      `gameday lab up  # starts ${node} in the role its epoch allows`,
-    ];
-  },
+  manualUndo: ({ node }, target) => [howToStop(target, node, 'fast'), ...howToStart(target, node)],
   ready,
   async inject(resolved, { live, memory }) {
     const { node, label } = resolved;

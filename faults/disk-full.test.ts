@@ -36,7 +36,7 @@ test('a file system of the node alone is filled, by one file that backups leave 
   const resolved = await diskFull.resolve(settings, diskContext({ '/': 1, '/data/n2': 7, '/data/n1': 1 }));
   expect(resolved).toEqual({ node: 'n2', dir: '/data/n2', file: '/data/n2/pgsql_tmp.gd-drill-000042-fill', leaveBytes: 0 });
   expect(diskFull.preview(resolved)).toBe('fill the file system of /data/n2 on n2');
-  expect(diskFull.manualUndo(resolved, paperContext('fill').live.target)[0]).toContain(`rm -f '/data/n2/pgsql_tmp.gd-drill-000042-fill'`);
+  expect(diskFull.manualUndo(resolved, paperContext('fill').live.target)[0]).toContain('rm -f /data/n2/pgsql_tmp.gd-drill-000042-fill ');
   const wal = await diskFull.resolve({ ...settings, where: 'wal', leave: '1MB' }, diskContext({ '/': 1, '/data/n2/pg_wal': 7 }));
   expect(diskFull.preview(wal)).toBe('fill the file system of /data/n2/pg_wal on n2, but for 1.0 MB');
 });

@@ -9,11 +9,13 @@ import { GamedayError, messageOf } from '../core/errors';
 import { formatBytes } from '../core/units';
 import type { FaultProof } from '../model/fault';
 import type { CheckResult } from '../model/record';
+import { quoteWord } from '../targets/hosts/shell-words';
 import type { LiveTarget } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
 import { fileSystemBytes, labelledFile, readDevices, systemDirectories } from './node-disk';
 import { bringUp, isUp } from './node-power';
 import { describeNode, requireRunning } from './node-process';
+import { howToStart } from './node-role';
 import { resolveNode } from './resolve-node';
 import { sizeBetween, sizeBytes } from './size-setting';
 
@@ -160,7 +162,7 @@ export const diskFull: Fault<Settings, Resolved> = {
   preview: ({ node, dir, leaveBytes }) =>
     `fill the file system of ${dir} on ${node}${leaveBytes === 0 ? '' : `, but for ${formatBytes(leaveBytes)}`}`,
   reach: ({ node }) => ({ nodes: [node] }),
-  manualUndo: ({ node, file }) => [`rm -f '${file}' '${file}.try'`, `gameday lab up  # starts ${node} if PostgreSQL has stopped`],
+  manualUndo: ({ node, file }, target) => [`rm -f ${quoteWord(file)} ${quoteWord(`${file}.try`)}`, ...howToStart(target, node)],
   ready,
   async inject({ node, dir, file, leaveBytes }, { live, memory }) {
     const objection = await findObjection(live, node, dir);

@@ -26,7 +26,7 @@ test('limits stand on the whole disk, not on the partition that holds the data d
   const resolved = await diskSlow.resolve(settings, diskContext(0x801));
   expect(resolved).toMatchObject({ disk: '8:0', writeBps: 262_144, iops: 20, file: '/data/n2/pgsql_tmp.gd-drill-000042-slow' });
   expect(diskSlow.preview(resolved)).toBe('slow what n2 writes to disk 8:0 to 256.0 kB/s and 20 writes/s');
-  expect(diskSlow.manualUndo(resolved, diskContext(0x801).live.target).at(-1)).toBe(`rm -f '/data/n2/pgsql_tmp.gd-drill-000042-slow'`);
+  expect(diskSlow.manualUndo(resolved, diskContext(0x801).live.target).at(-1)).toBe('rm -f /data/n2/pgsql_tmp.gd-drill-000042-slow');
 });
 
 test('a file system without a block device is refused, in ready too', async () => {

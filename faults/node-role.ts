@@ -1,14 +1,23 @@
 /** Is a node back where it belongs? Up, in whatever role its controller gave it, and nobody writes but one. Asks the nodes themselves; changes nothing. */
 import type { FaultProof } from '../model/fault';
 import type { Target } from '../model/target';
+import { commandLine } from '../targets/hosts/shell-words';
 import type { LiveTarget } from '../targets/ports';
+import { describeNode } from './node-process';
 
 /** What a person types so that a node is up again in the role that is left for it. */
 export function howToStart(target: Target, name: string): readonly string[] {
   const agent = target.nodes.find((node) => node.name === name)?.agent ?? null;
   const lines = [`# starts ${name} in the role that is left for it, never writable beside another:`];
   if (target.kind === 'lab' || agent === null) return [...lines, 'gameday lab up'];
-  return [...lines, `# on ${name}’s host`, agent.start.map((word) => (/^[\w./:=@-]+$/.test(word) ? word : `'${word}'`)).join(' ')];
+  return [...lines, `# on ${name}’s host`, commandLine(agent.start)];
+}
+
+/** What a person types on the node's host so that its server ends: as the node's own user, because PostgreSQL's tools refuse root. */
+export function howToStop(target: Target, name: string, mode: 'fast' | 'immediate'): string {
+  const { binDir, dataDir, osUser } = describeNode(target, name);
+  const stop = commandLine([`${binDir}/pg_ctl`, 'stop', '-m', mode, '-D', dataDir]);
+  return osUser === null ? stop : commandLine(['su', '-s', '/bin/sh', osUser, '-c', stop]);
 }
 
 /** Present, not writable: a node that lost its role while it was away is back when it is in recovery. */

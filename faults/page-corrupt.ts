@@ -19,6 +19,7 @@ import type { Fault, FaultContext } from './contract';
 import { createAndFill, describeDrillTable, isWhole, tableExists, type DrillTable } from './drill-table';
 import { bringUp, isUp, stopInOrder } from './node-power';
 import { describeNode } from './node-process';
+import { howToStart } from './node-role';
 import { runScript } from './node-script';
 import { findPrimary, resolveNode } from './resolve-node';
 
@@ -240,10 +241,10 @@ export const pageCorrupt: Fault<Settings, Resolved> = {
   },
   preview: ({ node, table }) => `restart ${node} and spoil a page of gameday.${table}, a table made for it, in its files`,
   reach: ({ node }) => ({ nodes: [node] }),
-  manualUndo: ({ table }, target) => [
+  manualUndo: ({ node, table }, target) => [
     `# on the primary; replaying this removes the spoiled file from the standby`,
     `psql -h ${target.entry.host} -p ${target.entry.port} -U ${target.roles.probe.user} -d ${target.entry.database} -c 'DROP TABLE gameday.${table}'`,
-    `gameday lab up  # starts the standby if it is down`,
+    ...howToStart(target, node),
   ],
   ready,
   inject,

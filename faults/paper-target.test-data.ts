@@ -31,7 +31,15 @@ export const HEALTHY: readonly NodeStatus[] = [node('n1', false), node('n2', tru
 export function paperContext(step: string, nodes: readonly NodeStatus[] = HEALTHY): FaultContext {
   const target = {
     name: 'paper',
-    nodes: HEALTHY.map((each) => ({ name: each.node, host: '127.0.66.97', port: 1, agent: null })),
+    nodes: HEALTHY.map((each) => ({
+      name: each.node,
+      host: '127.0.66.97',
+      port: 1,
+      agent: null,
+      binDir: '/pg/bin',
+      dataDir: `/data/${each.node}`,
+      osUser: 'postgres',
+    })),
     links: { api: 'http://127.0.66.30:8474', restart: ['false'], list: LINKS },
     controller: { kind: 'standalone', stateDir: '/state', syncStandbys: 1 },
     entry: { host: '127.0.66.10', port: 5432, database: 'gameday' },

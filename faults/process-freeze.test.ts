@@ -25,12 +25,24 @@ test('another scope, and a node that is none, are refused', async () => {
   });
 });
 
-test('by hand: every process of the server is continued, and after a failover it is not done by hand', async () => {
-  const resolved = await processFreeze.resolve(processFreeze.schema.parse({ node: 'n2' }), paperContext('freeze'));
-  const lines = processFreeze.manualUndo(resolved, paperContext('freeze').live.target);
-  expect(lines.join('\n')).toContain('4242');
-  expect(lines[0]).toMatch(/^# only while n2 still holds its role/);
-  expect(lines.at(-1)).toBe('gameday lab up');
+describe('by hand', () => {
+  const byHand = async (node: string): Promise<readonly string[]> => {
+    const context = paperContext('freeze');
+    return processFreeze.manualUndo(await processFreeze.resolve(processFreeze.schema.parse({ node }), context), context.live.target);
+  };
+
+  test('a standby is woken', async () => {
+    const lines = await byHand('n2');
+    expect(lines[0]).toBe('pkill -CONT -P 4242; kill -CONT 4242');
+    expect(lines.at(-1)).toBe('gameday lab up');
+  });
+
+  test('a primary, that may have been replaced, is never woken by a script: it is ended and started in its role', async () => {
+    const lines = await byHand('primary');
+    expect(lines[0]).toMatch(/^# while n1 still holds its role.*-CONT/);
+    const commands = lines.filter((line) => !line.startsWith('#'));
+    expect(commands).toEqual(['pkill -KILL -P 4242; kill -KILL 4242', 'gameday lab up']);
+  });
 });
 
 describe('waking up as it was', () => {

@@ -178,12 +178,11 @@ export const processFreeze: Fault<Settings, Resolved> = {
     if (r.scope === 'agent') return [`kill -CONT ${r.agent?.pid ?? 0}`];
     const also = r.agent === null ? '' : `${r.agent.pid} `;
     const wake = `pkill -CONT -P ${r.postmaster.pid}; kill -CONT ${also}${r.postmaster.pid}`;
-    if (r.thaw) return [wake, ...howToStart(target, r.node)];
+    if (r.thaw || !r.primary) return [wake, ...howToStart(target, r.node)];
+    // What undo.sh runs without a thought must never wake a primary that was replaced meanwhile.
     return [
-      `# only while ${r.node} still holds its role:`,
-      wake,
-      '# after a failover instead:',
-      `kill -KILL ${also}${r.postmaster.pid}; pkill -KILL -P ${r.postmaster.pid}`,
+      `# while ${r.node} still holds its role, this alone is enough: ${wake}`,
+      `pkill -KILL -P ${r.postmaster.pid}; kill -KILL ${also}${r.postmaster.pid}`,
       ...howToStart(target, r.node),
     ];
   },

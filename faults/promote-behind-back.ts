@@ -9,7 +9,7 @@ import type { FaultProof } from '../model/fault';
 import type { LiveTarget } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
 import { bringUp } from './node-power';
-import { proveNodeBack } from './node-role';
+import { howToStart, howToStop, proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
 const PROMOTES_WITHIN_S = 15;
@@ -60,10 +60,10 @@ export const promoteBehindBack: Fault<Settings, Resolved> = {
   },
   preview: ({ node }) => `pg_promote() on ${node}, without telling its controller`,
   reach: ({ node }) => ({ nodes: [node] }),
-  manualUndo: ({ node }) => [
+  manualUndo: ({ node }, target) => [
     `# ends the intruder ${node}; then it is started fenced, never writable:`,
-    `pg_ctl stop -m immediate -D <data directory of ${node}>`,
-    'gameday lab up',
+    howToStop(target, node, 'immediate'),
+    ...howToStart(target, node),
   ],
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);

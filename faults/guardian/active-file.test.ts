@@ -37,6 +37,19 @@ test('says what stands, until when, and how it comes off by hand; the script run
   expect(run.status).toBe(1);
 });
 
+test('a comment, a quote too many or a backslash in one command spoils nothing behind it, and many failures are no success', () => {
+  const mark = join(dir, 'mark');
+  const odd = [`echo one >>${mark}  # as the node's user`, "echo 'two", `echo three >>${mark}`, '# first\ntouch never'];
+  const many = Array.from({ length: 256 }, () => 'false');
+  writeActive(dir, [lease('a\\n-n', 2, odd), lease('b', 1, many)], true);
+  const run = spawnSync('sh', [join(dir, 'undo.sh')], { encoding: 'utf8', cwd: dir });
+  expect(readFileSync(mark, 'utf8')).toBe('one\nthree\n');
+  expect(run.stdout).toContain("undo: break it's a\\n-n\n");
+  expect(run.stdout).toContain("FAILED: echo 'two");
+  expect(run.status).toBe(100);
+  expect(existsSync(join(dir, 'never'))).toBe(false);
+});
+
 test('with the last lease both files go', () => {
   writeActive(dir, [lease('one', 1, ['true'])]);
   writeActive(dir, []);
