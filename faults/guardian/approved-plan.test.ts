@@ -33,7 +33,7 @@ const trial: AnyFault = {
   summary: 'for this test',
   schema: z.strictObject({ node: z.string() }),
   mayLoseWrites: () => false,
-  resolve: async (settings) => ({ node: (settings as { node: string }).node }),
+  resolve: async (settings) => (await resolving(), { node: (settings as { node: string }).node }),
   preview: ({ node }) => `try ${node as string}`,
   reach: ({ node }) => ({ nodes: [node as string] }),
   manualUndo: () => [],
@@ -44,6 +44,8 @@ const trial: AnyFault = {
   confirmGone: async () => ({ holds: true, by: 'clear', facts: {} }),
 };
 
+/** What happens meanwhile. */
+let resolving: () => Promise<void>;
 let dir: string;
 let people: People;
 let keeper: LeaseKeeper;
@@ -55,6 +57,7 @@ const say = (changes: Record<string, unknown>): void => {
 };
 
 beforeEach(() => {
+  resolving = async () => undefined;
   dir = mkdtempSync(join(tmpdir(), 'gd-approved-'));
   people = makePeople(dir, ['ann', 'bob', 'carol']);
   const { systemIdentifier } = samplePlan([]).target;
@@ -152,6 +155,25 @@ test('production: nothing stands after the approvals have run out, and a repeate
   expect(hardMs(lease)).toBeLessThanOrEqual(20_000);
   expect(hardMs(lease)).toBeGreaterThan(10_000);
   expect(await keeper.arm(request(plan, 'one', { approvals: [] }))).toEqual(lease);
+});
+
+test('production: the time that checking takes is not added to what the approvals allow', async () => {
+  const plan = planOn('production');
+  const until = new Date(Date.now() + 20_000).toISOString();
+  const approvals = await approved(plan, ['ann', 'bob'], until);
+  resolving = () => new Promise((resolve) => setTimeout(resolve, 1_000));
+  const lease = await keeper.arm(request(plan, 'one', { approvals }));
+  expect(Date.parse(lease.hardMaximumAt)).toBeLessThanOrEqual(Date.parse(until) + 100);
+});
+
+test('what the machine’s owner takes back while a fault is being armed is not armed', async () => {
+  const plan = planOn('production');
+  const approvals = await approved(plan, ['ann', 'bob']);
+  resolving = async () => say({ faults: [] });
+  await expect(keeper.arm(request(plan, 'one', { approvals }))).rejects.toThrow('faults does not list trial');
+  say({ faults: ['trial'] });
+  resolving = async () => say({ productionSystems: [] });
+  await keeper.arm(request(plan, 'one', { approvals }));
 });
 
 describe('production is refused', () => {

@@ -18,8 +18,10 @@ import { withDeadline } from './deadline';
 export interface ApprovedFault {
   /** The step's own settings, resolved here and now. */
   readonly handle: FaultHandle;
-  /** What plan, step and the approvals' end leave of the time asked for. */
+  /** What plan and step leave of the time asked for. */
   readonly maxMs: number;
+  /** When the consents run out, in milliseconds since the epoch: asked again when the lease begins, because checking takes its time. */
+  readonly endsAtMs: number;
   readonly ttlMs: number;
   readonly planSha256: string;
   readonly approvedBy: readonly string[];
@@ -68,11 +70,19 @@ export async function requireApproved(
   );
   return {
     handle: { fault: step.fault, drill, resolved, preview: fault.preview(resolved), manualUndo: fault.manualUndo(resolved, target) },
-    maxMs: Math.min(request.maxMs, step.maxMs, plan.limits.faultMaxMs, consentsEndMs(consents) - nowMs),
+    maxMs: Math.min(request.maxMs, step.maxMs, plan.limits.faultMaxMs),
+    endsAtMs: consentsEndMs(consents),
     ttlMs: Math.min(request.ttlMs, plan.limits.leaseTtlMs),
     planSha256,
     approvedBy: consents.map(({ approver, key: fingerprint }) => `${approver} (${fingerprint})`),
   };
+}
+
+/** Milliseconds until then; throws `approval_missing` when they have run out meanwhile. */
+export function requireConsentLeft(endsAtMs: number, target: Target): number {
+  const leftMs = endsAtMs - Date.now();
+  if (leftMs > 0) return leftMs;
+  throw new GamedayError('approval_missing', `the approvals for ${target.name} ran out while its fault was being armed`);
 }
 
 function stepOf({ plan, target, key, handle }: ArmRequest): { readonly plan: NonNullable<ArmRequest['plan']>; readonly step: FaultStep } {

@@ -1,5 +1,5 @@
 /** The keeper with faults made for the test: order of undo, hanging verbs, retries, restarts and the standing halt. Real files, real clocks. */
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -39,6 +39,7 @@ let verbs: {
   inject: (step: string) => Promise<void>;
   undo: (step: string) => Promise<void>;
   proof: (step: string) => Promise<void>;
+  confirm: () => Promise<void>;
   gone: () => boolean;
 };
 const keepers: LeaseKeeper[] = [];
@@ -64,7 +65,7 @@ const trial: AnyFault = {
     await verbs.inject(step);
     return { step };
   },
-  confirm: async () => ({ holds: true, by: 'seen', facts: {} }),
+  confirm: async () => (await verbs.confirm(), { holds: true, by: 'seen', facts: {} }),
   async undo(resolved, { memory }) {
     const step = resolved['step'] as string;
     said.push(`undo ${step} (${onDisk(step)})`);
@@ -78,7 +79,7 @@ const trial: AnyFault = {
 };
 const resident: AnyFault = { ...trial, name: 'resident', resident: true };
 
-function openKeeper(): LeaseKeeper {
+function openKeeper(kept: KeeperLimits = limits): LeaseKeeper {
   const keeper = new LeaseKeeper({
     store: openLeaseStore(join(dir, 'leases')),
     journal: openJournal(join(dir, 'events')),
@@ -91,7 +92,7 @@ function openKeeper(): LeaseKeeper {
       return name === 'resident' ? resident : trial;
     },
     log: () => undefined,
-    limits,
+    limits: kept,
   });
   keepers.push(keeper);
   keeper.start();
@@ -127,7 +128,13 @@ beforeEach(() => {
   said = [];
   system = SYSTEM;
   remembered = [];
-  verbs = { inject: async () => undefined, undo: async () => undefined, proof: async () => undefined, gone: () => true };
+  verbs = {
+    inject: async () => undefined,
+    undo: async () => undefined,
+    proof: async () => undefined,
+    confirm: async () => undefined,
+    gone: () => true,
+  };
 });
 afterEach(() => {
   for (const keeper of keepers.splice(0)) keeper.stop();
@@ -349,4 +356,102 @@ test('what a dead guardian’s process held has ended with it: the next one undo
   expect(second.describe(keyOf('held'))).toMatchObject({ endedBy: 'reconciled' });
   expect(stateOf(second, 'stands')).toBe('active');
   expect(second.renew({ workflowId: keyOf('a').workflowId, runId: keyOf('a').runId, ttlMs: 60_000 }).gone).toEqual([keyOf('held')]);
+});
+
+describe('a halt', () => {
+  const forever = (): Promise<void> => new Promise<void>(() => undefined);
+
+  test('does not wait for a proof that takes its time: the fault comes off at once', async () => {
+    const keeper = openKeeper({ ...limits, confirmMs: 20_000 });
+    verbs.confirm = forever;
+    await arm(keeper, 'a');
+    const injecting = keeper.inject(keyOf('a'));
+    await until(() => (stateOf(keeper, 'a') === 'active' ? true : null), { timeoutMs: 2_000, onTimeout: () => new Error('never active') });
+    const { leases } = await keeper.haltAll('ann', 'incident');
+    expect(leases.map(({ state, endedBy }) => [state, endedBy])).toEqual([['gone', 'halted']]);
+    expect((await injecting).confirmed.holds).toBe(false);
+  }, 5_000);
+
+  test('does not wait for an injection that hangs: it is undone, and again when it has ended', async () => {
+    let end: () => void = () => undefined;
+    verbs.inject = () => new Promise<void>((resolve) => (end = resolve));
+    const keeper = openKeeper({ ...limits, injectMs: 20_000 });
+    await arm(keeper, 'a');
+    const injecting = keeper.inject(keyOf('a'));
+    injecting.catch(() => undefined);
+    await until(() => (said.length > 0 ? true : null), { timeoutMs: 2_000, onTimeout: () => new Error('never injecting') });
+    const halting = keeper.haltAll('ann', 'incident');
+    await expect(injecting).rejects.toThrow('its undo came first');
+    await until(() => (said.some((line) => line.startsWith('undo a')) ? true : null), {
+      timeoutMs: 2_000,
+      onTimeout: () => new Error('never undone'),
+    });
+    expect(stateOf(keeper, 'a')).toBe('undoing');
+    end();
+    await halting;
+    await untilGone(keeper, 'a');
+    expect(said.filter((line) => line.startsWith('undo a')).length).toBeGreaterThan(1);
+    expect(keeper.describe(keyOf('a'))?.endedBy).toBe('halted');
+  }, 8_000);
+
+  test('answers only when what somebody else was undoing already is done too', async () => {
+    let end: () => void = () => undefined;
+    verbs.undo = () => new Promise<void>((resolve) => (end = resolve));
+    const keeper = openKeeper();
+    await arm(keeper, 'a');
+    await keeper.inject(keyOf('a'));
+    const { workflowId, runId } = keyOf('a');
+    const earlier = keeper.undoSteps({ workflowId, runId, steps: ['a'], by: 'heal' });
+    const halting = keeper.haltAll('ann', 'incident');
+    await until(() => (said.includes('undo a (undoing)') ? true : null), { timeoutMs: 2_000, onTimeout: () => new Error('not undone') });
+    end();
+    expect((await halting).leases.map(({ state }) => state)).toEqual(['gone']);
+    await earlier;
+  });
+
+  test('that a crash broke off is carried on by the next guardian', async () => {
+    const first = openKeeper();
+    await arm(first, 'a');
+    await first.inject(keyOf('a'));
+    first.stop();
+    writeFileSync(join(dir, 'halt.json'), JSON.stringify({ by: 'ann', reason: 'incident', at: 'now' }));
+    const second = openKeeper();
+    await untilGone(second, 'a');
+    expect(second.describe(keyOf('a'))?.endedBy).toBe('halted');
+  });
+
+  test('whose file appears while the guardian runs heals too, and nothing is renewed under it', async () => {
+    const keeper = openKeeper();
+    await arm(keeper, 'a');
+    await keeper.inject(keyOf('a'));
+    writeFileSync(join(dir, 'halt.json'), JSON.stringify({ by: 'ann', reason: 'incident', at: 'now' }));
+    expect(keeper.renew({ workflowId: keyOf('a').workflowId, runId: 'r1', ttlMs: 60_000 }).renewed).toEqual([]);
+    await untilGone(keeper, 'a');
+    expect(keeper.describe(keyOf('a'))?.endedBy).toBe('halted');
+  });
+
+  test('stands though the disk refuses to keep it, and is written as soon as it does not', async () => {
+    const keeper = openKeeper();
+    await arm(keeper, 'a');
+    await keeper.inject(keyOf('a'));
+    mkdirSync(join(dir, `halt.json.${process.pid}.tmp`));
+    await keeper.haltAll('ann', 'incident');
+    expect(stateOf(keeper, 'a')).toBe('gone');
+    expect(keeper.standingHalt()?.reason).toBe('incident');
+    await expect(arm(keeper, 'b')).rejects.toMatchObject({ code: 'halt_standing' });
+    rmSync(join(dir, `halt.json.${process.pid}.tmp`), { recursive: true });
+    await until(() => (existsSync(join(dir, 'halt.json')) ? true : null), {
+      timeoutMs: 2_000,
+      onTimeout: () => new Error('never written'),
+    });
+    keeper.release('ann', 'over');
+    await arm(keeper, 'b');
+  });
+});
+
+test('a tombstone holds though the disk refuses it: healing goes on from memory', async () => {
+  const keeper = openKeeper();
+  mkdirSync(join(dir, 'leases', `${leaseId(keyOf('a'))}.json.${process.pid}.tmp`));
+  expect((await keeper.undo(keyOf('a'), 'workflow')).state).toBe('gone');
+  await expect(arm(keeper, 'a')).rejects.toMatchObject({ code: 'lease_gone' });
 });

@@ -14,7 +14,7 @@ import { faultLabel, type FaultContext } from '../contract';
 import type { AnyFault } from '../registry';
 import { writeActive } from './active-file';
 import { refuseByAllow, requireAllowed, type Allow } from './allow';
-import { isProduction, requireApproved } from './approved-plan';
+import { isProduction, requireApproved, requireConsentLeft } from './approved-plan';
 import type { ArmRequest, Injected, Renewal } from './client';
 import { withDeadline } from './deadline';
 import type { Journal } from './journal';
@@ -64,11 +64,12 @@ const now = (): Moment => ({ bootId: bootId(), bootMs: bootTimeMs(), utc: nowUtc
 const endOf = (by: string): LeaseEnd => (by === 'expired' || by === 'halted' || by === 'reconciled' ? by : 'undone');
 
 /** A signal that is given once; `given` resolves then, or after `ms`. */
-function signalled(): { readonly give: () => void; readonly given: (ms: number) => Promise<void> } {
+function signalled(): { readonly give: () => void; readonly given: (ms: number) => Promise<void>; readonly whenGiven: Promise<void> } {
   let give: () => void = () => undefined;
   const done = new Promise<void>((resolve) => (give = resolve));
   return {
     give: () => give(),
+    whenGiven: done,
     async given(ms) {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
@@ -78,13 +79,25 @@ function signalled(): { readonly give: () => void; readonly given: (ms: number) 
   };
 }
 
+/** Resolves when the work has settled, or after `ms`. */
+async function soon(work: Promise<unknown>, ms: number): Promise<void> {
+  const end = signalled();
+  work.then(end.give, end.give);
+  await end.given(ms);
+}
+
 export class LeaseKeeper {
   private readonly leases = new Map<string, Lease>();
   private readonly queues = new Map<string, Promise<unknown>>();
   /** Injections whose deadline passed while they still ran: nothing is gone before they have settled. */
   private readonly running = new Map<string, Promise<unknown>>();
+  /** Cuts short what an injection or its proof still waits for: whoever undoes does not stand in line behind it. */
+  private readonly cuts = new Map<string, AbortController>();
   private readonly retryAt = new Map<string, number>();
-  private readonly busy = new Set<string>();
+  /** What is being undone together with others; settles when its attempt has ended. */
+  private readonly busy = new Map<string, Promise<void>>();
+  /** A halt that the disk refused: it stands all the same, and is written as soon as it can be. */
+  private unwritten: StandingHalt | null = null;
   private readonly unreadable: readonly string[];
   private order = 0;
   private timer: NodeJS.Timeout | null = null;
@@ -96,14 +109,18 @@ export class LeaseKeeper {
     this.order = leases[0]?.order ?? 0;
   }
 
-  /** Takes up what a dead guardian left, then watches deadlines. What was injecting or undoing, was held by the dead process, or is of another boot, is undone. */
+  /**
+   * Takes up what a dead guardian left, then watches deadlines. What was injecting or undoing, was held by the dead process, or is of another boot, is
+   * undone; under a standing halt, everything is: the guardian that was asked may have died of it.
+   */
   start(): void {
+    const halted = this.standingHalt() !== null;
     const ended = (lease: Lease): boolean =>
       lease.state === 'injecting' || (lease.state === 'active' && this.faultOf(lease)?.resident === true);
     const left = this.newestFirst().filter(
-      (lease) => lease.state === 'undoing' || ended(lease) || (lease.state !== 'gone' && isExpired(lease, now())),
+      (lease) => lease.state === 'undoing' || ended(lease) || (lease.state !== 'gone' && (halted || isExpired(lease, now()))),
     );
-    void this.undoSeveral(left, (lease) => (ended(lease) ? 'reconciled' : 'expired'));
+    void this.undoSeveral(left, (lease) => (ended(lease) ? 'reconciled' : isExpired(lease, now()) ? 'expired' : 'halted'));
     this.orLog('writing ACTIVE', () => writeActive(this.parts.activeDir, this.live()));
     this.timer = setInterval(() => this.sweep(), this.parts.limits.sweepEveryMs);
   }
@@ -137,7 +154,7 @@ export class LeaseKeeper {
   }
 
   standingHalt(): StandingHalt | null {
-    return readHalt(this.parts.haltFile);
+    return readHalt(this.parts.haltFile) ?? this.unwritten;
   }
 
   /** Throws `fault_refused` where this machine's file does not list the system, or one of the faults. Arms nothing. */
@@ -154,8 +171,9 @@ export class LeaseKeeper {
     await this.requireIdentity(target);
     const asked = { handle: request.handle, maxMs: request.maxMs, ttlMs: request.ttlMs };
     // A repeated call finds its lease below, even when the approvals have run out since.
+    const production = isProduction(target, allow);
     const approved =
-      isProduction(target, allow) && !this.leases.has(leaseId(key))
+      production && !this.leases.has(leaseId(key))
         ? await requireApproved(request, {
             allow,
             allowFile: this.parts.allowFile,
@@ -164,7 +182,7 @@ export class LeaseKeeper {
             resolveMs: this.parts.limits.confirmMs / 2,
           })
         : null;
-    const { handle, ttlMs, maxMs: askedMs } = approved ?? asked;
+    const { handle, ttlMs } = approved ?? asked;
     return this.locked(leaseId(key), async () => {
       const known = this.leases.get(leaseId(key));
       if (known?.state === 'armed' || known?.state === 'active') return viewLease(known);
@@ -175,6 +193,14 @@ export class LeaseKeeper {
         );
       this.refuseWhenHalted();
       this.refuseConflict(key, target);
+      // Nodes were asked and signatures checked meanwhile: what the machine's owner says now is what counts.
+      const allow = requireAllowed(this.parts.allowFile, { systemIdentifier: target.systemIdentifier, faults: [handle.fault] });
+      if (isProduction(target, allow) !== production)
+        refuseByAllow(
+          this.parts.allowFile,
+          `productionSystems was changed while ${handle.fault} was being armed`,
+          'start the drill again.',
+        );
       this.refuseBlast(request, allow, handle);
       if (this.leases.size >= MAX_LEASES)
         throw new GamedayError(
@@ -182,6 +208,7 @@ export class LeaseKeeper {
           `the guardian holds ${MAX_LEASES} leases, its limit`,
           'remove old tombstones (state "gone") from its leases directory and restart it.',
         );
+      const askedMs = approved === null ? asked.maxMs : Math.min(approved.maxMs, requireConsentLeft(approved.endsAtMs, target));
       const maxMs = Math.max(1, Math.min(askedMs, allow.maxFaultMs, maxFaultMsOf(target.policy, handle.fault)));
       this.order += 1;
       const lease = armLease({ key, handle, target, ttlMs, maxMs, order: this.order }, now());
@@ -216,7 +243,7 @@ export class LeaseKeeper {
       if (this.leases.has(id)) return;
       this.order += 1;
       const tombstone = buryLease(key, this.order, endOf(by), now());
-      this.parts.store.save(tombstone);
+      this.orLog(`saving the tombstone ${id}`, () => this.parts.store.save(tombstone));
       this.leases.set(id, tombstone);
     });
     for (let tries = 0; tries < this.parts.limits.undoTries && this.require(id).state !== 'gone'; tries += 1)
@@ -258,8 +285,13 @@ export class LeaseKeeper {
     const gone: LeaseKey[] = [];
     // One moment for all: what is renewed together expires together, and is then undone newest first.
     const moment = now();
+    const halted = this.standingHalt() !== null;
     for (const lease of this.newestFirst()) {
       if (lease.key.workflowId !== request.workflowId || lease.key.runId !== request.runId) continue;
+      if (halted) {
+        if (lease.endedBy !== 'undone') gone.push(lease.key);
+        continue;
+      }
       try {
         this.advance(leaseId(lease.key), { kind: 'renew', ttlMs: request.ttlMs }, moment);
         renewed.push(lease.key);
@@ -274,15 +306,26 @@ export class LeaseKeeper {
   async haltAll(by: string, reason: string): Promise<{ readonly halt: StandingHalt; readonly leases: readonly LeaseView[] }> {
     const halt: StandingHalt = { by, reason, at: nowUtc() };
     // A full disk must not keep a halt from healing.
-    this.orLog('writing the standing halt', () => writeHalt(this.parts.haltFile, halt));
+    this.unwritten = halt;
+    this.writeHalt();
     const live = this.live();
     this.parts.log(`halted by ${by}: ${reason}; ${live.length} leases to undo`);
     await this.undoSeveral(live, () => 'halted', by);
     return { halt, leases: live.map((lease) => viewLease(this.require(leaseId(lease.key)))) };
   }
 
+  private writeHalt(): void {
+    const halt = this.unwritten;
+    if (halt === null) return;
+    this.orLog('writing the standing halt', () => {
+      writeHalt(this.parts.haltFile, halt);
+      this.unwritten = null;
+    });
+  }
+
   release(by: string, reason: string): void {
     writeHalt(this.parts.haltFile, null);
+    this.unwritten = null;
     this.parts.log(`released by ${by}: ${reason}`);
   }
 
@@ -412,6 +455,7 @@ export class LeaseKeeper {
     this.advance(id, { kind: 'inject' });
     this.note(lease, 'injecting', lease.handle.preview, {});
     const work = this.injectArmed(fault, lease);
+    const cut = this.cutOf(id);
     this.running.set(
       id,
       work.catch(() => undefined).finally(() => this.running.delete(id)),
@@ -421,12 +465,15 @@ export class LeaseKeeper {
         Math.max(1, Math.min(this.parts.limits.injectMs, remainingMs(lease, now()))),
         `injecting ${lease.handle.fault}`,
         () => work,
+        cut,
       );
       this.advance(id, { kind: 'injected', facts });
       this.note(lease, 'injected', `injected: ${lease.handle.preview}`, facts);
     } catch (error) {
       // It failed or hangs, so it may have happened: put it back.
       this.note(lease, 'inject-failed', messageOf(error), {});
+      // Whoever cut it short stands next in line to undo it.
+      if (cut.aborted) throw error;
       await this.attempt(id, 'undone', 'guardian');
       throw error;
     }
@@ -446,8 +493,11 @@ export class LeaseKeeper {
     const limitMs = Math.max(1, Math.min(this.parts.limits.confirmMs, remainingMs(lease, now())));
     let proof: FaultProof;
     try {
-      proof = await withDeadline(limitMs, `confirming ${lease.handle.fault}`, () =>
-        this.parts.find(lease.handle.fault).confirm(lease.handle.resolved, this.contextOf(lease)),
+      proof = await withDeadline(
+        limitMs,
+        `confirming ${lease.handle.fault}`,
+        () => this.parts.find(lease.handle.fault).confirm(lease.handle.resolved, this.contextOf(lease)),
+        this.cutOf(leaseId(lease.key)),
       );
     } catch (error) {
       proof = { holds: false, by: `could not be checked: ${messageOf(error)}`, facts: {} };
@@ -457,33 +507,50 @@ export class LeaseKeeper {
     return proof;
   }
 
+  /** One for an injection and its proof; undoing aborts it. */
+  private cutOf(id: string): AbortSignal {
+    const cut = this.cuts.get(id) ?? new AbortController();
+    this.cuts.set(id, cut);
+    return cut.signal;
+  }
+
+  /** Next in line for the lease: what it injects or proves now is waited for no longer. */
+  private lockedForUndo(id: string, work: () => Promise<void>): Promise<void> {
+    const mine = this.locked(id, work);
+    this.cuts.get(id)?.abort(new GamedayError('step_failed', 'its undo came first'));
+    return mine;
+  }
+
   /** One attempt under the lease's mutex, after waiting out the pace of earlier failures. */
   private async undoOnce(id: string, end: LeaseEnd, actor: string): Promise<void> {
     const wait = (this.retryAt.get(id) ?? 0) - bootTimeMs();
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, Math.min(wait, this.parts.limits.retryMostMs)));
-    await this.locked(id, () => this.attempt(id, end, actor));
+    await this.lockedForUndo(id, () => this.attempt(id, end, actor));
   }
 
   /**
    * Everything comes off newest first; the proofs, which take longest, are then made side by side. One that hangs holds the next up for `orderMs`
-   * only, and one that fails is left to the sweep.
+   * only, and one that fails is left to the sweep. What somebody else undoes already is waited for, so that the answer is about all of them.
    */
   private async undoSeveral(leases: readonly Lease[], end: (lease: Lease) => LeaseEnd, actor = 'guardian'): Promise<void> {
+    const others = leases.flatMap((lease) => this.busy.get(leaseId(lease.key)) ?? []);
     const chosen = leases.filter((lease) => !this.busy.has(leaseId(lease.key)));
-    for (const lease of chosen) this.busy.add(leaseId(lease.key));
+    const ends = new Map(chosen.map((lease) => [leaseId(lease.key), signalled()]));
+    for (const [id, ended] of ends) this.busy.set(id, ended.whenGiven);
     const attempts: Promise<void>[] = [];
     for (const lease of chosen) {
       const off = signalled();
-      attempts.push(this.undoOneOfSeveral(lease, end, actor, off.give));
+      const ended = ends.get(leaseId(lease.key));
+      attempts.push(this.undoOneOfSeveral(lease, end, actor, off.give).finally(() => ended?.give()));
       await off.given(this.parts.limits.orderMs);
     }
-    await Promise.all(attempts);
+    await Promise.all([...attempts, ...others]);
   }
 
   private async undoOneOfSeveral(lease: Lease, end: (lease: Lease) => LeaseEnd, actor: string, isOff: () => void): Promise<void> {
     const id = leaseId(lease.key);
     try {
-      await this.locked(id, () => this.attempt(id, end(this.require(id)), actor, isOff));
+      await this.lockedForUndo(id, () => this.attempt(id, end(this.require(id)), actor, isOff));
     } catch (error) {
       this.parts.log(`undoing ${lease.handle.fault} of ${lease.handle.drill}: ${messageOf(error)}`);
     } finally {
@@ -527,6 +594,9 @@ export class LeaseKeeper {
   private async undoAndProve(id: string, lease: Lease, isOff: () => void): Promise<FaultProof> {
     const fault = this.parts.find(lease.handle.fault);
     const context = this.contextOf(lease);
+    const begun = this.running.get(id);
+    // Most injections end in a moment, and undoing one beside itself is for those that do not.
+    if (begun !== undefined) await soon(begun, this.parts.limits.orderMs);
     await fault.undo(lease.handle.resolved, context);
     const late = this.running.get(id);
     if (late !== undefined) {
@@ -542,13 +612,16 @@ export class LeaseKeeper {
 
   private sweep(): void {
     const moment = now();
+    this.writeHalt();
+    // Written by whoever found no guardian, or by one that died of it: a halt heals everything, whoever was asked.
+    const halted = this.standingHalt() !== null;
     const due = this.newestFirst().filter((lease) => {
       const id = leaseId(lease.key);
       if (this.busy.has(id) || this.queues.has(id)) return false;
       if (lease.state === 'undoing') return (this.retryAt.get(id) ?? 0) <= moment.bootMs;
-      return (lease.state === 'armed' || lease.state === 'active') && isExpired(lease, moment);
+      return (lease.state === 'armed' || lease.state === 'active') && (halted || isExpired(lease, moment));
     });
-    if (due.length > 0) void this.undoSeveral(due, () => 'expired');
+    if (due.length > 0) void this.undoSeveral(due, (lease) => (isExpired(lease, moment) ? 'expired' : 'halted'));
   }
 
   /** Saves, then holds. Undoing goes on from memory when the disk refuses; everything else is refused with it. */
@@ -564,7 +637,8 @@ export class LeaseKeeper {
 
   private hold(id: string, lease: Lease): void {
     this.leases.set(id, lease);
-    this.orLog('writing ACTIVE', () => writeActive(this.parts.activeDir, this.live()));
+    if (lease.state === 'gone') this.cuts.delete(id);
+    this.orLog('writing ACTIVE', () => writeActive(this.parts.activeDir, this.live(), lease.state === 'armed'));
   }
 
   private note(lease: Lease, kind: string, text: string, facts: JsonObject, actor = 'guardian'): void {
