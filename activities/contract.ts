@@ -7,6 +7,7 @@ import type { JsonObject } from '../model/json';
 import type { EventBody } from '../model/event';
 import type { FaultHandle, FaultProof, LeaseKey, LeaseView } from '../model/fault';
 import type { Judgement, ObjectiveResult, Verdict } from '../model/measurement';
+import type { HaltInput } from '../model/message';
 import type { CheckSpec, FailoverStep, FaultStep, Plan, RestoreStep } from '../model/plan';
 import type { CheckResult, DrillRecord, DrillState, PhaseRecord, ForkRecord, RestoreRecord, StepRecord } from '../model/record';
 import type { FailoverResult, SalvageResult, Topology } from '../targets/ports';
@@ -176,10 +177,18 @@ export interface SiteActivities {
   }): Promise<{ readonly checks: readonly CheckResult[]; readonly topology: Topology | null }>;
   startProbe(input: { readonly plan: Plan; readonly drill: DrillRef }): Promise<ProbeRef>;
   awaitWindow(input: AwaitWindowInput): Promise<WindowResult>;
-  /** Renews the drill's leases and the prober's until it is cancelled. */
   /** Ends when a stop condition has failed often enough; otherwise only by cancellation. */
   watchStop(input: { readonly plan: Plan }): Promise<StopTripped>;
-  hold(input: { readonly plan: Plan; readonly drill: DrillRef; readonly probe: ProbeRef | null }): Promise<void>;
+  /**
+   * Renews the drill's leases and the prober's until it is cancelled, or, where `untilHalt` says so, until the guardian's halt of everything stands: it
+   * answers who halted, because the drill may not have been told.
+   */
+  hold(input: {
+    readonly plan: Plan;
+    readonly drill: DrillRef;
+    readonly probe: ProbeRef | null;
+    readonly untilHalt?: boolean;
+  }): Promise<HaltInput | null>;
   stopProbe(input: { readonly probe: ProbeRef }): Promise<void>;
   resolveFault(input: { readonly plan: Plan; readonly drill: DrillRef; readonly step: FaultStep }): Promise<FaultHandle>;
   injectFault(input: {

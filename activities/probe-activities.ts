@@ -11,6 +11,7 @@ import { homePaths } from '../core/home';
 import { RENEW_EVERY_MS } from '../model/constants';
 import { cleanUpOtherDrills } from '../faults/drill-table';
 import { openProber } from '../probe/client';
+import type { HaltInput } from '../model/message';
 import type { Plan } from '../model/plan';
 import type { Target } from '../model/target';
 import type { ProbePath, ProberConfig, WindowAnswer } from '../probe/contract';
@@ -127,12 +128,18 @@ export async function waitForWindow(
 
 /**
  * One per drill: renews the guardian's leases and the prober's. Each renewal first confirms that this very run is RUNNING;
- * when it cannot tell, or it is not, nothing is renewed and the leases run out by themselves.
+ * when it cannot tell, or it is not, nothing is renewed and the leases run out by themselves. A halt of everything may have come while Temporal could
+ * not be reached: whoever comes back learns of it here.
  */
-export async function hold(hand: Hand, { plan, drill, probe }: Parameters<SiteActivities['hold']>[0]): Promise<void> {
+export async function hold(
+  hand: Hand,
+  { plan, drill, probe, untilHalt }: Parameters<SiteActivities['hold']>[0],
+): Promise<HaltInput | null> {
   const guardian = guardianOf(plan.target);
-  await cancellable(async (signal) => {
+  return cancellable(async (signal) => {
     for (;;) {
+      const halt = untilHalt === true ? await guardian.standingHalt().catch(() => null) : null;
+      if (halt !== null) return { by: halt.by, reason: halt.reason };
       const running = await hand.isRunning(drill.workflowId, drill.runId).catch(() => false);
       if (running) {
         await guardian.renew({ workflowId: drill.workflowId, runId: drill.runId, ttlMs: plan.limits.leaseTtlMs }).catch(() => undefined);

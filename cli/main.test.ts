@@ -1,9 +1,10 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildSync } from 'esbuild';
 import { packageRoot, sha256Hex } from '../core/files';
+import { armLease } from '../faults/guardian/lease-machine';
 import { sampleTarget } from '../test/sample-plan';
 
 /** The real program in a process of its own, bundled once; no server runs, and the home is empty. Starting it takes seconds where the machine is busy. */
@@ -74,7 +75,7 @@ test('a scenario that is wrong is named with file, line and column', async () =>
   expect(code).toBe(2);
   expect(stderr).toContain(`gameday: ${file}:4:20: objectives.rto: 30 has no unit; write it like 250ms, 30s, 5m or 1h`);
   expect(stderr).toContain(`${file}:6:5: steps[0].fualt: unknown verb (did you mean "fault"?)`);
-});
+}, 60_000);
 
 test('with --json stdout holds the result alone', async () => {
   const { code, stdout } = await gameday('scenarios', 'list', '--json');
@@ -86,14 +87,39 @@ test('with --json stdout holds the result alone', async () => {
   expect(JSON.parse(misused.stdout)).toEqual({
     error: { code: 'usage', message: "unknown option '--bogus'", hint: 'see `gameday run --help`.', exit: 2 },
   });
-});
+}, 60_000);
+
+test('halt --all without a guardian is left for the next one, and tells how what stands comes off by hand', async () => {
+  const leases = join(home, 'guardian', 'leases');
+  mkdirSync(leases, { recursive: true });
+  try {
+    const now = { bootId: 'b', bootMs: 0, utc: '2026-11-23T03:00:00.000Z' };
+    const handle = { fault: 'noop', drill: 'drill-000007', resolved: {}, preview: 'break nothing', manualUndo: ['put it back'] };
+    const key = { workflowId: 'w', runId: 'r', step: 's' };
+    const lease = armLease({ key, handle, target: sampleTarget(), ttlMs: 1, maxMs: 1, order: 1 }, now);
+    writeFileSync(join(leases, 'a.json'), JSON.stringify(lease));
+    const { code, stdout } = await gameday('halt', '--all', '--reason', 'incident', '--as', 'ann');
+    expect([code, stdout]).toEqual([
+      5,
+      expect.stringMatching(/no guardian answers.*1 faults stand[^]*NOT HEALED: break nothing\n {2}put it back/),
+    ]);
+    expect(JSON.parse(readFileSync(join(home, 'guardian', 'halt.json'), 'utf8'))).toMatchObject({ by: 'ann', reason: 'incident' });
+    expect((await gameday('status')).stdout).toContain('halted by ann');
+  } finally {
+    rmSync(join(home, 'guardian'), { recursive: true });
+  }
+}, 60_000);
+
+test('where no gameday ever ran, halt --all says that it halts nothing', async () => {
+  expect((await gameday('halt', '--all', '--reason', 'incident')).code).toBe(75);
+}, 60_000);
 
 test('status of an empty home says that nothing is broken on purpose, without Temporal and without a guardian', async () => {
   const { code, stdout } = await gameday('status');
   expect(stdout).toContain('nothing is broken on purpose; no guardian runs');
   expect(stdout).toContain('not known which drills run');
   expect(code).toBe(0);
-});
+}, 60_000);
 
 describe('approving', () => {
   let shop: string;

@@ -17,23 +17,30 @@ const TRIP_TIMEOUT_MS = 1_500;
 
 export type PlacedToxic = { readonly link: TargetLink; readonly toxic: Toxic };
 
-async function within(ms: number, what: string, work: Promise<void>): Promise<void> {
+/** A rung that is given up must end where it is: it would otherwise go on to the next link, and disable it behind a later rung's back. */
+async function within(ms: number, what: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const givenUp = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(
-      () => reject(new GamedayError('link_unreachable', `${what}: not done within ${Math.round(ms)} ms`)),
+      () => {
+        const reason = new GamedayError('link_unreachable', `${what}: not done within ${Math.round(ms)} ms`);
+        givenUp.abort(reason);
+        reject(reason);
+      },
       Math.max(1, ms),
     );
   });
   try {
-    await Promise.race([work, late]);
+    await Promise.race([work(givenUp.signal), late]);
   } finally {
     clearTimeout(timer);
   }
 }
 
-async function removeAndReadBack(links: Links, placed: readonly PlacedToxic[]): Promise<void> {
+async function removeAndReadBack(links: Links, placed: readonly PlacedToxic[], signal?: AbortSignal): Promise<void> {
   for (const { link, toxic } of placed) {
+    signal?.throwIfAborted();
     if ((await links.state(link)).exists) await links.removeToxic(link, toxic.name);
     else await links.ensure(link);
     const state = await links.state(link);
@@ -43,12 +50,13 @@ async function removeAndReadBack(links: Links, placed: readonly PlacedToxic[]): 
   }
 }
 
-async function disableAndEnable(links: Links, placed: readonly PlacedToxic[]): Promise<void> {
+async function disableAndEnable(links: Links, placed: readonly PlacedToxic[], signal?: AbortSignal): Promise<void> {
   for (const { link } of placed) {
+    signal?.throwIfAborted();
     await links.setEnabled(link, false);
     await links.setEnabled(link, true);
   }
-  await removeAndReadBack(links, placed);
+  await removeAndReadBack(links, placed, signal);
 }
 
 /** Removes these toxics by whichever rung works. Idempotent. Throws the errors of every rung when the last one failed too. */
@@ -58,13 +66,13 @@ export async function removeToxics(placed: readonly PlacedToxic[], context: Faul
   const left = (): number => RUNGS_MS - Number(monotonicNs() - start) / 1e6;
   const errors: string[] = [];
   try {
-    await within(RUNGS_MS / 2, 'removing toxics', removeAndReadBack(links, placed));
+    await within(RUNGS_MS / 2, 'removing toxics', (signal) => removeAndReadBack(links, placed, signal));
     return;
   } catch (error) {
     errors.push(messageOf(error));
   }
   try {
-    await within(left(), 'disabling and enabling', disableAndEnable(links, placed));
+    await within(left(), 'disabling and enabling', (signal) => disableAndEnable(links, placed, signal));
     context.note?.('link-restarted', `removing a toxic failed (${errors.join('; ')}); the link was disabled and enabled`, { errors });
     return;
   } catch (error) {
@@ -92,7 +100,7 @@ export async function unblockLinks(placed: readonly PlacedToxic[], context: Faul
   const links = requireLinks(context.live);
   const blocked = (): Promise<boolean> => anyBlocked(placed.map(({ link }) => link));
   if (!(await blocked())) return;
-  await within(RUNGS_MS, 'disabling and enabling', disableAndEnable(links, placed)).catch(() => undefined);
+  await within(RUNGS_MS, 'disabling and enabling', (signal) => disableAndEnable(links, placed, signal)).catch(() => undefined);
   if (!(await blocked())) return;
   await restart(links, placed, context, ['no bytes pass though every toxic is removed']);
 }

@@ -35,7 +35,7 @@ export async function drill(input: DrillInput): Promise<DrillResult> {
     await method.run(async () => {
       await ready(context);
       context.probe = await context.hands.site.startProbe({ plan: input.plan, drill: context.ref });
-      held = holding.run(() => hold(context));
+      held = holding.run(() => hold(context, method));
       watched = watching.run(() => watchStop(context, method));
       if (await baseline(context)) await phase(context, 'method', () => runSteps(context, input.plan.steps));
       // A step that cannot be cancelled, such as a failover, ends well after the halt that it did not hear.
@@ -55,6 +55,11 @@ export async function drill(input: DrillInput): Promise<DrillResult> {
       context.failed.push('a fault is not proven gone');
     }
     const verified = await verify(context);
+    // Heard after the last step: what was broken is healed, and nothing else is done to the target any more.
+    if (context.halted !== null && state === 'completed') {
+      state = 'aborted';
+      context.blocked.push(`halted by ${context.halted.by} after the last step: ${context.halted.reason}`);
+    }
     const redundancy = await restoreRedundancy(context, state);
     if (state !== 'aborted' && state !== 'unsafe') await awaitClients(context);
     holding.cancel();
@@ -77,23 +82,22 @@ function listen(context: DrillContext, method: CancellationScope): void {
     halted: context.halted,
     log: context.lines,
   }));
-  setHandler(
-    haltUpdate,
-    (halt: HaltInput) => {
-      if (context.halted !== null) return;
-      context.halted = halt;
-      context.say(context.phase, 'halt', `halted by ${halt.by}: ${halt.reason}`);
-      method.cancel();
+  setHandler(haltUpdate, (halt: HaltInput) => haltDrill(context, method, halt), {
+    validator: (halt: HaltInput) => {
+      if (halt.by === '' || halt.reason === '') throw ApplicationFailure.nonRetryable('a halt needs a name and a reason', 'usage');
     },
-    {
-      validator: (halt: HaltInput) => {
-        if (halt.by === '' || halt.reason === '') throw ApplicationFailure.nonRetryable('a halt needs a name and a reason', 'usage');
-      },
-    },
-  );
+  });
   setHandler(answerUpdate, (answer: AnswerInput) => acceptAnswer(context, answer), {
     validator: (answer: AnswerInput) => validateAnswer(context, answer),
   });
+}
+
+/** The first halt counts, whoever it comes from. */
+function haltDrill(context: DrillContext, method: CancellationScope, halt: HaltInput): void {
+  if (context.halted !== null) return;
+  context.halted = halt;
+  context.say(context.phase, 'halt', `halted by ${halt.by}: ${halt.reason}`);
+  method.cancel();
 }
 
 /** Runs one phase and keeps its record, whichever way it ends. Events are written at its end. */
@@ -173,11 +177,16 @@ async function baseline(context: DrillContext): Promise<boolean> {
   return result.good;
 }
 
-/** Renews leases until cancelled. It ends by cancellation only, which is no failure. */
-async function hold(context: DrillContext): Promise<void> {
+/** Renews leases until cancelled, which is no failure. It may learn that everything was halted; the prober's lease is then held on to the end. */
+async function hold(context: DrillContext, method: CancellationScope): Promise<void> {
   const { plan } = context.input;
+  const { hold: holdOn } = context.hands.long(plan.limits.maxDrillMs + 10 * 60_000);
+  const what = { plan, drill: context.ref, probe: context.probe };
   try {
-    await context.hands.long(plan.limits.maxDrillMs + 10 * 60_000).hold({ plan, drill: context.ref, probe: context.probe });
+    const halt = await holdOn({ ...what, untilHalt: true });
+    if (halt === null) return;
+    haltDrill(context, method, halt);
+    await holdOn(what);
   } catch (error) {
     if (!isCancellation(error)) context.blocked.push(`leases were not renewed to the end: ${failureText(error)}`);
   }

@@ -37,6 +37,16 @@ async function healTogether(context: DrillContext, entries: readonly UndoEntry[]
   }
 }
 
+/** Null when the guardian does not answer, or never heard of it: the lease then stays as it was last told, and the drill is unsafe. */
+async function lastSeen(context: DrillContext, step: string): Promise<LeaseView | null> {
+  try {
+    const { target } = context.input.plan;
+    return await context.hands.undo.describeLease({ plan: { target }, key: context.leaseKey(step) });
+  } catch {
+    return null;
+  }
+}
+
 /** True when everything asked for is proven gone. Callers shield it from cancellation. */
 export async function healEntries(context: DrillContext, entries: readonly UndoEntry[], by: string): Promise<boolean> {
   const { plan } = context.input;
@@ -47,14 +57,15 @@ export async function healEntries(context: DrillContext, entries: readonly UndoE
       const lease = await context.hands.undo.undoFault({ plan: { target: plan.target }, key, handle, by, probe: context.probe });
       healed(context, lease);
     } catch (error) {
-      all = false;
-      context.say(step, 'not healed', `${handle.fault} is NOT proven gone: ${failureText(error)}`, { manualUndo: [...handle.manualUndo] });
-      try {
-        const lease = await context.hands.undo.describeLease({ plan: { target: plan.target }, key });
-        if (lease !== null) context.leases.set(step, lease);
-      } catch {
-        // The guardian does not answer: the lease stays as last seen, and the drill is unsafe anyway.
+      const lease = await lastSeen(context, step);
+      // Its answer was lost, or the guardian came first: what is proven gone is gone.
+      if (lease?.state === 'gone' && lease.gone?.holds === true) {
+        healed(context, lease);
+        continue;
       }
+      all = false;
+      if (lease !== null) context.leases.set(step, lease);
+      context.say(step, 'not healed', `${handle.fault} is NOT proven gone: ${failureText(error)}`, { manualUndo: [...handle.manualUndo] });
     }
   }
   return all;

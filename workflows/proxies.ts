@@ -13,6 +13,8 @@ const RESUMED: RetryPolicy = { initialInterval: '200ms', backoffCoefficient: 2, 
 const ONCE_MORE: RetryPolicy = { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '2s', maximumAttempts: 3 };
 
 const HEARTBEAT = '8s';
+/** Where nobody serves the undo queue the drill must not go on renewing what it cannot heal: it ends unsafe, and the leases run out. */
+const UNDO_STARTS_WITHIN = '3m';
 
 export interface Hands {
   readonly control: ReturnType<typeof proxyActivities<ControlActivities>>;
@@ -48,10 +50,16 @@ export function openHands(site: string): Hands {
       at(queues.site, { startToCloseTimeout: '60s', heartbeatTimeout: HEARTBEAT, retry: ONCE_MORE }),
     ),
     undoTogether: proxyActivities<Pick<UndoActivities, 'undoFaults'>>(
-      at(queues.undo, { startToCloseTimeout: '90s', heartbeatTimeout: HEARTBEAT, retry: { initialInterval: '200ms', maximumAttempts: 3 } }),
+      at(queues.undo, {
+        scheduleToStartTimeout: UNDO_STARTS_WITHIN,
+        startToCloseTimeout: '90s',
+        heartbeatTimeout: HEARTBEAT,
+        retry: { initialInterval: '200ms', maximumAttempts: 3 },
+      }),
     ),
     undo: proxyActivities<UndoActivities>(
       at(queues.undo, {
+        scheduleToStartTimeout: UNDO_STARTS_WITHIN,
         startToCloseTimeout: '90s',
         heartbeatTimeout: HEARTBEAT,
         retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 6 },

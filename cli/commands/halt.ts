@@ -1,13 +1,17 @@
 /**
  * `gameday halt [DRILL]` stops one drill and heals it; `--all` is the safety lever: the guardian undoes everything and blocks new drills until
- * `gameday release`. The lever needs neither Temporal nor workers.
+ * `gameday release`. The lever needs neither Temporal nor workers; where not even a guardian answers it is written for the next one to find.
  */
 import { Command } from 'commander';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { nowUtc, until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
 import { homePaths } from '../../core/home';
-import { openGuardian } from '../../faults/guardian/client';
+import { answers } from '../../core/rpc';
+import { openGuardian, readGuardianFiles, writeGuardianHalt } from '../../faults/guardian/client';
 import { EXIT } from '../../model/constants';
+import type { LeaseView } from '../../model/fault';
 import type { DrillResult } from '../../model/message';
 import { haltUpdate } from '../../workflows/messages';
 import { defineCommand, type CommandContext } from '../command';
@@ -16,6 +20,8 @@ import { withTemporal } from '../temporal';
 import { exitWith, personId } from '../terminal';
 
 const WAIT_MS = 600_000;
+/** A guardian that died is started again within a second or two. */
+const GUARDIAN_COMES_MS = 5_000;
 
 interface Options {
   readonly all?: boolean;
@@ -67,7 +73,9 @@ async function haltAll({ home, terminal }: CommandContext, options: Options): Pr
     throw new GamedayError('usage', '--all needs a --reason', 'e.g. `gameday halt --all --reason "real incident"`.');
   const by = personId(options.as);
   const { reason } = options;
-  const guardian = openGuardian(join(homePaths(home).run, 'guardian.sock'));
+  const socket = join(homePaths(home).run, 'guardian.sock');
+  if (!(await comes(socket)) && existsSync(homePaths(home).guardian)) return haltOnDisk({ home, terminal }, by, reason);
+  const guardian = openGuardian(socket);
   // The drills are told at the same time: they would otherwise inject their next fault, be refused, and call that a failure.
   const telling = tellDrills(home, by, reason).catch((error: unknown) => {
     terminal.progress(`the drills could not be told (${messageOf(error)}); their faults are healed all the same`);
@@ -79,10 +87,35 @@ async function haltAll({ home, terminal }: CommandContext, options: Options): Pr
   terminal.print(
     `halted: ${leases.length - standing.length} faults are off, ${standing.length} are not; ${told} drills told; no drill runs until \`gameday release --reason …\``,
   );
-  for (const lease of standing)
-    terminal.print([`NOT HEALED: ${lease.handle.preview}`, ...lease.handle.manualUndo.map((line) => `  ${line}`)].join('\n'));
+  for (const lease of standing) terminal.print(notHealed(lease));
   terminal.result({ halted: true, by, reason, drillsTold: told, leases });
   exitWith(standing.length === 0 ? EXIT.pass : EXIT.unsafe);
+}
+
+const notHealed = ({ handle }: LeaseView): string =>
+  [`NOT HEALED: ${handle.preview}`, ...handle.manualUndo.map((line) => `  ${line}`)].join('\n');
+
+async function comes(socket: string): Promise<boolean> {
+  return until(async () => ((await answers(socket)) ? true : null), {
+    timeoutMs: GUARDIAN_COMES_MS,
+    everyMs: 200,
+    onTimeout: () => new Error('no guardian'),
+  }).catch(() => false);
+}
+
+/** Nobody is there to heal: the halt is left for whoever comes, and what stands is told with how it comes off by hand. */
+async function haltOnDisk({ home, terminal }: Pick<CommandContext, 'home' | 'terminal'>, by: string, reason: string): Promise<void> {
+  const paths = homePaths(home);
+  writeGuardianHalt(paths.guardian, { by, reason, at: nowUtc() });
+  const told = await tellDrills(home, by, reason).catch(() => 0);
+  const { leases, unreadable } = readGuardianFiles(paths.guardian);
+  terminal.print(
+    `halted on disk, because no guardian answers on ${join(paths.run, 'guardian.sock')}: the next one heals everything at once, and nothing new starts; ${leases.length} faults stand, ${told} drills told`,
+  );
+  for (const lease of leases) terminal.print(notHealed(lease));
+  for (const file of unreadable) terminal.print(`NOT KNOWN: a lease cannot be read: ${file}`);
+  terminal.result({ halted: true, by, reason, drillsTold: told, leases });
+  exitWith(leases.length + unreadable.length === 0 ? EXIT.pass : EXIT.unsafe);
 }
 
 async function tellDrills(home: string, by: string, reason: string): Promise<number> {

@@ -8,7 +8,7 @@ import type { JsonObject } from '../../model/json';
 import type { Plan } from '../../model/plan';
 import type { Target } from '../../model/target';
 import { viewLease } from './lease-machine';
-import { readHalt, readLeases, type StandingHalt } from './lease-store';
+import { readHalt, readLeases, writeHalt, type StandingHalt } from './lease-store';
 
 export interface ArmRequest {
   readonly key: LeaseKey;
@@ -95,6 +95,11 @@ export function readGuardianFiles(guardianDir: string): {
     halt: readHalt(join(guardianDir, 'halt.json')),
     unreadable,
   };
+}
+
+/** For when no guardian runs and none comes: the halt stands from now on, and the next guardian begins by healing everything. Durable when it returns. */
+export function writeGuardianHalt(guardianDir: string, halt: StandingHalt): void {
+  writeHalt(join(guardianDir, 'halt.json'), halt);
 }
 
 /** Longer than the guardian's own deadlines for the same call, so that its answer, not the socket's, is what callers see. */

@@ -48,8 +48,14 @@ class Script {
   sealed: SealInput | null = null;
   baselineGood = true;
   stops: SiteActivities['watchStop'] = () => Context.current().cancelled;
+  /** Resolves when somebody halts everything at the guardian. */
+  lever: Promise<void> = new Promise(() => undefined);
+  /** What happens while the activity of this name runs, once. */
+  meanwhile: { readonly at: string; readonly work: () => Promise<void> } | null = null;
   injectFails = false;
   undoFails = false;
+  /** By itself, though its answer to the drill is lost. */
+  guardianHeals = false;
   readyOk = true;
   holding = false;
   storeAway = false;
@@ -60,6 +66,7 @@ class Script {
   readonly control: ControlActivities = {
     register: async () => {
       this.calls.push('register');
+      await this.happen('register');
       return {
         drill: 'drill-000001',
         sequence: 1,
@@ -75,28 +82,35 @@ class Script {
     judge: async (input) => {
       this.judged = input;
       this.calls.push('judge');
+      await this.happen('judge');
       const verdict = input.failures.length > 0 ? 'fail' : input.doubts.length > 0 ? 'inconclusive' : 'pass';
       return { judgement: { verdict, objectives: [], reasons: [...input.failures, ...input.doubts] }, measurementFile: null };
     },
     seal: async (input) => {
       this.sealed = input;
       this.calls.push('seal');
+      await this.happen('seal');
       return { verdict: input.judge.judgement.verdict, objectives: [], evidence: '/nowhere', sealSha256: '2'.repeat(64) };
     },
     notify: async () => void this.calls.push('notify'),
   };
   readonly site: SiteActivities = {
-    checkReadiness: async () => ({
-      checks: [{ name: 'ready', ok: this.readyOk, found: 'scripted', expected: 'ready', hint: null }],
-      topology,
-    }),
+    checkReadiness: async () => {
+      await this.happen('ready');
+      return { checks: [{ name: 'ready', ok: this.readyOk, found: 'scripted', expected: 'ready', hint: null }], topology };
+    },
     startProbe: async () => ({ socket: '/nowhere', dir: '/nowhere', table: 't' }),
-    awaitWindow: async () => ({ good: this.baselineGood, reason: 'scripted', p99Ms: 3 }),
-    hold: async () => {
+    awaitWindow: async ({ mark }) => {
+      if (mark === 'baseline') await this.happen('baseline');
+      return { good: this.baselineGood, reason: 'scripted', p99Ms: 3 };
+    },
+    hold: async ({ untilHalt }) => {
       this.holding = true;
+      this.calls.push(untilHalt === true ? 'hold' : 'hold on');
       try {
         const beat = setInterval(() => Context.current().heartbeat(), 500);
-        await Context.current().cancelled.finally(() => clearInterval(beat));
+        await Promise.race([Context.current().cancelled, ...(untilHalt === true ? [this.lever] : [])]).finally(() => clearInterval(beat));
+        return { by: 'ann', reason: 'everything' };
       } finally {
         this.holding = false;
       }
@@ -110,6 +124,7 @@ class Script {
     },
     injectFault: async ({ key, handle }) => {
       this.calls.push(`inject ${key.step}`);
+      await this.happen('inject');
       if (this.injectFails) throw ApplicationFailure.nonRetryable('the answer was lost', 'step_failed');
       return { facts: {}, confirmed: proof, lease: lease(key.step, handle, 'active'), aboutToNs: '1', doneNs: '2' };
     },
@@ -118,6 +133,7 @@ class Script {
     check: async () => Promise.reject(new Error('not scripted')),
     verify: async () => {
       this.calls.push('verify');
+      await this.happen('verify');
       return [];
     },
     reconcileLedger: async () => {
@@ -126,6 +142,7 @@ class Script {
     },
     restoreRedundancy: async () => {
       this.calls.push('redundancy');
+      await this.happen('redundancy');
       return { regained: true, rejoined: [], salvages: [], forks: [], differences: [] };
     },
     recordSkip: async () => undefined,
@@ -140,13 +157,21 @@ class Script {
     },
     undoFault: async ({ key, handle }) => {
       this.calls.push(`undo ${key.step}`);
+      await this.happen('heal');
       this.heldUntilHealed = this.holding;
       if (this.undoFails) throw ApplicationFailure.nonRetryable('still there', 'undo_failed');
       return lease(key.step, handle, 'gone');
     },
-    describeLease: async () => null,
+    describeLease: async ({ key }) => (this.guardianHeals ? lease(key.step, this.handles.get(key.step) as FaultHandle, 'gone') : null),
     removeSandbox: async () => undefined,
   };
+
+  private async happen(at: string): Promise<void> {
+    if (this.meanwhile?.at !== at) return;
+    const { work } = this.meanwhile;
+    this.meanwhile = null;
+    await work();
+  }
 }
 
 let env: TestWorkflowEnvironment;
@@ -338,6 +363,64 @@ describe('drill workflow', () => {
       expect(outcome.state).toBe('aborted');
       expect(called(running.script, 'undo', 'redundancy')).toEqual(['undo one']);
       expect(running.script.judged?.doubts.join()).toContain('halted by ann: enough');
+    });
+  }, 60_000);
+
+  /** What each is halted in, how the drill ends, and whether redundancy is rebuilt: never once the halt was heard before it. */
+  const HALTS: readonly (readonly [string, 'aborted' | 'completed', readonly string[]])[] = [
+    ['register', 'aborted', []],
+    ['ready', 'aborted', []],
+    ['baseline', 'aborted', []],
+    ['inject', 'aborted', ['inject one', 'undo one']],
+    ['heal', 'aborted', ['inject one', 'undo one']],
+    ['verify', 'aborted', ['inject one', 'undo one']],
+    ['redundancy', 'completed', ['inject one', 'undo one', 'redundancy']],
+    ['judge', 'completed', ['inject one', 'undo one', 'redundancy']],
+    ['seal', 'completed', ['inject one', 'undo one', 'redundancy']],
+  ];
+  test.each(HALTS)(
+    'a halt in %s: the drill ends %s, heals what it injected, and is sealed',
+    async (at, state, done) => {
+      const script = new Script();
+      let tell: (running: Running) => void = () => undefined;
+      const started = new Promise<Running>((resolve) => (tell = resolve));
+      const work = async (): Promise<void> => {
+        const { handle } = await started;
+        await handle.executeUpdate(haltUpdate, { args: [{ by: 'ann', reason: 'enough' }] });
+      };
+      script.meanwhile = { at, work };
+      await withDrill([fault('one')], script, async (running) => {
+        tell(running);
+        const outcome = await result(running);
+        expect(outcome.state).toBe(state);
+        expect(called(script, 'inject', 'undo', 'redundancy')).toEqual(done);
+        expect(called(script, 'judge', 'seal', 'notify')).toEqual(['judge', 'seal', 'notify']);
+        if (state === 'aborted') expect(script.judged?.doubts.join()).toContain('halted by ann');
+      });
+    },
+    60_000,
+  );
+
+  test('a halt of everything that the drill was not told of reaches it by its leases: no step is begun any more', async () => {
+    const script = new Script();
+    script.lever = untilCalled(script, 'inject one');
+    await withDrill([fault('one'), waitFor('long', 600_000), fault('two')], script, async (running) => {
+      const outcome = await result(running);
+      expect(outcome.state).toBe('aborted');
+      expect(called(script, 'inject', 'undo', 'redundancy', 'hold')).toEqual(['hold', 'inject one', 'hold on', 'undo one']);
+      expect(script.judged?.doubts.join()).toContain('halted by ann: everything');
+      expect(script.heldUntilHealed).toBe(true);
+    });
+  }, 60_000);
+
+  test('an undo whose answers are lost is healed all the same where the guardian has proven it gone', async () => {
+    const script = new Script();
+    script.undoFails = true;
+    script.guardianHeals = true;
+    await withDrill([fault('one')], script, async (running) => {
+      const outcome = await result(running);
+      expect(outcome.state).toBe('completed');
+      expect(outcome.unhealed).toEqual([]);
     });
   }, 60_000);
 
