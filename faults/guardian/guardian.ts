@@ -8,11 +8,11 @@ import { parseArgs } from 'node:util';
 import { bootId, nowUtc } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
 import { gamedayHome, homePaths } from '../../core/home';
-import { serveRpc, type RpcServer } from '../../core/rpc';
+import { answers, serveRpc, type RpcServer } from '../../core/rpc';
 import type { LeaseKey } from '../../model/fault';
 import { openTarget } from '../../targets/open-target';
 import { findFault } from '../registry';
-import type { ArmRequest } from './client';
+import { openGuardian, type ArmRequest } from './client';
 import { openJournal } from './journal';
 import { KEEPER_LIMITS, LeaseKeeper } from './lease-keeper';
 import { openLeaseStore } from './lease-store';
@@ -85,12 +85,32 @@ async function sweepStrays(targetsDir: string, keeper: LeaseKeeper): Promise<rea
   return removed;
 }
 
+const OWN_SOCKET_EVERY_MS = 1_000;
+
+/**
+ * Two that start in the same instant both find nobody, and the later one takes the socket: the other must not go on holding the same leases. One whose
+ * socket was removed can be reached by nobody, and ends so that its supervisor starts one that can.
+ */
+async function endWhenReplaced(socket: string): Promise<void> {
+  const status = await openGuardian(socket)
+    .status()
+    .catch(() => null);
+  if (status === null ? await answers(socket) : status.pid === process.pid) return;
+  log(`${socket} is ${status === null ? 'gone' : `served by process ${status.pid}`}: this guardian ends; its leases are on disk`);
+  process.exit(70);
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { home: { type: 'string' } } });
-  const server = await startGuardian(values.home === undefined ? gamedayHome() : resolve(values.home));
+  const home = values.home === undefined ? gamedayHome() : resolve(values.home);
+  const server = await startGuardian(home);
+  const watching = setInterval(() => void endWhenReplaced(join(homePaths(home).run, 'guardian.sock')), OWN_SOCKET_EVERY_MS);
   for (const name of ['SIGTERM', 'SIGINT'] as const) {
     // Leases stay on disk: the next guardian takes them up, and their deadlines do not move.
-    process.once(name, () => void server.close().then(() => process.exit(0)));
+    process.once(name, () => {
+      clearInterval(watching);
+      void server.close().then(() => process.exit(0));
+    });
   }
 }
 

@@ -37,19 +37,22 @@ export async function removeStrays(
   live: LiveTarget,
   leases: () => readonly Lease[],
   log: (text: string) => void,
+  finders: typeof STRAY_FINDERS = STRAY_FINDERS,
 ): Promise<readonly string[]> {
   const removed: string[] = [];
-  for (const { place, find } of STRAY_FINDERS) {
-    try {
-      for (const stray of await find(live)) {
-        // Asked again for each: a lease may have been armed since.
-        const held = leases().some((lease) => stray.labels.includes(faultLabel(lease.handle.drill, lease.key.step)));
-        if (held) continue;
-        await stray.remove();
-        removed.push(stray.what);
+  for (const { place, find } of finders) {
+    const orLog = async <T>(what: string, work: () => Promise<T>): Promise<T | null> => {
+      try {
+        return await work();
+      } catch (error) {
+        log(`reconcile ${place} of ${live.target.name}: ${what}${messageOf(error)}`);
+        return null;
       }
-    } catch (error) {
-      log(`reconcile ${place} of ${live.target.name}: ${messageOf(error)}`);
+    };
+    for (const stray of (await orLog('', () => find(live))) ?? []) {
+      // Asked again for each: a lease may have been armed since.
+      if (leases().some((lease) => stray.labels.includes(faultLabel(lease.handle.drill, lease.key.step)))) continue;
+      if (await orLog(`${stray.what}: `, async () => (await stray.remove(), true))) removed.push(stray.what);
     }
   }
   return removed;
