@@ -58,10 +58,12 @@ describe('the library', () => {
       ['game-day-in-a-box', null],
       ['maintenance-forgotten', null],
       ['narrow-replication', null],
+      ['one-way-partition', null],
       ['planned-switchover', null],
       ['pooler-after-switchover', null],
       ['pooler-dies', null],
       ['postmaster-crash', null],
+      ['primary-isolated', null],
       ['primary-loss', null],
       ['primary-thaws', null],
       ['primary-without-dcs', null],
@@ -227,6 +229,18 @@ describe('the library', () => {
         ],
       },
       {
+        name: 'one-way-partition',
+        objectives: ['rto ≤ 60000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 1 count'],
+        steps: [
+          'cut=link-cut ≤ 900000',
+          'wait-1={"kind":"for","ms":25000}',
+          'failover=failover',
+          'wait-2={"kind":"for","ms":15000}',
+          'heal-1=heal',
+          'wait-3={"kind":"recovered","timeoutMs":90000}',
+        ],
+      },
+      {
         name: 'planned-switchover',
         objectives: ['rto ≤ 15000 ms', 'rpo_transactions ≤ 0 tx'],
         steps: ['note-1=note', 'switchover=failover', 'wait-1={"kind":"recovered","timeoutMs":60000}', 'check-1=check'],
@@ -251,6 +265,17 @@ describe('the library', () => {
         name: 'postmaster-crash',
         objectives: ['rto ≤ 30000 ms', 'rpo_transactions ≤ 0 tx'],
         steps: ['kill=process-kill ≤ 900000', 'failover=failover', 'wait-1={"kind":"recovered","timeoutMs":90000}'],
+      },
+      {
+        name: 'primary-isolated',
+        objectives: ['rto ≤ 60000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 1 count'],
+        steps: [
+          'standbys=link-cut ≤ 900000',
+          'store=link-cut ≤ 900000',
+          'wait-1={"kind":"for","ms":25000}',
+          'failover=failover',
+          'wait-2={"kind":"recovered","timeoutMs":90000}',
+        ],
       },
       {
         name: 'primary-loss',
@@ -336,7 +361,7 @@ describe('the library', () => {
       },
       {
         name: 'sync-standbys-lost',
-        objectives: ['write_stall ≤ 60000 ms', 'rpo_transactions ≤ 0 tx'],
+        objectives: ['rto_reads ≤ 2000 ms', 'write_stall ≤ 60000 ms', 'rpo_transactions ≤ 0 tx'],
         steps: [
           'loss=sync-standby-loss ≤ 900000',
           'wait-1={"kind":"for","ms":10000}',

@@ -25,6 +25,7 @@ interface UpOptions {
   readonly replication?: Replication;
   readonly syncStandbys?: number;
   readonly nodeDisk?: number;
+  readonly watchdog?: boolean;
 }
 
 export function labCommand(): Command {
@@ -46,7 +47,8 @@ export function labCommand(): Command {
       ),
     )
     .option('--sync-standbys <n>', 'standbys that must confirm a commit; 0: asynchronous', parseCount)
-    .option('--node-disk <size>', 'gives each node a small disk of its own, e.g. 2GB, which `disk-full` may fill; as root', parseSize);
+    .option('--node-disk <size>', 'gives each node a small disk of its own, e.g. 2GB, which `disk-full` may fill; as root', parseSize)
+    .option('--watchdog', 'gives each node of a Patroni lab a watchdog, which resets a node whose Patroni no longer feeds it');
   const down = new Command('down')
     .description('stop the lab; its data is kept')
     .option('--purge', 'remove its data too; drills and keys are kept');
@@ -68,6 +70,7 @@ export function labCommand(): Command {
           ...(options.replication === undefined ? {} : { replication: options.replication }),
           ...(options.syncStandbys === undefined ? {} : { syncStandbys: options.syncStandbys }),
           ...(options.nodeDisk === undefined ? {} : { nodeDiskBytes: options.nodeDisk }),
+          ...(options.watchdog === undefined ? {} : { watchdog: options.watchdog }),
         });
         const running = await withTemporal(home, listRunningDrills);
         if (running.length === 0) await repairLab(home, target, (text) => terminal.progress(text));

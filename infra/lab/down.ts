@@ -27,7 +27,7 @@ const GRACE_MS = 10_000;
 /** Needed until the nodes have stopped: a primary archives its last WAL and sends it to its standbys while it shuts down. */
 const SERVERS = ['archiver', 'pgbouncer', 'haproxy', 'toxiproxy', 's3', 'temporal'];
 /** Agents stop with the nodes, and pg_auto_failover’s monitor behind them; members of etcd with the servers. */
-const isServer = (name: string): boolean => SERVERS.includes(name) || /^(etcd|patroni|pgaf)-/.test(name);
+const isServer = (name: string): boolean => SERVERS.includes(name) || /^(etcd|patroni|pgaf|watchdog)-/.test(name);
 
 /** Stops everything of this home. `purge` removes the lab's data, its target file and its leases too; drills and keys are kept. Throws `lab_failed` if something stays. */
 export async function labDown(options: {

@@ -34,6 +34,8 @@ export interface LabFile {
   readonly postgresBin: string;
   /** Size of each node's own disk; null or missing: nodes live on the machine's. */
   readonly nodeDiskBytes?: number | null;
+  /** Each node has a watchdog that resets it; missing: none has. */
+  readonly watchdog?: boolean;
   /** Null until the cluster has been made. */
   readonly systemIdentifier: string | null;
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { Document } from 'yaml';
 import { until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
+import { packageRoot } from '../../core/files';
 import { resolveSecret } from '../../core/secrets';
 import type { Target, TargetNode } from '../../model/target';
 import { accessRules, identRule, nodeSettings, nodeSocketDir, passFilePath } from '../../targets/controllers/standalone-config';
@@ -27,6 +28,8 @@ import {
   PATRONI_PORT,
   patroniFile,
   secretFile,
+  watchdogChild,
+  watchdogPipe,
   type LabPlan,
 } from './topology';
 
@@ -154,9 +157,29 @@ export function patroniConfig(plan: LabPlan, target: Target, node: TargetNode): 
       ],
       pg_ident: [identRule(node)],
     },
+    // Patroni's own harness speaks to a pipe what it would say to a device. Without a watchdog it would go on all the same: not here.
+    ...(plan.watchdog ? { watchdog: { mode: 'required', driver: 'testing', device: watchdogPipe(plan.lab, node.name) } } : {}),
     tags: { nofailover: false, noloadbalance: false, clonefrom: false, nosync: false },
   };
   return `# written by gameday; changed by its next \`lab up\`\n${new Document(config).toString({ lineWidth: 140 })}`;
+}
+
+/** One a node, where the lab has them; they must be there before Patroni looks for its own. */
+export function watchdogServers(plan: LabPlan, { nodes }: Target): readonly ChildSpec[] {
+  if (!plan.watchdog) return [];
+  makeServerDir(join(plan.lab, 'patroni'), plan.user, 0o700);
+  return nodes.map((node) => ({
+    name: watchdogChild(node.name),
+    argv: [
+      process.execPath,
+      join(packageRoot(), 'dist', 'infra', 'lab', 'watchdog.js'),
+      ...['--pipe', watchdogPipe(plan.lab, node.name)],
+      ...(plan.user === null ? [] : ['--owner', plan.user]),
+      ...['--node', JSON.stringify(node)],
+    ],
+    cwd: '/',
+    restart: true,
+  }));
 }
 
 function hostsFile(plan: LabPlan, name: string): string {

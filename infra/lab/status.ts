@@ -30,6 +30,7 @@ import {
   ROUTER_PORT,
   temporalPorts,
   TOXIPROXY_PORT,
+  watchdogChild,
 } from './topology';
 
 export interface LabServerStatus {
@@ -88,12 +89,13 @@ function replicationOf(file: LabFile): LabReplication | null {
 const OWN = ['guardian', 'worker'];
 const SERVERS = ['temporal', 's3', 'toxiproxy', 'haproxy', 'pgbouncer', 'archiver', 'guardian', 'worker'];
 
-function serversOf({ topology = 'standalone', temporalUi }: LabFile): readonly string[] {
+function serversOf({ topology = 'standalone', temporalUi, watchdog = false }: LabFile): readonly string[] {
   // Temporal's pages are known where Temporal is ours.
   if (topology === 'none') return temporalUi === null ? OWN : ['temporal', ...OWN];
   if (!hasAgents(topology)) return SERVERS;
   const keepers = topology === 'patroni' ? DCS_NAMES.map(etcdChild) : [MONITOR_CHILD];
-  return [...SERVERS, ...keepers, ...NODE_NAMES.map((name) => agentChild(topology, name))];
+  const watchdogs = watchdog ? NODE_NAMES.map(watchdogChild) : [];
+  return [...SERVERS, ...keepers, ...watchdogs, ...NODE_NAMES.map((name) => agentChild(topology, name))];
 }
 
 function addressOf(name: string, net: string): string | null {

@@ -13,6 +13,7 @@ const plan: LabPlan = {
   replication: 'quorum',
   syncStandbys: 1,
   nodeDiskBytes: null,
+  watchdog: false,
   user: 'postgres',
   postgresBin: '/usr/lib/postgresql/15/bin',
 };

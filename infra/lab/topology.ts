@@ -102,6 +102,8 @@ export interface LabPlan {
   readonly postgresBin: string;
   /** Size of each node's own disk; null: nodes live on the machine's. */
   readonly nodeDiskBytes: number | null;
+  /** Each node of a Patroni lab has a watchdog that resets it. */
+  readonly watchdog: boolean;
 }
 
 export interface LabAddresses {
@@ -248,6 +250,9 @@ export function allAddresses(net: string, topology: Topology = 'standalone'): re
 
 export const gateMap = (lab: string): string => join(lab, 'haproxy', 's3-gate.map');
 export const secretFile = (lab: string, name: string): string => join(lab, 'secrets', name);
+/** Where Patroni feeds the watchdog of its node. */
+export const watchdogPipe = (lab: string, name: string): string => join(lab, 'patroni', `${name}.watchdog`);
+export const watchdogChild = (name: string): string => `watchdog-${name}`;
 export const patroniFile = (lab: string, name: string): string => join(lab, 'patroni', `${name}.yml`);
 /** Directory of what pg_auto_failover keeps of a node or its monitor; the monitor's cluster is in there too. */
 export const keeperDir = (lab: string, name: string): string => join(lab, 'pg-auto-failover', name);

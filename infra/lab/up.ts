@@ -25,7 +25,7 @@ import { heldDown } from './held-down';
 import { holdLock, LOCK_WAIT_MS } from './lock';
 import { checkNodeDisks, mountNodeDisk } from './node-disks';
 import { awaitPrimary, furnishCluster, startMembers } from './agents';
-import { awaitEtcd, locateEtcd, patroniServers } from './patroni';
+import { awaitEtcd, locateEtcd, patroniServers, watchdogServers } from './patroni';
 import { providePatroni, UNRECORDED, type PatroniProgram } from './patroni-program';
 import { keeperServers, locatePgAutoFailover, setSyncStandbys } from './pg-auto-failover';
 import { checkFreeSpace, checkPostgresReachable, makeServerDir, prepareLabDir, serverUser } from './places';
@@ -71,6 +71,8 @@ export interface LabUpOptions {
   readonly syncStandbys?: number;
   /** Gives each node an ext4 disk of its own of this size (root only); default: as before, else none. Only for a lab that is made anew. */
   readonly nodeDiskBytes?: number;
+  /** Gives each node of a Patroni lab a watchdog; default: as before, else none. Only for a lab that is made anew. */
+  readonly watchdog?: boolean;
   readonly onProgress?: (text: string) => void;
 }
 
@@ -100,11 +102,12 @@ export async function labUp(options: LabUpOptions): Promise<Target> {
 }
 
 async function bringUpDocker(home: string, lab: string, options: LabUpOptions, say: (text: string) => void): Promise<Target> {
-  if ((options.topology ?? 'patroni') !== 'patroni' || options.nodeDiskBytes !== undefined || options.patroni !== undefined)
+  const { topology = 'patroni', nodeDiskBytes, patroni, watchdog = false } = options;
+  if (topology !== 'patroni' || nodeDiskBytes !== undefined || patroni !== undefined || watchdog)
     throw new GamedayError(
       'setting_invalid',
-      'a lab in containers is of the Patroni in its images, without disks of its own',
-      'leave --topology, --patroni and --node-disk out.',
+      'a lab in containers is of the Patroni in its images, without disks and watchdogs of its own',
+      'leave --topology, --patroni, --node-disk and --watchdog out.',
     );
   const before = readLabFile(home);
   const { net, dockerSocket: socket, replication, syncStandbys } = options;
@@ -152,6 +155,7 @@ async function makePlan(
   }
   const topology = chooseTopology(before, postgresBin, options);
   const nodeDiskBytes = chooseNodeDisks(lab, topology, before, options);
+  const watchdog = chooseWatchdog(topology, before, options);
   const patroni = await programOfPatroni({ lab, user, topology, before }, options, say);
   const commits = chooseReplication({
     topology,
@@ -161,7 +165,7 @@ async function makePlan(
     syncStandbys: options.syncStandbys,
     before,
   });
-  return { home, lab, net, topology, ...commits, user, postgresBin, nodeDiskBytes, tools, patroni, before };
+  return { home, lab, net, topology, ...commits, user, postgresBin, nodeDiskBytes, watchdog, tools, patroni, before };
 }
 
 async function programOfPatroni(
@@ -212,6 +216,20 @@ function chooseNodeDisks(lab: string, topology: Topology, before: LabFile | null
   return before === null ? (nodeDiskBytes ?? null) : remembered;
 }
 
+/** Patroni reads it when it starts, and gives up a key that it held without one. */
+function chooseWatchdog(topology: Topology, before: LabFile | null, { watchdog }: LabUpOptions): boolean {
+  const remembered = before?.watchdog ?? false;
+  if (watchdog === true && topology !== 'patroni')
+    throw new GamedayError('setting_invalid', `a lab that is ${topology} feeds no watchdog`, 'say `--topology patroni` with --watchdog.');
+  if (before !== null && watchdog === true && !remembered)
+    throw new GamedayError(
+      'setting_invalid',
+      'the lab’s nodes were made without watchdogs',
+      '`gameday lab down --purge` removes that lab; then one with watchdogs can be made.',
+    );
+  return before === null ? watchdog === true : remembered;
+}
+
 async function bringUp(plan: UpPlan, say: (text: string) => void): Promise<Target> {
   const { home, lab, before } = plan;
   const paths = homePaths(home);
@@ -230,6 +248,7 @@ async function bringUp(plan: UpPlan, say: (text: string) => void): Promise<Targe
     syncStandbys: plan.syncStandbys,
     postgresBin: plan.postgresBin,
     nodeDiskBytes: plan.nodeDiskBytes,
+    ...(plan.watchdog ? { watchdog: true } : {}),
     systemIdentifier: before?.systemIdentifier ?? null,
   };
   // A change of settings is remembered only after the nodes have it: one that is killed here is made again.
@@ -320,6 +339,7 @@ async function startAgents(
   const isNew = file.systemIdentifier === null;
   const title = plan.patroni === null ? 'pg_auto_failover' : `Patroni ${plan.patroni.version}`;
   if (plan.patroni !== null) await awaitEtcd(plan, leaveAlone);
+  await startServers(supervisor, watchdogServers(plan, first), say);
   say(isNew ? `creating a primary and two standbys under ${title}` : `starting the nodes under ${title}`);
   const agents =
     plan.patroni !== null

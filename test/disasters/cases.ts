@@ -11,8 +11,15 @@ export const LABS = {
   'pg-auto-failover': ['--topology', 'pg-auto-failover'],
   cascade: ['--topology', 'cascade'],
   'patroni, asynchronous': ['--topology', 'patroni', '--replication', 'async'],
+  'patroni, watchdog': ['--topology', 'patroni', '--watchdog'],
+  'patroni 4.1': ['--topology', 'patroni', '--patroni', '4.1'],
+  docker: ['--runtime', 'docker'],
 } as const;
 export type LabName = keyof typeof LABS;
+
+/** What is done to a lab before a case of it, and undone behind it: something that the scenario relies on is taken away, or given. */
+export const CHANGES = ['failsafe-mode', 'strict-synchronous', 'router-keeps-sessions'] as const;
+export type ChangeName = (typeof CHANGES)[number];
 
 export interface DisasterCase {
   /** Numbers in the list of disasters, as its scenario's description names them. */
@@ -20,6 +27,7 @@ export interface DisasterCase {
   readonly scenario: string;
   readonly set: Readonly<Record<string, string>>;
   readonly labs: readonly LabName[];
+  readonly change?: ChangeName;
   /** `missed`: it fails, and one of these objectives is missed. `refused`: nothing is broken, because the settings of the cluster cannot give what is asked for. */
   readonly must: 'pass' | 'refused' | { readonly missed: readonly ObjectiveName[] };
 }
@@ -27,6 +35,8 @@ export interface DisasterCase {
 const EVERYWHERE: readonly LabName[] = ['standalone', 'patroni', 'pg-auto-failover'];
 const AGENTS: readonly LabName[] = ['patroni', 'pg-auto-failover'];
 const DCS: readonly LabName[] = ['patroni'];
+/** Those whose every path, to the store too, leads through a link. */
+const PARTED: readonly LabName[] = ['patroni', 'docker'];
 
 const passes = (
   disasters: string,
@@ -34,6 +44,7 @@ const passes = (
   labs: readonly LabName[] = EVERYWHERE,
   set: DisasterCase['set'] = {},
 ): DisasterCase => ({ disasters, scenario, set, labs, must: 'pass' });
+const after = (change: ChangeName, each: DisasterCase): DisasterCase => ({ ...each, change });
 const fails = (
   disasters: string,
   scenario: string,
@@ -55,43 +66,67 @@ export const CASES: readonly DisasterCase[] = [
   passes('2', 'backend-crash'),
   // The whole server instead of one session.
   fails('2', 'backend-crash', ['rto', 'promotions'], { scope: 'postmaster', rto: '50ms' }),
-  passes('3', 'primary-loss', EVERYWHERE, { rto: '45s' }),
+  passes('3', 'primary-loss', [...EVERYWHERE, 'docker'], { rto: '45s' }),
   // Less than a key lives, or a monitor waits.
   refused('3', 'primary-loss', { rto: '3s' }, AGENTS),
   // Less than a promotion takes.
   refused('3', 'primary-loss', { rto: '10ms' }, ['standalone']),
+  passes('4', 'primary-thaws', ['patroni 4.1']),
+  // Less than a key lives and the frozen member is asked in vain, more than the settings could give.
+  fails('4', 'primary-thaws', ['rto'], { rto: '16s', pause: '5s' }, ['patroni 4.1']),
   passes('5', 'controller-hangs', DCS),
   // Longer than the key lives: another is promoted beside a primary that nobody stops.
   fails('5', 'controller-hangs', ['promotions', 'rpo_transactions', 'write_stall', 'split_brain'], { pause: '40s' }, DCS),
+  passes('6', 'controller-dies', ['patroni, watchdog']),
   // Without a watchdog.
   fails('6', 'controller-dies', ['rpo_transactions', 'split_brain'], {}, DCS),
   passes('3', 'maintenance-forgotten', DCS),
   fails('3', 'maintenance-forgotten', ['rto'], { rto: '20s' }, DCS),
-  passes('7', 'planned-switchover', EVERYWHERE, { rto: '30s' }),
+  passes('7', 'planned-switchover', [...EVERYWHERE, 'docker'], { rto: '30s' }),
   fails('7', 'planned-switchover', ['rto'], { rto: '10ms' }),
   passes('9', 'dcs-outage', DCS),
+  after('failsafe-mode', passes('9', 'dcs-outage', DCS, { rto: '2s' })),
   // As with failsafe_mode, which this cluster does not have.
   fails('9', 'dcs-outage', ['rto'], { rto: '1s' }, DCS),
   passes('10', 'dcs-leader-loss', DCS),
   fails('10', 'dcs-leader-loss', ['write_stall'], { member: 'dcs-quorum' }, DCS),
   passes('11', 'primary-without-dcs', DCS),
   fails('11', 'primary-without-dcs', ['rto'], { rto: '1s' }, DCS),
-  passes('14', 'replication-cut'),
+  passes('12', 'primary-isolated', PARTED),
+  // What an asynchronous primary acknowledges until it gives up.
+  fails('12', 'primary-isolated', ['rpo_transactions'], {}, ['patroni, asynchronous']),
+  passes('13', 'one-way-partition', PARTED),
+  passes('13', 'one-way-partition', DCS, { silent: 'up' }),
+  // A primary that only speaks, or only hears, cannot keep its key.
+  fails('13', 'one-way-partition', ['promotions'], { promotions: '0' }, DCS),
+  passes('14', 'replication-cut', [...EVERYWHERE, 'docker']),
   fails('14', 'replication-cut', ['write_stall'], { stall: '10ms' }),
   passes('15', 'replication-latency'),
   fails('15', 'replication-latency', ['commit_p99'], { slowest: '50ms' }),
   passes('16', 'narrow-replication'),
   fails('16', 'narrow-replication', ['commit_p99'], { rate: '4kB', slowest: '50ms' }),
   passes('17', 'flapping-link'),
-  passes('18, 19', 'sync-standbys-lost'),
+  // Slower than commits can wait, where every standby is behind such a link.
+  fails('17', 'flapping-link', ['write_stall'], { from: 'each-standby', down: '5s', stall: '2s' }),
+  // Slower than the key lives.
+  fails('17', 'flapping-link', ['promotions'], { from: 'primary', to: 'dcs', down: '30s', hold: '45s' }, DCS),
+  passes('18, 19', 'sync-standbys-lost', [...EVERYWHERE, 'docker']),
+  after('strict-synchronous', passes('19', 'sync-standbys-lost', DCS)),
+  // Nobody goes on alone: nothing is acknowledged before they are back.
+  after('strict-synchronous', fails('19', 'sync-standbys-lost', ['write_stall'], { stall: '8s' }, DCS)),
+  fails('18, 19', 'sync-standbys-lost', ['write_stall'], { stall: '8s' }, ['standalone', 'pg-auto-failover']),
   passes('22', 'fork-rejoins', ['patroni, asynchronous']),
   fails('22', 'fork-rejoins', ['rpo_transactions'], { loss: '0' }, ['patroni, asynchronous']),
   passes('26', 'cascade-upstream-lost', ['cascade']),
+  // The primary instead, which clients do notice.
+  fails('26', 'cascade-upstream-lost', ['write_stall'], { upstream: 'primary' }, ['cascade']),
   passes('27', 'router-dies'),
   fails('27', 'router-dies', ['rto'], { rto: '10ms' }),
   passes('27', 'pooler-dies'),
   fails('27', 'pooler-dies', ['rto'], { rto: '10ms' }),
   passes('28', 'pooler-after-switchover'),
+  // HAProxy without `on-marked-down shutdown-sessions`, and slow to notice: the pooler's sessions stay with the old primary.
+  after('router-keeps-sessions', fails('28', 'pooler-after-switchover', ['rejections', 'write_stall'], {}, DCS)),
   passes('30', 'storm-after-failover'),
   fails('30', 'storm-after-failover', ['promotions'], { promotions: '0' }),
 ];

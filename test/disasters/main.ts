@@ -11,6 +11,7 @@ import type { DrillRecord } from '../../model/record';
 import { cli } from '../live/lab';
 import { awaitArchive, runAsIs } from '../live/scenario-run';
 import { casesOf, LABS, type DisasterCase, type LabName } from './cases';
+import { carryOut } from './changes';
 
 const LAB_UP_MS = 300_000;
 
@@ -46,16 +47,17 @@ async function runCase(home: string, lab: LabName, each: DisasterCase): Promise<
   // What a drill that had to fail has left behind is repaired as a person would.
   await labUp(home);
   await awaitArchive(home);
+  const takeBack = each.change === undefined ? null : await carryOut(home, each.change);
   const { record } = await runAsIs(
     home,
     each.scenario,
     ...Object.entries(each.set).flatMap(([name, value]) => ['--set', `${name}=${value}`]),
-  );
+  ).finally(() => takeBack?.());
   const otherwise = surprise(each, record);
   const settings = Object.entries(each.set).map(([name, value]) => `${name} ${value}`);
   const row = [
     each.disasters,
-    [each.scenario, ...settings].join(', '),
+    [each.scenario, ...settings, ...(each.change === undefined ? [] : [each.change.replaceAll('-', ' ')])].join(', '),
     lab,
     inWords(each),
     otherwise === null ? (record.state === 'refused' ? 'refused' : record.judgement.verdict) : `**${otherwise}**`,
@@ -73,7 +75,8 @@ async function runLab(lab: LabName, net: string, only: readonly string[]): Promi
   chmodSync(made, 0o755);
   const home = realpathSync(made);
   try {
-    await labUp(home, ...LABS[lab], '--net', net);
+    // Containers have a network of their own kind, and a default for it.
+    await labUp(home, ...LABS[lab], ...(lab === 'docker' ? [] : ['--net', net]));
     const results: boolean[] = [];
     for (const each of cases)
       results.push(

@@ -1,0 +1,86 @@
+/**
+ * What a case changes in its lab beforehand, with what puts it back: the drill must meet a cluster that is made otherwise, by the same scenario file. Each
+ * change waits until the cluster goes by it.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { until } from '../../core/clock';
+import { homePaths } from '../../core/home';
+import { readLabTarget } from '../../infra/lab/lab-file';
+import { openSupervisorClient } from '../../infra/supervisor/client';
+import type { JsonObject } from '../../model/json';
+import { openPatroniRest } from '../../targets/controllers/patroni-rest';
+import { openTarget } from '../../targets/open-target';
+import type { ChangeName } from './cases';
+
+const GOES_BY_IT_MS = 60_000;
+
+async function configure(home: string, settings: JsonObject): Promise<void> {
+  const { controller } = readLabTarget(home);
+  if (controller.kind !== 'patroni') throw new Error(`${controller.kind} has no such settings`);
+  const answer = await openPatroniRest(controller).configure(settings);
+  if (!answer.ok) throw new Error(`HTTP ${answer.status}: ${answer.text}`);
+}
+
+/** Every member keeps the addresses of all under `/failsafe` once it knows of the mode. */
+async function allKnowFailsafe(home: string): Promise<true | null> {
+  const { controller } = readLabTarget(home);
+  if (controller.kind !== 'patroni') return null;
+  const known = await Promise.all(
+    Object.values(controller.api).map(async (url) => {
+      const answer = await fetch(`${url}/failsafe`, { signal: AbortSignal.timeout(2_000) });
+      return answer.ok && Object.keys((await answer.json()) as object).length === Object.keys(controller.api).length;
+    }),
+  );
+  return known.every(Boolean) ? true : null;
+}
+
+async function confirming(home: string, count: number): Promise<true | null> {
+  const { replication } = await openTarget(readLabTarget(home)).controller.topology();
+  return Object.values(replication).filter((state) => state === 'sync').length === count ? true : null;
+}
+
+const awaited = (what: string, holds: () => Promise<true | null>): Promise<true> =>
+  until(holds, { timeoutMs: GOES_BY_IT_MS, everyMs: 250, onTimeout: () => new Error(`${what}: not after ${GOES_BY_IT_MS} ms`) });
+
+/** HAProxy asks seldom and closes nothing: as many write it who copy the first example they find. */
+export function keepSessions(config: string): string {
+  return config.replace(
+    /default-server inter 1s fastinter 500ms fall 2 rise 1 on-marked-down shutdown-sessions/,
+    'default-server inter 10s fall 2 rise 1',
+  );
+}
+
+async function routerKeepsSessions(home: string): Promise<() => Promise<void>> {
+  const file = join(homePaths(home).lab, 'haproxy', 'haproxy.cfg');
+  const before = readFileSync(file, 'utf8');
+  if (keepSessions(before) === before) throw new Error(`${file} is written otherwise than this change expects`);
+  const router = openTarget(readLabTarget(home)).router;
+  const write = async (text: string): Promise<void> => {
+    // In place: the servers' user must go on owning it.
+    writeFileSync(file, text);
+    await openSupervisorClient(homePaths(home).run).restart('haproxy');
+    await awaited('HAProxy leads to one node', async () => ((await router.routed()).length === 1 ? true : null));
+  };
+  await write(keepSessions(before));
+  return () => write(before);
+}
+
+/** Carries it out; returns what takes it back. */
+export async function carryOut(home: string, change: ChangeName): Promise<() => Promise<void>> {
+  switch (change) {
+    case 'failsafe-mode':
+      await configure(home, { failsafe_mode: true });
+      await awaited('failsafe mode', () => allKnowFailsafe(home));
+      return () => configure(home, { failsafe_mode: null });
+    case 'strict-synchronous':
+      await configure(home, { synchronous_mode_strict: true, synchronous_node_count: 2 });
+      await awaited('two synchronous standbys', () => confirming(home, 2));
+      return async () => {
+        await configure(home, { synchronous_mode_strict: false, synchronous_node_count: 1 });
+        await awaited('one synchronous standby', () => confirming(home, 1));
+      };
+    case 'router-keeps-sessions':
+      return routerKeepsSessions(home);
+  }
+}
