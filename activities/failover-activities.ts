@@ -1,4 +1,5 @@
 /** Failover and redundancy: asked of the controller, with the prober's receipts around every instant. */
+import { lineageDifferences, readLineage } from '../targets/controllers/lineage';
 import { openTarget } from '../targets/open-target';
 import type { FailoverResult, SalvageResult, Topology } from '../targets/ports';
 import type { ForkRecord } from '../model/record';
@@ -62,7 +63,11 @@ export async function restoreRedundancy({
       salvages.push(saved);
       forks.push(await examineFork(live, saved, { plan, probe: { notRecorded: REWOUND }, survivor: now.primary }));
     }
-    const after = await settled(() => controller.topology(), before, signal);
+    const read = async (): Promise<Topology> => {
+      const topology = await controller.topology();
+      return { ...topology, lineage: await readLineage(live, topology) };
+    };
+    const after = await settled(read, before, signal);
     const differences = [...failures, ...topologyDifferences(before, after)];
     await stamp(probe, 'redundant', 'done', 'target', { regained: differences.length === 0 });
     return { regained: differences.length === 0, rejoined, salvages, forks, differences };
@@ -89,6 +94,11 @@ export function topologyDifferences(before: Topology, after: Topology): string[]
   const count = (topology: Topology): number => Object.keys(topology.replication).length;
   if (after.primary === null) found.push('no primary');
   if (count(after) < count(before)) found.push(`${count(after)} standbys stream, ${count(before)} did at the start`);
+  const timeline = after.nodes.find(({ node }) => node === after.primary)?.timeline ?? null;
+  for (const node of after.nodes)
+    if (node.up && node.timeline !== null && timeline !== null && node.timeline !== timeline)
+      found.push(`${node.node} is on timeline ${node.timeline}, the primary on ${timeline}`);
+  found.push(...lineageDifferences(before.lineage, after.lineage));
   for (const node of after.nodes) if (!node.up) found.push(`${node.node} is down: ${node.error ?? 'no reason given'}`);
   // Where no router is known, it leads nowhere before and after.
   if ((before.routed.length > 0 || after.routed.length > 0) && (after.routed.length !== 1 || after.routed[0] !== after.primary))

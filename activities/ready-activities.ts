@@ -7,6 +7,7 @@ import type { CheckResult } from '../model/record';
 import { faultLabel, NO_MEMORY } from '../faults/contract';
 import { findFault } from '../faults/registry';
 import { fateOfPrimary } from './fate-of-primary';
+import { readLineage } from '../targets/controllers/lineage';
 import { openTarget } from '../targets/open-target';
 import type { LiveTarget, Topology } from '../targets/ports';
 import type { SiteActivities } from './contract';
@@ -33,7 +34,8 @@ export async function checkReadiness(
   let topology: Topology | null = null;
   const checks: CheckResult[] = [];
   try {
-    topology = await live.controller.topology();
+    const now = await live.controller.topology();
+    topology = { ...now, lineage: await readLineage(live, now) };
   } catch (error) {
     checks.push(
       result(

@@ -1,4 +1,5 @@
 /** From what was typed (scenario, target, `--set`) to a built plan; shared by plan, check, run, demo and schedules. */
+import { until } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
 import type { Timers } from '../model/plan';
 import { buildPlan, type BuiltPlan } from '../scenarios/build-plan';
@@ -11,6 +12,8 @@ import { parseOverrides } from '../scenarios/variables';
 import { openTarget } from '../targets/open-target';
 
 const DEFAULT_TARGET = 'lab';
+/** For as long a controller is asked again that does not answer: one that has just failed over is busy for a moment. */
+const TIMERS_WITHIN_MS = 5_000;
 
 export interface PlanRequest {
   /** Name or path of a scenario; or the path of a plan (`….json`), which holds its target and variables already. */
@@ -37,7 +40,11 @@ export async function planLive(request: Omit<Parameters<typeof buildPlan>[0], 't
   if (following.length === 0 || controller.timers === undefined) return buildPlan(request);
   let timers: Timers;
   try {
-    timers = await controller.timers();
+    timers = await until(() => controller.timers?.() ?? null, {
+      timeoutMs: TIMERS_WITHIN_MS,
+      everyMs: 250,
+      onTimeout: (last) => new GamedayError('controller_unreachable', messageOf(last), null, { cause: last }),
+    });
   } catch (error) {
     const built = buildPlan(request);
     const names = following.map(([name]) => name).join(', ');

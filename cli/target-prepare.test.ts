@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { packageRoot } from '../core/files';
 import { sampleTarget } from '../test/sample-plan';
 import { FAULTS } from '../faults/registry';
 import type { Target } from '../model/target';
@@ -30,6 +33,15 @@ test('roles get what they need and no more: none is a superuser', () => {
   expect(text.match(/LOGIN REPLICATION/g)).toHaveLength(1);
 });
 
+test('docs/SECURITY.md says every leave that is given, and none besides', () => {
+  const text = readFileSync(join(packageRoot(), 'docs', 'SECURITY.md'), 'utf8');
+  const written = (/```sql\n([\s\S]*?)```/.exec(text)?.[1] ?? '').split('\n').filter((line) => line !== '' && !line.startsWith('--'));
+  const given = JSON.stringify(prepareSteps(named)).replaceAll('\\"', '"');
+  for (const line of written) expect(given).toContain(line.replace(/;$/, ''));
+  const count = (from: string): number => from.match(/\b(GRANT|REVOKE) /g)?.length ?? 0;
+  expect(count(written.join('\n'))).toBe(count(given));
+});
+
 test('what is removed is only what carries the comment of what was made', () => {
   for (const step of removeSteps(named))
     expect(step).toMatchObject({ kind: 'each', query: expect.stringContaining('made by gameday target prepare') });
@@ -45,8 +57,11 @@ test('hosts behind ssh get their sudoers lines, as comments', () => {
   const runsOn = { kind: 'ssh', address: 'db1', port: 22, user: 'gd', identityFile: null, knownHosts: null } as const;
   const script = psqlScript({ ...named, nodes: named.nodes.map((node) => ({ ...node, osUser: 'postgres', runsOn })) }, 'prepare');
   expect(script).toContain('--   gd ALL=(postgres) NOPASSWD: ALL');
-  expect(script).toContain('--   gd ALL=(root) NOPASSWD: /usr/bin/timeout');
+  expect(script).toContain('--   gd ALL=(root) NOPASSWD: ALL');
   expect(psqlScript(named, 'prepare')).not.toContain('sudoers');
+  // What is run is a shell with a script: a leave for one program alone would be refused.
+  const docs = ['HOSTS', 'SECURITY'].map((name) => readFileSync(join(packageRoot(), 'docs', `${name}.md`), 'utf8'));
+  for (const text of docs) expect(text).toContain('gameday ALL=(postgres) NOPASSWD: ALL\ngameday ALL=(root) NOPASSWD: ALL\n');
 });
 
 test('every fault can be tried: its trial settings are what its schema wants', () => {

@@ -40,7 +40,7 @@ export function requireOwnDatabase(target: Target): void {
     throw new GamedayError(
       'setting_invalid',
       `entry.database is ${target.entry.database}; only a database called ${OWN_DATABASE} is made and removed`,
-      `write \`database: ${OWN_DATABASE}\`, or prepare yours by hand (docs/BRING-YOUR-OWN.md).`,
+      `write \`database: ${OWN_DATABASE}\`, or prepare yours by hand (docs/SECURITY.md).`,
     );
 }
 
@@ -222,17 +222,14 @@ export function otherMachines(target: Target, way: 'prepare' | 'remove'): string
   lines.push(
     '--',
     way === 'prepare'
-      ? '-- /etc/sudoers.d/gameday on the machines below (`visudo -f`; docs/HOSTS.md). The second leave amounts to root: it is for faults on packets, control groups'
+      ? '-- /etc/sudoers.d/gameday on the machines below (`visudo -f`; docs/HOSTS.md). The second leave is root: for faults on packets, control groups'
       : '-- remove /etc/sudoers.d/gameday from the machines below:',
     ...(way === 'prepare' ? ['-- and disks, and for starting an agent. Left out, those are refused and the others work.'] : []),
   );
   for (const { node, ssh } of remote) {
     lines.push(`--   # ${node.name}, ${ssh.address}`);
     if (way === 'prepare')
-      lines.push(
-        `--   ${ssh.user} ALL=(${node.osUser ?? 'postgres'}) NOPASSWD: ALL`,
-        `--   ${ssh.user} ALL=(root) NOPASSWD: /usr/bin/timeout`,
-      );
+      lines.push(`--   ${ssh.user} ALL=(${node.osUser ?? 'postgres'}) NOPASSWD: ALL`, `--   ${ssh.user} ALL=(root) NOPASSWD: ALL`);
   }
   return [...lines, ''];
 }

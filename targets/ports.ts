@@ -81,6 +81,8 @@ export interface Topology {
   readonly slots: { readonly [node: string]: readonly string[] };
   readonly routed: readonly string[];
   readonly epoch: number | null;
+  /** History of the primary's timelines, oldest first; null or missing: not read. */
+  readonly lineage?: readonly string[] | null;
 }
 
 /** Tells the caller, with the prober's receipts around each, which instants a controller passes: detect, decide, promote, route, follow. */
