@@ -5,7 +5,7 @@ RUN mkdir -p /etc/postgresql-common \
  && echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf \
  && apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      'postgresql-15=15.*' 'patroni=3.0.2-*' python3-etcd procps tini \
+      'postgresql-15=15.*' 'patroni=3.0.2-*' python3-etcd procps tini iptables \
  && rm -rf /var/lib/apt/lists/* \
  && install -d -o postgres -g postgres -m 0700 /var/lib/postgresql/node
 COPY node-start.sh database-start.sh /usr/local/bin/
