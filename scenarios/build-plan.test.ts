@@ -233,8 +233,7 @@ describe('the library', () => {
         objectives: ['rto ≤ 60000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 1 count'],
         steps: [
           'cut=link-cut ≤ 900000',
-          'wait-1={"kind":"for","ms":25000}',
-          'failover=failover',
+          'wait-1={"kind":"for","ms":45000}',
           'wait-2={"kind":"for","ms":15000}',
           'heal-1=heal',
           'wait-3={"kind":"recovered","timeoutMs":90000}',
@@ -272,8 +271,7 @@ describe('the library', () => {
         steps: [
           'standbys=link-cut ≤ 900000',
           'store=link-cut ≤ 900000',
-          'wait-1={"kind":"for","ms":25000}',
-          'failover=failover',
+          'wait-1={"kind":"for","ms":45000}',
           'wait-2={"kind":"recovered","timeoutMs":90000}',
         ],
       },
