@@ -75,6 +75,10 @@ async function runLab(lab: LabName, net: string, only: readonly string[]): Promi
   const made = mkdtempSync(join(tmpdir(), 'gameday-disasters-'));
   chmodSync(made, 0o755);
   const home = realpathSync(made);
+  // Called off from outside, as by `timeout`: nothing of it may go on.
+  const callOff = (): void => void labDown({ home, purge: true }).finally(() => process.exit(130));
+  const signals = ['SIGINT', 'SIGTERM'] as const;
+  for (const name of signals) process.once(name, callOff);
   try {
     // Containers have a network of their own kind, and a default for it.
     await labUp(home, ...LABS[lab], ...(lab === 'docker' ? [] : ['--net', net]));
@@ -89,6 +93,7 @@ async function runLab(lab: LabName, net: string, only: readonly string[]): Promi
       );
     return results;
   } finally {
+    for (const name of signals) process.off(name, callOff);
     await labDown({ home, purge: true });
     rmSync(home, { recursive: true, force: true });
   }
