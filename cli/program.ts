@@ -4,6 +4,7 @@ import { GamedayError } from '../core/errors';
 import { toolVersion } from '../scenarios/build-plan';
 import { answerCommand } from './commands/answer';
 import { approveCommand } from './commands/approve';
+import { archiveCommand } from './commands/archive';
 import { checkCommand } from './commands/check';
 import { compareCommand } from './commands/compare';
 import { demoCommand } from './commands/demo';
@@ -48,6 +49,7 @@ export function buildProgram(): Command {
     exportCommand(),
     verifyCommand(),
     ledgerCommand(),
+    archiveCommand(),
     scenariosCommand(),
     doctorCommand(),
   ];

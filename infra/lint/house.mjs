@@ -44,6 +44,7 @@ export const HOUSE = {
       'probe/ledger-reader',
       'probe/survivors',
       'probe/verdict',
+      'targets/archives/audit/audit-source',
       'targets/discover/',
       'targets/open-target',
       'targets/policy',

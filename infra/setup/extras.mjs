@@ -35,6 +35,12 @@ const FOR_TESTS = [
     for: 'the test of clusters under repmgr',
     present: () => existsSync('/usr/lib/postgresql/15/bin/repmgrd') && existsSync('/usr/lib/postgresql/15/lib/repmgr.so'),
   },
+  { name: 'pgbackrest', for: 'tests of archives that pgBackRest made', present: (env) => onPath('pgbackrest', env) !== null },
+  {
+    name: 'barman-cli-cloud',
+    for: 'tests of archives that barman-cloud made',
+    present: (env) => onPath('barman-cloud-backup', env) !== null,
+  },
   { name: 'docker.io', for: 'the test of hosts in containers', present: () => existsSync('/usr/sbin/dockerd') },
   { name: 'chromium', for: 'the test of the report in a browser', present: (env) => onPath('chromium', env) !== null },
 ];

@@ -1,0 +1,121 @@
+/**
+ * Where an archive to be audited stands: as a target file says, or by bucket and prefix alone. It resolves no secret; that is done where the store is
+ * opened.
+ */
+import { randomInt } from 'node:crypto';
+import { GamedayError, messageOf } from '../../../core/errors';
+import { formatMs } from '../../../core/units';
+import type { ArchiveAudit, ArchiveLayout } from '../../../model/archive-audit';
+import type { CheckResult } from '../../../model/record';
+import type { Target } from '../../../model/target';
+import { openS3Store, type S3Settings } from '../../../objects/s3-store';
+import { archiveSettings } from '../archive-store';
+import { auditArchive } from './audit-archive';
+
+export interface AuditSource {
+  readonly settings: S3Settings;
+  readonly layout: ArchiveLayout | null;
+  readonly stanza: string | null;
+  readonly systemIdentifier: string | null;
+  readonly maxAgeMs: number | null;
+}
+
+export interface AuditOptions {
+  readonly sample: number | 'all';
+  readonly seed: number;
+  readonly windowMs: number | null;
+  /** Of the newest segment; null: as the target's policy says. */
+  readonly maxAgeMs: number | null;
+  /** Try whether the credentials could delete, on an object of our own. */
+  readonly tryDelete: boolean;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: { readonly objects: number; readonly examined: number }) => void;
+}
+
+/** Deadline of one request; a segment of 1 GB takes longer than usual. */
+export const AUDIT_REQUEST_MS = 60_000;
+/** Of a sample, files of each backup that are read. */
+const FILES_PER_BACKUP = 3;
+
+/** Throws `setting_invalid` for a target without an archive. */
+export function auditSourceOf(target: Target): AuditSource {
+  const { archive, systemIdentifier, policy } = target;
+  if (archive === null)
+    throw new GamedayError(
+      'setting_invalid',
+      `target ${target.name} names no archive`,
+      'name it in the target file, or audit it by --endpoint, --bucket and --prefix.',
+    );
+  return {
+    settings: archiveSettings(target, null, AUDIT_REQUEST_MS),
+    layout: archive.kind,
+    stanza: null,
+    systemIdentifier,
+    maxAgeMs: policy.maxArchiveAgeMs,
+  };
+}
+
+export function auditSource(source: AuditSource, options: AuditOptions): Promise<ArchiveAudit> {
+  return auditArchive({
+    ...options,
+    store: openS3Store(source.settings),
+    layout: source.layout,
+    stanza: source.stanza,
+    systemIdentifier: source.systemIdentifier,
+    filesPerBackup: options.sample === 'all' ? Infinity : options.sample === 0 ? 0 : FILES_PER_BACKUP,
+    maxAgeMs: options.maxAgeMs ?? source.maxAgeMs,
+    bucket: source.settings,
+  });
+}
+
+/** Read at a pre-flight besides the newest and those that backups begin with. */
+const READY_SAMPLE = 2;
+const READY_MS = 10_000;
+const READY_PROGRESS = (): void => undefined;
+
+/**
+ * The audit as a pre-flight's check: a small sample, broken off after ten seconds. Only what hits a restore of the newest state refuses a drill; the rest
+ * is said. Changes nothing in the store, and never rejects.
+ */
+export async function auditAtReady(source: AuditSource): Promise<CheckResult> {
+  const name = 'archive audit';
+  const expected = 'nothing that keeps the newest state from being restored';
+  const late = AbortSignal.timeout(READY_MS);
+  const seed = randomInt(2 ** 32);
+  try {
+    const options = {
+      sample: READY_SAMPLE,
+      seed,
+      windowMs: null,
+      maxAgeMs: null,
+      tryDelete: false,
+      signal: late,
+      onProgress: READY_PROGRESS,
+    };
+    const audit = await auditArchive({
+      ...options,
+      store: openS3Store({ ...source.settings, timeoutMs: READY_MS }),
+      layout: source.layout,
+      stanza: source.stanza,
+      systemIdentifier: source.systemIdentifier,
+      filesPerBackup: 0,
+      bucket: null,
+    });
+    const hits = audit.findings.filter(({ severity, hitsNewest }) => severity === 'high' && hitsNewest);
+    const others = audit.findings.length - hits.length;
+    const [worst] = hits;
+    const found = `${audit.examined} of ${audit.segments} segments read, seed ${seed}${others === 0 ? '' : `, ${others} findings that do not hit the newest state: \`gameday archive audit\` lists them`}`;
+    if (worst === undefined) return { name, ok: true, found, expected, hint: null };
+    return { name, ok: false, found: `${worst.key ?? audit.location}: ${worst.what}; ${worst.effect}`, expected, hint: worst.remedy };
+  } catch (error) {
+    if (late.aborted)
+      return {
+        name,
+        ok: true,
+        found: `not examined: more than ${formatMs(READY_MS)}; \`gameday archive audit\` takes its time`,
+        expected,
+        hint: null,
+      };
+    return { name, ok: false, found: messageOf(error), expected, hint: error instanceof GamedayError ? error.hint : null };
+  }
+}
