@@ -246,7 +246,8 @@ describe('drill workflow', () => {
     await withDrill([fault('one'), fault('two')], new Script(), async (running) => {
       const outcome = await result(running);
       expect(outcome).toMatchObject({ state: 'completed', verdict: 'pass', drill: 'drill-000001' });
-      expect(running.script.calls).toEqual([
+      // Leases are renewed beside everything else: when that begins is nobody's promise.
+      expect(running.script.calls.filter((call) => call !== 'hold')).toEqual([
         'register',
         'resolve one',
         'inject one',
