@@ -9,7 +9,17 @@ import type { FaultHandle, FaultProof, LeaseKey, LeaseView } from '../model/faul
 import type { Judgement, ObjectiveResult, Verdict } from '../model/measurement';
 import type { HaltInput } from '../model/message';
 import type { CheckSpec, FailoverStep, FaultStep, Plan, RestoreStep } from '../model/plan';
-import type { CheckResult, DrillRecord, DrillState, PhaseRecord, ForkRecord, RestoreRecord, StepRecord } from '../model/record';
+import type {
+  Amendment,
+  CheckResult,
+  Custody,
+  DrillRecord,
+  DrillState,
+  PhaseRecord,
+  ForkRecord,
+  RestoreRecord,
+  StepRecord,
+} from '../model/record';
 import type { FailoverResult, SalvageResult, Topology } from '../targets/ports';
 
 export type { Topology };
@@ -27,6 +37,8 @@ export interface RegistrationRef {
   readonly registrationSha256: string;
   readonly previousRegistrationSha256: string | null;
   readonly registeredAt: string;
+  readonly custody: Custody | null;
+  readonly amended: Amendment | null;
 }
 
 /** A running prober: where it listens and where its ledger lies. */

@@ -25,7 +25,9 @@ export async function judge(input: JudgeInput): Promise<JudgeResult> {
   const ledger =
     probe === null
       ? null
-      : await measure(input).catch((error: unknown) => void doubts.push(`the ledger could not be judged: ${messageOf(error)}`));
+      : await measure(input).catch(
+          (error: unknown) => void doubts.push(`the ledger could not be judged: ${messageOf(error).replaceAll(probe.dir, 'ledger')}`),
+        );
   const measured: Measured | null = ledger === null || ledger === undefined ? null : { ledger, band: await predicted(input) };
   const rpo = input.rpoFile === null ? null : readJsonFile<RpoMeasurement>(input.rpoFile);
   const judgement = judgeDrill({

@@ -1,13 +1,13 @@
 /** What every activity starts from: the live target, the prober, the guardian and the evidence store of one drill. Opens nothing before it is used. */
 import { activityInfo, Context } from '@temporalio/activity';
 import { join } from 'node:path';
-import { homePaths } from '../core/home';
 import type { SignedApproval } from '../model/approval';
 import type { JsonObject } from '../model/json';
 import type { Plan } from '../model/plan';
 import type { Target } from '../model/target';
 import type { ProberCalls, ReceiptName } from '../probe/contract';
 import { openProber } from '../probe/client';
+import { openEvidence, type EvidencePlace } from '../evidence/store';
 import { findApprovals } from '../faults/approval-files';
 import { planDigest } from '../faults/approvals';
 import { openGuardian, type GuardianClient } from '../faults/guardian/client';
@@ -34,9 +34,9 @@ export function approvalsFor(hand: Hand, plan: Plan, brought: readonly SignedApp
   return all.filter((each, at) => all.findIndex(({ signature }) => signature === each.signature) === at);
 }
 
-/** `.gameday/drills`, under which every target has its series. */
-export function drillsDir(hand: Hand): string {
-  return homePaths(hand.home).drills;
+/** Where this drill's evidence is kept, by the settings of the worker's home. */
+export function evidenceOf(hand: Hand, { target }: { readonly target: Pick<Target, 'kind'> }): EvidencePlace {
+  return openEvidence(hand.home, target.kind);
 }
 
 /**

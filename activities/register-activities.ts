@@ -1,31 +1,18 @@
 /** Registration before anything is touched, and the workflow's own chain of events. */
 import { nowUtc } from '../core/clock';
-import { homePaths } from '../core/home';
-import { recordEvents as appendEvents } from '../evidence/events';
-import { bundlePrefix, registerDrill } from '../evidence/register';
-import { openSigner } from '../evidence/signing';
-import { openEvidenceStore } from '../evidence/store';
+import { recordIn, registerIn } from '../evidence/drill-evidence';
+import { bundlePrefix } from '../evidence/register';
 import type { ControlActivities, RegistrationRef } from './contract';
-import { drillsDir, type Hand } from './open-drill';
+import { evidenceOf, type Hand } from './open-drill';
 
 export async function register(
   hand: Hand,
   { plan, planSha256, owner, startedBy }: Parameters<ControlActivities['register']>[0],
 ): Promise<RegistrationRef> {
-  const { drill, sequence, registrationSha256, previousRegistrationSha256, registeredAt } = await registerDrill({
-    store: openEvidenceStore(drillsDir(hand)),
-    targetName: plan.target.name,
-    systemIdentifier: plan.target.systemIdentifier,
-    owner,
-    planSha256,
-    objectives: plan.objectives,
-    startedBy,
-    at: nowUtc(),
-    signer: openSigner(homePaths(hand.home).keys),
-  });
-  return { drill, sequence, registrationSha256, previousRegistrationSha256, registeredAt };
+  const { key: _key, ...registered } = await registerIn(evidenceOf(hand, plan), { plan, planSha256, owner, startedBy, at: nowUtc() });
+  return registered;
 }
 
 export async function recordEvents(hand: Hand, { plan, drill, events }: Parameters<ControlActivities['recordEvents']>[0]): Promise<void> {
-  await appendEvents(openEvidenceStore(drillsDir(hand)), bundlePrefix(plan.target.name, drill), 'workflow', events);
+  await recordIn(evidenceOf(hand, plan), bundlePrefix(plan.target.name, drill), 'workflow', events);
 }

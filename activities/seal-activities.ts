@@ -5,47 +5,52 @@ import { join } from 'node:path';
 import { nowUtc } from '../core/clock';
 import { messageOf } from '../core/errors';
 import { readJsonFile, sha256Hex } from '../core/files';
-import { homePaths } from '../core/home';
 import type { ChainedEvent } from '../model/event';
 import type { RpoMeasurement } from '../model/measurement';
 import { buildRecord } from '../evidence/build-record';
-import { encodeRecord, sealBundle, type BundleFile } from '../evidence/bundle';
+import { encodeRecord, type BundleFile } from '../evidence/bundle';
+import { openChain, sealIn } from '../evidence/drill-evidence';
 import { readAllEvents, recordEvents } from '../evidence/events';
+import { keepFacts, type KeptFacts } from '../evidence/kept-facts';
 import { bundlePrefix } from '../evidence/register';
-import { openSigner } from '../evidence/signing';
-import { openEvidenceStore } from '../evidence/store';
 import { packLedger } from '../probe/ledger-pack';
 import { renderHtml } from '../report/html';
 import { renderMarkdown } from '../report/markdown';
 import { openTarget } from '../targets/open-target';
 import type { ControlActivities, ProbeRef, SealInput, SealResult } from './contract';
 import type { Measured } from './judge-activities';
-import { drillsDir, guardianOf, type Hand } from './open-drill';
+import { evidenceOf, guardianOf, type Hand } from './open-drill';
+
+/** Attempts at sealing that insist on the shared store; after them the bundle is sealed here and delivered later. */
+const STORE_ATTEMPTS = 2;
 
 export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
   const { plan, drill } = input;
-  const store = openEvidenceStore(drillsDir(hand));
+  const evidence = evidenceOf(hand, plan);
   const prefix = bundlePrefix(plan.target.name, drill.drill);
   const measured = input.judge.measurementFile === null ? null : readJsonFile<Measured>(input.judge.measurementFile);
   const guardian = await guardianChain(input);
+  const { store, away } = await openChain(evidence, prefix, activityInfo().attempt <= STORE_ATTEMPTS);
+  const pending = input.pendingEvents.map((event) => ({ ...event, drill: drill.drill }));
+  if (pending.length > 0) await recordEvents(store, prefix, 'workflow', pending);
+  const place = { store, bundle: prefix, writer: 'workflow', step: 'seal', actor: input.startedBy } as const;
+  const kept = await keepFacts(place, plan, {
+    ...courseOf(input),
+    left: [...input.left, ...guardian.left, ...(away === null ? [] : [away])],
+    postgresVersion: await postgresVersion(input),
+    predicted: measured?.band ?? null,
+    judged: measured !== null,
+    joined: input.rpoFile !== null,
+  });
   const record = buildRecord({
-    ...input,
-    left: [...input.left, ...guardian.left],
-    drill: drill.drill,
-    sequence: drill.sequence,
-    endedAt: input.phases.at(-1)?.endedAt ?? nowUtc(),
+    ...kept,
+    plan,
     judgement: input.judge.judgement,
     measured: measured?.ledger ?? null,
     rpo: input.rpoFile === null ? null : readJsonFile<RpoMeasurement>(input.rpoFile),
-    postgresVersion: await postgresVersion(input),
-    predicted: measured?.band ?? null,
   });
-  const pending = input.pendingEvents.map((event) => ({ ...event, drill: drill.drill }));
-  if (pending.length > 0) await recordEvents(store, prefix, 'workflow', pending);
-  const signer = openSigner(homePaths(hand.home).keys);
-  const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: signer.fingerprint };
-  const sealed = await sealBundle({
-    store,
+  const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: (await evidence.signer()).fingerprint };
+  const sealed = await sealIn(hand.home, evidence, {
     prefix,
     plan,
     record,
@@ -54,13 +59,47 @@ export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
     files: await ledgerFiles(input.probe),
     events: [...(await readAllEvents(store, prefix)), ...(guardian.events.length === 0 ? [] : [guardian.events])],
     sealedAt: nowUtc(),
-    signer,
   });
+  if (sealed.waiting !== null) process.stderr.write(`${prefix} is sealed here and waits for the evidence store: ${sealed.waiting}\n`);
   return {
     verdict: record.verdict,
     objectives: record.judgement.objectives,
-    evidence: join(drillsDir(hand), plan.target.name, drill.drill),
+    evidence: join(evidence.localDir, plan.target.name, drill.drill),
     sealSha256: sealed.sealSha256,
+  };
+}
+
+/** The drill as its workflow tells it. */
+function courseOf(input: SealInput): Omit<KeptFacts, 'postgresVersion' | 'predicted' | 'judged' | 'joined'> {
+  const { drill, registration } = input;
+  return {
+    planSha256: input.planSha256,
+    drill: drill.drill,
+    sequence: drill.sequence,
+    registration: {
+      registrationSha256: registration.registrationSha256,
+      previousRegistrationSha256: registration.previousRegistrationSha256,
+      registeredAt: registration.registeredAt,
+      custody: registration.custody,
+      amended: registration.amended,
+    },
+    state: input.state,
+    startedBy: input.startedBy,
+    trigger: input.trigger,
+    startedAt: input.startedAt,
+    endedAt: input.phases.at(-1)?.endedAt ?? nowUtc(),
+    leases: input.leases,
+    restores: input.restores,
+    phases: input.phases,
+    steps: input.steps,
+    readiness: input.readiness,
+    verification: input.verification,
+    redundancy: input.redundancy,
+    redundancySkipped: input.redundancySkipped,
+    doubts: input.doubts,
+    failures: input.failures,
+    people: input.people,
+    left: input.left,
   };
 }
 
@@ -81,7 +120,7 @@ async function guardianChain({
 }
 
 /** The ledger goes into the bundle packed: unpacked, it is every byte that the judge read. */
-async function ledgerFiles(probe: ProbeRef | null): Promise<readonly BundleFile[]> {
+export async function ledgerFiles(probe: Pick<ProbeRef, 'dir'> | null): Promise<readonly BundleFile[]> {
   if (probe === null || !existsSync(probe.dir)) return [];
   await packLedger(probe.dir);
   return readdirSync(probe.dir)

@@ -10,6 +10,7 @@ import type { CheckResult } from '../model/record';
 import { cleanUpDrillTables } from '../faults/drill-table';
 import { judgeLedger } from '../probe/judge';
 import { joinLedger } from '../probe/join';
+import { keepSurvivors, SURVIVORS_FILE } from '../probe/survivor-file';
 import { awaitReplay, compareReplica, readCommitPromise, readSurvivors, writeBarrier } from '../probe/survivors';
 import { openTarget } from '../targets/open-target';
 import type { ReconcileResult, SiteActivities } from './contract';
@@ -125,11 +126,8 @@ async function joinWithSurvivors(
   }
   const { rto } = await judgeLedger(probe.dir, { settings: plan.probe, steady: plan.steady, faults: [], fromMs: null, toMs: null });
   const synchronousCommit = await readCommitPromise(address);
-  return joinLedger(probe.dir, readSurvivors(address, probe.table), {
-    t0: rto.outages[0]?.t0 ?? null,
-    synchronousCommit,
-    joinedOn: primary,
-    replicas,
-    rpoBytes: lostBytes,
-  });
+  const info = { synchronousCommit, joinedOn: primary, replicas, rpoBytes: lostBytes };
+  // Kept beside the ledger, so that the bundle alone can be joined again.
+  const rows = keepSurvivors(join(probe.dir, SURVIVORS_FILE), info, readSurvivors(address, probe.table));
+  return joinLedger(probe.dir, rows, { ...info, t0: rto.outages[0]?.t0 ?? null });
 }

@@ -11,11 +11,12 @@ import { homePaths } from '../core/home';
 import { resolveSecret } from '../core/secrets';
 import { formatMs } from '../core/units';
 import { buildRecord, predictedRecord } from '../evidence/build-record';
-import { encodeRecord, sealBundle, type BundleFile } from '../evidence/bundle';
+import { encodeRecord, type BundleFile } from '../evidence/bundle';
+import { sealIn } from '../evidence/drill-evidence';
 import { readAllEvents } from '../evidence/events';
+import { keepFacts, type FactsPlace } from '../evidence/kept-facts';
 import { bundlePrefix, type Registered } from '../evidence/register';
-import { openSigner } from '../evidence/signing';
-import { openEvidenceStore } from '../evidence/store';
+import { openEvidence } from '../evidence/store';
 import type { ExitCode } from '../model/constants';
 import type { RpoMeasurement, RtoMeasurement } from '../model/measurement';
 import { READ_ONLY, type ObservationPlan, type ObservedNode } from '../model/observation';
@@ -24,6 +25,7 @@ import type { LedgerJudgement } from '../probe/contract';
 import { joinLedger } from '../probe/join';
 import { judgeLedger } from '../probe/judge';
 import { packLedger } from '../probe/ledger-pack';
+import { keepSurvivors, SURVIVORS_FILE } from '../probe/survivor-file';
 import { awaitReplay, compareReplica, readCommitPromise, readSurvivors, writeBarrier } from '../probe/survivors';
 import { judgeDrill } from '../probe/verdict';
 import { renderHtml } from '../report/html';
@@ -85,8 +87,8 @@ export async function concludeObservation(input: Concluding): Promise<ExitCode> 
     nodeSpans: ledger?.nodeSpans ?? [],
     replicaStaleness: ledger?.replicaStaleness ?? [],
   });
-  const record = buildRecord({
-    plan,
+  const chain = await diary.settle();
+  const kept = await keepFacts(chain, plan, {
     planSha256: input.planSha256,
     drill: registration.drill,
     sequence: registration.sequence,
@@ -96,9 +98,6 @@ export async function concludeObservation(input: Concluding): Promise<ExitCode> 
     trigger: { kind: 'command', name: null },
     startedAt: input.startedAt,
     endedAt: nowUtc(),
-    judgement,
-    measured: ledger,
-    rpo,
     postgresVersion: input.examined.version,
     leases: [],
     restores: [],
@@ -111,11 +110,14 @@ export async function concludeObservation(input: Concluding): Promise<ExitCode> 
     doubts,
     failures: [],
     people: [],
-    left: joined.left,
+    left: [...joined.left, ...(chain.away === null ? [] : [chain.away])],
     notExercised: [...course.cut, ...joined.notCompared],
     predicted: null,
+    judged: ledger !== null,
+    joined: rpo !== null,
   });
-  await seal(input, record, { ledger, rpo });
+  const record = buildRecord({ ...kept, plan, judgement, measured: ledger, rpo });
+  await seal(input, record, { ledger, rpo }, chain);
   show(input, record);
   return exitCodeOf({ state: record.state, verdict: record.verdict });
 }
@@ -127,7 +129,7 @@ async function judge({ plan, course, dir }: Concluding, doubts: string[]): Promi
   try {
     return await judgeLedger(dir, { settings: plan.probe, steady: plan.steady, faults: [], fromMs: null, toMs: null });
   } catch (error) {
-    doubts.push(`the ledger could not be judged: ${messageOf(error)}`);
+    doubts.push(`the ledger could not be judged: ${messageOf(error).replaceAll(dir, 'ledger')}`);
     return null;
   }
 }
@@ -192,14 +194,15 @@ async function countRows(
     }
   }
   const synchronousCommit = await readCommitPromise(address);
-  const rpo = await joinLedger(dir, readSurvivors(address, table), {
-    t0: ledger?.rto.outages[0]?.t0 ?? null,
+  const info = {
     synchronousCommit,
     joinedOn:
       plan.target.nodes.find(({ host, port }) => host === address.host && port === address.port)?.name ?? `${address.host}:${address.port}`,
     replicas,
     rpoBytes: null,
-  });
+  };
+  const rows = keepSurvivors(join(dir, SURVIVORS_FILE), info, readSurvivors(address, table));
+  const rpo = await joinLedger(dir, rows, { ...info, t0: ledger?.rto.outages[0]?.t0 ?? null });
   await diary.note('joined', rpo.statement);
   const verification = replicas.map(({ node, missing, extra }): CheckResult => {
     const found = `${missing} missing, ${extra} extra`;
@@ -232,30 +235,29 @@ async function standby({ target }: ObservationPlan, { host, port }: ObservedNode
 }
 
 async function seal(
-  { plan, registration, dir, diary, home }: Concluding,
+  { plan, registration, dir, diary, home, terminal }: Concluding,
   record: DrillRecord,
   measured: { readonly ledger: LedgerJudgement | null; readonly rpo: RpoMeasurement | null },
+  chain: FactsPlace,
 ): Promise<void> {
   if (measured.ledger !== null) writeFileDurably(join(dir, 'measurement.json'), JSON.stringify({ ledger: measured.ledger, band: null }));
   if (measured.rpo !== null) writeFileDurably(join(dir, 'rpo.json'), JSON.stringify(measured.rpo));
-  const store = openEvidenceStore(homePaths(home).drills);
   const prefix = bundlePrefix(plan.target.name, registration.drill);
-  const signer = openSigner(homePaths(home).keys);
-  const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: signer.fingerprint };
+  const evidence = openEvidence(home, plan.target.kind);
+  const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: (await evidence.signer()).fingerprint };
   await diary.note('verdict', `verdict: ${record.verdict} (${record.state})`);
   await diary.flush();
-  await sealBundle({
-    store,
+  const { waiting } = await sealIn(home, evidence, {
     prefix,
     plan,
     record,
     reportHtml: renderHtml(record, options),
     reportMarkdown: renderMarkdown(record, options),
     files: await ledgerFiles(dir),
-    events: await readAllEvents(store, prefix),
+    events: await readAllEvents(chain.store, prefix),
     sealedAt: nowUtc(),
-    signer,
   });
+  if (waiting !== null) terminal.progress(`sealed here; it waits for the evidence store (\`gameday deliver\` tries again): ${waiting}`);
 }
 
 async function ledgerFiles(dir: string): Promise<BundleFile[]> {

@@ -4,7 +4,10 @@
  */
 import { nowUtc } from '../core/clock';
 import { messageOf } from '../core/errors';
+import { openChain, recordIn } from '../evidence/drill-evidence';
 import { recordEvents } from '../evidence/events';
+import type { FactsPlace } from '../evidence/kept-facts';
+import type { EvidencePlace } from '../evidence/store';
 import type { EventBody } from '../model/event';
 import type { Json } from '../model/json';
 import type { Phase, PhaseRecord } from '../model/record';
@@ -13,11 +16,12 @@ import type { ObjectStore } from '../objects/store';
 export class ObservationDiary {
   readonly phases: PhaseRecord[] = [];
   private waiting: EventBody[] = [];
+  private end: ObjectStore | null = null;
 
   constructor(
     private readonly drill: string,
     private readonly person: string,
-    private readonly store: ObjectStore,
+    private readonly place: EvidencePlace,
     private readonly bundle: string,
   ) {}
 
@@ -53,9 +57,18 @@ export class ObservationDiary {
     await this.flush().catch(() => undefined);
   }
 
+  /** Chooses where the chain ends, and writes there what waits; `away` says why that is not the shared store. */
+  async settle(): Promise<FactsPlace & { readonly away: string | null }> {
+    const { store, away } = await openChain(this.place, this.bundle, false);
+    this.end = store;
+    await this.flush();
+    return { store, away, bundle: this.bundle, writer: 'operator', step: 'observe', actor: this.person };
+  }
+
   /** Throws `store_unreachable` while the store takes nothing. */
   async flush(): Promise<void> {
-    await recordEvents(this.store, this.bundle, 'operator', this.waiting);
+    if (this.end === null) await recordIn(this.place, this.bundle, 'operator', this.waiting);
+    else await recordEvents(this.end, this.bundle, 'operator', this.waiting);
     this.waiting = [];
   }
 }

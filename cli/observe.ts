@@ -10,9 +10,9 @@ import { GamedayError, messageOf } from '../core/errors';
 import { sha256Hex } from '../core/files';
 import { homePaths } from '../core/home';
 import { formatMs } from '../core/units';
-import { bundlePrefix, registerDrill, type Registered } from '../evidence/register';
-import { openSigner } from '../evidence/signing';
-import { openEvidenceStore } from '../evidence/store';
+import { registerIn } from '../evidence/drill-evidence';
+import { bundlePrefix, type Registered } from '../evidence/register';
+import { openEvidence } from '../evidence/store';
 import { EXIT, FORMAT_VERSION, type ExitCode } from '../model/constants';
 import type { ObservationPlan } from '../model/observation';
 import type { DrillState } from '../model/record';
@@ -57,8 +57,12 @@ export async function observe(request: ObserveRequest, around: ObserveSurroundin
   const plan = planOf(request, examined);
   const planSha256 = sha256Hex(canonicalJson(plan));
   const registration = await register({ plan, planSha256, home, person });
-  const store = openEvidenceStore(homePaths(home).drills);
-  const diary = new ObservationDiary(registration.drill, person, store, bundlePrefix(plan.target.name, registration.drill));
+  const diary = new ObservationDiary(
+    registration.drill,
+    person,
+    openEvidence(home, plan.target.kind),
+    bundlePrefix(plan.target.name, registration.drill),
+  );
   diary.phases.push({ phase: 'ready', startedAt, endedAt: registration.registeredAt, outcome: 'done', reason: null });
   diary.phases.push({ phase: 'register', startedAt: registration.registeredAt, endedAt: nowUtc(), outcome: 'done', reason: null });
   terminal.progress(`${registration.drill} on ${plan.target.name} · plan ${planSha256.slice(0, 12)} · ${words(plan)}`);
@@ -119,19 +123,10 @@ function words({ observation, probe, target }: ObservationPlan): string {
   return `${rate}${paths} for ${formatMs(observation.forMs)} after a steady baseline${observation.table === null ? ', nothing is written' : ` into gameday.${observation.table}, dropped at the end`}`;
 }
 
-async function register(given: { plan: ObservationPlan; planSha256: string; home: string; person: string }): Promise<Registered> {
+function register(given: { plan: ObservationPlan; planSha256: string; home: string; person: string }): Promise<Registered> {
   const { plan, planSha256, home, person } = given;
-  return registerDrill({
-    store: openEvidenceStore(homePaths(home).drills),
-    targetName: plan.target.name,
-    systemIdentifier: plan.target.systemIdentifier,
-    owner: { workflowId: `observe/${plan.target.systemIdentifier}`, runId: randomUUID() },
-    planSha256,
-    objectives: plan.objectives,
-    startedBy: person,
-    at: nowUtc(),
-    signer: openSigner(homePaths(home).keys),
-  });
+  const owner = { workflowId: `observe/${plan.target.systemIdentifier}`, runId: randomUUID() };
+  return registerIn(openEvidence(home, plan.target.kind), { plan, planSha256, owner, startedBy: person, at: nowUtc() });
 }
 
 function configOf({ target, probe, observation }: ObservationPlan, { drill }: Registered, home: string): ProberConfig {

@@ -7,6 +7,7 @@ import { approveCommand } from './commands/approve';
 import { archiveCommand } from './commands/archive';
 import { checkCommand } from './commands/check';
 import { compareCommand } from './commands/compare';
+import { deliverCommand } from './commands/deliver';
 import { demoCommand } from './commands/demo';
 import { doctorCommand } from './commands/doctor';
 import { drillsCommand, showCommand } from './commands/drills';
@@ -17,11 +18,13 @@ import { labCommand } from './commands/lab';
 import { ledgerCommand } from './commands/ledger';
 import { observeCommand } from './commands/observe';
 import { planCommand } from './commands/plan';
+import { recomputeCommand } from './commands/recompute';
 import { releaseCommand } from './commands/release';
 import { reportCommand } from './commands/report';
 import { runCommand } from './commands/run';
 import { scenariosCommand } from './commands/scenarios';
 import { scheduleCommand } from './commands/schedule';
+import { signoffCommand } from './commands/signoff';
 import { statusCommand } from './commands/status';
 import { targetCommand } from './commands/target';
 import { verifyCommand } from './commands/verify';
@@ -48,6 +51,9 @@ export function buildProgram(): Command {
     findingsCommand(),
     exportCommand(),
     verifyCommand(),
+    recomputeCommand(),
+    signoffCommand(),
+    deliverCommand(),
     ledgerCommand(),
     archiveCommand(),
     scenariosCommand(),

@@ -107,6 +107,13 @@ export const ERRORS = {
   restore_failed: kind(EXIT.aborted, false, 'read the sandbox’s log excerpt in the message.'),
   // evidence
   registration_failed: kind(EXIT.unavailable, true, 'the drill was not started, because it could not be registered.'),
+  timestamp_failed: kind(EXIT.unavailable, true, 'check the timestamp authority named in evidence.yaml, or take it out there.'),
+  signing_failed: kind(
+    EXIT.unavailable,
+    true,
+    'check that the key service answers and that the worker may use the key; nothing was signed.',
+  ),
+  signoff_refused: kind(EXIT.refused, false, 'a sign-off is by another person and another key than the drill’s.'),
   bundle_invalid: kind(EXIT.objectiveMissed, false, 'the bundle is not what was sealed.'),
   internal: kind(EXIT.internal, false, 'this is a defect in gameday; `gameday status` shows whether anything is still broken on purpose.'),
 } as const satisfies Record<string, ErrorKind>;

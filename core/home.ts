@@ -16,6 +16,8 @@ export interface HomePaths {
   readonly targets: string;
   /** Signed approvals, one directory per plan's digest. */
   readonly approvals: string;
+  /** Sealed bundles that the shared evidence store does not hold yet, by note. */
+  readonly outbox: string;
   readonly probes: string;
   readonly logs: string;
 }
@@ -38,6 +40,7 @@ export function homePaths(home: string): HomePaths {
     drills: at('drills'),
     targets: at('targets'),
     approvals: at('approvals'),
+    outbox: at('outbox'),
     probes: at('probes'),
     logs: at('logs'),
   };

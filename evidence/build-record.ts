@@ -8,7 +8,9 @@ import type { Interval, Judgement, RpoMeasurement, PredictedFailover } from '../
 import { READ_ONLY, type ObservationPlan } from '../model/observation';
 import type { Plan } from '../model/plan';
 import type {
+  Amendment,
   CheckResult,
+  Custody,
   DrillRecord,
   ForkRecord,
   DrillState,
@@ -30,6 +32,9 @@ export interface RecordFacts {
     readonly registrationSha256: string;
     readonly previousRegistrationSha256: string | null;
     readonly registeredAt: string;
+    /** Null where an older version registered. */
+    readonly custody: Custody | null;
+    readonly amended: Amendment | null;
   };
   readonly state: DrillState;
   readonly startedBy: string;
@@ -64,6 +69,13 @@ export interface RecordFacts {
   readonly controls?: readonly ControlRule[];
   /** What earlier drills of this scenario have found and people decided about it. */
   readonly known?: readonly KnownFinding[];
+  /** Of the process that made the record first; a record made again keeps it. */
+  readonly tool?: DrillRecord['tool'];
+}
+
+/** Version of gameday and what it ran on. */
+export function runningTool(plan: Pick<Plan, 'toolVersion'>): DrillRecord['tool'] {
+  return { version: plan.toolVersion, node: process.version, platform: `${process.platform} ${process.arch}` };
 }
 
 const NO_PROBE = 'no prober ran in this drill';
@@ -97,6 +109,8 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     registrationSha256: facts.registration.registrationSha256,
     previousRegistrationSha256: facts.registration.previousRegistrationSha256,
     registeredAt: facts.registration.registeredAt,
+    custody: facts.registration.custody ?? { notRecorded: 'the version that registered it did not say' },
+    amended: facts.registration.amended,
     startedAt: facts.startedAt,
     endedAt: facts.endedAt,
     judgement: facts.judgement,
@@ -124,7 +138,7 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     people: facts.people,
     left: facts.left,
     notExercised: notExercised(facts),
-    tool: { version: plan.toolVersion, node: process.version, platform: `${process.platform} ${process.arch}` },
+    tool: facts.tool ?? runningTool(plan),
   };
   return { ...record, findings: findingsOf(record, facts.known), controls: controlsOf(record, facts.controls ?? []) };
 }

@@ -6,6 +6,7 @@ import { canonicalJson } from '../core/canonical-json';
 import { sha256Hex } from '../core/files';
 import type { EventBody, Writer } from '../model/event';
 import type { Plan } from '../model/plan';
+import type { Custody } from '../model/record';
 import { openDirectoryStore } from '../objects/directory-store';
 import type { ObjectStore } from '../objects/store';
 import { sampleRecord } from '../test/fixtures/record';
@@ -18,6 +19,8 @@ import { verifyBundle } from './verify';
 
 const root = mkdtempSync(join(tmpdir(), 'gameday-evidence-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const CUSTODY: Custody = { store: 'directory', shared: false, retention: null, key: 'file', pinned: false, weakness: null };
 
 let made = 0;
 function place(): { drills: string; store: ObjectStore; keys: string } {
@@ -46,6 +49,8 @@ function request(store: ObjectStore, keys: string, runId = 'run-1'): Registratio
     store,
     targetName: 'lab',
     systemIdentifier: '7440123456789012345',
+    scenario: 'game-day-in-a-box',
+    custody: CUSTODY,
     owner: { workflowId: 'drill/7440123456789012345', runId },
     planSha256,
     objectives: sampleRecord().judgement.objectives.map(({ objective }) => objective),
@@ -94,9 +99,9 @@ describe('signing key', () => {
     expect(readFileSync(join(keys, 'signing.pub.pem'), 'utf8')).toBe(first.publicKeyPem);
   });
 
-  it('signs so that only this payload, type and key verify', () => {
+  it('signs so that only this payload, type and key verify', async () => {
     const [mine, other] = [openSigner(place().keys), openSigner(place().keys)];
-    const envelope = decodeEnvelope(encodeEnvelope(mine.sign('a/b', Buffer.from('fact'))), 'x');
+    const envelope = decodeEnvelope(encodeEnvelope(await mine.sign('a/b', Buffer.from('fact'))), 'x');
     expect(verifyEnvelope(envelope, 'a/b', mine.publicKeyPem)?.toString()).toBe('fact');
     expect(verifyEnvelope(envelope, 'a/c', mine.publicKeyPem)).toBeNull();
     expect(verifyEnvelope(envelope, 'a/b', other.publicKeyPem)).toBeNull();
@@ -302,7 +307,7 @@ describe('tampering', () => {
     if (check === 'event chains') {
       // Such a forger must also hold the key, or the seal's own count gives it away: sealed again here.
       tamper(dir);
-      reseal(dir, openSigner(join(dir, '..', '..', '..', 'keys')));
+      await reseal(dir, openSigner(join(dir, '..', '..', '..', 'keys')));
     } else tamper(dir);
     const result = await verifyBundle(dir, { publicKeyPem });
     expect(result.ok).toBe(false);
@@ -313,7 +318,7 @@ describe('tampering', () => {
     const { dir, publicKeyPem } = await sealed();
     const forger = openSigner(place().keys);
     writeFileSync(join(dir, 'keys/signing.pub.pem'), forger.publicKeyPem);
-    reseal(dir, forger);
+    await reseal(dir, forger);
     const result = await verifyBundle(dir, { publicKeyPem });
     expect(result.checks.find(({ name }) => name === 'seal signature')).toMatchObject({
       ok: false,
@@ -350,7 +355,7 @@ function rechain(rows: readonly string[]): string[] {
 }
 
 /** Signs the directory's present content as if it had been so from the start. */
-function reseal(dir: string, signer: ReturnType<typeof openSigner>): void {
+async function reseal(dir: string, signer: ReturnType<typeof openSigner>): Promise<void> {
   const path = join(dir, 'seal.dsse.json');
   const envelope = decodeEnvelope(readFileSync(path), path);
   const statement = JSON.parse(Buffer.from(envelope.payload, 'base64').toString()) as {
@@ -360,7 +365,7 @@ function reseal(dir: string, signer: ReturnType<typeof openSigner>): void {
   for (const subject of statement.subject) subject.digest.sha256 = sha256Hex(readFileSync(join(dir, subject.name)));
   const rows = readFileSync(join(dir, 'events.jsonl'), 'utf8').trimEnd().split('\n');
   statement.predicate.events = { lines: rows.length, lastLineSha256: sha256Hex(rows.at(-1) ?? '') };
-  writeFileSync(path, encodeEnvelope(signer.sign(SEAL_PAYLOAD_TYPE, Buffer.from(canonicalJson(statement)))));
+  writeFileSync(path, encodeEnvelope(await signer.sign(SEAL_PAYLOAD_TYPE, Buffer.from(canonicalJson(statement)))));
 }
 
 const present = (tool: string): boolean => spawnSync(tool, ['--version']).error === undefined;

@@ -24,17 +24,18 @@ import {
   REPORT_HTML_FILE,
   REPORT_MARKDOWN_FILE,
   SEAL_FILE,
+  SIGSTORE_FILE,
   SUMS_FILE,
+  TRUSTED_ROOT_FILE,
   VERIFY_FILE,
   isBundleName,
   isOutsideSeal,
 } from './layout';
 import { parseRecord } from './record-schema';
 import { SEAL_PAYLOAD_TYPE, decodeEnvelope, encodeEnvelope, fingerprintOf, verifyEnvelope, type Signer } from './signing';
+import { sigstoreBundle, trustedRoot } from './sigstore';
+import { SEAL_PREDICATE_TYPE, STATEMENT_TYPE } from './statement';
 import { verifyInstructions } from './verify-instructions';
-
-export const STATEMENT_TYPE = 'https://in-toto.io/Statement/v1';
-export const SEAL_PREDICATE_TYPE = 'urn:gameday:seal:v1';
 
 /** A further file of the bundle, such as a ledger segment: its bytes, or the path of a file that is streamed. */
 export type BundleFile = { readonly name: string; readonly data: Uint8Array } | { readonly name: string; readonly path: string };
@@ -86,7 +87,7 @@ export async function sealBundle(request: SealRequest): Promise<Sealed> {
   const record = encodeRecord(request.record);
   parseRecord(JSON.parse(record.toString('utf8')), RECORD_FILE);
   const earlier = await existingSeal(request, sha256Hex(record));
-  if (earlier !== null) return earlier;
+  if (earlier !== null) return inEveryForm(request, earlier);
 
   const registration = await store.get(`${prefix}/${REGISTRATION_FILE}`);
   if (registration === null) throw new GamedayError('bundle_invalid', `${prefix} cannot be sealed: it holds no registration`);
@@ -98,6 +99,7 @@ export async function sealBundle(request: SealRequest): Promise<Sealed> {
     { name: REPORT_HTML_FILE, data: Buffer.from(request.reportHtml) },
     { name: REPORT_MARKDOWN_FILE, data: Buffer.from(request.reportMarkdown) },
     { name: PUBLIC_KEY_FILE, data: Buffer.from(signer.publicKeyPem) },
+    { name: TRUSTED_ROOT_FILE, data: trustedRoot() },
     { name: VERIFY_FILE, data: Buffer.from(verifyInstructions(request.record.drill, signer.fingerprint)) },
     ...request.files,
   ];
@@ -128,12 +130,20 @@ export async function sealBundle(request: SealRequest): Promise<Sealed> {
       keyFingerprint: signer.fingerprint,
     },
   };
-  const seal = encodeEnvelope(signer.sign(SEAL_PAYLOAD_TYPE, Buffer.from(canonicalJson(statement))));
+  const seal = encodeEnvelope(await signer.sign(SEAL_PAYLOAD_TYPE, Buffer.from(canonicalJson(statement))));
   const created = await store.create(`${prefix}/${SEAL_FILE}`, seal);
-  if (created) return { sealSha256: sha256Hex(seal), recordSha256: sha256Hex(record), files: digests.size, written: true };
+  if (created)
+    return inEveryForm(request, { sealSha256: sha256Hex(seal), recordSha256: sha256Hex(record), files: digests.size, written: true });
   const other = await existingSeal(request, sha256Hex(record));
   if (other === null) throw new GamedayError('store_unreachable', `${prefix}/${SEAL_FILE} exists and cannot be read`);
-  return other;
+  return inEveryForm(request, other);
+}
+
+/** The seal's second form is made from the seal itself, so that it can be made again after a crash. */
+async function inEveryForm({ store, prefix }: SealRequest, sealed: Sealed): Promise<Sealed> {
+  const seal = await store.get(`${prefix}/${SEAL_FILE}`);
+  if (seal !== null) await writeFile(store, prefix, { name: SIGSTORE_FILE, data: sigstoreBundle(decodeEnvelope(seal, SEAL_FILE)) });
+  return sealed;
 }
 
 /** The seal that is there, if it covers the same record; null if there is none. */

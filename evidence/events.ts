@@ -65,6 +65,18 @@ export async function recordEvents(
   return stored;
 }
 
+/** Copies events of a chain as they are into another store. Throws `object_exists` if that one holds another event in the same place. */
+export async function copyEvents(store: ObjectStore, bundle: string, events: readonly ChainedEvent[]): Promise<void> {
+  for (const event of events) {
+    const key = eventKey(bundle, event.writer, event.n);
+    const data = Buffer.from(canonicalJson(event));
+    if (await store.create(key, data)) continue;
+    const there = await store.get(key);
+    if (there === null || !data.equals(there))
+      throw new GamedayError('object_exists', `${store.description} holds another event as ${key}`);
+  }
+}
+
 /** One writer's chain from its beginning. Throws `bundle_invalid` if it does not hold together. */
 export async function readEvents(store: ObjectStore, bundle: string, writer: Writer): Promise<readonly ChainedEvent[]> {
   const chain = await advance(store, bundle, writer);

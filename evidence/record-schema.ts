@@ -238,6 +238,17 @@ const bin = z.strictObject({
   p99Ms: ms.nullable(),
 });
 
+/** As the signed registration has it. */
+export const custodySchema = z.strictObject({
+  store: z.enum(['directory', 's3']),
+  shared: z.boolean(),
+  retention: z.strictObject({ mode: z.enum(['compliance', 'governance']), days: count }).nullable(),
+  key: z.enum(['file', 'awskms']),
+  pinned: z.boolean(),
+  weakness: z.string().nullable(),
+});
+export const amendmentSchema = z.strictObject({ since: z.string(), changes: list(z.string()) });
+
 export const recordSchema = z.strictObject({
   formatVersion: count,
   drill: z.string(),
@@ -260,6 +271,8 @@ export const recordSchema = z.strictObject({
   registrationSha256: sha256,
   previousRegistrationSha256: sha256.nullable(),
   registeredAt: time,
+  custody: maybe(custodySchema),
+  amended: amendmentSchema.nullable(),
   startedAt: time,
   endedAt: time,
   judgement,

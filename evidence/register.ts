@@ -9,13 +9,16 @@ import { sha256Hex } from '../core/files';
 import { drillName } from '../core/ids';
 import { FORMAT_VERSION } from '../model/constants';
 import type { Objective } from '../model/plan';
+import type { Amendment, Custody } from '../model/record';
 import type { ObjectStore } from '../objects/store';
 import { REGISTRATION_FILE } from './layout';
-import { objectiveSchema } from './record-schema';
+import { amendmentSchema, custodySchema, objectiveSchema } from './record-schema';
 import { REGISTRATION_PAYLOAD_TYPE, decodeEnvelope, encodeEnvelope, type Signer } from './signing';
 
 /** Numbers tried in a row when others register at the same time. */
 const MAX_ATTEMPTS = 100;
+/** How many registrations are read back to find the last one of the same scenario. */
+const SCENARIO_LOOK_BACK = 100;
 /** How many of the newest registrations are read to find one's own after a crash. */
 const LOOK_BACK = 10;
 const SEQUENCE_DIGITS = 6;
@@ -25,6 +28,9 @@ export interface RegistrationRequest {
   /** The key prefix: drills are numbered per target name. */
   readonly targetName: string;
   readonly systemIdentifier: string;
+  /** Name of the scenario: drills of one scenario are compared. */
+  readonly scenario: string;
+  readonly custody: Custody;
   /** One workflow run has one number, however often it asks. */
   readonly owner: { readonly workflowId: string; readonly runId: string };
   readonly planSha256: string;
@@ -43,6 +49,9 @@ export interface Registered {
   readonly registrationSha256: string;
   readonly previousRegistrationSha256: string | null;
   readonly registeredAt: string;
+  /** Null where an older version registered. */
+  readonly custody: Custody | null;
+  readonly amended: Amendment | null;
   /** Key of the registration object. */
   readonly key: string;
 }
@@ -59,6 +68,10 @@ export const registrationSchema = z.strictObject({
   owner: z.strictObject({ workflowId: z.string(), runId: z.string() }),
   startedBy: z.string(),
   registeredAt: z.string(),
+  // Registrations of before these existed do not hold them.
+  scenario: z.string().optional(),
+  custody: custodySchema.optional(),
+  amended: amendmentSchema.nullable().optional(),
 });
 /** What is signed: the payload of the registration's envelope. */
 export type Registration = z.infer<typeof registrationSchema>;
@@ -98,52 +111,93 @@ async function register(request: RegistrationRequest): Promise<Registered> {
     const mine = await ownRegistration(request, sequence);
     if (mine !== null) return mine;
   }
+  const amended = await amendmentBefore(request, newest);
   for (let sequence = newest + 1; sequence <= newest + MAX_ATTEMPTS; sequence += 1) {
     const previous = sequence === 1 ? null : await digestBefore(store, targetName, sequence);
     const drill = drillName(sequence);
     const key = `${bundlePrefix(targetName, drill)}/${REGISTRATION_FILE}`;
-    const data = signRegistration(request, sequence, drill, previous);
-    if (await store.create(key, data)) {
-      return { sequence, drill, registrationSha256: sha256Hex(data), previousRegistrationSha256: previous, registeredAt: request.at, key };
-    }
+    const { data, registration } = await signRegistration(request, sequence, previous, amended);
+    if (await store.create(key, data)) return registeredAs(registration, data, key);
     const mine = await ownRegistration(request, sequence);
     if (mine !== null) return mine;
   }
   throw new GamedayError('registration_failed', `${MAX_ATTEMPTS} numbers in a row after ${newest} were taken by others on ${targetName}`);
 }
 
-function signRegistration(request: RegistrationRequest, sequence: number, drill: string, previous: string | null): Buffer {
+async function signRegistration(
+  request: RegistrationRequest,
+  sequence: number,
+  previous: string | null,
+  amended: Amendment | null,
+): Promise<{ readonly data: Buffer; readonly registration: Registration }> {
   const registration: Registration = {
     formatVersion: FORMAT_VERSION,
     target: request.targetName,
     systemIdentifier: request.systemIdentifier,
     sequence,
-    drill,
+    drill: drillName(sequence),
     previousRegistrationSha256: previous,
     planSha256: request.planSha256,
     objectives: [...request.objectives],
     owner: { workflowId: request.owner.workflowId, runId: request.owner.runId },
     startedBy: request.startedBy,
     registeredAt: request.at,
+    scenario: request.scenario,
+    custody: request.custody,
+    amended,
   };
-  return encodeEnvelope(request.signer.sign(REGISTRATION_PAYLOAD_TYPE, Buffer.from(canonicalJson(registration))));
+  const envelope = await request.signer.sign(REGISTRATION_PAYLOAD_TYPE, Buffer.from(canonicalJson(registration)));
+  return { data: encodeEnvelope(envelope), registration };
+}
+
+function registeredAs(registration: Registration, data: Uint8Array, key: string): Registered {
+  const { sequence, drill, previousRegistrationSha256, registeredAt, custody = null, amended = null } = registration;
+  return { sequence, drill, registrationSha256: sha256Hex(data), previousRegistrationSha256, registeredAt, custody, amended, key };
 }
 
 async function ownRegistration(request: RegistrationRequest, sequence: number): Promise<Registered | null> {
-  const drill = drillName(sequence);
-  const key = `${bundlePrefix(request.targetName, drill)}/${REGISTRATION_FILE}`;
+  const key = `${bundlePrefix(request.targetName, drillName(sequence))}/${REGISTRATION_FILE}`;
   const data = await request.store.get(key);
   if (data === null) return null;
   const found = decodeRegistration(data, key);
   if (found.owner.workflowId !== request.owner.workflowId || found.owner.runId !== request.owner.runId) return null;
-  return {
-    sequence,
-    drill,
-    registrationSha256: sha256Hex(data),
-    previousRegistrationSha256: found.previousRegistrationSha256,
-    registeredAt: found.registeredAt,
-    key,
-  };
+  return registeredAs(found, data, key);
+}
+
+/** What the objectives differ in from those of the last drill of the same scenario; null if in nothing, or if there was none. */
+async function amendmentBefore(
+  { store, targetName, scenario, objectives }: RegistrationRequest,
+  newest: number,
+): Promise<Amendment | null> {
+  for (let sequence = newest; sequence > Math.max(0, newest - SCENARIO_LOOK_BACK); sequence -= 1) {
+    const key = `${bundlePrefix(targetName, drillName(sequence))}/${REGISTRATION_FILE}`;
+    const data = await store.get(key);
+    if (data === null) continue;
+    const before = decodeRegistration(data, key);
+    if (before.scenario !== scenario) continue;
+    const changes = objectiveChanges(before.objectives, objectives);
+    return changes.length === 0 ? null : { since: before.drill, changes };
+  }
+  return null;
+}
+
+/** In words, one an objective: added, removed, or with another target. */
+export function objectiveChanges(before: readonly Objective[], after: readonly Objective[]): readonly string[] {
+  const nameOf = ({ name, step, path }: Objective): string => [name, step, path].filter((part) => part != null).join(' ');
+  const targets = (all: readonly Objective[]): Map<string, string> =>
+    new Map(all.map((each) => [nameOf(each), `${each.target} ${each.unit}`]));
+  const [old, now] = [targets(before), targets(after)];
+  return [...new Set([...old.keys(), ...now.keys()])].sort().flatMap((name) => {
+    const [from, to] = [old.get(name), now.get(name)];
+    if (from === to) return [];
+    return [
+      from === undefined
+        ? `${name}: new, ${to ?? ''}`
+        : to === undefined
+          ? `${name}: ${from}, no longer asked for`
+          : `${name}: ${from} before, ${to} now`,
+    ];
+  });
 }
 
 /** Digest of the nearest earlier registration that is still there. A deleted one shows as a gap in the series. */
@@ -155,13 +209,18 @@ async function digestBefore(store: ObjectStore, targetName: string, sequence: nu
   return null;
 }
 
-/** Highest number in use, 0 if none: found digit by digit from the left, so that it costs at most 60 listings however many drills there are. */
-async function newestSequence(store: ObjectStore, targetName: string): Promise<number> {
+/** Highest number in use, 0 if none. The events beside the bundles count too: a drill whose bundle was deleted has had its number. */
+export async function newestSequence(store: ObjectStore, targetName: string): Promise<number> {
+  return Math.max(await highestUnder(store, `${targetName}/drill-`), await highestUnder(store, `${targetName}/events/drill-`));
+}
+
+/** Found digit by digit from the left, so that it costs at most 60 listings however many drills there are. */
+async function highestUnder(store: ObjectStore, prefix: string): Promise<number> {
   let digits = '';
   while (digits.length < SEQUENCE_DIGITS) {
     let found: string | null = null;
     for (let digit = 9; digit >= 0 && found === null; digit -= 1) {
-      if (await holdsAny(store, `${targetName}/drill-${digits}${digit}`)) found = String(digit);
+      if (await holdsAny(store, `${prefix}${digits}${digit}`)) found = String(digit);
     }
     if (found === null) return 0;
     digits += found;

@@ -30,10 +30,13 @@ const envelopeSchema = z.strictObject({
 });
 
 export interface Signer {
+  /** Where the private key is. */
+  readonly kind: 'file' | 'awskms';
   readonly publicKeyPem: string;
   /** SHA-256 of the public key's SPKI DER, in hex: what is handed over out of band. */
   readonly fingerprint: string;
-  sign(payloadType: string, payload: Uint8Array): Envelope;
+  /** Throws `signing_failed` where the key is not at hand now. */
+  sign(payloadType: string, payload: Uint8Array): Promise<Envelope>;
 }
 
 /** Pre-authentication encoding of DSSE v1: `DSSEv1 LEN(type) type LEN(body) body`, lengths in bytes as decimal digits. */
@@ -61,13 +64,20 @@ export function openSigner(keysDir: string): Signer {
   if (!existsSync(publicPath)) writeFileDurably(publicPath, publicKeyPem, 0o644);
   const fingerprint = fingerprintOf(publicKeyPem);
   return {
+    kind: 'file',
     publicKeyPem,
     fingerprint,
-    sign: (payloadType, payload) => ({
-      payload: Buffer.from(payload).toString('base64'),
-      payloadType,
-      signatures: [{ keyid: fingerprint, sig: sign('sha256', preAuthenticationEncoding(payloadType, payload), key).toString('base64') }],
-    }),
+    sign: (payloadType, payload) =>
+      Promise.resolve(envelopeOf(payloadType, payload, fingerprint, sign('sha256', preAuthenticationEncoding(payloadType, payload), key))),
+  };
+}
+
+/** One payload with one signature. */
+export function envelopeOf(payloadType: string, payload: Uint8Array, keyid: string, signature: Uint8Array): Envelope {
+  return {
+    payload: Buffer.from(payload).toString('base64'),
+    payloadType,
+    signatures: [{ keyid, sig: Buffer.from(signature).toString('base64') }],
   };
 }
 

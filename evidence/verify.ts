@@ -9,24 +9,41 @@ import { z } from 'zod';
 import { GamedayError, messageOf } from '../core/errors';
 import { CHAIN_START, findChainBreak } from '../core/event-chain';
 import { sha256Hex } from '../core/files';
+import { isSamePerson } from '../core/people';
 import type { ChainedEvent } from '../model/event';
 import type { DrillRecord } from '../model/record';
-import { SEAL_PREDICATE_TYPE, STATEMENT_TYPE } from './bundle';
 import { WRITERS, chainedEventSchema, encodeEventLine, mergeEvents, type EventLine } from './events';
 import {
   EVENTS_FILE,
-  MAX_BUNDLE_FILES,
   PLAN_FILE,
   PUBLIC_KEY_FILE,
   RECORD_FILE,
   REGISTRATION_FILE,
+  REGISTRATION_TIMESTAMP_FILE,
   SEAL_FILE,
+  SEAL_TIMESTAMP_FILE,
+  SIGNOFFS,
+  SIGSTORE_FILE,
   SUMS_FILE,
+  TRUSTED_ROOT_FILE,
+  isBundleName,
   isOutsideSeal,
 } from './layout';
 import { parseRecord } from './record-schema';
 import { decodeRegistration, type Registration } from './register';
-import { REGISTRATION_PAYLOAD_TYPE, SEAL_PAYLOAD_TYPE, decodeEnvelope, fingerprintOf, verifyEnvelope } from './signing';
+import { checkSignoff, listSignoffs } from './signoff';
+import {
+  REGISTRATION_PAYLOAD_TYPE,
+  SEAL_PAYLOAD_TYPE,
+  decodeEnvelope,
+  encodeEnvelope,
+  fingerprintOf,
+  verifyEnvelope,
+  type Envelope,
+} from './signing';
+import { sigstoreBundle } from './sigstore';
+import { parseStatement, type Statement } from './statement';
+import { checkTimestamp, readTimestamp } from './timestamp';
 
 const MAX_SMALL_FILE_BYTES = 256 * 1024 * 1024;
 
@@ -44,29 +61,24 @@ export interface Verification {
   readonly keyFingerprint: string | null;
 }
 
-const statementSchema = z.strictObject({
-  _type: z.literal(STATEMENT_TYPE),
-  subject: z.array(z.strictObject({ name: z.string(), digest: z.strictObject({ sha256: z.string() }) })).max(MAX_BUNDLE_FILES),
-  predicateType: z.literal(SEAL_PREDICATE_TYPE),
-  predicate: z.looseObject({
-    drill: z.string(),
-    sequence: z.number(),
-    systemIdentifier: z.string(),
-    verdict: z.string(),
-    planSha256: z.string(),
-    registrationSha256: z.string(),
-    events: z.strictObject({ lines: z.number(), lastLineSha256: z.string() }),
-  }),
-});
-type Statement = z.infer<typeof statementSchema>;
-
 const lineSchema = z.strictObject({ event: chainedEventSchema, line: z.number().int(), previousLineSha256: z.string() });
 
+export interface VerifyOptions {
+  /** The signer's public key, obtained out of band. Null: the bundle's own is used, which shows integrity only, unless `fingerprint` is its. */
+  readonly publicKeyPem: string | null;
+  /** SHA-256 of the signer's public key, obtained out of band: enough to believe the key in the bundle. */
+  readonly fingerprint?: string | null;
+  /** Text of an allowed-signers file, for sign-offs. */
+  readonly allowedSigners?: string | null;
+  /** Certificates (PEM) of the timestamp authority. */
+  readonly timestampCa?: string | null;
+}
+
 /**
- * Verifies the bundle in `dir`. With `publicKeyPem: null` the bundle's own key is used, which shows integrity only: the check `signer` fails.
+ * Verifies the bundle in `dir`. Without a key that is trusted the check `signer` fails; sign-offs and timestamps fail without those who vouch for them.
  * Throws `file_unreadable` if there is no such directory.
  */
-export async function verifyBundle(dir: string, options: { readonly publicKeyPem: string | null }): Promise<Verification> {
+export async function verifyBundle(dir: string, options: VerifyOptions): Promise<Verification> {
   if (!existsSync(dir) || !statSync(dir).isDirectory()) throw new GamedayError('file_unreadable', `${dir} is no directory`);
   const checks: VerifyCheck[] = [];
   const check = async <T>(name: string, work: () => Promise<readonly [T, string]> | readonly [T, string]): Promise<T | null> => {
@@ -81,7 +93,7 @@ export async function verifyBundle(dir: string, options: { readonly publicKeyPem
   };
 
   const key = options.publicKeyPem ?? (await check('public key', () => [readText(dir, PUBLIC_KEY_FILE), PUBLIC_KEY_FILE]));
-  const keyFingerprint = await check('signer', () => checkSigner(key, options.publicKeyPem !== null));
+  const keyFingerprint = await check('signer', () => checkSigner(key, options));
   const statement = await check('seal signature', () => checkSeal(dir, key));
   await check('files', () => checkFileList(dir, statement));
   await check('file digests', () => checkDigests(dir, statement));
@@ -92,6 +104,10 @@ export async function verifyBundle(dir: string, options: { readonly publicKeyPem
   await check('record matches registration and seal', () => checkConsistency(dir, record, registration, statement));
   const lines = await check('event lines', () => checkEventLines(dir, statement));
   await check('event chains', () => checkEventChains(lines, record));
+  await check('Sigstore form', () => checkSigstore(dir, statement));
+  for (const stamp of timestampsOf(dir)) await check(stamp.check, () => checkStamp(dir, stamp, options.timestampCa ?? null));
+  for (const name of signoffsOf(dir)) await check(name, () => checkOneSignoff(dir, name, { record, key, options }));
+  await check('sign-offs', () => checkSigners(dir));
   return { ok: checks.every(({ ok }) => ok), checks, keyFingerprint };
 }
 
@@ -103,17 +119,105 @@ function needed<T>(value: T | null, what: string): T {
   return value === null ? fail(`not checked: ${what} could not be read`) : value;
 }
 
-function checkSigner(key: string | null, trusted: boolean): readonly [string, string] {
+function checkSigner(key: string | null, options: VerifyOptions): readonly [string, string] {
   const fingerprint = fingerprintOf(needed(key, 'the public key'));
-  if (!trusted) fail(`integrity only, signer unknown: no key was given; the bundle's own has the fingerprint ${fingerprint}`);
+  const wanted = options.fingerprint ?? null;
+  if (wanted !== null && wanted !== fingerprint) fail(`the key has the fingerprint ${fingerprint}, trusted is ${wanted}`);
+  if (options.publicKeyPem === null && wanted === null)
+    fail(`integrity only, signer unknown: no key was given; the bundle's own has the fingerprint ${fingerprint}`);
   return [fingerprint, fingerprint];
 }
 
 function checkSeal(dir: string, key: string | null): readonly [Statement, string] {
-  const payload = verifyEnvelope(decodeEnvelope(readBytes(dir, SEAL_FILE), SEAL_FILE), SEAL_PAYLOAD_TYPE, needed(key, 'the public key'));
+  const pem = needed(key, 'the public key');
+  const data = readBytes(dir, SEAL_FILE);
+  const envelope = decodeEnvelope(data, SEAL_FILE);
+  const payload = verifyEnvelope(envelope, SEAL_PAYLOAD_TYPE, pem);
   if (payload === null) fail(`${SEAL_FILE} is not signed by this key`);
-  const statement = statementSchema.parse(JSON.parse(payload.toString('utf8')));
+  if (!isCanonical(envelope, data)) fail(`${SEAL_FILE} is not written as it was sealed: its signature holds, its bytes are others`);
+  if (envelope.signatures.length !== 1 || envelope.signatures[0]?.keyid !== fingerprintOf(pem))
+    fail(`${SEAL_FILE} names another key than signed it`);
+  const statement = parseStatement(payload);
+  const names = statement.subject.map(({ name }) => name);
+  const bad = names.find((name, at) => !isBundleName(name) || isOutsideSeal(name) || names.indexOf(name) !== at);
+  if (bad !== undefined) fail(`${SEAL_FILE} lists ${bad}, which is no name or stands twice`);
   return [statement, `${statement.subject.length} files under the seal`];
+}
+
+/** One envelope has one text: else bytes could be changed that the signature does not cover. */
+function isCanonical(envelope: Envelope, data: Uint8Array): boolean {
+  const again = (text: string): string => Buffer.from(text, 'base64').toString('base64');
+  const parts = [envelope.payload, ...envelope.signatures.map(({ sig }) => sig)];
+  return parts.every((part) => again(part) === part) && encodeEnvelope(envelope).equals(data);
+}
+
+function checkSigstore(dir: string, statement: Statement | null): readonly [null, string] {
+  const expected = needed(statement, 'the seal').subject.some(({ name }) => name === TRUSTED_ROOT_FILE);
+  if (!expected && !existsSync(join(dir, SIGSTORE_FILE))) return [null, 'none: sealed by a version before it'];
+  const same = sigstoreBundle(decodeEnvelope(readBytes(dir, SEAL_FILE), SEAL_FILE));
+  if (!readBytes(dir, SIGSTORE_FILE).equals(same)) fail(`${SIGSTORE_FILE} does not hold the seal`);
+  return [null, `${SIGSTORE_FILE} holds the same signature`];
+}
+
+interface Stamp {
+  readonly check: string;
+  readonly file: string;
+  readonly of: string;
+}
+const STAMPS: readonly Stamp[] = [
+  { check: 'timestamp of the registration', file: REGISTRATION_TIMESTAMP_FILE, of: REGISTRATION_FILE },
+  { check: 'timestamp of the seal', file: SEAL_TIMESTAMP_FILE, of: SEAL_FILE },
+];
+
+function timestampsOf(dir: string): readonly Stamp[] {
+  return STAMPS.filter(({ file }) => existsSync(join(dir, file)));
+}
+
+async function checkStamp(dir: string, { file, of }: Stamp, ca: string | null): Promise<readonly [null, string]> {
+  const reply = readBytes(dir, file);
+  const data = readBytes(dir, of);
+  const seen = await readTimestamp(reply);
+  if (seen.sha256 !== sha256Hex(data)) fail(`${file} is about other bytes than ${of}`);
+  if (ca === null) fail(`${file} says ${seen.at}; its authority was not checked: name its certificates with --tsa`);
+  return [null, `${of} existed at ${await checkTimestamp(reply, data, ca)}`];
+}
+
+function signoffsOf(dir: string): readonly string[] {
+  return listFiles(dir).filter((name) => name.startsWith(SIGNOFFS));
+}
+
+interface SignoffContext {
+  readonly record: DrillRecord | null;
+  readonly key: string | null;
+  readonly options: VerifyOptions;
+}
+
+async function checkOneSignoff(dir: string, name: string, { record, key, options }: SignoffContext): Promise<readonly [null, string]> {
+  if (!/^signoffs\/[1-9][0-9]{0,2}\.dsse\.json$/.test(name)) fail(`${name} is no name of a sign-off`);
+  const data = readBytes(dir, name);
+  if (!isCanonical(decodeEnvelope(data, name), data)) fail(`${name} is not written as it was signed`);
+  const checked = await checkSignoff(data, name, {
+    sealSha256: sha256Hex(readBytes(dir, SEAL_FILE)),
+    drill: needed(record, 'the record').drill,
+    startedBy: needed(record, 'the record').startedBy,
+    sealKeyPem: needed(key, 'the public key'),
+    allowedSigners: options.allowedSigners ?? null,
+  });
+  return [
+    null,
+    `${checked.signoff.signer}, key ${checked.key}, at ${checked.signoff.at}${checked.signoff.note === null ? '' : `: ${checked.signoff.note}`}`,
+  ];
+}
+
+/** No person and no key counts twice, and no number is missing. */
+function checkSigners(dir: string): readonly [null, string] {
+  const all = listSignoffs(dir);
+  all.forEach(({ name, signoff, keyid }, at) => {
+    if (name !== `${SIGNOFFS}${at + 1}.dsse.json`) fail(`sign-off ${at + 1} is missing`);
+    const twin = all.slice(0, at).find((other) => other.keyid === keyid || isSamePerson(other.signoff.signer, signoff.signer));
+    if (twin !== undefined) fail(`${name} is by the same person or key as ${twin.name}`);
+  });
+  return [null, all.length === 0 ? 'none' : all.map(({ signoff }) => signoff.signer).join(', ')];
 }
 
 function checkFileList(dir: string, statement: Statement | null): readonly [null, string] {
@@ -131,7 +235,7 @@ async function checkDigests(dir: string, statement: Statement | null): Promise<r
   const { subject } = needed(statement, 'the seal');
   for (const { name, digest } of subject) {
     const found = await digestOf(dir, name);
-    if (found !== digest.sha256) changed.push(found === null ? `${name} is missing` : `${name} was changed (${found})`);
+    if (found !== digest.sha256) changed.push(found.length === 64 ? `${name} was changed (${found})` : `${name} ${found}`);
   }
   if (changed.length > 0) fail(changed.slice(0, 20).join('; '));
   return [null, `${subject.length} files have the digest that was sealed`];
@@ -178,16 +282,24 @@ function checkConsistency(
   const registered = needed(registration, 'the registration');
   const sealed = needed(statement, 'the seal').predicate;
   const digest = sha256Hex(readBytes(dir, REGISTRATION_FILE));
+  const [recordFile, registrationFile, seal] = [RECORD_FILE, REGISTRATION_FILE, SEAL_FILE];
   const pairs: readonly (readonly [string, unknown, unknown])[] = [
-    ['drill of record and registration', facts.drill, registered.drill],
-    ['number of record and registration', facts.sequence, registered.sequence],
-    ['system of record and registration', facts.target.systemIdentifier, registered.systemIdentifier],
-    ['registration digest in the record', facts.registrationSha256, digest],
-    ['registration digest in the seal', sealed.registrationSha256, digest],
-    ['earlier registration in record and registration', facts.previousRegistrationSha256, registered.previousRegistrationSha256],
-    ['drill of record and seal', facts.drill, sealed.drill],
-    ['verdict of record and seal', facts.verdict, sealed.verdict],
-    ['system of record and seal', facts.target.systemIdentifier, sealed.systemIdentifier],
+    [`drill of ${recordFile} and ${registrationFile}`, facts.drill, registered.drill],
+    [`drill of ${recordFile} and ${seal}`, facts.drill, sealed.drill],
+    [`number of ${recordFile} and ${registrationFile}`, facts.sequence, registered.sequence],
+    [`number of ${recordFile} and ${seal}`, facts.sequence, sealed.sequence],
+    [`system of ${recordFile} and ${registrationFile}`, facts.target.systemIdentifier, registered.systemIdentifier],
+    [`system of ${recordFile} and ${seal}`, facts.target.systemIdentifier, sealed.systemIdentifier],
+    [`digest of ${registrationFile} in ${recordFile} and in truth`, facts.registrationSha256, digest],
+    [`digest of ${registrationFile} in ${seal} and in truth`, sealed.registrationSha256, digest],
+    [
+      `earlier registration in ${recordFile} and ${registrationFile}`,
+      facts.previousRegistrationSha256,
+      registered.previousRegistrationSha256,
+    ],
+    [`who started it, in ${recordFile} and ${registrationFile}`, facts.startedBy, registered.startedBy],
+    [`verdict of ${recordFile} and ${seal}`, facts.verdict, sealed.verdict],
+    [`state of ${recordFile} and ${seal}`, facts.state, sealed.state],
   ];
   for (const [what, a, b] of pairs) if (a !== b) fail(`${what} differ: ${String(a)} and ${String(b)}`);
   return [null, `${facts.drill}, number ${facts.sequence}, system ${facts.target.systemIdentifier}`];
@@ -238,9 +350,12 @@ function readText(dir: string, name: string): string {
   return readBytes(dir, name).toString('utf8');
 }
 
-async function digestOf(dir: string, name: string): Promise<string | null> {
+/** SHA-256 in hex, or what is wrong with the file. */
+async function digestOf(dir: string, name: string): Promise<string> {
   const path = join(dir, name);
-  if (!existsSync(path)) return null;
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return 'is missing';
+  if (!stat.isFile()) return 'is no regular file';
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
   return hash.digest('hex');

@@ -7,6 +7,7 @@ import { canonicalJson } from '../core/canonical-json';
 import { GamedayError } from '../core/errors';
 import { sha256Hex } from '../core/files';
 import { readOwnedFile } from '../core/owned-file';
+import { isSamePerson } from '../core/people';
 import { checkSignature } from '../core/ssh-signature';
 import { APPROVAL_NAMESPACE, APPROVALS_NEEDED } from '../model/constants';
 import type { Approval, SignedApproval } from '../model/approval';
@@ -118,12 +119,4 @@ function readApproval(text: string): Approval | null {
   } catch {
     return null;
   }
-}
-
-/** `ann`, `Ann` and `ann@example.com` are one person: better one too few than one counted twice. */
-function isSamePerson(a: string, b: string): boolean {
-  const plain = (name: string): string => name.toLowerCase().trim();
-  const login = (name: string): string => plain(name).split('@')[0] ?? '';
-  if (a.includes('@') && b.includes('@')) return plain(a) === plain(b);
-  return login(a) === login(b);
 }

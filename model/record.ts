@@ -157,6 +157,26 @@ export interface ControlEvidence {
   readonly limits: readonly string[];
 }
 
+/** Where a drill's number was allocated and who can delete it there; stands in the signed registration, and from there in the record. */
+export interface Custody {
+  readonly store: 'directory' | 's3';
+  /** Other machines have it too. */
+  readonly shared: boolean;
+  /** Nobody (compliance), or nobody without a special right (governance), deletes before that many days. */
+  readonly retention: { readonly mode: 'compliance' | 'governance'; readonly days: number } | null;
+  readonly key: 'file' | 'awskms';
+  /** The configuration names the key's fingerprint, so that a new key cannot sign unnoticed. */
+  readonly pinned: boolean;
+  /** What is weak about it, for page 1; null where nothing is. */
+  readonly weakness: string | null;
+}
+
+/** Objectives that differ from those of the last drill of the same scenario, in words. */
+export interface Amendment {
+  readonly since: string;
+  readonly changes: readonly string[];
+}
+
 /** `rule` names the same finding in every drill; `since` the drill that had it first without a retest in between that was free of it. */
 export interface RecordFinding {
   readonly id: string;
@@ -193,6 +213,8 @@ export interface DrillRecord {
   readonly registrationSha256: string;
   readonly previousRegistrationSha256: string | null;
   readonly registeredAt: string;
+  readonly custody: Maybe<Custody>;
+  readonly amended: Amendment | null;
   readonly startedAt: string;
   readonly endedAt: string;
   readonly judgement: Judgement;

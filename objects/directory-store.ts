@@ -131,24 +131,31 @@ function syncUpTo(root: string, from: string): void {
   }
 }
 
+/** In S3's order, of UTF-8 bytes, a directory at a time: whoever stops at the first object has read no more than the way to it. */
 async function* listFiles(root: string, prefix: string): AsyncIterable<ObjectHead> {
-  const keys: string[] = [];
-  const walk = (directory: string): void => {
-    const entries = orNull(root, () => readdirSync(join(root, directory), { withFileTypes: true })) ?? [];
-    for (const entry of entries) {
-      const key = directory === '' ? entry.name : `${directory}/${entry.name}`;
-      if (key === TEMPORARY) continue;
-      if (entry.isDirectory() && (`${key}/`.startsWith(prefix) || prefix.startsWith(`${key}/`))) walk(key);
-      else if (entry.isFile() && key.startsWith(prefix)) keys.push(key);
-      if (keys.length > LIST_LIMIT) throw new GamedayError('store_unreachable', `${root}: more than ${LIST_LIMIT} objects under ${prefix}`);
-    }
-  };
-  walk('');
-  // S3 lists in the order of UTF-8 bytes; so does this.
-  keys.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-  for (const key of keys) {
+  let found = 0;
+  for (const key of walk(root, '', prefix)) {
+    found += 1;
+    if (found > LIST_LIMIT) throw new GamedayError('store_unreachable', `${root}: more than ${LIST_LIMIT} objects under ${prefix}`);
     const head = orNull(root, () => headOf(key, join(root, key)));
     if (head !== null) yield head;
+    // The loop may run for long without anything to wait for.
+    if (found % 1_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+function* walk(root: string, directory: string, prefix: string): Iterable<string> {
+  const entries = orNull(root, () => readdirSync(join(root, directory), { withFileTypes: true })) ?? [];
+  const named = entries.map((entry) => {
+    const key = directory === '' ? entry.name : `${directory}/${entry.name}`;
+    // Compared with its slash, a directory stands where its objects do.
+    return { entry, key, order: Buffer.from(entry.isDirectory() ? `${key}/` : key) };
+  });
+  named.sort((a, b) => Buffer.compare(a.order, b.order));
+  for (const { entry, key } of named) {
+    if (key === TEMPORARY) continue;
+    if (entry.isDirectory() && (`${key}/`.startsWith(prefix) || prefix.startsWith(`${key}/`))) yield* walk(root, key, prefix);
+    else if (entry.isFile() && key.startsWith(prefix)) yield key;
   }
 }
 

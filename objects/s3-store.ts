@@ -36,6 +36,8 @@ export interface S3Settings {
   readonly timeoutMs: number;
   /** Of every request of a store; default: 4 attempts within a second. */
   readonly retry?: RetryPolicy;
+  /** Everything that is written stays for that long (S3 Object Lock); the bucket must have been made with it. */
+  readonly retention?: { readonly mode: 'compliance' | 'governance'; readonly days: number };
 }
 
 /** Largest object of a single PUT (Amazon S3: 5 GiB). Larger things are stored as parts by their owner. */
@@ -83,6 +85,13 @@ export function openS3Store(settings: S3Settings): ObjectStore {
     return withStoreRetry(`${description}: ${what}`, (attempt) => work(attemptSignal(), attempt), settings.retry ?? STORE_RETRY, signal);
   };
 
+  const lock = (): { ObjectLockMode?: 'COMPLIANCE' | 'GOVERNANCE'; ObjectLockRetainUntilDate?: Date } =>
+    settings.retention === undefined
+      ? {}
+      : {
+          ObjectLockMode: settings.retention.mode === 'compliance' ? 'COMPLIANCE' : 'GOVERNANCE',
+          ObjectLockRetainUntilDate: new Date(Date.now() + settings.retention.days * 86_400_000),
+        };
   const get = (key: string): Promise<Uint8Array | null> =>
     retry(`get ${key}`, (abortSignal) =>
       orNull(async () => {
@@ -95,7 +104,14 @@ export function openS3Store(settings: S3Settings): ObjectStore {
       try {
         const condition = ifAbsent ? { IfNoneMatch: '*' } : {};
         await client.send(
-          new PutObjectCommand({ ...at(key), Body: data, ContentLength: data.length, ChecksumSHA256: sha256Base64(data), ...condition }),
+          new PutObjectCommand({
+            ...at(key),
+            Body: data,
+            ContentLength: data.length,
+            ChecksumSHA256: sha256Base64(data),
+            ...lock(),
+            ...condition,
+          }),
           { abortSignal },
         );
         return true;
@@ -139,9 +155,12 @@ export function openS3Store(settings: S3Settings): ObjectStore {
         throw new GamedayError('setting_invalid', `${path} has ${size} bytes; one object holds at most ${PUT_LIMIT_BYTES}`);
       const checksum = await fileSha256Base64(path);
       await retry(`put ${key}`, (abortSignal) =>
-        client.send(new PutObjectCommand({ ...at(key), Body: createReadStream(path), ContentLength: size, ChecksumSHA256: checksum }), {
-          abortSignal,
-        }),
+        client.send(
+          new PutObjectCommand({ ...at(key), Body: createReadStream(path), ContentLength: size, ChecksumSHA256: checksum, ...lock() }),
+          {
+            abortSignal,
+          },
+        ),
       );
     },
     list: (prefix) => listPages(client, settings.bucket, root, validPrefix(prefix), retry),
@@ -181,17 +200,19 @@ async function* listPages(
   throw new GamedayError('store_unreachable', `list ${prefix}: more than ${LIST_PAGES_LIMIT} pages`);
 }
 
-/** Creates the bucket if it is not there, with versioning if asked. Idempotent. */
-export async function ensureBucket(settings: S3Settings & { readonly versioning: boolean }): Promise<void> {
+/** Creates the bucket if it is not there, with versioning, or with object lock (which implies it), if asked. Idempotent. */
+export async function ensureBucket(settings: S3Settings & { readonly versioning: boolean; readonly objectLock?: boolean }): Promise<void> {
   const client = clientFor(settings);
   const Bucket = settings.bucket;
   try {
     await withStoreRetry(`s3 ${Bucket} at ${settings.endpoint}: create bucket`, async () => {
       const abortSignal = AbortSignal.timeout(settings.timeoutMs);
       if ((await orNull(() => client.send(new HeadBucketCommand({ Bucket }), { abortSignal }))) === null) {
-        await client.send(new CreateBucketCommand({ Bucket }), { abortSignal }).catch((error: unknown) => {
-          if ((error as Error).name !== 'BucketAlreadyOwnedByYou') throw error;
-        });
+        await client
+          .send(new CreateBucketCommand({ Bucket, ObjectLockEnabledForBucket: settings.objectLock === true }), { abortSignal })
+          .catch((error: unknown) => {
+            if ((error as Error).name !== 'BucketAlreadyOwnedByYou') throw error;
+          });
       }
       if (settings.versioning) {
         await client.send(new PutBucketVersioningCommand({ Bucket, VersioningConfiguration: { Status: 'Enabled' } }), { abortSignal });

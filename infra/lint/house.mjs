@@ -20,7 +20,7 @@ export const HOUSE = {
   targets: { values: ['objects/'], types: [] },
   probe: { values: ['targets/sql'], types: ['targets/'] },
   objects: { values: [], types: [] },
-  evidence: { values: ['objects/', 'probe/judge'], types: ['probe/'] },
+  evidence: { values: ['objects/', 'probe/join', 'probe/judge', 'probe/survivor-file', 'probe/verdict'], types: ['probe/'] },
   report: { values: [], types: [] },
   worker: { values: ['activities/'], types: [] },
   cli: {
@@ -42,6 +42,7 @@ export const HOUSE = {
       'probe/join',
       'probe/ledger-pack',
       'probe/ledger-reader',
+      'probe/survivor-file',
       'probe/survivors',
       'probe/verdict',
       'targets/archives/audit/audit-source',

@@ -72,6 +72,8 @@ class Script {
         sequence: 1,
         registrationSha256: '1'.repeat(64),
         previousRegistrationSha256: null,
+        custody: null,
+        amended: null,
         registeredAt: new Date().toISOString(),
       };
     },
