@@ -102,8 +102,8 @@ async function callOnce(settings: KmsSettings, region: string, operation: string
   return { status: response.status, text: await response.text() };
 }
 
-/** Authorization header of Signature Version 4 (AWS General Reference, "Create a signed AWS API request"). Exported for its test. */
-export function authorize(request: {
+/** Authorization header of Signature Version 4 (AWS General Reference, "Create a signed AWS API request"). */
+function authorize(request: {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;

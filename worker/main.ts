@@ -10,6 +10,7 @@ import { join, resolve } from 'node:path';
 import pino from 'pino';
 import { createActivities } from '../activities/index';
 import { reconcile } from '../activities/reconcile';
+import { tendEvidence } from '../activities/seal-lost';
 import type { Hand } from '../activities/open-drill';
 import { sleep } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
@@ -19,6 +20,8 @@ import { loadTemporalConfig, type TemporalConfig } from './config';
 
 type Role = 'control' | 'site' | 'undo';
 const ROLES: readonly Role[] = ['control', 'site', 'undo'];
+/** Pace at which lost drills and undelivered bundles are looked for. */
+const TEND_EVERY_MS = 15_000;
 const logger = pino({ name: 'worker', timestamp: pino.stdTimeFunctions.isoTime });
 
 function parseRoles(text: string): readonly Role[] {
@@ -53,6 +56,30 @@ function isRunning(client: Client): Hand['isRunning'] {
       throw error;
     }
   };
+}
+
+/** Lost drills are sealed and waiting bundles delivered at start and then again and again, one round at a time. */
+function keepTending(hand: Hand): NodeJS.Timeout {
+  let busy = false;
+  let told = '';
+  const tend = async (): Promise<void> => {
+    if (busy) return;
+    busy = true;
+    try {
+      const done = await tendEvidence(hand);
+      const text = JSON.stringify(done);
+      // The same trouble every time is told once.
+      if (done.sealed.length + done.delivered.length > 0 || (done.waiting.length > 0 && text !== told))
+        logger.info({ done }, 'evidence tended');
+      told = text;
+    } catch (error) {
+      logger.error({ error: messageOf(error) }, 'evidence could not be tended');
+    } finally {
+      busy = false;
+    }
+  };
+  void tend();
+  return setInterval(() => void tend(), TEND_EVERY_MS);
 }
 
 async function main(): Promise<void> {
@@ -101,8 +128,10 @@ async function main(): Promise<void> {
     (done) => logger.info({ done }, 'reconciled'),
     (error: unknown) => logger.error({ error: messageOf(error) }, 'reconciliation failed'),
   );
+  const tending = roles.includes('control') ? keepTending(hand) : null;
   logger.info({ roles, address: config.address, home }, 'worker runs');
   await Promise.all(workers.map((worker) => worker.run()));
+  if (tending !== null) clearInterval(tending);
   await native.close();
 }
 

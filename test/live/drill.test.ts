@@ -106,6 +106,12 @@ describe('a primary lost under load', () => {
     const verified = await cli(['verify', line.evidence, '--key', join(home, 'keys', 'signing.pub.pem')], { home });
     expect(verified.stdout + verified.stderr).toContain('ok');
     expect(verified.code).toBe(0);
+    // From the bundle alone every number comes out again, to the byte.
+    const recomputed = await cli(['recompute', line.evidence], { home });
+    expect(recomputed.stdout).toContain('record.json (from all of the above): made again byte for byte');
+    expect(recomputed.code).toBe(0);
+    const series = await cli(['verify', '--series', target.name, '--key', join(home, 'keys', 'signing.pub.pem'), '--json'], { home });
+    expect(JSON.parse(series.stdout)).toMatchObject({ target: target.name, last: line.drill });
   }, 240_000);
 
   test('with asynchronous replication behind a cut link exactly the writes that only the dead primary had are reported lost', async () => {

@@ -1,0 +1,115 @@
+/**
+ * Registering and sealing as a worker does it, in Temporal's environment for single activities, with no server behind the target: what answers nothing must
+ * be said to be missing, and the bundle must verify and give its record again all the same.
+ */
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { sha256Hex } from '../core/files';
+import { encodePlan } from '../evidence/bundle';
+import { recomputeBundle } from '../evidence/recompute';
+import { openSigner } from '../evidence/signing';
+import { verifyBundle } from '../evidence/verify';
+import type { DrillRecord } from '../model/record';
+import { measure, planFor } from '../test/fixtures/sealed-drill';
+import type { SealResult } from './contract';
+import { judge } from './judge-activities';
+import { register } from './register-activities';
+import { seal } from './seal-activities';
+import { tendEvidence } from './seal-lost';
+
+const home = mkdtempSync(join(tmpdir(), 'gameday-seal-'));
+afterAll(() => rmSync(home, { recursive: true, force: true }));
+
+const plan = planFor({});
+const planSha256 = sha256Hex(encodePlan(plan));
+const hand = { home, isRunning: (_workflowId: string, runId: string) => Promise.resolve(runId === 'running') };
+const begin = (runId: string) => register(hand, { plan, planSha256, owner: { workflowId: 'drill/7', runId }, startedBy: 'mira' });
+
+async function whatHolds(
+  dir: string,
+): Promise<{ readonly failed: readonly string[]; readonly record: DrillRecord; readonly notDerived: readonly string[] }> {
+  const verified = await verifyBundle(dir, { publicKeyPem: openSigner(join(home, 'keys')).publicKeyPem });
+  const made = await recomputeBundle(dir);
+  const failed = [...verified.checks, ...made.groups].filter(({ ok }) => !ok).map(({ detail }) => detail);
+  return { failed, notDerived: made.notDerived, record: JSON.parse(readFileSync(join(dir, 'record.json'), 'utf8')) as DrillRecord };
+}
+
+test('a drill is registered, judged and sealed; a second attempt changes nothing', async () => {
+  const registration = await begin('a');
+  const drill = { drill: registration.drill, sequence: registration.sequence, workflowId: 'drill/7', runId: 'a' };
+  const dir = join(home, 'probes', `sample-${drill.drill}`);
+  const { rpo } = await measure(dir, plan, drill.drill);
+  const rpoFile = join(dir, 'rpo.json');
+  writeFileSync(rpoFile, JSON.stringify(rpo));
+  const probe = { dir, socket: join(dir, 'none.sock'), table: 'probe_000001' };
+  const common = {
+    leases: [],
+    restores: [],
+    verification: [],
+    redundancy: null,
+    redundancySkipped: 'not reached',
+    doubts: ['a doubt'],
+    failures: [],
+  };
+  const judged = await judge({ plan, drill, probe, rpoFile, ...common });
+  const input = {
+    ...common,
+    plan,
+    planSha256,
+    drill,
+    registration,
+    state: 'completed',
+    startedBy: 'mira',
+    trigger: { kind: 'command', name: null },
+    startedAt: registration.registeredAt,
+    judge: judged,
+    probe,
+    rpoFile,
+    phases: [],
+    steps: [],
+    readiness: [],
+    people: [],
+    left: [],
+    pendingEvents: [],
+  } as const;
+  // After that many attempts a guardian that is silent is said to be.
+  const sealing = async (): Promise<SealResult> =>
+    (await new MockActivityEnvironment({ attempt: 6 }).run(() => seal(hand, input))) as SealResult;
+  const sealed = await sealing();
+  const { failed, record, notDerived } = await whatHolds(sealed.evidence);
+  expect(failed).toEqual([]);
+  expect(record.left.join()).toMatch(/the guardian’s own chain of events is not in this bundle/);
+  expect(record.custody).toMatchObject({ store: 'directory', shared: false });
+  expect(notDerived.length).toBeGreaterThan(3);
+  expect(await sealing()).toEqual(sealed);
+}, 60_000);
+
+test('a drill whose workflow is gone is sealed as lost with what there is; one that runs is left alone', async () => {
+  const running = await begin('running');
+  const old = new Date(Date.now() - 2 * 3_600_000);
+  jest.useFakeTimers({
+    now: old,
+    doNotFake: [
+      'nextTick',
+      'setImmediate',
+      'setTimeout',
+      'setInterval',
+      'clearTimeout',
+      'clearInterval',
+      'queueMicrotask',
+      'performance',
+      'hrtime',
+    ],
+  });
+  const lost = await begin('lost').finally(() => void jest.useRealTimers());
+  const done = await tendEvidence(hand);
+  expect(done).toMatchObject({ sealed: [`sample/${lost.drill}`], delivered: [] });
+  const { failed, record } = await whatHolds(join(home, 'drills', 'sample', lost.drill));
+  expect(failed).toEqual([]);
+  expect(record).toMatchObject({ state: 'lost', verdict: 'inconclusive', drill: lost.drill });
+  expect(record.left.join()).toMatch(/its guardian did not answer/);
+  expect(await tendEvidence(hand)).toMatchObject({ sealed: [] });
+  expect(running.sequence).toBe(2);
+}, 60_000);
