@@ -75,7 +75,7 @@ test('a drill is registered, judged and sealed; a second attempt changes nothing
     pendingEvents: [],
   } as const;
   // After that many attempts a guardian that is silent is said to be.
-  const sealing = () => new MockActivityEnvironment({ attempt: 6 }).run<[], SealResult>(() => seal(hand, input));
+  const sealing = () => new MockActivityEnvironment({ attempt: 6 }).run<[], SealResult, () => Promise<SealResult>>(() => seal(hand, input));
   const sealed = await sealing();
   const { failed, record, notDerived } = await whatHolds(sealed.evidence);
   expect(failed).toEqual([]);
