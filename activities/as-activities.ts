@@ -4,6 +4,7 @@
  */
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { GamedayError } from '../core/errors';
+import { progressOf } from './progress';
 
 const HEARTBEAT_MS = 2_000;
 
@@ -20,8 +21,8 @@ function toFailure(error: unknown): unknown {
 
 async function heartbeating<T>(work: () => Promise<T>): Promise<T> {
   const context = Context.current();
-  const timer = setInterval(() => context.heartbeat(), HEARTBEAT_MS);
-  context.heartbeat();
+  const timer = setInterval(() => context.heartbeat(progressOf(context)), HEARTBEAT_MS);
+  context.heartbeat(progressOf(context));
   try {
     return await work();
   } finally {

@@ -8,7 +8,7 @@ import type { EventBody } from '../model/event';
 import type { FaultHandle, FaultProof, LeaseKey, LeaseView } from '../model/fault';
 import type { Judgement, ObjectiveResult, Verdict } from '../model/measurement';
 import type { HaltInput } from '../model/message';
-import type { CheckSpec, FailoverStep, FaultStep, Plan, RestoreStep } from '../model/plan';
+import type { CheckSpec, FailoverStep, FaultStep, MarkStep, Plan, RestoreStep } from '../model/plan';
 import type {
   Amendment,
   CheckResult,
@@ -17,6 +17,7 @@ import type {
   DrillState,
   PhaseRecord,
   ForkRecord,
+  MarkFacts,
   RestoreRecord,
   StepRecord,
 } from '../model/record';
@@ -80,6 +81,15 @@ export interface RestoreInput {
   readonly probe: ProbeRef;
   /** Facts of the fault step that did the damage, for `before-step`. */
   readonly damage: InjectResult | null;
+  /** What this drill's mark step recorded at the restore point that is asked for by name. */
+  readonly mark?: MarkResult | null;
+}
+
+export interface MarkResult {
+  readonly facts: MarkFacts;
+  /** Prober's clock, as of an injection. */
+  readonly aboutToNs: string | null;
+  readonly doneNs: string | null;
 }
 
 export interface ReconcileResult {
@@ -219,6 +229,7 @@ export interface SiteActivities {
     readonly probe: ProbeRef;
   }): Promise<FailoverResult>;
   restore(input: RestoreInput): Promise<RestoreRecord>;
+  mark(input: { readonly plan: Plan; readonly drill: DrillRef; readonly step: MarkStep; readonly probe: ProbeRef }): Promise<MarkResult>;
   check(input: { readonly plan: Plan; readonly check: CheckSpec; readonly sandbox: string | null }): Promise<CheckResult>;
   verify(input: { readonly plan: Plan; readonly probe: ProbeRef }): Promise<readonly CheckResult[]>;
   /** Joins the ledger with the surviving rows. Only after `stopProbe`. `redundant`: false when standbys are known to be missing. */
@@ -275,5 +286,6 @@ export interface UndoActivities {
   }): Promise<LeaseView>;
   /** The lease as the guardian knows it now; null if it never heard of it. */
   describeLease(input: { readonly plan: Pick<Plan, 'target'>; readonly key: LeaseKey }): Promise<LeaseView | null>;
-  removeSandbox(input: { readonly plan: Pick<Plan, 'target'>; readonly dir: string }): Promise<void>;
+  /** Returns what was seen after it. */
+  removeSandbox(input: { readonly plan: Pick<Plan, 'target'>; readonly dir: string }): Promise<string>;
 }

@@ -9,6 +9,7 @@ import { watchStop } from './stop-activities';
 import { awaitWindow, hold, startProbe, stopProbe } from './probe-activities';
 import { checkReadiness } from './ready-activities';
 import { recordEvents, register } from './register-activities';
+import { mark } from './mark-activities';
 import { removeSandbox, restore } from './restore-activities';
 import { recordSkip } from './schedule-activities';
 import { notify, seal } from './seal-activities';
@@ -41,6 +42,7 @@ export function createActivities(hand: Hand): Activities {
       injectFault: (input) => injectFault(hand, input),
       failover,
       restore,
+      mark,
       check,
       verify,
       reconcileLedger,

@@ -13,6 +13,7 @@ import { openTarget } from '../targets/open-target';
 import type { LiveTarget, Topology } from '../targets/ports';
 import type { SiteActivities } from './contract';
 import { approvalsFor, guardianOf, type Hand } from './open-drill';
+import { restoreChecks } from './restore-readiness';
 import { approvalChecks, blastChecks, faultSteps, policyChecks, result } from './policy-checks';
 
 /** Stands for the drill's name while there is no drill. */
@@ -57,6 +58,7 @@ export async function checkReadiness(
     ['topology', topologyChecks],
     ['archive', archiveChecks],
     ['disk headroom', diskChecks],
+    ['restores possible', restoreChecks],
     ['faults possible', (facts) => faultChecks(facts, drill?.drill ?? NO_DRILL)],
     ['timers as planned', timerChecks],
     ['objectives possible', objectiveChecks],

@@ -34,6 +34,19 @@ export async function reconcile(hand: Hand): Promise<Reconciled> {
       failed.push(`${name}: ${messageOf(error)}`);
     }
   }
+  for (const { dir, drill, workflowId, runId } of await guardian.sandboxes()) {
+    const name = `restored copy ${dir} of ${drill}`;
+    try {
+      if (await hand.isRunning(workflowId, runId)) {
+        kept.push(name);
+        continue;
+      }
+      await guardian.removeSandbox({ dir, by: 'reconciled' });
+      undone.push(name);
+    } catch (error) {
+      failed.push(`${name}: ${messageOf(error)}`);
+    }
+  }
   try {
     undone.push(...(await guardian.removeStrays()));
   } catch (error) {

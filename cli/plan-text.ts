@@ -27,7 +27,7 @@ const RTO_ABOUT: Readonly<Record<RtoAbout, string>> = {
 };
 
 /** Several lines; steps inside parallel branches are indented. */
-export function planText(plan: Plan, planSha256: string, notes: readonly string[]): string {
+export function planText(plan: Plan, planSha256: string, notes: readonly string[], restores: readonly string[] = []): string {
   const { scenario, target, objectives, steps, probe, steady, limits, stop = [] } = plan;
   const writesPerSecond = Math.round((probe.writeStreams * 1_000) / probe.periodMs);
   return [
@@ -49,6 +49,7 @@ export function planText(plan: Plan, planSha256: string, notes: readonly string[
     ...(stop.length === 0
       ? []
       : ['stops       the method ends, and everything heals, when', ...stop.map((each) => `  ${stopWords(each)}`)]),
+    ...(restores.length === 0 ? [] : ['', ...restores]),
     '',
     'ways in',
     ...waysIn(plan).map((way) => `  ${way}`),
@@ -113,7 +114,9 @@ function words(step: PlanStep): string {
     case 'failover':
       return `${step.title}, at most ${formatMs(step.timeoutMs)}`;
     case 'restore':
-      return `${step.title} · ${restoreWords(step.to)}, at most ${formatMs(step.timeoutMs)}`;
+      return `${step.title} · ${restoreWords(step.to)}, at most ${formatMs(step.timeoutMs)} · proof: ${step.proof?.checks.join(', ') ?? 'all'}`;
+    case 'mark':
+      return `${step.title}${step.tables.length === 0 ? '' : ` · counts and digests of ${step.tables.map(({ schema, table }) => `${schema}.${table}`).join(', ')}`}`;
     case 'check':
       return `${step.title} · ${step.check.sql} = ${step.check.expect}`;
     case 'heal':
@@ -137,6 +140,8 @@ function restoreWords(to: Extract<PlanStep, { kind: 'restore' }>['to']): string 
       return `to ${to.time}`;
     case 'name':
       return `to the restore point ${to.name}`;
+    case 'immediate':
+      return 'to where the newest backup is consistent';
     case 'xid':
     case 'lsn':
       return `to ${to.kind} ${to.kind === 'xid' ? to.xid : to.lsn}, ${to.inclusive ? 'included' : 'excluded'}`;

@@ -13,6 +13,7 @@ import { doctorCommand } from './commands/doctor';
 import { drillsCommand, showCommand } from './commands/drills';
 import { exportCommand } from './commands/export';
 import { findingsCommand } from './commands/findings';
+import { forecastCommand } from './commands/forecast';
 import { haltCommand } from './commands/halt';
 import { labCommand } from './commands/lab';
 import { ledgerCommand } from './commands/ledger';
@@ -46,6 +47,7 @@ export function buildProgram(): Command {
     scheduleCommand(),
     drillsCommand(),
     showCommand(),
+    forecastCommand(),
     reportCommand(),
     compareCommand(),
     findingsCommand(),

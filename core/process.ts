@@ -3,7 +3,7 @@
  * A process is pid + start time + boot id. Node only, Linux.
  */
 import { spawn } from 'node:child_process';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { bootId, until } from './clock';
 import { GamedayError } from './errors';
 
@@ -70,6 +70,22 @@ export function descendants(pid: number): ProcessId[] {
     }
   }
   return found;
+}
+
+/** Processes of programs below `programs` that work in `dir` or below it; both are real paths. */
+export function processesIn(dir: string, programs: string): ProcessId[] {
+  const inside = (pid: number): boolean => {
+    try {
+      // The kernel says so of a directory that was removed under a process.
+      const cwd = readlinkSync(`/proc/${pid}/cwd`).replace(/ \(deleted\)$/, '');
+      return (cwd === dir || cwd.startsWith(`${dir}/`)) && readlinkSync(`/proc/${pid}/exe`).startsWith(`${programs}/`);
+    } catch {
+      return false;
+    }
+  };
+  return readdirSync('/proc')
+    .filter((name) => /^[0-9]+$/.test(name) && inside(Number(name)))
+    .flatMap((name) => identify(Number(name)) ?? []);
 }
 
 /** Sends a signal to exactly this process; false if it is gone. */

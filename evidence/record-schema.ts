@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { GamedayError } from '../core/errors';
+import { PROOF_CHECKS } from '../model/constants';
 import type { Json } from '../model/json';
 import type { DrillRecord } from '../model/record';
 
@@ -167,7 +168,19 @@ const restore = z.strictObject({
   under: count,
   over: count,
   checks: list(checkResult),
-  sandbox: z.strictObject({ dir: z.string(), removed: z.boolean() }),
+  sandbox: z.strictObject({
+    dir: z.string(),
+    removed: z.boolean(),
+    removal: z.string().optional().describe('what was seen after its removal'),
+  }),
+  proof: z
+    .strictObject({ ms, notRecorded: list(z.strictObject({ check: z.enum(PROOF_CHECKS), reason: z.string() })) })
+    .optional()
+    .describe('time that the checks took, which is no part of the time to restore, and the checks that were not made'),
+  firstUse: maybe(z.strictObject({ readMs: ms, writeMs: ms, coldP99Ms: ms.nullable(), warmP99Ms: ms.nullable(), reads: count })).optional(),
+  landingError: maybe(z.strictObject({ transactions: count, ms: maybe(z.number()) }))
+    .optional()
+    .describe('recovered point less requested point'),
 });
 
 const fork = z.strictObject({
@@ -217,7 +230,7 @@ const phase = z.strictObject({
 
 const step = z.strictObject({
   id: z.string(),
-  kind: z.enum(['fault', 'wait', 'failover', 'restore', 'check', 'heal', 'note', 'manual', 'gate', 'parallel']),
+  kind: z.enum(['fault', 'wait', 'failover', 'restore', 'mark', 'check', 'heal', 'note', 'manual', 'gate', 'parallel']),
   title: z.string(),
   outcome: z.enum(['done', 'failed', 'not executed']),
   reason: z.string().nullable(),

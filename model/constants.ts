@@ -49,3 +49,23 @@ export const OTHER_CONNECTIONS = 4;
  * agents look, and how long an agent tries to reach its store before it gives up.
  */
 export const TIMER_NAMES = ['ttl', 'loop_wait', 'retry_timeout'] as const;
+
+/** What a restored copy is asked besides where it landed, in the order in which it is asked. */
+export const PROOF_CHECKS = [
+  'isolation',
+  'first-use',
+  'roles',
+  'extensions',
+  'indexes',
+  'sequences',
+  'collations',
+  'digests',
+  'heap-read',
+  'amcheck',
+  'new-backup',
+  'checksums',
+] as const;
+/** Those that read the whole copy; `quick` leaves them out. */
+export const THOROUGH_PROOF_CHECKS: readonly (typeof PROOF_CHECKS)[number][] = ['heap-read', 'amcheck', 'new-backup', 'checksums'];
+/** A copy larger than this is not read whole unless the scenario says so. */
+export const DEFAULT_PROOF_MAX_BYTES = 64 * 1024 ** 3;

@@ -49,3 +49,14 @@ export interface FaultProof {
   readonly by: string;
   readonly facts: { readonly [name: string]: Json };
 }
+
+/** A restored copy that stands, or may: it is removed at `expiresAt` unless its drill renews it. */
+export interface SandboxLeaseView {
+  readonly dir: string;
+  readonly drill: string;
+  readonly step: string;
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly heldAt: string;
+  readonly expiresAt: string;
+}

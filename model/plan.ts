@@ -2,7 +2,7 @@
  * A plan: scenario × target, validated and resolved to plain data. The workflow interprets it and nothing else; its digest is registered.
  * Every duration is in milliseconds, every size in bytes. No defaults are left open here: `scenarios/` has filled them in.
  */
-import type { TIMER_NAMES } from './constants';
+import type { PROOF_CHECKS, TIMER_NAMES } from './constants';
 import type { Json, JsonObject } from './json';
 import type { Target } from './target';
 
@@ -86,7 +86,18 @@ export type RestorePoint =
   | { readonly kind: 'xid'; readonly xid: string; readonly inclusive: boolean }
   | { readonly kind: 'lsn'; readonly lsn: string; readonly inclusive: boolean }
   | { readonly kind: 'time'; readonly time: string }
-  | { readonly kind: 'name'; readonly name: string };
+  | { readonly kind: 'name'; readonly name: string }
+  /** As soon as the copy is consistent: the end of the newest backup. */
+  | { readonly kind: 'immediate' };
+
+export type ProofName = (typeof PROOF_CHECKS)[number];
+
+/** What a restored copy is asked besides where it landed. */
+export interface ProofPlan {
+  readonly checks: readonly ProofName[];
+  /** A copy larger than this is not read whole: checks that would are not made, and the record says so. */
+  readonly maxBytes: number;
+}
 
 /** SQL is run read-only as role observe. `primary` follows failovers; `sandbox` is the newest restore of this drill. */
 export interface CheckSpec {
@@ -151,6 +162,17 @@ export interface RestoreStep extends StepBase {
   readonly kind: 'restore';
   readonly to: RestorePoint;
   readonly timeoutMs: number;
+  /** Absent in plans made before there was a choice: every check. */
+  readonly proof?: ProofPlan;
+  /** Where the archive's choice is not wanted. */
+  readonly backup?: string;
+}
+/** Makes a named restore point and records what stands there: catalog counts, roles, and counts and digests of the named tables. */
+export interface MarkStep extends StepBase {
+  readonly kind: 'mark';
+  readonly name: string;
+  /** `schema.table` in the entry database; locked against writes while they are read. */
+  readonly tables: readonly { readonly schema: string; readonly table: string }[];
 }
 export interface CheckStep extends StepBase {
   readonly kind: 'check';
@@ -184,7 +206,7 @@ export interface ParallelStep extends StepBase {
   readonly branches: readonly (readonly PlanStep[])[];
 }
 export type PlanStep =
-  FaultStep | WaitStep | FailoverStep | RestoreStep | CheckStep | HealStep | NoteStep | ManualStep | GateStep | ParallelStep;
+  FaultStep | WaitStep | FailoverStep | RestoreStep | MarkStep | CheckStep | HealStep | NoteStep | ManualStep | GateStep | ParallelStep;
 
 /** Milliseconds by name; a controller tells those that it has. */
 export type Timers = { readonly [Name in (typeof TIMER_NAMES)[number]]?: number };

@@ -16,7 +16,7 @@ import type {
   Verdict,
   ViewMeasurement,
 } from './measurement';
-import type { PlanStep } from './plan';
+import type { PlanStep, ProofName } from './plan';
 
 export type DrillState = 'completed' | 'aborted' | 'refused' | 'failed' | 'unsafe' | 'lost';
 export type NotRecorded = { readonly notRecorded: string };
@@ -68,6 +68,35 @@ export interface CheckResult {
   readonly hint: string | null;
 }
 
+/** What a mark step recorded at its restore point. `seed` keys the digests, which are of use for this drill alone. */
+export interface MarkFacts {
+  readonly name: string;
+  /** Position and timeline of the restore point. */
+  readonly lsn: string;
+  readonly timeline: number;
+  readonly seed: string;
+  readonly roles: readonly string[];
+  /** Objects of the entry database, by kind. */
+  readonly catalog: { readonly [kind: string]: string };
+  readonly tables: readonly { readonly schema: string; readonly table: string; readonly rows: string; readonly digest: string }[];
+}
+
+/** From the moment that the restored server takes writes. */
+export interface FirstUse {
+  readonly readMs: number;
+  readonly writeMs: number;
+  readonly coldP99Ms: number | null;
+  readonly warmP99Ms: number | null;
+  /** Single reads in each pass. */
+  readonly reads: number;
+}
+
+/** Where a restore landed against what was asked for. `lag`: commit time of the first transaction left out, or the target, less the last one replayed. */
+export interface LandingError {
+  readonly transactions: number;
+  readonly ms: Maybe<number>;
+}
+
 export interface RestoreRecord {
   readonly step: string;
   readonly requested: string;
@@ -91,7 +120,12 @@ export interface RestoreRecord {
   readonly under: number;
   readonly over: number;
   readonly checks: readonly CheckResult[];
-  readonly sandbox: { readonly dir: string; readonly removed: boolean };
+  readonly sandbox: { readonly dir: string; readonly removed: boolean; readonly removal?: string | undefined };
+  /** Absent in records made before there was a choice of checks. */
+  readonly proof?:
+    { readonly ms: number; readonly notRecorded: readonly { readonly check: ProofName; readonly reason: string }[] } | undefined;
+  readonly firstUse?: Maybe<FirstUse> | undefined;
+  readonly landingError?: Maybe<LandingError> | undefined;
 }
 
 /** What the chart draws: bins of one second, so that an hour's drill stays small. Percentiles equal the raw data of the bin. */

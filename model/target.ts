@@ -137,6 +137,8 @@ export interface TargetPolicy {
   /** Highest age of the newest archived segment at pre-flight. */
   readonly maxArchiveAgeMs: number;
   readonly minFreeDiskBytes: number;
+  /** Bytes, base and WAL, that one restore may move; null or missing: no limit. */
+  readonly maxRestoreBytes?: number | null | undefined;
 }
 
 export interface HostPort {
@@ -280,12 +282,22 @@ export interface Target {
     readonly replicate: TargetRole;
   };
   /** Where restores may land. */
-  readonly sandbox: { readonly dir: string; readonly osUser: string | null; readonly binDir: string } | null;
+  readonly sandbox: TargetSandbox | null;
   readonly policy: TargetPolicy;
   /** Directory of gameday's sockets on this machine (guardian, supervisor). */
   readonly runDir: string;
   /** Free-form labels shown in reports (service, owner, …). */
   readonly labels: { readonly [name: string]: Json };
+}
+
+export interface TargetSandbox {
+  readonly dir: string;
+  readonly osUser: string | null;
+  readonly binDir: string;
+  /** Names of the machines (`hostname`) on which copies may stand; outside labs none is allowed that is not named. */
+  readonly hosts?: readonly string[] | undefined;
+  /** Memory that one copy may use where the host keeps control groups; missing: half of the machine's. */
+  readonly memoryBytes?: number | undefined;
 }
 
 export interface TargetRole {

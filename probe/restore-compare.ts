@@ -32,6 +32,29 @@ export interface RestoreFindings {
   readonly sample: readonly { readonly stream: number; readonly seq: number; readonly finding: 'under' | 'over' }[];
 }
 
+/**
+ * Instants between which the target lies, from the ledger and the order of commits alone: a write acknowledged before one was sent that committed before the
+ * target has committed before it too, and the other way round. Where no such write is known everything stays concurrent.
+ */
+export async function bracketByCommits(
+  ledger: string | LedgerSource,
+  commitsBefore: ReadonlySet<string>,
+  commitsAfter: ReadonlySet<string>,
+): Promise<RestoreComparison['damage']> {
+  const source = typeof ledger === 'string' ? ledgerIn(ledger) : ledger;
+  const [before, after] = [low32(commitsBefore), low32(commitsAfter)];
+  let aboutToNs = 0;
+  let doneNs = Number.MAX_SAFE_INTEGER;
+  await visitAttempts(source, await surveyLedger(source), {
+    attempt(_stream, _seq, outcome, sentNs, ackedNs, _timeline, xid) {
+      if (outcome !== ACKED || xid < 0) return;
+      if (before.has(xid % 2 ** 32)) aboutToNs = Math.max(aboutToNs, sentNs);
+      else if (after.has(xid % 2 ** 32)) doneNs = Math.min(doneNs, ackedNs);
+    },
+  });
+  return { aboutToNs: String(aboutToNs), doneNs: String(doneNs) };
+}
+
 type Demand = 'present' | 'absent' | 'either' | 'unsettled';
 
 /** Rows may come in any order. Throws `file_unreadable`, `object_corrupt`. */

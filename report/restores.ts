@@ -1,4 +1,5 @@
 /** Restores: what was asked for, where it landed and how that was shown, and where the time went. Pure. */
+import { dominatingPhase, expectRestore, restoreRates, sampleOf } from '../core/restore-forecast';
 import { formatBytes, formatMs } from '../core/units';
 import type { CheckResult, DrillRecord, RestoreRecord } from '../model/record';
 import { markup, type Markup } from './markup';
@@ -39,11 +40,61 @@ function restore(item: RestoreRecord): Markup {
     ['WAL', `${item.walFrom} to ${item.walTo}, ${formatCount(item.segments)} segments`],
     ['Moved', formatBytes(item.bytes)],
     ['Restore time', formatInterval(item.totalMs)],
-    ['Sandbox', `${item.sandbox.dir}, ${item.sandbox.removed ? 'removed' : 'still there'}`],
+    ...landingFacts(item),
+    ...useFacts(item),
+    ['Sandbox', sandboxWords(item)],
   ];
-  return markup`<h3>${item.step}</h3><p>${landing}</p>${phases(item)}
-<dl class="facts wide">${facts.map(([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>${checksTable(item.checks)}`;
+  return markup`<h3>${item.step}</h3><p>${landing}</p>${phases(item)}${outlook(item)}
+<dl class="facts wide">${facts.map(([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>${checksTable(item.checks)}${notRecorded(item)}`;
 }
+
+type Facts = readonly (readonly [string, string])[];
+
+/** Recovered less requested. */
+function landingFacts({ landingError }: RestoreRecord): Facts {
+  if (landingError === undefined) return [];
+  if ('notRecorded' in landingError) return [['Off its target by', `not recorded: ${landingError.notRecorded}`]];
+  const { transactions, ms } = landingError;
+  const time = typeof ms === 'number' ? formatMs(ms) : `time not recorded: ${ms.notRecorded}`;
+  return [['Off its target by', `${formatCount(transactions)} transactions, ${time}`]];
+}
+
+function useFacts({ firstUse, proof }: RestoreRecord): Facts {
+  const asked: Facts = proof === undefined ? [] : [['Time of the checks', `${formatMs(proof.ms)}, not part of the restore time`]];
+  if (firstUse === undefined) return asked;
+  if ('notRecorded' in firstUse) return [['First use', `not recorded: ${firstUse.notRecorded}`], ...asked];
+  const { readMs, writeMs, coldP99Ms, warmP99Ms, reads } = firstUse;
+  const p99 =
+    coldP99Ms === null || warmP99Ms === null
+      ? ''
+      : `; p99 of ${formatCount(reads)} reads ${formatMs(coldP99Ms)}, warm ${formatMs(warmP99Ms)}`;
+  return [['First use', `read after ${formatMs(readMs)}, write after ${formatMs(writeMs)}${p99}`], ...asked];
+}
+
+function sandboxWords({ sandbox: { dir, removed, removal } }: RestoreRecord): string {
+  if (!removed) return `${dir}, still there`;
+  return `${dir}, removed${removal === undefined ? '' : `: ${removal}`}`;
+}
+
+/** What was not asked, so that nobody takes silence for a check that held. */
+function notRecorded({ proof }: RestoreRecord): Markup | null {
+  if (proof === undefined || proof.notRecorded.length === 0) return null;
+  return markup`<p class="note">Not recorded: ${proof.notRecorded.map(({ check, reason }) => `${check} (${reason})`).join(' · ')}</p>`;
+}
+
+/** What these very phases let us expect at twice the size, and what to change. */
+function outlook(item: RestoreRecord): Markup | null {
+  const sample = sampleOf(item, '');
+  const rates = sample === null ? null : restoreRates([sample]);
+  if (sample === null || rates === null) return null;
+  const now = expectRestore(rates, sample.baseBytes, sample.walBytes);
+  const doubled = expectRestore(rates, sample.baseBytes * 2, sample.walBytes * 2);
+  if (now === null || doubled === null) return null;
+  const { phase, share, advice } = dominatingPhase(rates, now);
+  return markup`<p class="note">Longest: ${phase}, ${Math.round(share * 100)} % of the time; ${advice} At twice the size these rates give ${formatMs(doubled.total)}.</p>`;
+}
+
+const speed = (bytes: number, ms: number): string => (bytes === 0 || ms <= 0 ? '' : `, ${formatBytes((bytes / ms) * 1_000)}/s`);
 
 function phases(item: RestoreRecord): Markup | null {
   const total = item.phases.reduce((sum, { ms }) => sum + ms, 0);
@@ -59,7 +110,7 @@ function phases(item: RestoreRecord): Markup | null {
     return bar;
   });
   const words = item.phases
-    .map(({ name, ms, bytes }) => `${name} ${formatMs(ms)}${bytes === null ? '' : ` (${formatBytes(bytes)})`}`)
+    .map(({ name, ms, bytes }) => `${name} ${formatMs(ms)}${bytes === null ? '' : ` (${formatBytes(bytes)}${speed(bytes, ms)})`}`)
     .join(' · ');
   return markup`<svg viewBox="0 0 1120 26" class="strip" role="img" aria-label="Phases of the restore; the line below says the same">${bars}</svg><p class="note">${words}</p>`;
 }

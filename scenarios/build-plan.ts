@@ -10,16 +10,19 @@ import { lineOf, type YamlPath } from '../core/yaml-places';
 import { findFault } from '../faults/registry';
 import {
   DEFAULT_CLIENT_DEADLINE_MS,
+  DEFAULT_PROOF_MAX_BYTES,
   DEFAULT_FAULT_MAX_MS,
   DEFAULT_LEASE_TTL_MS,
   DEFAULT_PERIOD_MS,
   DEFAULT_RECOVERY_WINDOW_MS,
   FORMAT_VERSION,
   OTHER_STREAM_CONNECTIONS,
+  PROOF_CHECKS,
   RECOVERY_SUCCESS_RATIO,
+  THOROUGH_PROOF_CHECKS,
 } from '../model/constants';
 import type { JsonObject } from '../model/json';
-import type { Objective, Plan, PlanStep, ProbeSettings, SteadyState, Timers, Unit } from '../model/plan';
+import type { Objective, Plan, PlanStep, ProbeSettings, ProofPlan, SteadyState, Timers, Unit } from '../model/plan';
 import type { Target, TargetPolicy } from '../model/target';
 import { permitOf } from '../targets/policy';
 import { interpretScenario, type LoadedScenario } from './load-scenario';
@@ -203,7 +206,11 @@ class StepResolver {
           ...base('restore to a point in time'),
           to: restorePoint(step),
           timeoutMs: step.timeout ?? RESTORE_TIMEOUT_MS,
+          proof: proofPlan(step),
+          ...(step.restore.backup === undefined ? {} : { backup: step.restore.backup }),
         };
+      case 'mark':
+        return { kind: 'mark', ...base(`make the restore point ${step.mark}`), name: step.mark, tables: step.tables ?? [] };
       case 'check':
         return { kind: 'check', ...base(`check ${step.check.on}`), check: checkSpec(step.check) };
       case 'heal':
@@ -285,7 +292,15 @@ function restorePoint({ restore }: Extract<StepWritten, { verb: 'restore' }>): E
   if (restore.xid !== undefined) return { kind: 'xid', xid: restore.xid, inclusive: restore.inclusive ?? true };
   if (restore.lsn !== undefined) return { kind: 'lsn', lsn: restore.lsn, inclusive: restore.inclusive ?? true };
   if (restore.time !== undefined) return { kind: 'time', time: restore.time };
+  if (restore.immediate === true) return { kind: 'immediate' };
   return { kind: 'name', name: restore.name ?? '' };
+}
+
+function proofPlan({ restore }: Extract<StepWritten, { verb: 'restore' }>): ProofPlan {
+  const { proof = 'full', maxProof = DEFAULT_PROOF_MAX_BYTES } = restore;
+  const asked =
+    proof === 'full' ? PROOF_CHECKS : proof === 'quick' ? PROOF_CHECKS.filter((each) => !THOROUGH_PROOF_CHECKS.includes(each)) : proof;
+  return { checks: PROOF_CHECKS.filter((each) => asked.includes(each)), maxBytes: maxProof };
 }
 
 /** Objectives about a restore belong to the step named, else to the only restore. */

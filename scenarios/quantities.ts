@@ -36,6 +36,7 @@ function quantity(kind: QuantityKind): z.ZodType<number, string | number> {
 
 export const duration = quantity('duration');
 export const transactions = quantity('tx');
+export const size = quantity('size');
 /** How often something happens. */
 export const count: z.ZodType<number, string | number> = z
   .union([z.int().min(0).max(999), z.string().regex(/^[0-9]{1,3}$/, 'must be a whole number, like 0 or 1')], {

@@ -43,12 +43,22 @@ function stepProblems(
   };
   if (step.verb === 'restore' && step.restore.before !== undefined)
     return earlierFault(step.restore.before, [...step.path, 'restore', 'before']);
+  if (step.verb === 'restore') return laterMark(step, index, all);
+  if (step.verb === 'mark' && all.slice(0, index).some((other) => other.verb === 'mark' && other.mark === step.mark))
+    return [{ path: [...step.path, 'mark'], message: `the restore point "${step.mark}" is made twice` }];
   if (step.verb === 'heal' && step.heal !== 'all') return step.heal.flatMap((name, i) => earlierFault(name, [...step.path, 'heal', i]));
   const check = step.verb === 'check' || step.verb === 'manual' ? step.check : undefined;
   if (check?.on === 'sandbox' && !all.slice(0, index).some((other) => other.verb === 'restore')) {
     return [{ path: [...step.path, 'check', 'on'], message: 'sandbox is what a restore step made; none comes before this step' }];
   }
   return [];
+}
+
+/** A restore point that this scenario makes itself must be made before anybody goes back to it; others exist already. */
+function laterMark(step: Extract<StepWritten, { verb: 'restore' }>, index: number, all: readonly StepWritten[]): YamlProblem[] {
+  const { name } = step.restore;
+  if (name === undefined || !all.slice(index).some((other) => other.verb === 'mark' && other.mark === name)) return [];
+  return [{ path: [...step.path, 'restore', 'name'], message: `restore point "${name}" is made by a later step` }];
 }
 
 function objectiveProblems(

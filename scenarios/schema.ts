@@ -3,10 +3,11 @@
  * schema of its own, so that an error speaks of the verb that was meant. Ids, defaults and references are filled in by `build-plan.ts`.
  */
 import { z } from 'zod';
+import { PROOF_CHECKS } from '../model/constants';
 import type { CheckSpec, ObjectiveName, PlanStep, RtoAbout } from '../model/plan';
 import type { JsonObject } from '../model/json';
 import { suggest } from './nearest';
-import { count, duration, durationBetween, transactions } from './quantities';
+import { count, duration, durationBetween, size, transactions } from './quantities';
 import type { YamlPath, YamlProblem } from './yaml-source';
 import { problemsOf } from './zod-problems';
 
@@ -46,14 +47,32 @@ const restorePoint = z
     lsn: lsn.optional(),
     time: z.iso.datetime({ offset: true, error: 'must be a time like 2026-11-23T03:12:09Z, in quotes' }).optional(),
     name: text(63).optional(),
+    immediate: z.literal(true, { error: 'can only be true' }).optional(),
     inclusive: z.boolean().optional(),
+    backup: text(200).optional(),
+    proof: z
+      .union([z.enum(['full', 'quick']), z.array(z.enum(PROOF_CHECKS)).max(PROOF_CHECKS.length)], {
+        error: `must be full, quick, or a list of ${PROOF_CHECKS.join(', ')}`,
+      })
+      .optional(),
+    maxProof: size.optional(),
   })
   .superRefine((point, context) => {
-    const named = (['before', 'xid', 'lsn', 'time', 'name'] as const).filter((key) => point[key] !== undefined);
-    if (named.length !== 1) context.addIssue({ code: 'custom', message: 'must name exactly one of before, xid, lsn, time, name' });
+    const named = (['before', 'xid', 'lsn', 'time', 'name', 'immediate'] as const).filter((key) => point[key] !== undefined);
+    if (named.length !== 1)
+      context.addIssue({ code: 'custom', message: 'must name exactly one of before, xid, lsn, time, name, immediate' });
     if (point.inclusive !== undefined && point.xid === undefined && point.lsn === undefined) {
       context.addIssue({ code: 'custom', path: ['inclusive'], message: 'goes with xid or lsn only' });
     }
+  });
+
+/** `schema.table`, without quotes: what needs them is not marked. */
+const tableName = z
+  .string()
+  .regex(/^[a-z_][a-z0-9_$]{0,62}\.[a-z_][a-z0-9_$]{0,62}$/, 'must be a table with its schema, like public.orders')
+  .transform((value) => {
+    const [schema = '', table = ''] = value.split('.');
+    return { schema, table };
   });
 
 /** Settings of faults are judged by the fault's own schema; here they only have to be plain data. */
@@ -80,6 +99,13 @@ const VERBS = {
     ...common,
   }),
   restore: z.strictObject({ restore: restorePoint, timeout: limit.optional(), ...common }),
+  mark: z.strictObject({
+    mark: z
+      .string()
+      .regex(/^[a-z][a-z0-9-]{0,39}$/, 'names of restore points start with a lower-case letter and hold at most 40 of a-z, 0-9 and -'),
+    tables: z.array(tableName).max(20).optional(),
+    ...common,
+  }),
   check: z.strictObject({ check, ...common }),
   heal: z.strictObject({
     heal: z.union([z.literal('all'), z.array(stepId).min(1).max(MAX_STEPS)], { error: 'must be all, or a list of step ids' }),

@@ -89,6 +89,7 @@ function disrupts(step: PlanStep): boolean {
     case 'parallel':
       return step.branches.some((branch) => branch.some(disrupts));
     case 'wait':
+    case 'mark':
     case 'check':
     case 'heal':
     case 'note':

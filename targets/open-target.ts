@@ -20,6 +20,9 @@ import type { Archive, Controller, Host, Links, LiveTarget, Router } from './por
 import { openHaproxyRouter, openNoRouter } from './routers/haproxy';
 import { withSql } from './sql';
 
+/** What a restore from the target's archive would move, and why it would be refused: for whoever has the live target and nothing else of this room. */
+export { costOfRestore, refuseCost } from './archives/restore-cost';
+
 function once<T>(make: () => T): () => T {
   let made: { readonly value: T } | null = null;
   return () => (made ??= { value: make() }).value;

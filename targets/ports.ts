@@ -10,6 +10,7 @@ import type { JsonObject } from '../model/json';
 import type { Target, TargetLink, TargetNode } from '../model/target';
 import type { StoreAnswer } from '../objects/s3-door';
 import type { ObjectVersion } from '../objects/s3-versions';
+import type { CommitRecord } from './archives/commit-order';
 import type { Sql } from './sql';
 
 export type { ObjectVersion, StoreAnswer };
@@ -202,7 +203,8 @@ export interface Links {
 export interface RecoveryTarget {
   readonly backup: string;
   readonly timeline: number;
-  readonly setting: 'recovery_target_xid' | 'recovery_target_lsn' | 'recovery_target_time' | 'recovery_target_name';
+  /** `recovery_target` has one value, `immediate`. */
+  readonly setting: 'recovery_target_xid' | 'recovery_target_lsn' | 'recovery_target_time' | 'recovery_target_name' | 'recovery_target';
   readonly value: string;
   readonly inclusive: boolean;
   /** Segment that holds the target's commit record; the archive must hold everything up to it before bytes move. */
@@ -256,12 +258,16 @@ export interface RestoreOutcome {
     readonly time: string | null;
     readonly logLine: string | null;
     readonly timeline: number;
+    /** Commit time of the last transaction replayed, as the log has it. */
+    readonly lastReplayedTime: string | null;
   };
   /** How to connect to the restored server: directory of its unix socket; it listens on no network address. */
   readonly socketDir: string;
   readonly port: number;
   readonly dir: string;
   readonly checks: readonly CheckResult[];
+  /** Time that these took after the copy was of use. */
+  readonly checksMs: number;
 }
 
 export type GateStatus = 403 | 503;
@@ -326,7 +332,14 @@ export interface Archive {
     readonly inclusive: boolean;
     readonly lsn: string;
     readonly timeline: number;
+    /** Instead of the newest that ends before `lsn`. */
+    readonly backup?: string | null;
   }): Promise<RecoveryTarget>;
+  /** Optional power: commits whose records start in [fromLsn, toLsn) on the history of `timeline`, in WAL order, from archived WAL. Throws `wal_missing`. */
+  commits?(
+    range: { readonly timeline: number; readonly fromLsn: string; readonly toLsn: string; readonly binDir: string },
+    signal: AbortSignal,
+  ): Promise<readonly CommitRecord[]>;
   /** Throws `backup_missing`, `wal_missing`. */
   estimate(target: RecoveryTarget): Promise<RestoreEstimate>;
   /** Restores into `dir` (created; must not exist), starts, waits for the target, promotes. Removes what it made if it fails. */
@@ -335,8 +348,8 @@ export interface Archive {
     sandbox: { readonly dir: string; readonly labels: JsonObject },
     options: { readonly timeoutMs: number; readonly signal: AbortSignal; readonly onProgress: (progress: RestoreProgress) => void },
   ): Promise<RestoreOutcome>;
-  /** Stops and removes a sandbox; idempotent. */
-  removeSandbox(dir: string): Promise<void>;
+  /** Stops and removes a sandbox; idempotent. Returns what was seen after it. */
+  removeSandbox(dir: string): Promise<string>;
 }
 
 /** The live target, as adapters. Built by `targets/open-target.ts` from plain data. */

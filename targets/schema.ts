@@ -130,6 +130,7 @@ const policySchema = z.strictObject({
   maxDrillMs: duration.default(4 * 3_600_000),
   maxArchiveAgeMs: duration.default(5 * 60_000),
   minFreeDiskBytes: size.default(1024 ** 3),
+  maxRestoreBytes: size.nullable().optional(),
 });
 
 const systemIdentifier = z.union([z.string(), z.number()]).transform((value, context) => {
@@ -214,7 +215,13 @@ const shape = z.strictObject({
   archive: archiveSchema.nullable().default(null),
   roles: z.strictObject({ operate: roleSchema, observe: roleSchema, probe: roleSchema, replicate: roleSchema }),
   sandbox: z
-    .strictObject({ dir: path, osUser: z.string().min(1).nullable().default(null), binDir: path })
+    .strictObject({
+      dir: path,
+      osUser: z.string().min(1).nullable().default(null),
+      binDir: path,
+      hosts: z.array(z.string().min(1)).max(64).optional(),
+      memoryBytes: size.optional(),
+    })
     .nullable()
     .default(null),
   policy: policySchema.prefault({}),

@@ -26,7 +26,7 @@ const ENTRY_POINTS = [
   /^test\/bench\/[a-z-]+\.mjs$/,
   /^test\/mutation\/(main\.mjs|check\.ts)$/,
   /^test\/run\.mjs$/,
-  /^test\/(bench\/(measure|halt|failover|evidence|restore|audit)|crash\/(main|fuzz-main)|disasters\/main)\.ts$/,
+  /^test\/(bench\/(measure|halt|failover|evidence|restore|audit)|crash\/(main|fuzz-main)|disasters\/main|restores\/main)\.ts$/,
   /^test\/calibration\/door\.js$/,
   /^infra\/bin\/.*$/,
   /^(cli|worker)\/main\.ts$/,

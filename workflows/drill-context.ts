@@ -3,7 +3,7 @@
  * nothing is measured here, because a duration taken from workflow time is not a measurement.
  */
 import { log, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
-import type { DrillRef, InjectResult, ProbeRef, RegistrationRef, Topology } from '../activities/contract';
+import type { DrillRef, InjectResult, MarkResult, ProbeRef, RegistrationRef, Topology } from '../activities/contract';
 import { present } from '../core/assert';
 import type { EventBody } from '../model/event';
 import type { LeaseKey, LeaseView } from '../model/fault';
@@ -24,6 +24,8 @@ export class DrillContext {
   readonly injected = new Map<string, InjectResult>();
   readonly readiness: CheckResult[] = [];
   readonly restores: RestoreRecord[] = [];
+  /** By the name that the scenario gave the restore point. */
+  readonly marks = new Map<string, MarkResult>();
   /** Directories of every restore that was begun. */
   readonly sandboxes = new Set<string>();
   readonly people: DrillRecord['people'][number][] = [];

@@ -292,9 +292,10 @@ async function reconcileLedger(context: DrillContext, redundancy: RedundancyResu
 async function removeSandbox(context: DrillContext, dir: string): Promise<void> {
   const { target } = context.input.plan;
   try {
-    await context.hands.undo.removeSandbox({ plan: { target }, dir });
+    const seen: string | null | undefined = await context.hands.undo.removeSandbox({ plan: { target }, dir });
     for (const [at, restore] of context.restores.entries()) {
-      if (restore.sandbox.dir === dir) context.restores[at] = { ...restore, sandbox: { dir, removed: true } };
+      if (restore.sandbox.dir !== dir) continue;
+      context.restores[at] = { ...restore, sandbox: { dir, removed: true, ...(typeof seen === 'string' ? { removal: seen } : {}) } };
     }
   } catch (error) {
     context.say('heal', 'sandbox left', `sandbox ${dir} could not be removed: ${failureText(error)}`);

@@ -3,7 +3,19 @@ import { ApplicationFailure, CancellationScope, sleep } from '@temporalio/workfl
 import { unreachable } from '../core/assert';
 import { formatMs } from '../core/units';
 import type { Json } from '../model/json';
-import type { CheckStep, FailoverStep, FaultStep, GateStep, HealStep, ManualStep, PlanStep, RestoreStep, WaitStep } from '../model/plan';
+import type {
+  CheckStep,
+  FailoverStep,
+  FaultStep,
+  GateStep,
+  HealStep,
+  ManualStep,
+  MarkStep,
+  PlanStep,
+  RestoreStep,
+  WaitStep,
+} from '../model/plan';
+import type { MarkResult } from '../activities/contract';
 import type { DrillContext } from './drill-context';
 import { healEntries } from './heal';
 import { ask } from './questions';
@@ -11,6 +23,7 @@ import { failureText } from './failure-text';
 
 /** Beside the restore itself: the wait for the archive, the comparison with the ledger, removal of an earlier try. */
 const RESTORE_MARGIN_MS = 4 * 60_000;
+const MARK_LIMIT_MS = 10 * 60_000;
 
 export interface StepOutput {
   readonly output: Json;
@@ -55,6 +68,8 @@ async function runStep(context: DrillContext, step: PlanStep): Promise<StepOutpu
       return failoverStep(context, step);
     case 'restore':
       return restoreStep(context, step);
+    case 'mark':
+      return markStep(context, step);
     case 'check':
       return checkStep(context, step);
     case 'heal':
@@ -152,7 +167,7 @@ async function restoreStep(context: DrillContext, step: RestoreStep): Promise<St
   const damage = step.to.kind === 'before-step' ? (context.injected.get(step.to.step) ?? null) : null;
   const record = await context.hands
     .long(step.timeoutMs + RESTORE_MARGIN_MS)
-    .restore({ plan: context.input.plan, drill: context.ref, step, probe: requireProbe(context), damage });
+    .restore({ plan: context.input.plan, drill: context.ref, step, probe: requireProbe(context), damage, ...markOf(context, step) });
   context.restores.push(record);
   context.say(
     step.id,
@@ -162,6 +177,25 @@ async function restoreStep(context: DrillContext, step: RestoreStep): Promise<St
   const wrong = record.checks.filter((check) => !check.ok);
   for (const check of wrong) context.failed.push(`restore ${step.id}: ${check.name}: ${check.found}`);
   return done({ landed: record.landed.lsn, under: record.under, over: record.over, segments: record.segments });
+}
+
+/** Only where there is one: histories of earlier drills hold none. */
+function markOf(context: DrillContext, { to }: RestoreStep): { readonly mark?: MarkResult } {
+  const mark = to.kind === 'name' ? context.marks.get(to.name) : undefined;
+  return mark === undefined ? {} : { mark };
+}
+
+async function markStep(context: DrillContext, step: MarkStep): Promise<StepOutput> {
+  const input = { plan: context.input.plan, drill: context.ref, step, probe: requireProbe(context) };
+  const mark = await context.hands.long(MARK_LIMIT_MS).mark(input);
+  context.marks.set(step.name, mark);
+  const { name, lsn, tables, catalog } = mark.facts;
+  context.say(
+    step.id,
+    'marked',
+    `restore point ${name} at ${lsn}: ${tables.length} tables and ${Object.keys(catalog).length} kinds of objects recorded`,
+  );
+  return done({ name, lsn, tables: tables.map(({ schema, table, rows }) => ({ table: `${schema}.${table}`, rows })) });
 }
 
 async function checkStep(context: DrillContext, step: CheckStep): Promise<StepOutput> {

@@ -6,6 +6,7 @@ import { writePlanFile } from '../../scenarios/plan-file';
 import { collect, defineCommand } from '../command';
 import { planFor } from '../plan-request';
 import { planText } from '../plan-text';
+import { planRestores, restoreLines } from '../restore-costs';
 
 export function planCommand(): Command {
   const command = new Command('plan')
@@ -27,8 +28,9 @@ export function planCommand(): Command {
           throw new GamedayError('usage', `--out ${options.out} does not end in .json, so nobody would know it for a plan`);
         writePlanFile(resolve(options.out), plan);
       }
-      terminal.print(planText(plan, planSha256, notes));
-      terminal.result({ planSha256, notes, plan });
+      const restores = await planRestores(home, plan);
+      terminal.print(planText(plan, planSha256, notes, restoreLines(restores)));
+      terminal.result({ planSha256, notes, plan, restores });
     },
   );
 }

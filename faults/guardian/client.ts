@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { callRpc } from '../../core/rpc';
 import type { SignedApproval } from '../../model/approval';
 import type { ChainedEvent } from '../../model/event';
-import type { FaultHandle, FaultProof, LeaseKey, LeaseView } from '../../model/fault';
+import type { FaultHandle, FaultProof, LeaseKey, LeaseView, SandboxLeaseView } from '../../model/fault';
 import type { JsonObject } from '../../model/json';
 import type { Plan } from '../../model/plan';
 import type { Target } from '../../model/target';
@@ -22,6 +22,13 @@ export interface ArmRequest {
   readonly approvals?: readonly SignedApproval[];
   /** Who started the drill: nobody approves his own. */
   readonly startedBy?: string;
+}
+/** Asked for before anything of a restored copy is on disk. */
+export interface SandboxRequest extends Pick<SandboxLeaseView, 'dir' | 'drill' | 'step' | 'workflowId' | 'runId'> {
+  readonly target: Target;
+  readonly ttlMs: number;
+  /** Hard maximum that no renewal extends. */
+  readonly maxMs: number;
 }
 export interface Injected {
   readonly facts: JsonObject;
@@ -64,6 +71,11 @@ export interface GuardianClient {
     readonly by: string;
   }): Promise<readonly LeaseView[]>;
   renew(request: { readonly workflowId: string; readonly runId: string; readonly ttlMs: number }): Promise<Renewal>;
+  /** A lease on a restored copy's directory; renewed with the run's other leases. Idempotent for the same run. Throws `lease_conflict`, `fault_refused`. */
+  holdSandbox(request: SandboxRequest): Promise<SandboxLeaseView>;
+  /** `target` may be missing where a lease knows it. Removes a restored copy and says what was seen after it; throws while anything of it stays. Idempotent. */
+  removeSandbox(request: { readonly target?: Target; readonly dir: string; readonly by: string }): Promise<string>;
+  sandboxes(): Promise<readonly SandboxLeaseView[]>;
   /** Every lease, tombstones too, newest armed first. */
   list(): Promise<readonly LeaseView[]>;
   describe(key: LeaseKey): Promise<LeaseView | null>;
@@ -117,6 +129,9 @@ export function openGuardian(socket: string): GuardianClient {
     undo: (request) => call('undo', request, TIMEOUTS_MS.undo),
     undoSteps: (request) => call('undoSteps', request, TIMEOUTS_MS.undo),
     renew: (request) => call('renew', request, TIMEOUTS_MS.quick),
+    holdSandbox: (request) => call('holdSandbox', request, TIMEOUTS_MS.arm),
+    removeSandbox: (request) => call('removeSandbox', request, TIMEOUTS_MS.undo),
+    sandboxes: () => call('sandboxes', null, TIMEOUTS_MS.quick),
     list: () => call('list', null, TIMEOUTS_MS.quick),
     describe: (key) => call('describe', key, TIMEOUTS_MS.quick),
     haltAll: (request) => call('haltAll', request, TIMEOUTS_MS.halt),

@@ -10,13 +10,15 @@ import { GamedayError, messageOf } from '../../core/errors';
 import { gamedayHome, homePaths } from '../../core/home';
 import { answers, serveRpc, type RpcServer } from '../../core/rpc';
 import type { LeaseKey } from '../../model/fault';
+import type { Target } from '../../model/target';
 import { openTarget } from '../../targets/open-target';
 import { findFault } from '../registry';
-import { openGuardian, type ArmRequest } from './client';
+import { openGuardian, type ArmRequest, type SandboxRequest } from './client';
 import { openJournal } from './journal';
 import { KEEPER_LIMITS, LeaseKeeper } from './lease-keeper';
 import { openLeaseStore } from './lease-store';
 import { knownTargets, rememberTarget, removeStrays } from './reconcile';
+import { SandboxKeeper } from './sandbox-keeper';
 
 const log = (text: string): void => void process.stderr.write(`${nowUtc()} guardian: ${text}\n`);
 
@@ -26,6 +28,7 @@ export async function startGuardian(home: string): Promise<RpcServer> {
   const targetsDir = join(paths.guardian, 'targets');
   mkdirSync(targetsDir, { recursive: true, mode: 0o700 });
   const journal = openJournal(join(paths.guardian, 'events'));
+  const sandboxes = new SandboxKeeper({ dir: join(paths.guardian, 'sandboxes'), journal, log });
   let keeper: LeaseKeeper | null = null;
   const ready = (): LeaseKeeper => {
     if (keeper === null) throw new GamedayError('guardian_unreachable', 'the guardian is still starting');
@@ -44,13 +47,26 @@ export async function startGuardian(home: string): Promise<RpcServer> {
     inject: (key: LeaseKey) => ready().inject(key),
     undo: (request: { key: LeaseKey; by: string }) => ready().undo(request.key, request.by),
     undoSteps: (request: { workflowId: string; runId: string; steps: string[]; by: string }) => ready().undoSteps(request),
-    renew: (request: { workflowId: string; runId: string; ttlMs: number }) => ready().renew(request),
+    renew: (request: { workflowId: string; runId: string; ttlMs: number }) => {
+      sandboxes.renew(request);
+      return ready().renew(request);
+    },
+    holdSandbox: async (request: SandboxRequest) => {
+      ready();
+      rememberTarget(targetsDir, request.target);
+      return sandboxes.hold(request);
+    },
+    removeSandbox: (request: { target?: Target; dir: string; by: string }) => sandboxes.remove(request),
+    sandboxes: () => sandboxes.list(),
     list: () => ready().list(),
     describe: (key: LeaseKey) => ready().describe(key),
     haltAll: (request: { by: string; reason: string }) => ready().haltAll(request.by, request.reason),
     release: (request: { by: string; reason: string }) => ready().release(request.by, request.reason),
     standingHalt: () => ready().standingHalt(),
-    removeStrays: () => sweepStrays(targetsDir, ready()),
+    removeStrays: async () => [
+      ...(await sweepStrays(targetsDir, ready())),
+      ...(await sandboxes.removeStrays(knownTargets(targetsDir, log))),
+    ],
     events: (request: { drill: string }) => journal.events(request.drill),
     status: () => ({ pid: process.pid, bootId: bootId(), ...ready().status() }),
   });
@@ -67,11 +83,14 @@ export async function startGuardian(home: string): Promise<RpcServer> {
   });
   keeper = started;
   started.start();
+  sandboxes.start();
   log(`serves ${join(paths.run, 'guardian.sock')} (pid ${process.pid}, ${started.live().length} live leases)`);
   await sweepStrays(targetsDir, started);
+  await sandboxes.removeStrays(knownTargets(targetsDir, log));
   return {
     async close() {
       started.stop();
+      sandboxes.stop();
       await server.close();
     },
   };

@@ -35,13 +35,9 @@ const IDLE_BYTES = 64n * 1024n;
 /** PostgreSQL itself tries again within a minute. */
 const RECENT_ERROR_MS = 60_000;
 
-/** What the native archive can do besides: settle the order of commits from archived WAL. */
+/** What the native archive can do besides: settle the order of commits from archived WAL, and look after what it holds. */
 export interface NativeArchive extends Archive {
-  /** Commits whose records start in [fromLsn, toLsn) on the history of `timeline`, in WAL order. Throws `wal_missing`. */
-  commits(
-    range: { readonly timeline: number; readonly fromLsn: string; readonly toLsn: string; readonly binDir: string },
-    signal: AbortSignal,
-  ): Promise<readonly CommitRecord[]>;
+  readonly commits: NonNullable<Archive['commits']>;
   /** Removes what `keep` does not ask for, and the WAL that no kept backup needs. Ends early, with its reason, where the store refuses. */
   expire(keep: Keep, signal: AbortSignal): Promise<Expired>;
   /** Reads all, or the drawn share, of what the archive holds and holds it against its sums. Restores nothing. */
@@ -106,12 +102,17 @@ export function openNativeArchive(target: Target): NativeArchive {
     locate: async (point) => {
       const lsn = parseLsn(point.lsn);
       const spans = await historyOf(point.timeline);
+      const { backup = null } = point;
       const usable = (await listBackups(store)).filter(
-        (one) => parseLsn(one.stopLsn) <= lsn && liesOn(spans, one.timeline, parseLsn(one.stopLsn)),
+        (one) =>
+          parseLsn(one.stopLsn) <= lsn && liesOn(spans, one.timeline, parseLsn(one.stopLsn)) && (backup === null || one.name === backup),
       );
       const manifest = usable.at(-1);
       if (manifest === undefined)
-        throw new GamedayError('backup_missing', `no backup on timeline ${point.timeline} ends before ${point.lsn}`);
+        throw new GamedayError(
+          'backup_missing',
+          `no backup${backup === null ? '' : ` ${backup}`} on timeline ${point.timeline} ends before ${point.lsn}`,
+        );
       const { segments } = await pathTo(manifest, point.timeline, lastByte(lsn, point.setting));
       const { setting, value, inclusive, timeline } = point;
       return { backup: manifest.name, timeline, setting, value, inclusive, lastSegment: segments.at(-1) ?? manifest.startWal };

@@ -15,15 +15,18 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { until } from '../../core/clock';
 import { GamedayError } from '../../core/errors';
-import { writeFileDurably } from '../../core/files';
-import { identify, isAlive, lookUpUser, run, terminate, type ProcessId } from '../../core/process';
+import { readJsonFile, writeFileDurably } from '../../core/files';
+import { identify, isAlive, lookUpUser, processesIn, run, terminate, type ProcessId } from '../../core/process';
 import type { JsonObject } from '../../model/json';
 import type { Target } from '../../model/target';
 import type { RecoveryTarget } from '../ports';
+import { isolating, removeGroups } from './sandbox-isolation';
 
 export const SANDBOX_PORT = 5432;
+const LOG_LIMIT_BYTES = 16 * 1024 * 1024;
 const MARKER = 'gameday-sandbox.json';
 /** sun_path of Linux holds 108 bytes with its terminator. */
 const SOCKET_PATH_LIMIT = 107;
@@ -35,6 +38,7 @@ export interface SandboxPlace {
   readonly logFile: string;
   readonly binDir: string;
   readonly owner: { readonly uid: number; readonly gid: number } | null;
+  readonly memoryBytes: number | null;
 }
 
 /** Where a sandbox stands; throws `setting_invalid` for a directory outside the target's sandbox directory or too long for a socket. */
@@ -55,7 +59,8 @@ export function sandboxPlace(target: Target, dir: string): SandboxPlace {
     );
   }
   const owner = sandbox.osUser === null || process.getuid?.() !== 0 ? null : lookUpUser(sandbox.osUser);
-  return { dir, dataDir: join(dir, 'data'), walDir: join(dir, 'wal'), logFile: join(dir, 'log'), binDir: sandbox.binDir, owner };
+  const { binDir, memoryBytes = null } = sandbox;
+  return { dir, dataDir: join(dir, 'data'), walDir: join(dir, 'wal'), logFile: join(dir, 'log'), binDir, owner, memoryBytes };
 }
 
 /**
@@ -78,22 +83,77 @@ function markerOf(place: SandboxPlace): string | null {
   return existsSync(path) ? readFileSync(path, 'utf8') : null;
 }
 
-/** Stops the server in `dir`, if any, and removes the directory. Idempotent. Refuses (`refused`) a directory without the marker. */
-export async function removeSandboxDirectory(target: Target, dir: string): Promise<void> {
+/**
+ * Ends the server in `dir` and everything else that works there, removes the directory and the control groups, and looks once more. Idempotent. Returns what
+ * it saw in the end. Throws `refused` for a directory without the marker, `restore_failed` for what stays.
+ */
+export async function removeSandboxDirectory(target: Target, dir: string): Promise<string> {
   const place = sandboxPlace(target, dir);
   const stat = lstatSync(dir, { throwIfNoEntry: false });
-  if (stat === undefined) return;
-  if (!stat.isDirectory()) throw new GamedayError('refused', `${dir} is no directory; it was not removed`);
-  if (!existsSync(join(dir, MARKER))) {
-    if (readdirSync(dir).length === 0) return rmdirSync(dir);
-    throw new GamedayError('refused', `${dir} was not made by gameday (no ${MARKER} in it); it was not removed`);
+  if (stat !== undefined) {
+    if (!stat.isDirectory()) throw new GamedayError('refused', `${dir} is no directory; it was not removed`);
+    if (existsSync(join(dir, MARKER))) await clearSandbox(place);
+    else if (readdirSync(dir).length === 0) rmdirSync(dir);
+    else throw new GamedayError('refused', `${dir} was not made by gameday (no ${MARKER} in it); it was not removed`);
   }
+  return requireGone(place);
+}
+
+async function clearSandbox(place: SandboxPlace): Promise<void> {
+  const { dir } = place;
   const server = sandboxPostmaster(place);
   if (server !== null) await terminate(server, 5_000, 'SIGQUIT');
+  // What a killed postmaster left behind, and tools that were reading the copy.
+  for (const left of serversIn(place)) await terminate(left, 1_000, 'SIGKILL');
   // The marker goes last: a removal that is cut short can be continued.
   for (const name of readdirSync(dir))
     if (name !== MARKER) rmSync(join(dir, name), { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+}
+
+/** PostgreSQL's own programs that work in it: nobody's shell is ended for standing there. */
+export function serversIn({ dir, binDir }: SandboxPlace): readonly ProcessId[] {
+  const parent = dirname(dir);
+  return existsSync(parent) && existsSync(binDir) ? processesIn(join(realpathSync(parent), basename(dir)), realpathSync(binDir)) : [];
+}
+
+async function requireGone(place: SandboxPlace): Promise<string> {
+  const { dir } = place;
+  const stays = (): readonly string[] => [
+    ...(existsSync(dir) ? [`directory ${dir}`] : []),
+    ...serversIn(place).map(({ pid }) => `process ${pid}`),
+    ...removeGroups(dir).map((group) => `control group ${group}`),
+  ];
+  await until(() => (stays().length === 0 ? true : null), {
+    timeoutMs: 5_000,
+    onTimeout: () => new GamedayError('restore_failed', `the sandbox is not gone: ${stays().join(', ')} stays`, 'remove it by hand.'),
+  });
+  return 'the directory is gone, no process works in it, no control group of it stands';
+}
+
+/** Sandboxes below the target's directory that carry our marker: what a dead process may have left. */
+export function listSandboxes(target: Target): readonly { readonly dir: string; readonly labels: JsonObject }[] {
+  const root = target.sandbox?.dir;
+  if (root === undefined || !existsSync(root)) return [];
+  return readdirSync(root).flatMap((name) => {
+    const dir = join(root, name);
+    const marker = readMarker(dir);
+    return marker === null || marker.target !== target.name ? [] : [{ dir, labels: marker.labels }];
+  });
+}
+
+interface Marker {
+  readonly target: string;
+  readonly labels: JsonObject;
+}
+
+/** Null for what carries none, or one that cannot be read: nothing is known of it then. */
+function readMarker(dir: string): Marker | null {
+  try {
+    return readJsonFile<Marker>(join(dir, MARKER));
+  } catch {
+    return null;
+  }
 }
 
 /** The postmaster whose working directory is this data directory; null if none runs. A reused pid is never mistaken for it. */
@@ -108,6 +168,8 @@ export function sandboxPostmaster(place: SandboxPlace): ProcessId | null {
     throw error;
   }
 }
+
+const TOOL_ENV = { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
 
 function asOwner(place: SandboxPlace): { uid?: number; gid?: number } {
   return place.owner === null ? {} : { uid: place.owner.uid, gid: place.owner.gid };
@@ -124,8 +186,13 @@ export function runTool(
     ...options,
     ...asOwner(place),
     cwd: place.dir,
-    env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' },
+    env: TOOL_ENV,
   });
+}
+
+/** The end of what the server logged. */
+export function readSandboxLog(place: SandboxPlace): string {
+  return readFileSync(place.logFile, 'utf8').slice(-LOG_LIMIT_BYTES);
 }
 
 /** What pg_controldata says, label → value. */
@@ -192,12 +259,14 @@ export function sandboxSettings(
   return settings.map(([name, value]) => `${name} = ${quoted(value)}\n`).join('');
 }
 
-/** Writes the configuration into the sandbox and starts the server; says nothing about recovery. */
-export async function startSandbox(place: SandboxPlace, settings: string, signal: AbortSignal): Promise<void> {
-  const config = join(place.dir, 'sandbox.conf');
+/**
+ * Writes the configuration into the sandbox and starts the server; says nothing about recovery. `withoutNetwork`: false where recovery fetches WAL over
+ * the network by itself.
+ */
+export async function startSandbox(place: SandboxPlace, settings: string, signal: AbortSignal, withoutNetwork = true): Promise<void> {
   const files: readonly (readonly [string, string])[] = [
-    [config, settings],
-    [join(place.dir, 'pg_hba.conf'), 'local all all trust\n'],
+    [configFile(place), settings],
+    [join(place.dir, 'pg_hba.conf'), 'local all all trust\nlocal replication all trust\n'],
     [join(place.dir, 'pg_ident.conf'), ''],
     [join(place.dataDir, 'recovery.signal'), ''],
     // It would be read after our file and override it.
@@ -208,7 +277,36 @@ export async function startSandbox(place: SandboxPlace, settings: string, signal
     if (place.owner !== null) chownSync(path, place.owner.uid, place.owner.gid);
   }
   rmSync(join(place.dataDir, 'standby.signal'), { force: true });
-  const argv = ['start', '-W', '-s', '-D', place.dataDir, '-l', place.logFile, '-o', `-c config_file='${config}'`];
-  const result = await runTool(place, 'pg_ctl', argv, { timeoutMs: 15_000, signal });
+  await launch(place, signal, withoutNetwork, '-W');
+}
+
+/** Starts a copy that was stopped after its recovery, cut off from every network, and waits until it answers. */
+export async function restartSandbox(place: SandboxPlace, signal: AbortSignal): Promise<void> {
+  await launch(place, signal, true, '-w');
+}
+
+/** Stops it cleanly, as what reads its files needs it. */
+export async function stopSandbox(place: SandboxPlace, signal: AbortSignal): Promise<void> {
+  const result = await runTool(place, 'pg_ctl', ['stop', '-w', '-s', '-m', 'fast', '-t', '120', '-D', place.dataDir], {
+    timeoutMs: 130_000,
+    signal,
+  });
+  if (result.code !== 0) throw new GamedayError('restore_failed', `the sandbox did not stop: ${result.stderr.trim()}`);
+}
+
+const configFile = (place: SandboxPlace): string => join(place.dir, 'sandbox.conf');
+
+async function launch(place: SandboxPlace, signal: AbortSignal, withoutNetwork: boolean, wait: '-w' | '-W'): Promise<void> {
+  const { dir, owner, memoryBytes } = place;
+  const lead = await isolating({ dir, owner, withoutNetwork, memoryBytes });
+  const argv = ['start', wait, '-s', '-t', '120', '-D', place.dataDir, '-l', place.logFile, '-o', `-c config_file='${configFile(place)}'`];
+  const result = await run([...lead, join(place.binDir, 'pg_ctl'), ...argv], {
+    cwd: place.dir,
+    env: TOOL_ENV,
+    timeoutMs: wait === '-w' ? 130_000 : 15_000,
+    signal,
+    // Where it is led, the last word of the lead makes it the owner.
+    ...(lead.includes('setpriv') ? {} : asOwner(place)),
+  });
   if (result.code !== 0) throw new GamedayError('restore_failed', `the sandbox did not start: ${result.stderr.trim()}`);
 }

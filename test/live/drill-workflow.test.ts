@@ -132,6 +132,7 @@ class Script {
     },
     failover: async () => Promise.reject(ApplicationFailure.nonRetryable('no candidate', 'no_candidate')),
     restore: async () => Promise.reject(new Error('not scripted')),
+    mark: async () => Promise.reject(new Error('not scripted')),
     check: async () => Promise.reject(new Error('not scripted')),
     verify: async () => {
       this.calls.push('verify');
@@ -165,7 +166,7 @@ class Script {
       return lease(key.step, handle, 'gone');
     },
     describeLease: async ({ key }) => (this.guardianHeals ? lease(key.step, this.handles.get(key.step) as FaultHandle, 'gone') : null),
-    removeSandbox: async () => undefined,
+    removeSandbox: async () => 'gone',
   };
 
   private async happen(at: string): Promise<void> {

@@ -1,0 +1,59 @@
+/** Pre-flight of restores: where copies may stand, and what each would move and need. Touches nothing. */
+import { messageOf, GamedayError } from '../core/errors';
+import { formatBytes } from '../core/units';
+import type { Plan, PlanStep, RestoreStep } from '../model/plan';
+import type { CheckResult } from '../model/record';
+import { atLine } from '../faults/blast-radius';
+import { costOfRestore, refuseCost, refuseEstimate } from '../targets/archives/restore-cost';
+import type { Archive, LiveTarget, RecoveryTarget } from '../targets/ports';
+import { requireDeclaredHost } from './restore-place';
+
+function restoreSteps(steps: readonly PlanStep[]): readonly RestoreStep[] {
+  return steps.flatMap((step) => (step.kind === 'parallel' ? step.branches.flatMap(restoreSteps) : step.kind === 'restore' ? [step] : []));
+}
+
+export async function restoreChecks({ plan, live }: { readonly plan: Plan; readonly live: LiveTarget }): Promise<readonly CheckResult[]> {
+  const steps = restoreSteps(plan.steps);
+  const { archive } = live;
+  if (steps.length === 0 || archive === null) return [];
+  return [placeCheck(plan), ...(await Promise.all(steps.map((step) => costCheck(plan, step, live, archive))))];
+}
+
+function placeCheck({ target }: Plan): CheckResult {
+  const name = 'restored copies may stand here';
+  try {
+    requireDeclaredHost(target);
+    return { name, ok: true, found: target.sandbox?.dir ?? '', expected: 'a machine that the target names', hint: null };
+  } catch (error) {
+    return {
+      name,
+      ok: false,
+      found: messageOf(error),
+      expected: 'a machine that the target names',
+      hint: error instanceof GamedayError ? error.hint : null,
+    };
+  }
+}
+
+async function costCheck(plan: Plan, step: RestoreStep, live: LiveTarget, archive: Archive): Promise<CheckResult> {
+  const name = `${step.id}: the restore is possible`;
+  const expected = 'a backup that reaches back far enough, within the policy, and room for the copy';
+  try {
+    const cost = await costOfRestore(step, live, archive);
+    const refusal = refuseCost(plan.target, cost);
+    if (refusal !== null) return { name, ok: false, found: placed(plan, refusal), expected, hint: refusal.hint };
+    const found = `backup ${cost.backup}: ${formatBytes(cost.baseBytes)} and at most ${formatBytes(cost.walBytes)} of WAL; needs ${formatBytes(cost.diskBytes)} of ${formatBytes(cost.freeBytes)} free`;
+    return { name, ok: true, found, expected, hint: null };
+  } catch (error) {
+    return { name, ok: false, found: messageOf(error), expected, hint: error instanceof GamedayError ? error.hint : null };
+  }
+}
+
+const placed = ({ targetSource }: Plan, { path, why }: { readonly path: readonly string[] | null; readonly why: string }): string =>
+  path === null ? why : atLine(targetSource, { path, why });
+
+/** The last word before bytes move. Throws `refused`. */
+export async function requireAffordable(plan: Plan, archive: Archive, recovery: RecoveryTarget): Promise<void> {
+  const refusal = refuseEstimate(plan.target, await archive.estimate(recovery));
+  if (refusal !== null) throw new GamedayError('refused', placed(plan, refusal), refusal.hint);
+}
