@@ -217,8 +217,11 @@ export async function awaitArchived(
 ): Promise<string> {
   // lsn may stand exactly at a segment's end: what must be replayed lies before it.
   const wanted = { lsn: formatLsn(parseLsn(point.lsn) - 1n), timeline: point.timeline };
-  if (await archive.holds(walSegmentName(wanted.timeline, parseLsn(wanted.lsn)))) return endOfSegment(wanted.lsn);
   const now = await currentPosition(live, primary);
+  // On a timeline that was left nothing more is written. On the current one WAL up to now is wanted, not up to the target alone: writes that were under way when
+  // the damage was done commit behind it, and only their commit records settle which side of the target they are on.
+  if (now.timeline !== wanted.timeline && (await archive.holds(walSegmentName(wanted.timeline, parseLsn(wanted.lsn)))))
+    return endOfSegment(wanted.lsn);
   return switchWal(live, archive, parseLsn(now.lsn) < parseLsn(wanted.lsn) ? wanted : { ...now, timeline: wanted.timeline }, signal);
 }
 
@@ -228,7 +231,11 @@ async function switchWal(live: LiveTarget, archive: Archive, upTo: Position, sig
   const { primary } = await live.controller.topology();
   if (primary === null) throw new GamedayError('step_failed', 'no node is the primary, so its WAL cannot be switched');
   const rows = await live.sql(primary, 'operate', (sql) => sql.query('SELECT pg_switch_wal()::text AS lsn'));
-  const segment = walSegmentName(upTo.timeline, parseLsn(upTo.lsn) - 1n);
+  const switched = rows[0]?.['lsn'];
+  if (typeof switched !== 'string') throw new GamedayError('step_failed', `${primary} does not say up to where it switched WAL`);
+  // Where nothing was written since the last switch it answers with the start of the segment in use, which nobody archives yet.
+  const last = parseLsn(switched) < parseLsn(upTo.lsn) ? parseLsn(switched) : parseLsn(upTo.lsn);
+  const segment = walSegmentName(upTo.timeline, last - 1n);
   await until(async () => ((await archive.holds(segment)) ? true : null), {
     timeoutMs: ARCHIVE_WAIT_MS,
     everyMs: 100,
@@ -239,7 +246,6 @@ async function switchWal(live: LiveTarget, archive: Archive, upTo: Position, sig
         `segment ${segment}, which holds the target, did not reach the archive within ${ARCHIVE_WAIT_MS / 1000} s`,
       ),
   });
-  const switched = rows[0]?.['lsn'];
-  const end = endOfSegment(formatLsn(parseLsn(upTo.lsn) - 1n));
-  return typeof switched === 'string' && parseLsn(switched) < parseLsn(end) ? switched : end;
+  const end = endOfSegment(formatLsn(last - 1n));
+  return parseLsn(switched) < parseLsn(end) ? switched : end;
 }
