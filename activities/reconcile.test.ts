@@ -34,6 +34,11 @@ async function guardian(leases: readonly object[], more: Readonly<Record<string,
       undone.push(`${key.step} of ${key.runId} (${by})`);
       return null;
     },
+    sandboxes: () => [],
+    removeSandbox: ({ dir, by }: { dir: string; by: string }) => {
+      undone.push(`${dir} (${by})`);
+      return 'gone';
+    },
     removeStrays: () => ['toxic gd-drill-000001-x on n2-n1'],
     ...more,
   });
@@ -47,6 +52,18 @@ test('what stands for a run that no longer runs is undone; a running drill’s f
     undone: ['cut of drill-000001', 'toxic gd-drill-000001-x on n2-n1'],
     kept: ['slow of drill-000001'],
     failed: ['stuck of drill-000001: still there'],
+  });
+});
+
+test('a restored copy goes with its drill, and stays with one that runs', async () => {
+  const copy = (dir: string, runId: string): object => ({ dir, drill: 'drill-000001', step: 'pitr', workflowId: 'drill/1', runId });
+  await guardian([], { sandboxes: () => [copy('/copies/a', 'over'), copy('/copies/b', 'runs')], removeStrays: () => [] });
+  const done = await reconcile({ home, isRunning: async (_id, runId) => runId === 'runs' });
+  expect(undone).toEqual(['/copies/a (reconciled)']);
+  expect(done).toMatchObject({
+    undone: ['restored copy /copies/a of drill-000001'],
+    kept: ['restored copy /copies/b of drill-000001'],
+    failed: [],
   });
 });
 

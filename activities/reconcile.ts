@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { messageOf } from '../core/errors';
 import { homePaths } from '../core/home';
 import { openGuardian } from '../faults/guardian/client';
+import type { LeaseKey } from '../model/fault';
 import type { Hand } from './open-drill';
 
 export interface Reconciled {
@@ -19,34 +20,26 @@ export async function reconcile(hand: Hand): Promise<Reconciled> {
   const undone: string[] = [];
   const kept: string[] = [];
   const failed: string[] = [];
-  for (const lease of await guardian.list()) {
-    if (lease.state === 'gone') continue;
-    const name = `${lease.handle.fault} of ${lease.handle.drill}`;
+  // When Temporal cannot be asked what stands is left to expire by itself: undoing a running drill's fault would spoil it for nothing.
+  const endUnlessRunning = async (
+    name: string,
+    run: Pick<LeaseKey, 'workflowId' | 'runId'>,
+    end: () => Promise<unknown>,
+  ): Promise<void> => {
     try {
-      // When Temporal cannot be asked the lease is left to expire by itself: undoing a running drill's fault would spoil it for nothing.
-      if (await hand.isRunning(lease.key.workflowId, lease.key.runId)) {
-        kept.push(name);
-        continue;
+      if (await hand.isRunning(run.workflowId, run.runId)) kept.push(name);
+      else {
+        await end();
+        undone.push(name);
       }
-      await guardian.undo({ key: lease.key, by: 'reconciled' });
-      undone.push(name);
     } catch (error) {
       failed.push(`${name}: ${messageOf(error)}`);
     }
-  }
-  for (const { dir, drill, workflowId, runId } of await guardian.sandboxes()) {
-    const name = `restored copy ${dir} of ${drill}`;
-    try {
-      if (await hand.isRunning(workflowId, runId)) {
-        kept.push(name);
-        continue;
-      }
-      await guardian.removeSandbox({ dir, by: 'reconciled' });
-      undone.push(name);
-    } catch (error) {
-      failed.push(`${name}: ${messageOf(error)}`);
-    }
-  }
+  };
+  for (const { key, handle, state } of await guardian.list())
+    if (state !== 'gone') await endUnlessRunning(`${handle.fault} of ${handle.drill}`, key, () => guardian.undo({ key, by: 'reconciled' }));
+  for (const { dir, drill, ...run } of await guardian.sandboxes())
+    await endUnlessRunning(`restored copy ${dir} of ${drill}`, run, () => guardian.removeSandbox({ dir, by: 'reconciled' }));
   try {
     undone.push(...(await guardian.removeStrays()));
   } catch (error) {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { nowUtc } from '../core/clock';
 import { messageOf } from '../core/errors';
 import { readJsonFile, sha256Hex } from '../core/files';
+import { homePaths } from '../core/home';
 import type { ChainedEvent } from '../model/event';
 import type { RpoMeasurement } from '../model/measurement';
 import { buildRecord } from '../evidence/build-record';
@@ -12,6 +13,7 @@ import { encodeRecord, type BundleFile } from '../evidence/bundle';
 import { openChain, sealIn } from '../evidence/drill-evidence';
 import { readAllEvents, recordEvents } from '../evidence/events';
 import { keepFacts, type KeptFacts } from '../evidence/kept-facts';
+import { recordFrame } from '../evidence/record-frame';
 import { bundlePrefix } from '../evidence/register';
 import { packLedger } from '../probe/ledger-pack';
 import { renderHtml } from '../report/html';
@@ -34,9 +36,11 @@ export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
   const pending = input.pendingEvents.map((event) => ({ ...event, drill: drill.drill }));
   if (pending.length > 0) await recordEvents(store, prefix, 'workflow', pending);
   const place = { store, bundle: prefix, writer: 'workflow', step: 'seal', actor: input.startedBy } as const;
+  const { problems, ...frame } = recordFrame(homePaths(hand.home).drills, plan, nowUtc().slice(0, 10));
   const kept = await keepFacts(place, plan, {
     ...courseOf(input),
-    left: [...input.left, ...guardian.left, ...(away === null ? [] : [away])],
+    ...frame,
+    left: [...input.left, ...guardian.left, ...(away === null ? [] : [away]), ...problems],
     postgresVersion: await postgresVersion(input),
     predicted: measured?.band ?? null,
     judged: measured !== null,

@@ -15,6 +15,7 @@ import { deliverWaiting } from '../evidence/deliver';
 import { openChain, sealIn } from '../evidence/drill-evidence';
 import { readAllEvents } from '../evidence/events';
 import { keepFacts, type KeptFacts } from '../evidence/kept-facts';
+import { recordFrame } from '../evidence/record-frame';
 import { PLAN_FILE, REGISTRATION_FILE, SEAL_FILE } from '../evidence/layout';
 import { bundlePrefix, decodeRegistration, type Registration } from '../evidence/register';
 import { openEvidence } from '../evidence/store';
@@ -127,14 +128,16 @@ async function sealLost(hand: Hand, { registration, data, plan, ledgerDir }: Uns
       return null;
     },
   );
+  const { problems, ...frame } = recordFrame(homePaths(hand.home).drills, plan, nowUtc().slice(0, 10));
   const facts = await keepFacts({ store, bundle, writer: 'workflow', step: 'seal', actor: 'gameday' }, plan, {
     ...lostCourse(registration, sha256Hex(data)),
+    ...frame,
     leases,
     doubts,
     left: [
       ...leases.filter(({ state }) => state !== 'gone').map(({ handle, key }) => `${handle.fault} (${key.step}) is not proven gone`),
       'redundancy was not restored by this drill',
-      ...[silent, away].filter((text) => text !== null),
+      ...[silent, away, ...problems].filter((text) => text !== null),
     ],
     judged: measured !== null,
   });

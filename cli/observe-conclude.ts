@@ -15,6 +15,7 @@ import { encodeRecord, type BundleFile } from '../evidence/bundle';
 import { sealIn } from '../evidence/drill-evidence';
 import { readAllEvents } from '../evidence/events';
 import { keepFacts, type FactsPlace } from '../evidence/kept-facts';
+import { recordFrame } from '../evidence/record-frame';
 import { bundlePrefix, type Registered } from '../evidence/register';
 import { openEvidence } from '../evidence/store';
 import type { ExitCode } from '../model/constants';
@@ -88,7 +89,9 @@ export async function concludeObservation(input: Concluding): Promise<ExitCode> 
     replicaStaleness: ledger?.replicaStaleness ?? [],
   });
   const chain = await diary.settle();
+  const { problems, ...frame } = recordFrame(homePaths(input.home).drills, plan, nowUtc().slice(0, 10));
   const kept = await keepFacts(chain, plan, {
+    ...frame,
     planSha256: input.planSha256,
     drill: registration.drill,
     sequence: registration.sequence,
@@ -110,7 +113,7 @@ export async function concludeObservation(input: Concluding): Promise<ExitCode> 
     doubts,
     failures: [],
     people: [],
-    left: [...joined.left, ...(chain.away === null ? [] : [chain.away])],
+    left: [...joined.left, ...(chain.away === null ? [] : [chain.away]), ...problems],
     notExercised: [...course.cut, ...joined.notCompared],
     predicted: null,
     judged: ledger !== null,

@@ -34,6 +34,15 @@ const withControls = (record: DrillRecord): DrillRecord => ({ ...record, control
 const options = { digest: 'ab'.repeat(32), keyFingerprint: 'cd'.repeat(32) };
 const html = (changes: Partial<DrillRecord> = {}): string => renderHtml(withControls(sampleRecord(changes)), options);
 
+/** What of the checker's answer is asked here. */
+interface AxeResult {
+  readonly violations: readonly {
+    readonly id: string;
+    readonly impact: string | null;
+    readonly nodes: readonly { readonly html: string }[];
+  }[];
+}
+
 let dir = '';
 let browser: Browser;
 beforeAll(async () => {
@@ -84,13 +93,7 @@ describe.each(['light', 'dark'] as const)('in %s', (scheme) => {
   test('no serious violation of accessibility', async () => {
     const { page } = await open(html(), { scheme, scripts: true });
     await page.addScriptTag({ content: axe.source });
-    const { violations } = (await page.evaluate('axe.run(document, { resultTypes: ["violations"] })')) as {
-      readonly violations: readonly {
-        readonly id: string;
-        readonly impact: string | null;
-        readonly nodes: readonly { readonly html: string }[];
-      }[];
-    };
+    const { violations } = await page.evaluate<AxeResult>('axe.run(document, { resultTypes: ["violations"] })');
     const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
     expect(serious.map(({ id, nodes }) => [id, nodes.slice(0, 3).map((node) => node.html)])).toEqual([]);
     await page.context().close();

@@ -33,7 +33,7 @@ const SCHEMA = [
 ];
 
 beforeAll(async () => {
-  own = await startOwnArchive('127.0.74');
+  own = await startOwnArchive('127.0.103');
   for (const statement of SCHEMA) await own.one(statement);
   await own.takeBackup();
   await own.one(`insert into orders (note) select 'late ' || g from generate_series(1, 500) g`);
