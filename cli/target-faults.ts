@@ -6,7 +6,7 @@ import { GamedayError, messageOf } from '../core/errors';
 import { faultLabel, NO_MEMORY } from '../faults/contract';
 import { FAULTS, type AnyFault } from '../faults/registry';
 import type { Allow } from '../faults/guardian/allow';
-import type { Target } from '../model/target';
+import { nativeArchiveOf, type Target } from '../model/target';
 import { permitOf } from '../targets/policy';
 import type { LiveTarget } from '../targets/ports';
 import { within } from './target-deadline';
@@ -70,7 +70,7 @@ export function trialSettings(fault: string, target: Target): object {
     case 'memory-starved':
       return { node, limit: '64MB' };
     case 'archive-unavailable':
-      return target.links === null && target.archive?.gate !== undefined ? { how: 'error-503' } : {};
+      return target.links === null && nativeArchiveOf(target)?.gate !== undefined ? { how: 'error-503' } : {};
     default:
       return {};
   }
@@ -82,8 +82,8 @@ function structural(fault: string, target: Target): string | null {
     return 'no path leads through Toxiproxy (`links` in the target file)';
   if (fault.startsWith('service-') && (target.services ?? []).length === 0)
     return 'no member of the store, router or pooler is named (`services` in the target file)';
-  if (fault.startsWith('archive-') && target.archive === null) return 'the target has no archive that gameday reads';
-  if (fault === 'archive-unavailable' && target.links === null && target.archive?.gate === undefined)
+  if (fault.startsWith('archive-') && nativeArchiveOf(target) === null) return 'the target has no archive of gameday’s own';
+  if (fault === 'archive-unavailable' && target.links === null && nativeArchiveOf(target)?.gate === undefined)
     return 'neither a link to the store nor a gate in front of it is named';
   if (fault === 'automation-paused' && !['patroni', 'repmgr'].includes(target.controller.kind))
     return 'the controller has no maintenance mode that gameday knows';

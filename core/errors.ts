@@ -104,6 +104,7 @@ export const ERRORS = {
   // restores
   backup_missing: kind(EXIT.refused, false, 'take a base backup first; the target is older than every backup or none exists.'),
   wal_missing: kind(EXIT.refused, true, 'the archive does not hold a segment that the restore needs; nothing was restored.'),
+  archive_key_wrong: kind(EXIT.refused, false, 'the archive was encrypted with another key; nothing was restored.'),
   restore_failed: kind(EXIT.aborted, false, 'read the sandbox’s log excerpt in the message.'),
   // evidence
   registration_failed: kind(EXIT.unavailable, true, 'the drill was not started, because it could not be registered.'),

@@ -12,7 +12,7 @@ import { sha256Hex } from '../core/files';
 import { formatBytes } from '../core/units';
 import type { FaultProof } from '../model/fault';
 import type { CheckResult } from '../model/record';
-import type { Target } from '../model/target';
+import { nativeArchiveOf, type Target } from '../model/target';
 import type { ArchiveDoor, LiveTarget, ObjectVersion, ObjectWord } from '../targets/ports';
 import type { FaultContext, Stray } from './contract';
 import { OUR_LABEL } from './contract';
@@ -44,6 +44,11 @@ export type ArchiveObject = {
 export function requireDoor(live: LiveTarget): ArchiveDoor {
   if (live.archive === null)
     throw new GamedayError('fault_refused', `target ${live.target.name} has no archive`, 'name one under archive of the target file.');
+  if (live.archive.door === undefined)
+    throw new GamedayError(
+      'fault_refused',
+      `faults on objects need gameday’s own archive; that of ${live.target.name} is ${live.archive.kind}`,
+    );
   return live.archive.door;
 }
 
@@ -116,11 +121,18 @@ export async function proveUncovered(object: ArchiveObject, { live, memory }: Fa
 
 export async function checkObject(settings: ObjectSettings, context: FaultContext): Promise<readonly CheckResult[]> {
   const { live } = context;
-  const versioned = live.archive !== null && (await live.archive.door.isVersioned());
+  const versioned = (await live.archive?.door?.isVersioned()) ?? false;
   const check: CheckResult = {
     name: 'the archive’s bucket keeps versions',
     ok: versioned,
-    found: live.archive === null ? 'no archive' : versioned ? 'enabled' : 'not enabled',
+    found:
+      live.archive === null
+        ? 'no archive'
+        : live.archive.door === undefined
+          ? `an archive of ${live.archive.kind}, whose objects gameday leaves alone`
+          : versioned
+            ? 'enabled'
+            : 'not enabled',
     expected: 'enabled',
     hint: versioned ? null : 'without versions nothing spoiled could be put back; enable versioning on the bucket.',
   };
@@ -146,7 +158,7 @@ export async function checkObject(settings: ObjectSettings, context: FaultContex
 
 /** What a person types: remove what is newer than the good version, by id. */
 export function manualUncover({ key, versionId }: ArchiveObject, target: Target): readonly string[] {
-  const { endpoint = '', bucket = '', prefix = '' } = target.archive ?? {};
+  const { endpoint = '', bucket = '', prefix = '' } = nativeArchiveOf(target) ?? {};
   const at = `--endpoint-url ${endpoint} --bucket ${bucket}`;
   return [
     `aws s3api list-object-versions ${at} --prefix ${prefix}/${key}  # ${versionId} is the good one`,
@@ -156,8 +168,8 @@ export function manualUncover({ key, versionId }: ArchiveObject, target: Target)
 
 /** Notes that dead guardians left in the store, with what lies on top of the objects they name. Reads only. */
 export async function findCovered(live: LiveTarget): Promise<readonly Stray[]> {
-  if (live.archive === null) return [];
-  const { door } = live.archive;
+  const door = live.archive?.door;
+  if (door === undefined) return [];
   const found: Stray[] = [];
   for (const { label, text } of await door.notes()) {
     if (!OUR_LABEL.test(label)) continue;

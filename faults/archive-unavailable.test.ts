@@ -14,7 +14,7 @@ const gate = (label: string | null): ArchiveGate => ({
   close: async () => undefined,
   open: async () => undefined,
 });
-const withGate = (label: string | null): FaultContext => contextWith({ door: { gate: gate(label) } as Archive['door'] });
+const withGate = (label: string | null): FaultContext => contextWith({ door: { gate: gate(label) } as NonNullable<Archive['door']> });
 const resolve = (settings: object, context = withGate(null)) =>
   archiveUnavailable.resolve(archiveUnavailable.schema.parse(settings), context);
 
@@ -39,14 +39,14 @@ test.each([
   const resolved = await resolve({ how });
   expect(resolved).toMatchObject({ nodes: ['n1', 'n2', 'n3'], links: [] });
   expect(archiveUnavailable.preview(resolved)).toBe(`answer every request of n1, n2, n3 to the archive’s store with ${status}`);
-  const target = { archive: { gate: { socket: '/run/haproxy.sock', map: '/run/gate.map' } } } as unknown as Target;
+  const target = { archive: { kind: 'native', gate: { socket: '/run/haproxy.sock', map: '/run/gate.map' } } } as unknown as Target;
   expect(archiveUnavailable.manualUndo(resolved, target)).toEqual([
     `echo 'del map /run/gate.map all' | socat - UNIX-CONNECT:/run/haproxy.sock`,
   ]);
 });
 
 test('without a gate, or an archive, it is refused with what to do', async () => {
-  const none = contextWith({ door: { gate: null } as Archive['door'] });
+  const none = contextWith({ door: { gate: null } as NonNullable<Archive['door']> });
   await expect(resolve({ how: 'error-503' }, none)).rejects.toMatchObject({
     code: 'fault_refused',
     hint: expect.stringContaining('archive.gate'),

@@ -14,7 +14,7 @@ import { formatMs, parseDurationMs } from '../core/units';
 import type { JsonObject } from '../model/json';
 import type { FaultProof } from '../model/fault';
 import type { CheckResult } from '../model/record';
-import type { Target, TargetLink } from '../model/target';
+import { nativeArchiveOf, type Target, type TargetLink } from '../model/target';
 import type { ArchiveGate, GateStatus, LiveTarget, StoreAnswer } from '../targets/ports';
 import { requireDoor } from './archive-objects';
 import { OUR_LABEL, type Fault, type FaultContext, type Stray } from './contract';
@@ -189,7 +189,7 @@ async function ready(settings: Settings, context: FaultContext): Promise<readonl
   const { live } = context;
   const checks: CheckResult[] = [];
   if (STATUS[settings.how] !== null) {
-    const gate = live.archive?.door.gate ?? null;
+    const gate = live.archive?.door?.gate ?? null;
     const state = gate === null ? null : await gate.state();
     const found = gate === null ? 'none' : state === null ? 'passes on' : `answers ${state.status} for ${state.label}`;
     checks.push({
@@ -216,7 +216,7 @@ async function ready(settings: Settings, context: FaultContext): Promise<readonl
 }
 
 function manualUndo(resolved: Resolved, target: Target): readonly string[] {
-  const gate = target.archive?.gate;
+  const gate = nativeArchiveOf(target)?.gate;
   if (STATUS[resolved.how] === null) return manualToxicRemoval(place(resolved), target);
   return [`echo 'del map ${gate?.map ?? ''} all' | socat - UNIX-CONNECT:${gate?.socket ?? ''}`];
 }
@@ -253,7 +253,7 @@ export const archiveUnavailable: Fault<Settings, Resolved> = {
 
 /** A gate that a dead guardian left closed. Reads only. */
 export async function findClosedGate(live: LiveTarget): Promise<readonly Stray[]> {
-  const gate = live.archive?.door.gate ?? null;
+  const gate = live.archive?.door?.gate ?? null;
   const state = gate === null ? null : await gate.state();
   if (gate === null || state === null || !OUR_LABEL.test(state.label)) return [];
   const { status, label } = state;

@@ -3,6 +3,7 @@
  * It must never fill anything else: where that file system is shared with the machine, another node or gameday itself, or is larger than 4 GB, it is
  * refused. PostgreSQL may stop by itself when WAL finds no room; undo then has the controller start the node.
  */
+import { nativeArchiveOf } from '../model/target';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { GamedayError, messageOf } from '../core/errors';
@@ -56,7 +57,7 @@ async function findObjection(live: LiveTarget, node: string, dir: string): Promi
     ...systemDirectories(target.runDir),
     ...target.nodes.filter((each) => each.name !== node).map((each) => each.dataDir),
     ...(target.controller.kind === 'standalone' ? [target.controller.stateDir] : []),
-    ...(target.archive === null ? [] : [target.archive.spoolDir]),
+    ...[nativeArchiveOf(target)?.spoolDir].filter((each) => each !== undefined),
     ...(target.sandbox === null ? [] : [target.sandbox.dir]),
   ];
   const devices = await readDevices(host, [dir, ...others]);

@@ -5,7 +5,7 @@
  */
 import { isIPv6 } from 'node:net';
 import { GamedayError } from '../core/errors';
-import type { Target } from '../model/target';
+import { nativeArchiveOf, type Target } from '../model/target';
 import type { CheckResult } from '../model/record';
 import type { Host, LiveTarget } from '../targets/ports';
 import { OUR_LABEL, type Stray } from './contract';
@@ -30,7 +30,7 @@ function endpointsOfOthers(target: Target, name: string): readonly { readonly ho
     ...links.map((link) => ({ host: link.upstreamHost, port: link.upstreamPort })),
     target.entry,
     ...target.paths.flatMap(({ hosts }) => hosts),
-    ...[target.links?.api, target.archive?.endpoint].flatMap((url) => (url === undefined ? [] : [urlEndpoint(url)])),
+    ...[target.links?.api, nativeArchiveOf(target)?.endpoint].flatMap((url) => (url === undefined ? [] : [urlEndpoint(url)])),
   ];
 }
 

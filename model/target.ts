@@ -7,7 +7,6 @@ import type { Json } from './json';
 export type TargetKind = 'lab' | 'staging' | 'production';
 export type ControllerKind = TargetController['kind'];
 export type RouterKind = 'haproxy' | 'none';
-export type ArchiveKind = 'native';
 
 /** This machine; one that the system's OpenSSH reaches; or a container of the Docker engine behind a local socket. */
 export type TargetHost =
@@ -94,9 +93,9 @@ export interface TargetArchiveGate {
   readonly map: string;
 }
 
-/** The object store that holds base backups and WAL. Credentials by name only. */
-export interface TargetArchive {
-  readonly kind: ArchiveKind;
+/** gameday's own archive: the object store that holds base backups and WAL. Credentials by name only. */
+export interface NativeTargetArchive {
+  readonly kind: 'native';
   readonly endpoint: string;
   readonly region: string;
   readonly bucket: string;
@@ -108,6 +107,23 @@ export interface TargetArchive {
   readonly spoolDir: string;
   /** Without it a store that answers 503 or 403 cannot be rehearsed. */
   readonly gate?: TargetArchiveGate | undefined;
+}
+
+/** A team's pgBackRest repository. Absolute paths; `program` and `config` are the ones of the machine where restores run. */
+export interface PgbackrestTargetArchive {
+  readonly kind: 'pgbackrest';
+  readonly stanza: string;
+  readonly config: string;
+  /** Configuration on the nodes, for backups; null: at the same path. */
+  readonly nodeConfig: string | null;
+  readonly program: string;
+}
+
+export type TargetArchive = NativeTargetArchive | PgbackrestTargetArchive;
+
+/** The target's archive if it is gameday's own: only of that one are store, spool and gate known. */
+export function nativeArchiveOf({ archive }: Pick<Target, 'archive'>): NativeTargetArchive | null {
+  return archive?.kind === 'native' ? archive : null;
 }
 
 /** One kind of fault that is allowed within limits of its own; null: the policy's limits alone. */

@@ -7,6 +7,7 @@ import { GamedayError } from '../core/errors';
 import { resolveSecret } from '../core/secrets';
 import type { Target, TargetNode, TargetService } from '../model/target';
 import { openNativeArchive } from './archives/native';
+import { openPgbackrestArchive } from './archives/pgbackrest';
 import { openCommandController } from './controllers/command';
 import { openPatroniController } from './controllers/patroni';
 import { openPgAutoFailoverController } from './controllers/pg-auto-failover';
@@ -108,13 +109,26 @@ function openController(live: LiveTarget): Controller {
   }
 }
 
+function openArchive(live: LiveTarget): Archive | null {
+  const { target } = live;
+  const { archive } = target;
+  switch (archive?.kind) {
+    case undefined:
+      return null;
+    case 'native':
+      return openNativeArchive(target);
+    case 'pgbackrest':
+      return openPgbackrestArchive(target, archive, (node) => live.host(node));
+  }
+}
+
 /** The live target. No I/O happens before a method of one of its adapters is called. */
 export function openTarget(target: Target): LiveTarget {
   const hosts = new Map<string, Host>();
   const controller = once((): Controller => openController(live));
   const router = once((): Router => openRouter(target));
   const links = once((): Links | null => (target.links === null ? null : openToxiproxyLinks(target.links)));
-  const archive = once((): Archive | null => (target.archive === null ? null : openNativeArchive(target)));
+  const archive = once((): Archive | null => openArchive(live));
   const live: LiveTarget = {
     target,
     get controller() {

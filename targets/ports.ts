@@ -318,7 +318,8 @@ export interface ArchiveDoor {
 
 export interface Archive {
   readonly kind: string;
-  readonly door: ArchiveDoor;
+  /** Optional power of gameday's own archive: faults on its store and its objects. */
+  readonly door?: ArchiveDoor;
   backups(): Promise<readonly BackupView[]>;
   takeBackup(node: TargetNode, signal: AbortSignal): Promise<BackupView>;
   /** Age of the newest archived segment, continuity since the newest backup, health of the archiver. */

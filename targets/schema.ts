@@ -96,7 +96,7 @@ const routerSchema = z.strictObject({
   stateFile: z.string().default(''),
 });
 
-const archiveSchema = z.strictObject({
+const nativeArchiveSchema = z.strictObject({
   kind: z.literal('native'),
   endpoint: z.url({ protocol: /^https?$/, error: 'must be the S3 endpoint’s URL' }),
   region: z.string().min(1).default('us-east-1'),
@@ -107,6 +107,17 @@ const archiveSchema = z.strictObject({
   spoolDir: path,
   gate: z.strictObject({ socket: path, map: path }).optional(),
 });
+
+const archiveSchema = z.discriminatedUnion('kind', [
+  nativeArchiveSchema,
+  z.strictObject({
+    kind: z.literal('pgbackrest'),
+    stanza: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, 'is not the name of a stanza'),
+    config: path.default('/etc/pgbackrest/pgbackrest.conf'),
+    nodeConfig: path.nullable().default(null),
+    program: path.default('/usr/bin/pgbackrest'),
+  }),
+]);
 
 const roleSchema = z.strictObject({
   user: z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/, 'is not a plain role name'),

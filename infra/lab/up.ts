@@ -8,7 +8,7 @@ import { GamedayError, messageOf } from '../../core/errors';
 import { homePaths } from '../../core/home';
 import { signal } from '../../core/process';
 import { formatBytes } from '../../core/units';
-import type { Target } from '../../model/target';
+import { nativeArchiveOf, type Target } from '../../model/target';
 import { ensureBucket } from '../../objects/s3-store';
 import { createCluster, currentPrimary, startCluster } from '../../targets/controllers/standalone-cluster';
 import { requireNode, writeConfig } from '../../targets/controllers/standalone-config';
@@ -308,7 +308,7 @@ async function startServers(supervisor: SupervisorClient, specs: readonly ChildS
 }
 
 async function prepareBucket(target: Target): Promise<void> {
-  const { archive } = target;
+  const archive = nativeArchiveOf(target);
   if (archive === null) return;
   const { endpoint, region, bucket, accessKey, secretKey } = archive;
   await ensureBucket({ endpoint, region, bucket, accessKey, secretKey, timeoutMs: S3_TIMEOUT_MS, versioning: true });

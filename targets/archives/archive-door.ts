@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { GamedayError } from '../../core/errors';
-import type { Target } from '../../model/target';
+import { nativeArchiveOf, type Target } from '../../model/target';
 import { askStore, exchangeWithStore } from '../../objects/s3-door';
 import { openVersionedStore } from '../../objects/s3-versions';
 import type { ObjectStore } from '../../objects/store';
@@ -21,7 +21,7 @@ const REQUEST_TIMEOUT_MS = 10_000;
 
 export function openArchiveDoor(target: Target): ArchiveDoor {
   const store = openArchiveStore(target, null);
-  const gate = target.archive?.gate;
+  const gate = nativeArchiveOf(target)?.gate;
   const objects = openVersionedStore(archiveSettings(target, null, REQUEST_TIMEOUT_MS));
   const noteKey = (label: string): string => `${NOTES}${label}`;
   const removeNote = async (label: string): Promise<void> => {

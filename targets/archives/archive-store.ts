@@ -3,7 +3,7 @@
  * It holds no state; credentials are resolved by name where the store is opened.
  */
 import { GamedayError } from '../../core/errors';
-import type { Target, TargetLink } from '../../model/target';
+import { nativeArchiveOf, type Target, type TargetLink } from '../../model/target';
 import { openS3Store, type S3Settings } from '../../objects/s3-store';
 import type { ObjectStore } from '../../objects/store';
 import type { RetryPolicy } from '../../objects/store-retry';
@@ -15,8 +15,8 @@ const LINK_TIMEOUT_MS = 8_000;
 
 /** How the target's archive is reached. `node`: over its link to S3 if the target declares one; null goes straight to the endpoint. */
 export function archiveSettings(target: Target, node: string | null, timeoutMs: number): S3Settings {
-  const archive = target.archive;
-  if (archive === null) throw new GamedayError('setting_invalid', `target ${target.name} has no archive`);
+  const archive = nativeArchiveOf(target);
+  if (archive === null) throw new GamedayError('setting_invalid', `target ${target.name} has no archive of gameday’s own`);
   const link = linkToStore(target, node);
   const endpoint = new URL(archive.endpoint);
   if (link !== undefined) {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { GamedayError } from '../../core/errors';
 import { writeFileDurably } from '../../core/files';
 import { lookUpUser } from '../../core/process';
-import type { Target, TargetNode } from '../../model/target';
+import { nativeArchiveOf, type Target, type TargetNode } from '../../model/target';
 
 /** A request `<file>.<pid of the script>` goes tmp → ready; its answer appears in done or failed under the same name. */
 export const SPOOL_DIRECTORIES = ['tmp', 'ready', 'done', 'failed'] as const;
@@ -16,8 +16,9 @@ export const SPOOL_DIRECTORIES = ['tmp', 'ready', 'done', 'failed'] as const;
 const SCRIPT_WAIT_SECONDS = 30;
 
 export function spoolOf(target: Target, node: string): string {
-  if (target.archive === null) throw new GamedayError('setting_invalid', `target ${target.name} has no archive`);
-  return join(target.archive.spoolDir, node);
+  const archive = nativeArchiveOf(target);
+  if (archive === null) throw new GamedayError('setting_invalid', `target ${target.name} has no archive`);
+  return join(archive.spoolDir, node);
 }
 
 /** Value of `archive_command` on this node: `/bin/sh '<spool>/push.sh' "%p" "%f"`. */

@@ -72,6 +72,7 @@ async function openWal(
   });
   return {
     command: await feeder.start(),
+    needsNetwork: false,
     release: () => feeder.release(),
     failure: () => feeder.failure,
     delivered: () => delivered,

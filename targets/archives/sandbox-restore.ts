@@ -46,6 +46,8 @@ export interface RestoreSource {
 export interface WalSupply {
   /** Value of restore_command. */
   readonly command: string;
+  /** It fetches over the network by itself, so that a recovering server cannot be cut off from it. */
+  readonly needsNetwork: boolean;
   /** The base is in place and replay is next. */
   release(): void;
   /** What should have come and did not: the cause of a recovery that ends. */
@@ -138,7 +140,7 @@ async function restoreUntil(request: RestoreRequest, signal: AbortSignal): Promi
     }
     const control = await readControl(place, signal);
     checkControl(target, control);
-    if (!attached) await startSandbox(place, sandboxSettings(place, request.recovery, wal.command, control), signal);
+    if (!attached) await startSandbox(place, sandboxSettings(place, request.recovery, wal.command, control), signal, !wal.needsNetwork);
     const stop = await awaitStop(place, wal, signal);
     timer.end('replay', wal.delivered().bytes);
     tell('promote');

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { present } from '../../core/assert';
 import { GamedayError } from '../../core/errors';
 import { resolveSecret } from '../../core/secrets';
-import type { Target, TargetNode } from '../../model/target';
+import { nativeArchiveOf, type Target, type TargetNode } from '../../model/target';
 import { archiveCommand } from '../archives/native-push';
 import type { Host } from '../ports';
 
@@ -82,7 +82,7 @@ export function upstreamConninfo(target: Target, node: TargetNode, upstream: str
 
 function settings(target: Target, node: TargetNode): Readonly<Record<string, string>> {
   const archiving =
-    target.archive === null
+    nativeArchiveOf(target) === null
       ? { archive_mode: 'off' }
       : { archive_mode: 'on', archive_command: archiveCommand(target, node.name), archive_timeout: '10s' };
   return {

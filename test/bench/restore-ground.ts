@@ -10,7 +10,7 @@ import { until } from '../../core/clock';
 import { packageRoot } from '../../core/files';
 import { identify, lookUpUser, run, terminate } from '../../core/process';
 import { locateTools } from '../../infra/tools';
-import type { Target } from '../../model/target';
+import { nativeArchiveOf, type Target } from '../../model/target';
 import { ensureBucket } from '../../objects/s3-store';
 import { openArchiveStore } from '../../targets/archives/archive-store';
 import { takeBaseBackup, type BackupManifest } from '../../targets/archives/base-backup';
@@ -323,8 +323,9 @@ async function startArchiver(dir: string, target: Target): Promise<() => Promise
 }
 
 function openSettings(target: Target): { endpoint: string; region: string; accessKey: string; secretKey: string } {
-  if (target.archive === null) throw new Error('the target has no archive');
-  return target.archive;
+  const archive = nativeArchiveOf(target);
+  if (archive === null) throw new Error('the target has no archive of our own');
+  return archive;
 }
 
 /** From here on both archives get every segment, through one archive_command. */

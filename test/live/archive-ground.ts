@@ -5,6 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { until } from '../../core/clock';
+import { nativeArchiveOf } from '../../model/target';
 import { ensureBucket } from '../../objects/s3-store';
 import { startArchiver } from '../../targets/archives/native-archiver';
 import { startFaultGround, type FaultGround } from './fault-ground';
@@ -21,7 +22,7 @@ export async function startArchiveGround(net: string): Promise<FaultGround> {
   try {
     const ground = await startFaultGround(net, {}, gateway.settings);
     closing.push(() => ground.close());
-    await ensureBucket({ ...gateway.settings, bucket: ground.target.archive?.bucket ?? '', timeoutMs: 5_000, versioning: true });
+    await ensureBucket({ ...gateway.settings, bucket: nativeArchiveOf(ground.target)?.bucket ?? '', timeoutMs: 5_000, versioning: true });
     const archiver = await startArchiver(ground.target, join(ground.target.runDir, 'archiver.sock'));
     closing.push(() => archiver.stop());
     await firstBackup(ground);

@@ -50,8 +50,9 @@ async function inject(name: string, settings: JsonObject, step: string): Promise
 }
 
 const door = (): ArchiveDoor => {
-  if (ground.live.archive === null) throw new Error('the ground has no archive');
-  return ground.live.archive.door;
+  const found = ground.live.archive?.door;
+  if (found === undefined) throw new Error('the ground has no archive');
+  return found;
 };
 
 /** Archives what was written up to now; returns the segment's name. */

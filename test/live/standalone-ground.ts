@@ -8,7 +8,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { until } from '../../core/clock';
 import { answers } from '../../core/rpc';
-import type { Target, TargetArchive, TargetLink, TargetNode } from '../../model/target';
+import { nativeArchiveOf, type NativeTargetArchive, type Target, type TargetLink, type TargetNode } from '../../model/target';
 import { locateTools } from '../../infra/tools';
 import { gateConfig } from '../../targets/archives/haproxy-gate';
 import { openTarget } from '../../targets/open-target';
@@ -26,12 +26,12 @@ export interface Ground {
 }
 
 /** An S3 store that serves already. */
-export type Store = Pick<TargetArchive, 'endpoint' | 'region' | 'accessKey' | 'secretKey'>;
+export type Store = Pick<NativeTargetArchive, 'endpoint' | 'region' | 'accessKey' | 'secretKey'>;
 
 const gateAddress = (net: string): string => `${net}.41`;
 const GATE_PORT = 7070;
 
-function describeArchive(dir: string, store: Store): TargetArchive {
+function describeArchive(dir: string, store: Store): NativeTargetArchive {
   return {
     kind: 'native',
     ...store,
@@ -164,7 +164,8 @@ function writeStartScript(dir: string, program: string): void {
   chmodSync(script, 0o755);
 }
 
-function gateLines({ archive }: Target, net: string): string {
+function gateLines(target: Target, net: string): string {
+  const archive = nativeArchiveOf(target);
   if (archive?.gate === undefined) return '';
   const { map } = archive.gate;
   return gateConfig({ bind: `${gateAddress(net)}:${GATE_PORT}`, server: new URL(archive.endpoint).host, map });
@@ -211,7 +212,8 @@ export async function startGround(
   const config = join(dir, 'haproxy.cfg');
   writeFileSync(config, haproxyConfig(target, net));
   writeStartScript(dir, tools.haproxy);
-  if (target.archive?.gate !== undefined) writeFileSync(target.archive.gate.map, '');
+  const gate = nativeArchiveOf(target)?.gate;
+  if (gate !== undefined) writeFileSync(gate.map, '');
   const live = openTarget(target);
   let children: ChildProcess[] = [];
 

@@ -1,0 +1,213 @@
+/**
+ * A team's own pgBackRest, rehearsed on the real tool: an encrypted repository, WAL pushed by its archive-push, restores to the transaction before an accident by
+ * its restore and archive-get. And what must be told apart: a hole in WAL, a wrong key, a stanza that is not there. The repository is a directory: which
+ * kind of store it is, only pgBackRest knows.
+ */
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { until } from '../../core/clock';
+import { lookUpUser, run } from '../../core/process';
+import { locateTools } from '../../infra/tools';
+import type { Target } from '../../model/target';
+import { openTarget } from '../../targets/open-target';
+import type { Archive, RecoveryTarget, RestoreOutcome } from '../../targets/ports';
+import { withSql } from '../../targets/sql';
+import { createPostgres, freePort, type OwnPostgres } from './own-servers';
+
+const HOST = '127.0.104.12';
+const PROGRAM = '/usr/bin/pgbackrest';
+const STANZA = 'main';
+const ROWS = 1_000;
+const signal = new AbortController().signal;
+const isRoot = process.getuid?.() === 0;
+const owner = isRoot ? lookUpUser('postgres') : null;
+
+let dir: string;
+let port: number;
+let postgres: OwnPostgres;
+let archive: Archive;
+let recovery: RecoveryTarget;
+
+function writeConfig(name: string, passphrase: string): string {
+  const path = join(dir, 'repo', name);
+  const lines = [
+    '[global]',
+    `repo1-path=${join(dir, 'repo', 'store')}`,
+    'repo1-cipher-type=aes-256-cbc',
+    `repo1-cipher-pass=${passphrase}`,
+    `log-path=${join(dir, 'repo', 'log')}`,
+    `lock-path=${join(dir, 'repo', 'lock')}`,
+    `spool-path=${join(dir, 'repo', 'spool')}`,
+    'start-fast=y',
+    'compress-type=lz4',
+    `[${STANZA}]`,
+    `pg1-path=${join(dir, 'pg', 'data')}`,
+    `pg1-port=${port}`,
+    `pg1-socket-path=${join(dir, 'pg')}`,
+    'pg1-user=postgres',
+  ];
+  writeFileSync(path, `${lines.join('\n')}\n`, { mode: 0o640 });
+  own(path);
+  return path;
+}
+
+function own(path: string): void {
+  if (owner !== null) chownSync(path, owner.uid, owner.gid);
+}
+
+function targetOf(config: string, stanza: string): Target {
+  const role = { user: 'postgres', password: null };
+  const osUser = isRoot ? 'postgres' : null;
+  const binDir = locateTools().postgresBin;
+  return {
+    name: 'own-pgbackrest',
+    kind: 'lab',
+    systemIdentifier: postgres.systemIdentifier,
+    site: 'here',
+    controller: { kind: 'standalone', stateDir: join(dir, 'state'), syncStandbys: 0 },
+    nodes: [
+      {
+        name: 'n1',
+        host: HOST,
+        port,
+        dataDir: join(dir, 'pg', 'data'),
+        binDir,
+        osUser,
+        runsOn: { kind: 'local' },
+        agent: null,
+        logFile: join(dir, 'pg', 'log'),
+      },
+    ],
+    links: null,
+    router: { kind: 'none', socket: '', backend: '', stateFile: '' },
+    entry: { host: HOST, port, database: 'postgres' },
+    paths: [],
+    archive: { kind: 'pgbackrest', stanza, config, nodeConfig: null, program: PROGRAM },
+    roles: { operate: role, observe: role, probe: role, replicate: role },
+    sandbox: { dir: join(dir, 'copies'), osUser, binDir },
+    policy: {
+      allowFaults: [],
+      acceptDataLoss: false,
+      maxNodesAtOnce: 1,
+      allowQuorumLoss: false,
+      approvers: null,
+      maxFaultMs: 1,
+      maxDrillMs: 1,
+      maxArchiveAgeMs: 600_000,
+      minFreeDiskBytes: 0,
+    },
+    runDir: join(dir, 'run'),
+    labels: {},
+  };
+}
+
+function archiveOf(config: string, stanza = STANZA): Archive {
+  const found = openTarget(targetOf(config, stanza)).archive;
+  if (found === null) throw new Error('no archive');
+  return found;
+}
+
+const one = (text: string, server: { readonly host: string; readonly port: number } = { host: HOST, port }): Promise<string> =>
+  withSql(
+    { ...server, user: 'postgres', password: null, database: 'postgres' },
+    async (sql) => Object.values((await sql.query(text))[0] ?? {})[0] ?? '',
+  );
+
+function restoreInto(name: string, from: Archive = archive, to: RecoveryTarget = recovery): Promise<RestoreOutcome> {
+  const options = { timeoutMs: 60_000, signal, onProgress: () => undefined };
+  return from.restore(to, { dir: join(dir, 'copies', name), labels: { drill: 'drill-000001', step: name } }, options);
+}
+
+const copies = (): readonly string[] => (existsSync(join(dir, 'copies')) ? readdirSync(join(dir, 'copies')) : []);
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'gdb-'));
+  chmodSync(dir, 0o755);
+  port = await freePort(HOST);
+  for (const name of ['repo', 'repo/store', 'repo/log', 'repo/lock', 'repo/spool']) {
+    mkdirSync(join(dir, name), { mode: 0o750 });
+    own(join(dir, name));
+  }
+  const config = writeConfig('pgbackrest.conf', 'right');
+  const push = `${PROGRAM} --config=${config} --stanza=${STANZA} archive-push %p`;
+  postgres = await createPostgres({
+    dir: join(dir, 'pg'),
+    host: HOST,
+    port,
+    settings: ['archive_mode = on', `archive_command = '${push}'`, 'max_wal_senders = 4'],
+  });
+  await postgres.start();
+  const made = await run([PROGRAM, `--config=${config}`, `--stanza=${STANZA}`, '--log-level-console=warn', 'stanza-create'], {
+    timeoutMs: 60_000,
+    ...(owner === null ? {} : { uid: owner.uid, gid: owner.gid }),
+  });
+  if (made.code !== 0) throw new Error(`stanza-create: ${made.stdout}${made.stderr}`);
+  archive = archiveOf(config);
+  const [node] = targetOf(config, STANZA).nodes;
+  if (node === undefined) throw new Error('no node');
+  await archive.takeBackup(node, signal);
+  await one(`create table orders as select generate_series(1, ${ROWS}) as id`);
+  const dropped = await withSql({ host: HOST, port, user: 'postgres', password: null, database: 'postgres' }, async (sql) => {
+    await sql.query('begin');
+    const [row] = await sql.query('select pg_current_xact_id()::text as xid');
+    await sql.query('drop table orders');
+    await sql.query('commit');
+    return row?.['xid'] ?? '';
+  });
+  const lsn = await one('select pg_current_wal_insert_lsn()::text');
+  const segment = await one('select pg_walfile_name(pg_switch_wal())');
+  await until(async () => ((await archive.holds(segment)) ? true : null), {
+    timeoutMs: 30_000,
+    onTimeout: () => new Error(`${segment} was not archived`),
+  });
+  recovery = await archive.locate({ setting: 'recovery_target_xid', value: dropped, inclusive: false, lsn, timeline: 1 });
+}, 120_000);
+
+afterAll(async () => {
+  for (const name of copies()) await archive.removeSandbox(join(dir, 'copies', name));
+  await postgres.stop('immediate').catch(() => undefined);
+  rmSync(dir, { recursive: true, force: true });
+});
+
+test('a healthy repository passes its audit, and says beforehand what a restore would move', async () => {
+  expect((await archive.audit()).filter(({ ok }) => !ok)).toEqual([]);
+  const { backup, baseBytes, segments } = await archive.estimate(recovery);
+  expect(backup.name).toMatch(/^\d{8}-\d{6}F$/);
+  expect(baseBytes).toBeGreaterThan(10_000_000);
+  expect(segments.length).toBeGreaterThanOrEqual(1);
+});
+
+test('a restore lands on the transaction before the drop, with every row, cut off from production', async () => {
+  const outcome = await restoreInto('before-drop');
+  expect(outcome.checks.filter(({ ok }) => !ok)).toEqual([]);
+  expect(outcome.landed.logLine).toContain(`recovery stopping before commit of transaction ${recovery.value}`);
+  const copy = { host: outcome.socketDir, port: outcome.port };
+  expect(await one('select count(*)::text from orders', copy)).toBe(String(ROWS));
+  expect(await one('show archive_mode', copy)).toBe('off');
+  await archive.removeSandbox(outcome.dir);
+  expect(copies()).toEqual([]);
+}, 90_000);
+
+test('a wrong key is told from a store that does not answer, and leaves no copy', async () => {
+  const locked = archiveOf(writeConfig('wrong-key.conf', 'wrong'));
+  await expect(restoreInto('locked', locked)).rejects.toMatchObject({ code: 'archive_key_wrong' });
+  expect(copies()).toEqual([]);
+}, 60_000);
+
+test('a stanza that is not there is named, and leaves no copy', async () => {
+  await expect(restoreInto('elsewhere', archiveOf(join(dir, 'repo', 'pgbackrest.conf'), 'other'))).rejects.toThrow(/other/);
+  expect(copies()).toEqual([]);
+}, 60_000);
+
+test('a hole in WAL is found before any byte moves', async () => {
+  const found = await run(['find', join(dir, 'repo', 'store', 'archive'), '-name', `${recovery.lastSegment}-*`], { timeoutMs: 10_000 });
+  const path = found.stdout.trim();
+  if (path === '') throw new Error(`${recovery.lastSegment} is not in the repository`);
+  rmSync(path);
+  await expect(restoreInto('hole')).rejects.toMatchObject({
+    code: 'wal_missing',
+    message: expect.stringContaining(recovery.lastSegment) as string,
+  });
+  expect(copies()).toEqual([]);
+}, 60_000);
