@@ -2,16 +2,29 @@
  * Which disasters can be rehearsed where, today: data first, then how a cell is worked out from it. docs/WHAT-IS-POSSIBLE.md is made of this and nothing
  * else, and `gameday check` shows the column of its target. A disaster that no fault makes is a no, however easy it would be. Pure.
  */
-import { bookKeepers, type Target } from '../model/target';
+import { bookKeepers, nativeArchiveOf, type Target } from '../model/target';
 import { targetSchema } from '../targets/schema';
 
 /**
  * What a way needs. `host`: act on the node's machine as the server's user; `root`: as root there; `agent`: the controller's process beside the server is
  * named; `local`: gameday runs on the nodes' machine; `dcs`: links to the store behind Patroni; `members`, `way in`: members of that store, a router or a pooler
- * are named as `services`; `cascade`: a node has another standby as its `upstream`.
+ * are named as `services`; `archive`: one that can be restored from; `own archive`: one in gameday's own layout; `cascade`: a node has another standby as its
+ * `upstream`.
  */
 export type Need =
-  'sql' | 'superuser' | 'host' | 'root' | 'agent' | 'local' | 'links' | 'dcs' | 'members' | 'way in' | 'archive' | 'cascade';
+  | 'sql'
+  | 'superuser'
+  | 'host'
+  | 'root'
+  | 'agent'
+  | 'local'
+  | 'links'
+  | 'dcs'
+  | 'members'
+  | 'way in'
+  | 'archive'
+  | 'own archive'
+  | 'cascade';
 
 export interface Way {
   /** Faults that stand in the registry; empty: steps of a scenario alone (`failover`, `restore`). */
@@ -78,12 +91,12 @@ export const DISASTERS: readonly Disaster[] = [
   possible(38, 'credentials wrong or rotated', way(['credentials-rotated'], 'superuser', 'host')),
   missing(39, 'XID wraparound near', 'no fault'),
   possible(40, 'split brain attempted', way(['promote-behind-back'], 'sql', 'host')),
-  possible(41, 'S3 down, 503, slow, 403', way(['archive-unavailable'], 'links', 'archive'), {
-    ...way(['archive-unavailable'], 'archive'),
+  possible(41, 'S3 down, 503, slow, 403', way(['archive-unavailable'], 'links', 'own archive'), {
+    ...way(['archive-unavailable'], 'own archive'),
     part: '503 and 403',
   }),
-  possible(42, 'WAL segment missing', way(['archive-object-lost'], 'archive')),
-  possible(43, 'WAL segment corrupt', way(['archive-object-corrupt'], 'archive')),
+  possible(42, 'WAL segment missing', way(['archive-object-lost'], 'own archive')),
+  possible(43, 'WAL segment corrupt', way(['archive-object-corrupt'], 'own archive')),
   missing(44, 'stray or missing history file', 'no fault'),
   possible(45, 'dropped table', way(['drop-table'], 'sql', 'archive')),
   possible(46, 'bad migration, mass update', way(['mass-update'], 'sql', 'archive')),
@@ -117,6 +130,7 @@ const LACKS: Readonly<Record<Need, string>> = {
   members: 'no `services`',
   'way in': 'no `services`',
   archive: 'no archive',
+  'own archive': 'foreign archive',
   cascade: 'no `upstream`',
 };
 
@@ -161,6 +175,7 @@ const EVERYTHING: readonly Need[] = [
   'members',
   'way in',
   'archive',
+  'own archive',
   'cascade',
 ];
 const REMOTE: readonly Need[] = ['sql', 'superuser', 'host', 'root', 'agent', 'links', 'dcs', 'members', 'way in', 'cascade'];
@@ -201,7 +216,9 @@ export function columnOf(target: Target): TargetColumn {
   const services = new Set((target.services ?? []).map(({ kind }) => kind));
   if (services.has('dcs')) has.add('members');
   if (services.has('router') || services.has('pooler')) has.add('way in');
-  if (target.archive !== null) has.add('archive');
+  // Where a copy landed is told by the order of commits, which is read from our own archive or on the nodes' machine.
+  if (target.archive !== null && (!remote || nativeArchiveOf(target) !== null)) has.add('archive');
+  if (nativeArchiveOf(target) !== null) has.add('own archive');
   if (target.nodes.some(({ upstream }) => upstream !== undefined)) has.add('cascade');
   const inContainers = target.nodes.some(({ runsOn }) => runsOn.kind === 'docker');
   const base = managed ? 'managed' : target.kind === 'lab' ? 'lab' : inContainers ? 'Docker' : remote ? 'SSH' : 'this machine';
@@ -224,7 +241,8 @@ A yes says that gameday has the faults and steps for it, not that a target allow
 - **lab**: what \`gameday lab up\` starts, standalone, Patroni or pg_auto_failover; disasters 5, 6, 9, 11 and 12 need one of the latter two, 10 needs Patroni, 26
   \`--topology cascade\`, 34 \`--node-disk\`.
 - **SSH**: your own cluster, its machines reached by OpenSSH ([HOSTS.md](HOSTS.md)), links through a Toxiproxy of yours, and \`services\` named, where a
-  disaster needs them. Restores and archive faults need gameday's own archive format, which your cluster does not write: _no archive_. A cluster on gameday's own machine is the same, and can be salvaged.
+  disaster needs them. Where a copy landed is proven from WAL, which is not read over SSH yet: _no archive_. A cluster on gameday's own machine
+  is the same, can be salvaged, and is restored from its pgBackRest repository ([ARCHIVES.md](ARCHIVES.md)); faults on the archive need gameday's own layout.
 - **Docker**: nodes in containers of this machine’s engine ([HOSTS.md](HOSTS.md)); the rest as over SSH.
 - **without Toxiproxy**: what is left of the lab's column when no path leads through it.
 - **managed**: nobody gets at the machine of a managed database, so nothing is broken there. _observe it_: do it by the provider's own means and let
