@@ -4,7 +4,7 @@ import { formatMs } from '../core/units';
 import type { CheckResult, DrillRecord } from '../model/record';
 import { CONTROLS_NOTE, NO_CONTROLS, byFramework, controlLimits } from './controls';
 import { FORK_COLUMNS, forkFacts, forkRelations } from './forks';
-import type { ReportOptions } from './page-one';
+import { signoffText, type ReportOptions } from './page-one';
 import { VIEW_FIGURES, VIEWS_NOTE, viewRows } from './views';
 import {
   VERDICT_MARK,
@@ -106,7 +106,7 @@ export function renderMarkdown(record: DrillRecord, options: ReportOptions): str
     section('Controls', controls(record)),
     section(
       'Verify',
-      `\`gameday verify ${record.drill} --key PUB\`, or without gameday: \`sh VERIFY.txt\`. Sign-offs: not recorded: no sign-off.\n\n- record.json: \`${options.digest}\`\n- key: \`${options.keyFingerprint ?? 'not recorded: not known to the renderer'}\``,
+      `\`gameday verify ${record.drill} --key PUB\`, or without gameday: \`sh VERIFY.txt\`. Sign-offs: ${text(signoffText(options.signoffs))}.\n\n- record.json: \`${options.digest}\`\n- key: \`${options.keyFingerprint ?? 'not recorded: not known to the renderer'}\``,
     ),
   ];
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`;

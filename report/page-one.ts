@@ -25,6 +25,22 @@ export interface ReportOptions {
   readonly digest: string;
   /** Fingerprint of the public key that the bundle is sealed with; null if it is not known to the renderer. */
   readonly keyFingerprint: string | null;
+  /** Signatures by people over the seal, which come after the report that is sealed; absent: none was looked for. */
+  readonly signoffs?: readonly SignoffLine[];
+}
+
+export interface SignoffLine {
+  readonly signer: string;
+  /** RFC 3339 UTC. */
+  readonly at: string;
+  readonly note: string | null;
+}
+
+/** Who signed off and when; a signature is checked by `gameday verify`, and only named here. */
+export function signoffText(signoffs: ReportOptions['signoffs']): string {
+  if (signoffs === undefined) return 'not recorded: they come after the seal; `gameday report` names them';
+  if (signoffs.length === 0) return 'not recorded: no sign-off';
+  return signoffs.map(({ signer, at, note }) => `${signer}, ${formatTime(at)}${note === null ? '' : ` (“${note}”)`}`).join('; ');
 }
 
 export function pageOne(record: DrillRecord, options: ReportOptions): Markup {
@@ -35,7 +51,7 @@ export function pageOne(record: DrillRecord, options: ReportOptions): Markup {
 </header>
 ${verdict(record)}
 ${objectives(record)}
-<div class="cards">${validity(record)}${findings(record)}${remains(record)}${verifying(record, options)}</div>`;
+<div class="cards">${validity(record)}${findings(record)}${remains(record, options)}${verifying(record, options)}</div>`;
 }
 
 function verdict(record: DrillRecord): Markup {
@@ -91,10 +107,10 @@ function findings(record: DrillRecord): Markup {
   }</section>`;
 }
 
-function remains(record: DrillRecord): Markup {
+function remains(record: DrillRecord, { signoffs }: ReportOptions): Markup {
   const left = record.left.length === 0 ? ['nothing known'] : record.left;
   const not = record.notExercised.length === 0 ? ['nothing named'] : record.notExercised;
-  return markup`<section class="card"><h2>What remains</h2><dl class="facts"><div><dt>Left behind</dt><dd>${left.join('; ')}</dd></div><div><dt>Not exercised</dt><dd>${not.join('; ')}</dd></div><div><dt>Sign-offs</dt><dd>not recorded: no sign-off</dd></div></dl></section>`;
+  return markup`<section class="card"><h2>What remains</h2><dl class="facts"><div><dt>Left behind</dt><dd>${left.join('; ')}</dd></div><div><dt>Not exercised</dt><dd>${not.join('; ')}</dd></div><div><dt>Sign-offs</dt><dd>${signoffText(signoffs)}</dd></div></dl></section>`;
 }
 
 function verifying(record: DrillRecord, { digest, keyFingerprint }: ReportOptions): Markup {

@@ -7,7 +7,7 @@ import { renderTerminal } from './terminal';
 import { axisOf, closeUp, ticksOf } from './time-axis';
 import { boundsText, formatCount, formatInterval, marginText } from './words';
 
-const options = { digest: 'ab'.repeat(32), keyFingerprint: 'cd'.repeat(32) };
+const options = { digest: 'ab'.repeat(32), keyFingerprint: 'cd'.repeat(32), signoffs: [] };
 const html = (changes: Partial<DrillRecord> = {}): string => renderHtml(sampleRecord(changes), options);
 const notRecorded = { notRecorded: 'the prober never started' };
 const empty: Partial<DrillRecord> = {
@@ -70,6 +70,28 @@ describe('report.html', () => {
     ]) {
       expect(first).toContain(text);
     }
+  });
+
+  it('says on its first page who signed off, what was amended, and when nobody could have kept earlier drills from being deleted', () => {
+    const record = sampleRecord({
+      custody: {
+        store: 'directory',
+        shared: false,
+        retention: null,
+        key: 'file',
+        pinned: false,
+        weakness: 'registered locally: earlier drills may have been deleted',
+      },
+      amended: { since: 'drill-000041', changes: ['rto from 20.0 s to 30.0 s'] },
+    });
+    const signoffs = [{ signer: 'jo', at: '2026-11-24T08:00:00Z', note: 'seen <it>' }];
+    for (const text of [renderHtml(record, { ...options, signoffs }), renderMarkdown(record, { ...options, signoffs })]) {
+      expect(text).toContain('jo, 2026-11-24 08:00:00 UTC (“seen &lt;it&gt;”)');
+    }
+    const [first = ''] = renderHtml(record, options).split('id="scope"');
+    expect(first).toContain('Registered locally: earlier drills may have been deleted.');
+    expect(first).toContain('Objectives amended since drill-000041: rto from 20.0 s to 30.0 s.');
+    expect(renderHtml(record, { digest: options.digest, keyFingerprint: null })).toContain('they come after the seal');
   });
 
   it('needs nothing from outside: no address, no script, no import', () => {

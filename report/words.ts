@@ -171,9 +171,23 @@ export function caveats(record: DrillRecord): readonly string[] {
   const writes = isNotRecorded(record.rpo) ? null : record.rpo.attempted;
   return [
     ...(record.type === 'lab' ? ['LAB: not evidence about production.'] : []),
+    ...weaknessOf(record),
+    ...amendmentOf(record),
     ...(writes === null ? [] : [`${formatCount(writes)} synthetic writes; application tables not examined.`]),
   ];
 }
+
+/** Whether earlier drills may have been deleted unseen, in the registration's own words. In a lab nobody claims otherwise. */
+function weaknessOf({ custody, type }: DrillRecord): readonly string[] {
+  if (isNotRecorded(custody)) return type === 'lab' ? [] : [`Custody not recorded: ${custody.notRecorded}.`];
+  return custody.weakness === null ? [] : [`${sentence(custody.weakness)}.`];
+}
+
+function amendmentOf({ amended }: DrillRecord): readonly string[] {
+  return amended === null ? [] : [`Objectives amended since ${amended.since}: ${amended.changes.join('; ')}.`];
+}
+
+const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, '')}`;
 
 /** What no drill of this kind shows, whatever its verdict. */
 export function limitsOf(record: DrillRecord): readonly string[] {

@@ -7,10 +7,12 @@ import { homePaths } from '../../core/home';
 import { PUBLIC_KEY_FILE, RECORD_FILE } from '../../evidence/layout';
 import { readRecord, type ReadRecord } from '../../evidence/read-bundle';
 import { fingerprintOf } from '../../evidence/signing';
+import { listSignoffs } from '../../evidence/signoff';
 import { renderCsv } from '../../report/csv';
 import { renderHtml } from '../../report/html';
 import { renderJunit } from '../../report/junit';
 import { renderMarkdown } from '../../report/markdown';
+import type { SignoffLine } from '../../report/page-one';
 import { defineCommand } from '../command';
 import { printPdf } from '../report-pdf';
 
@@ -50,7 +52,11 @@ export function reportCommand(): Command {
 
 function render({ record, dir, recordSha256 }: ReadRecord, format: Exclude<Options['format'], 'pdf'>): string {
   const key = join(dir, PUBLIC_KEY_FILE);
-  const options = { digest: recordSha256, keyFingerprint: existsSync(key) ? fingerprintOf(readFileSync(key, 'utf8')) : null };
+  const options = {
+    digest: recordSha256,
+    keyFingerprint: existsSync(key) ? fingerprintOf(readFileSync(key, 'utf8')) : null,
+    signoffs: signoffLines(dir),
+  };
   switch (format) {
     case 'html':
       return renderHtml(record, options);
@@ -63,4 +69,8 @@ function render({ record, dir, recordSha256 }: ReadRecord, format: Exclude<Optio
     case 'json':
       return readFileSync(join(dir, RECORD_FILE), 'utf8');
   }
+}
+
+function signoffLines(dir: string): readonly SignoffLine[] {
+  return listSignoffs(dir).map(({ signoff: { signer, at, note } }) => ({ signer, at, note }));
 }
