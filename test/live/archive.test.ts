@@ -20,6 +20,7 @@ import { walKey } from '../../targets/archives/wal-object';
 import type { RecoveryTarget } from '../../targets/ports';
 import { withSql, type Sql } from '../../targets/sql';
 import { createPostgres, freePort, startGateway, type Gateway, type OwnPostgres } from './own-servers';
+import { lonelyTarget } from './restore-target';
 
 const NET = '127.0.80';
 const HOST = `${NET}.12`;
@@ -34,48 +35,8 @@ let store: ObjectStore;
 let archiver: Awaited<ReturnType<typeof startArchiver>>;
 
 function makeTarget(systemIdentifier: string): Target {
-  const osUser = process.getuid?.() === 0 ? 'postgres' : null;
-  const role = { user: 'postgres', password: null };
-  return {
-    name: 'archive-test',
-    kind: 'lab',
-    systemIdentifier,
-    site: 'here',
-    controller: { kind: 'standalone', stateDir: join(dir, 'state'), syncStandbys: 0 },
-    nodes: [
-      {
-        name: 'n1',
-        host: HOST,
-        port,
-        dataDir: join(dir, 'pg', 'data'),
-        binDir: locateTools().postgresBin,
-        osUser,
-        runsOn: { kind: 'local' },
-        agent: null,
-        logFile: join(dir, 'pg', 'log'),
-      },
-    ],
-    links: null,
-    router: { kind: 'none', socket: '', backend: '', stateFile: '' },
-    entry: { host: HOST, port, database: 'gameday' },
-    paths: [],
-    archive: { kind: 'native', ...gateway.settings, bucket: 'archive', prefix: 'lab', spoolDir: join(dir, 'spool') },
-    roles: { operate: role, observe: role, probe: role, replicate: role },
-    sandbox: { dir: join(dir, 'sb'), osUser, binDir: locateTools().postgresBin },
-    policy: {
-      allowFaults: [],
-      acceptDataLoss: true,
-      maxNodesAtOnce: 1,
-      allowQuorumLoss: false,
-      approvers: null,
-      maxFaultMs: 60_000,
-      maxDrillMs: 60_000,
-      maxArchiveAgeMs: 60_000,
-      minFreeDiskBytes: 0,
-    },
-    runDir: join(dir, 'run'),
-    labels: {},
-  };
+  const own = { kind: 'native', ...gateway.settings, bucket: 'archive', prefix: 'lab', spoolDir: join(dir, 'spool') } as const;
+  return lonelyTarget({ dir, host: HOST, port, systemIdentifier, database: 'gameday' }, own);
 }
 
 function sql<T>(work: (sql: Sql) => Promise<T>, database = 'gameday'): Promise<T> {

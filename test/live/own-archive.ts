@@ -6,7 +6,6 @@ import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from '../../core/clock';
-import { locateTools } from '../../infra/tools';
 import type { Target } from '../../model/target';
 import { ensureBucket } from '../../objects/s3-store';
 import { openNativeArchive, type NativeArchive } from '../../targets/archives/native';
@@ -14,6 +13,7 @@ import { startArchiver } from '../../targets/archives/native-archiver';
 import { archiveCommand, prepareSpool } from '../../targets/archives/native-push';
 import { withSql, type Sql } from '../../targets/sql';
 import { createPostgres, freePort, startGateway, type Gateway, type OwnPostgres } from './own-servers';
+import { lonelyTarget } from './restore-target';
 
 export interface OwnArchive {
   readonly dir: string;
@@ -30,49 +30,8 @@ export interface OwnArchive {
 }
 
 function makeTarget(dir: string, host: string, port: number, gateway: Gateway, systemIdentifier: string): Target {
-  const osUser = process.getuid?.() === 0 ? 'postgres' : null;
-  const role = { user: 'postgres', password: null };
-  const binDir = locateTools().postgresBin;
-  return {
-    name: 'own-archive',
-    kind: 'lab',
-    systemIdentifier,
-    site: 'here',
-    controller: { kind: 'standalone', stateDir: join(dir, 'state'), syncStandbys: 0 },
-    nodes: [
-      {
-        name: 'n1',
-        host,
-        port,
-        dataDir: join(dir, 'pg', 'data'),
-        binDir,
-        osUser,
-        runsOn: { kind: 'local' },
-        agent: null,
-        logFile: join(dir, 'pg', 'log'),
-      },
-    ],
-    links: null,
-    router: { kind: 'none', socket: '', backend: '', stateFile: '' },
-    entry: { host, port, database: 'gameday' },
-    paths: [],
-    archive: { kind: 'native', ...gateway.settings, bucket: 'archive', prefix: 'lab', spoolDir: join(dir, 'spool') },
-    roles: { operate: role, observe: role, probe: role, replicate: role },
-    sandbox: { dir: join(dir, 'sb'), osUser, binDir },
-    policy: {
-      allowFaults: [],
-      acceptDataLoss: true,
-      maxNodesAtOnce: 1,
-      allowQuorumLoss: false,
-      approvers: null,
-      maxFaultMs: 60_000,
-      maxDrillMs: 60_000,
-      maxArchiveAgeMs: 60_000,
-      minFreeDiskBytes: 0,
-    },
-    runDir: join(dir, 'run'),
-    labels: {},
-  };
+  const archive = { kind: 'native', ...gateway.settings, bucket: 'archive', prefix: 'lab', spoolDir: join(dir, 'spool') } as const;
+  return lonelyTarget({ dir, host, port, systemIdentifier, database: 'gameday' }, archive);
 }
 
 /** About 6 s. The database `gameday` is there and empty; nothing is backed up yet. */

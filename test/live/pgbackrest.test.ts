@@ -8,12 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from '../../core/clock';
 import { lookUpUser, run } from '../../core/process';
-import { locateTools } from '../../infra/tools';
 import type { Target } from '../../model/target';
 import { openTarget } from '../../targets/open-target';
 import type { Archive, RecoveryTarget, RestoreOutcome } from '../../targets/ports';
 import { withSql } from '../../targets/sql';
 import { createPostgres, freePort, type OwnPostgres } from './own-servers';
+import { lonelyTarget } from './restore-target';
 
 const HOST = '127.0.104.12';
 const PROGRAM = '/usr/bin/pgbackrest';
@@ -57,49 +57,9 @@ function own(path: string): void {
 }
 
 function targetOf(config: string, stanza: string): Target {
-  const role = { user: 'postgres', password: null };
-  const osUser = isRoot ? 'postgres' : null;
-  const binDir = locateTools().postgresBin;
-  return {
-    name: 'own-pgbackrest',
-    kind: 'lab',
-    systemIdentifier: postgres.systemIdentifier,
-    site: 'here',
-    controller: { kind: 'standalone', stateDir: join(dir, 'state'), syncStandbys: 0 },
-    nodes: [
-      {
-        name: 'n1',
-        host: HOST,
-        port,
-        dataDir: join(dir, 'pg', 'data'),
-        binDir,
-        osUser,
-        runsOn: { kind: 'local' },
-        agent: null,
-        logFile: join(dir, 'pg', 'log'),
-      },
-    ],
-    links: null,
-    router: { kind: 'none', socket: '', backend: '', stateFile: '' },
-    entry: { host: HOST, port, database: 'postgres' },
-    paths: [],
-    archive: { kind: 'pgbackrest', stanza, config, nodeConfig: null, program: PROGRAM },
-    roles: { operate: role, observe: role, probe: role, replicate: role },
-    sandbox: { dir: join(dir, 'copies'), osUser, binDir },
-    policy: {
-      allowFaults: [],
-      acceptDataLoss: false,
-      maxNodesAtOnce: 1,
-      allowQuorumLoss: false,
-      approvers: null,
-      maxFaultMs: 1,
-      maxDrillMs: 1,
-      maxArchiveAgeMs: 600_000,
-      minFreeDiskBytes: 0,
-    },
-    runDir: join(dir, 'run'),
-    labels: {},
-  };
+  const { systemIdentifier } = postgres;
+  const archive = { kind: 'pgbackrest', stanza, config, nodeConfig: null, program: PROGRAM } as const;
+  return lonelyTarget({ dir, host: HOST, port, systemIdentifier, database: 'postgres' }, archive);
 }
 
 function archiveOf(config: string, stanza = STANZA): Archive {
@@ -116,10 +76,10 @@ const one = (text: string, server: { readonly host: string; readonly port: numbe
 
 function restoreInto(name: string, from: Archive = archive, to: RecoveryTarget = recovery): Promise<RestoreOutcome> {
   const options = { timeoutMs: 60_000, signal, onProgress: () => undefined };
-  return from.restore(to, { dir: join(dir, 'copies', name), labels: { drill: 'drill-000001', step: name } }, options);
+  return from.restore(to, { dir: join(dir, 'sb', name), labels: { drill: 'drill-000001', step: name } }, options);
 }
 
-const copies = (): readonly string[] => (existsSync(join(dir, 'copies')) ? readdirSync(join(dir, 'copies')) : []);
+const copies = (): readonly string[] => (existsSync(join(dir, 'sb')) ? readdirSync(join(dir, 'sb')) : []);
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'gdb-'));
@@ -165,7 +125,7 @@ beforeAll(async () => {
 }, 120_000);
 
 afterAll(async () => {
-  for (const name of copies()) await archive.removeSandbox(join(dir, 'copies', name));
+  for (const name of copies()) await archive.removeSandbox(join(dir, 'sb', name));
   await postgres.stop('immediate').catch(() => undefined);
   rmSync(dir, { recursive: true, force: true });
 });
