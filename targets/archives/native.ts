@@ -172,11 +172,13 @@ async function readCommits(
   signal: AbortSignal,
 ): Promise<CommitRecord[]> {
   const [from, to] = [parseLsn(range.fromLsn), parseLsn(range.toLsn)];
+  const startOfSegment = from - (from % WAL_SEGMENT_BYTES);
   const dir = mkdtempSync(join(tmpdir(), 'gameday-wal-'));
   const commits: CommitRecord[] = [];
   try {
     for (const span of spans) {
-      const begin = from > span.begin ? from : span.begin;
+      // pg_waldump finds no record where a segment that was switched early is empty: it begins where a segment does, and what lies before is left out.
+      const begin = startOfSegment > span.begin ? startOfSegment : span.begin;
       const end = span.end !== null && span.end < to ? span.end : to;
       if (begin >= end) continue;
       const walDir = join(dir, String(span.timeline));
@@ -186,7 +188,8 @@ async function readCommits(
         const name = walSegmentName(span.timeline, at);
         writeFileSync(join(walDir, name), await ownOrCopied(spans, span, at, fetchWal));
       }
-      commits.push(...(await commitsBetween(range.binDir, walDir, span.timeline, formatLsn(begin), formatLsn(end), signal)));
+      const found = await commitsBetween(range.binDir, walDir, span.timeline, formatLsn(begin), formatLsn(end), signal);
+      commits.push(...found.filter(({ lsn }) => parseLsn(lsn) >= from));
     }
     return commits;
   } finally {

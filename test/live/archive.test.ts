@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sleep, until } from '../../core/clock';
 import { callRpc } from '../../core/rpc';
+import { formatLsn, parseWalSegmentName } from '../../core/lsn';
 import { locateTools } from '../../infra/tools';
 import type { Target } from '../../model/target';
 import { ensureBucket } from '../../objects/s3-store';
@@ -151,6 +152,19 @@ describe('restore', () => {
     await takeBackup();
     accident = await plantAccident();
   }, 60_000);
+
+  test('the order of commits is read from any position on, also from where a segment that was switched early is empty', async () => {
+    await one('create table if not exists switched (id int)');
+    const segment = await one('select pg_walfile_name(pg_switch_wal())');
+    const start = parseWalSegmentName(segment)?.start;
+    if (start === undefined) throw new Error(`${segment} is no segment`);
+    const xid = await one('with row as (insert into switched values (1) returning 1) select pg_current_xact_id()::text from row');
+    const toLsn = await one('select pg_current_wal_insert_lsn()::text');
+    const timeline = Number.parseInt(segment.slice(0, 8), 16);
+    await archived(await one('select pg_walfile_name(pg_switch_wal())'));
+    const range = { timeline, fromLsn: formatLsn(start + 15n * 1024n * 1024n), toLsn, binDir: locateTools().postgresBin };
+    expect((await archive.commits(range, restoreOptions.signal)).map((commit) => commit.xid)).toEqual([xid]);
+  });
 
   test('lands before exactly the transaction asked for: none over, none under, whatever committed at the same time', async () => {
     const recovery = await targetOf(accident);

@@ -160,7 +160,19 @@ test('in the midst of a failover: it is carried to its end, and healed after it'
   expect((await cli(['lab', 'up'])).code).toBe(0);
 }, 120_000);
 
-test.each(['heal', 'restore redundancy', 'judge'] as const)(
+test('in heal: everything comes off, and nothing is rebuilt behind the halt', async () => {
+  await start(HALT_ME);
+  await untilAt('heal', (at) => PHASES.indexOf(at.phase) >= PHASES.indexOf('heal'));
+  const record = await haltNow();
+  expect(record.faults.every(({ healed }) => healed)).toBe(true);
+  // The halt may come a moment after healing: what it finds done it lets stand.
+  const { state, redundancy } = record;
+  expect(state === 'aborted' ? redundancy : state).toEqual(
+    state === 'aborted' ? { notRecorded: expect.stringContaining('halt') as string } : 'completed',
+  );
+}, 90_000);
+
+test.each(['restore redundancy', 'judge'] as const)(
   'in %s, when its method is done: it goes on to its seal',
   async (phase) => {
     await start(HALT_ME);
