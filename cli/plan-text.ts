@@ -162,7 +162,8 @@ function worstCase({ target }: Plan): string {
 /** What was computed from the controller's settings when the plan was made. */
 function liveLines({ scenario: { live, variables } }: Plan): readonly string[] {
   if (live === undefined) return [];
-  const timers = Object.entries(live.timers).map(([name, ms]) => `${name} ${formatMs(ms)}`);
+  // A setting is exact: 20 s is what was set, 20.0 s would be what was measured.
+  const timers = Object.entries(live.timers).map(([name, ms]) => `${name} ${ms % 1_000 === 0 ? `${ms / 1_000} s` : formatMs(ms)}`);
   return [
     `computed    from the controller's settings: ${timers.join(', ')}`,
     ...Object.entries(live.variables).map(([name, formula]) => `  ${name} = ${variables[name] as string} (${formula})`),
