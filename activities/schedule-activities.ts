@@ -2,6 +2,7 @@
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { homePaths } from '../core/home';
+import { readSkippedSlots } from '../evidence/skipped-slots';
 import type { SiteActivities } from './contract';
 
 type Skip = Parameters<SiteActivities['recordSkip']>[0];
@@ -10,13 +11,15 @@ type Skip = Parameters<SiteActivities['recordSkip']>[0];
 export async function recordSkip(skip: Skip): Promise<void> {
   const { home, target, ...facts } = skip;
   const path = join(homePaths(home).drills, target, 'schedule.jsonl');
+  const isSame = (a: Pick<Skip, 'schedule' | 'dueAt' | 'outcome'>): boolean =>
+    a.schedule === skip.schedule && a.dueAt === skip.dueAt && a.outcome === skip.outcome;
+  if (readSkippedSlots(home, target).some(isSame)) return;
   mkdirSync(dirname(path), { recursive: true });
-  const known = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
-  const same = known.some((line) => line !== '' && isSameSlot(JSON.parse(line) as Skip, skip));
-  if (same) return;
+  // A line that a power cut left half written must not swallow this one.
+  const torn = existsSync(path) && !/(^|\n)$/.test(readFileSync(path, 'utf8'));
   const fd = openSync(path, 'a', 0o644);
   try {
-    writeSync(fd, `${JSON.stringify({ ...facts, recordedAt: new Date().toISOString() })}\n`);
+    writeSync(fd, `${torn ? '\n' : ''}${JSON.stringify({ ...facts, recordedAt: new Date().toISOString() })}\n`);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
@@ -24,6 +27,9 @@ export async function recordSkip(skip: Skip): Promise<void> {
   return Promise.resolve();
 }
 
-function isSameSlot(a: Skip, b: Skip): boolean {
-  return a.schedule === b.schedule && a.dueAt === b.dueAt && a.outcome === b.outcome;
+/** Due times (RFC 3339 UTC) of one schedule that are on record as missed. */
+export function missedOnRecord(home: string, target: string, schedule: string): readonly string[] {
+  return readSkippedSlots(home, target)
+    .filter((slot) => slot.schedule === schedule && slot.outcome === 'missed')
+    .map((slot) => slot.dueAt);
 }

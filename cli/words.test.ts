@@ -1,7 +1,7 @@
 import type { LeaseView } from '../model/fault';
 import { statusExit, statusText, type StatusView } from './commands/status';
 import { formatElapsed } from './follow';
-import { withoutActions } from './missed-slots';
+import { withoutActions } from '../worker/missed-slots';
 import { parseAnswer } from './prompt';
 import { printable } from './terminal';
 

@@ -17,11 +17,14 @@ import { GamedayError, messageOf } from '../core/errors';
 import { packageRoot } from '../core/files';
 import { taskQueues } from '../core/ids';
 import { loadTemporalConfig, type TemporalConfig } from './config';
+import { tendSchedules } from './missed-slots';
 
 type Role = 'control' | 'site' | 'undo';
 const ROLES: readonly Role[] = ['control', 'site', 'undo'];
 /** Pace at which lost drills and undelivered bundles are looked for. */
-const TEND_EVERY_MS = 15_000;
+const TEND_EVIDENCE_MS = 15_000;
+/** Pace at which schedules are asked what they missed: often enough to be on record before anybody exports the month. */
+const TEND_SCHEDULES_MS = 30_000;
 const logger = pino({ name: 'worker', timestamp: pino.stdTimeFunctions.isoTime });
 
 function parseRoles(text: string): readonly Role[] {
@@ -58,28 +61,34 @@ function isRunning(client: Client): Hand['isRunning'] {
   };
 }
 
-/** Lost drills are sealed and waiting bundles delivered at start and then again and again, one round at a time. */
-function keepTending(hand: Hand): NodeJS.Timeout {
-  let busy = false;
+/** Lost drills are sealed and waiting bundles delivered; the same trouble every time is told once. */
+function evidenceTender(hand: Hand): () => Promise<void> {
   let told = '';
-  const tend = async (): Promise<void> => {
+  return async () => {
+    const done = await tendEvidence(hand);
+    const text = JSON.stringify(done);
+    if (done.sealed.length + done.delivered.length > 0 || (done.waiting.length > 0 && text !== told))
+      logger.info({ done }, 'evidence tended');
+    told = text;
+  };
+}
+
+/** Does it at start and then again and again, one round at a time; a round that fails costs only itself. */
+function keepTending(what: string, everyMs: number, tend: () => Promise<void>): NodeJS.Timeout {
+  let busy = false;
+  const round = async (): Promise<void> => {
     if (busy) return;
     busy = true;
     try {
-      const done = await tendEvidence(hand);
-      const text = JSON.stringify(done);
-      // The same trouble every time is told once.
-      if (done.sealed.length + done.delivered.length > 0 || (done.waiting.length > 0 && text !== told))
-        logger.info({ done }, 'evidence tended');
-      told = text;
+      await tend();
     } catch (error) {
-      logger.error({ error: messageOf(error) }, 'evidence could not be tended');
+      logger.error({ error: messageOf(error) }, `${what} could not be tended`);
     } finally {
       busy = false;
     }
   };
-  void tend();
-  return setInterval(() => void tend(), TEND_EVERY_MS);
+  void round();
+  return setInterval(() => void round(), everyMs);
 }
 
 async function main(): Promise<void> {
@@ -128,10 +137,15 @@ async function main(): Promise<void> {
     (done) => logger.info({ done }, 'reconciled'),
     (error: unknown) => logger.error({ error: messageOf(error) }, 'reconciliation failed'),
   );
-  const tending = roles.includes('control') ? keepTending(hand) : null;
+  const tending = roles.includes('control')
+    ? [
+        keepTending('evidence', TEND_EVIDENCE_MS, evidenceTender(hand)),
+        keepTending('schedules', TEND_SCHEDULES_MS, () => tendSchedules(client, home)),
+      ]
+    : [];
   logger.info({ roles, address: config.address, home }, 'worker runs');
   await Promise.all(workers.map((worker) => worker.run()));
-  if (tending !== null) clearInterval(tending);
+  for (const timer of tending) clearInterval(timer);
   await native.close();
 }
 

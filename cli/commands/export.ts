@@ -8,12 +8,12 @@ import { join, resolve } from 'node:path';
 import { GamedayError } from '../../core/errors';
 import { homePaths } from '../../core/home';
 import { listDrills, readRecord, type DrillEntry } from '../../evidence/read-bundle';
+import { readSkippedSlots } from '../../evidence/skipped-slots';
 import { csvCell, renderCsv } from '../../report/csv';
 import { renderJunit } from '../../report/junit';
 import { renderHtml } from '../../report/html';
 import { defineCommand, type CommandContext } from '../command';
 import { parseDay } from '../day';
-import { readSkippedSlots } from '../missed-slots';
 
 interface Options {
   readonly from: string;

@@ -4,34 +4,29 @@ import { ScheduleAlreadyRunning, ScheduleNotFoundError, type ScheduleDescription
 import { dirname, resolve } from 'node:path';
 import { GamedayError } from '../../core/errors';
 import { taskQueues } from '../../core/ids';
+import { readSkippedSlots, type SkippedSlot } from '../../evidence/skipped-slots';
 import type { BuiltPlan } from '../../scenarios/build-plan';
 import { suggest } from '../../scenarios/nearest';
 import { findScenario } from '../../scenarios/index';
 import { loadScenario } from '../../scenarios/load-scenario';
 import { findTarget, loadTarget } from '../../scenarios/load-target';
 import { SCHEDULE_GUARD_WORKFLOW } from '../../workflows/messages';
-import type { recordMissed } from '../../workflows/record-missed';
 import type { ScheduleInput } from '../../workflows/schedule-messages';
+import {
+  listScheduleIds,
+  SCHEDULE_PREFIX as PREFIX,
+  scheduleMemo,
+  tendSchedule,
+  type ScheduleMemo as Memo,
+} from '../../worker/missed-slots';
 import { defineCommand, type CommandContext } from '../command';
-import { findMissedSlots, readSkippedSlots, type SkippedSlot } from '../missed-slots';
 import { planLive } from '../plan-request';
 import { readScheduleFile, specOf, whenText, type ScheduleEntry } from '../schedule-file';
 import { withTemporal, type TemporalAccess } from '../temporal';
 import { personId, type Terminal } from '../terminal';
 
-const PREFIX = 'gameday/';
 const CATCH_UP = '5 minutes';
-const MAX_LISTED = 200;
 const MAX_SHOWN_SLOTS = 5;
-
-/** What the schedule remembers about its plan, readable without decoding the plan. */
-interface Memo {
-  readonly planSha256: string;
-  readonly scenario: string;
-  readonly target: string;
-  readonly site: string;
-  readonly when: string;
-}
 
 export function scheduleCommand(): Command {
   const named = (name: string, description: string): Command =>
@@ -96,7 +91,7 @@ async function onSchedule(
       await temporal.call(() => work(temporal, PREFIX + name));
     } catch (error) {
       if (!(error instanceof GamedayError) || error.code !== 'schedule_unknown') throw error;
-      const names = (await listIds(temporal)).map((id) => id.slice(PREFIX.length));
+      const names = (await temporal.call(() => listScheduleIds(temporal.client))).map((id) => id.slice(PREFIX.length));
       throw new GamedayError('schedule_unknown', `no schedule "${name}"${suggest(name, names)}`);
     }
   });
@@ -183,17 +178,6 @@ async function applyOne(
   return 'updated';
 }
 
-async function listIds(temporal: TemporalAccess): Promise<readonly string[]> {
-  return temporal.call(async () => {
-    const ids: string[] = [];
-    for await (const { scheduleId } of temporal.client.schedule.list()) {
-      if (scheduleId.startsWith(PREFIX)) ids.push(scheduleId);
-      if (ids.length === MAX_LISTED) break;
-    }
-    return ids.sort();
-  });
-}
-
 interface ListedSchedule {
   readonly name: string;
   readonly memo: Memo | null;
@@ -208,7 +192,7 @@ interface ListedSchedule {
 async function listAll({ home, terminal }: CommandContext): Promise<void> {
   const all = await withTemporal(home, async (temporal) => {
     const listed: ListedSchedule[] = [];
-    for (const id of await listIds(temporal)) {
+    for (const id of await temporal.call(() => listScheduleIds(temporal.client))) {
       try {
         listed.push(await describe(temporal, home, await temporal.call(() => temporal.client.schedule.getHandle(id).describe())));
       } catch (error) {
@@ -225,13 +209,8 @@ async function listAll({ home, terminal }: CommandContext): Promise<void> {
 
 async function describe(temporal: TemporalAccess, home: string, schedule: ScheduleDescription): Promise<ListedSchedule> {
   const name = schedule.scheduleId.slice(PREFIX.length);
-  const memo = memoOf(schedule);
+  const memo = scheduleMemo(schedule);
   const slots = memo === null ? [] : readSkippedSlots(home, memo.target).filter((slot) => slot.schedule === name);
-  const missed = await findMissedSlots(temporal, schedule, Date.now());
-  const known = slots.filter((slot) => slot.outcome === 'missed').map((slot) => slot.dueAt);
-  const fresh = missed.filter((dueAt) => !known.includes(dueAt));
-  if (memo !== null && fresh.length > 0)
-    await recordFresh(temporal, { home, schedule: name, target: memo.target, scenario: memo.scenario, site: memo.site, slots: fresh });
   return {
     name,
     memo,
@@ -243,28 +222,8 @@ async function describe(temporal: TemporalAccess, home: string, schedule: Schedu
       workflowId: action.workflow.workflowId,
     })),
     skipped: slots.filter((slot) => slot.outcome === 'skipped'),
-    missed: [...new Set([...known, ...missed])].sort(),
+    missed: await temporal.call(() => tendSchedule(temporal.client, home, schedule)),
   };
-}
-
-/** The guard's memo is renewed by every apply; the schedule's own stays as it was when created. */
-function memoOf({ action, memo }: ScheduleDescription): Memo | null {
-  const candidate: unknown = action.type === 'startWorkflow' && action.memo !== undefined ? action.memo : memo;
-  return typeof candidate === 'object' && candidate !== null && 'planSha256' in candidate && 'target' in candidate
-    ? (candidate as Memo)
-    : null;
-}
-
-/** Started, not waited for: the workers write it down when they can. */
-async function recordFresh(temporal: TemporalAccess, slots: Parameters<typeof recordMissed>[0]): Promise<void> {
-  await temporal.call(() =>
-    temporal.client.workflow.start<typeof recordMissed>('recordMissed', {
-      args: [slots],
-      workflowId: `schedule-missed/${slots.schedule}`,
-      taskQueue: taskQueues(slots.site).control,
-      workflowIdConflictPolicy: 'USE_EXISTING',
-    }),
-  );
 }
 
 function printSchedule(terminal: Terminal, { name, memo, paused, note, next, recent, skipped, missed }: ListedSchedule): void {

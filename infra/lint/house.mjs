@@ -22,7 +22,7 @@ export const HOUSE = {
   objects: { values: [], types: [] },
   evidence: { values: ['objects/', 'probe/join', 'probe/judge', 'probe/survivor-file', 'probe/verdict'], types: ['probe/'] },
   report: { values: [], types: [] },
-  worker: { values: ['activities/'], types: [] },
+  worker: { values: ['activities/'], types: ['workflows/'] },
   cli: {
     values: [
       'scenarios/',
@@ -30,6 +30,7 @@ export const HOUSE = {
       'evidence/',
       'report/',
       'worker/config',
+      'worker/missed-slots',
       'infra/',
       'faults/approval-files',
       'faults/contract',
