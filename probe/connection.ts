@@ -33,13 +33,15 @@ const NO_PARSER = { getTypeParser: () => (value: string | Buffer) => value.toStr
 
 /** What `pg` keeps beneath its client and does not type. */
 interface Wire {
-  readonly stream: { destroy(): void };
+  readonly stream: { destroy(): void; once(event: 'connect', listener: () => void): void };
   on(event: 'parameterStatus', listener: (status: { parameterName: string; parameterValue: string }) => void): void;
 }
 const wireOf = (client: Client): Wire => (client as unknown as { connection: Wire }).connection;
 
 export class DoorConnection {
   state: 'connecting' | 'idle' | 'busy' | 'closed' = 'connecting';
+  /** While connecting: somebody took the connection, and has yet to say that it may be used. */
+  accepted = false;
   private client: Client | null = null;
   private syncWaitCancelled = false;
   private settle: ((reply: Reply) => void) | null = null;
@@ -103,6 +105,8 @@ export class DoorConnection {
       ...(address.password === null ? {} : { password: address.password }),
     });
     this.client = client;
+    this.accepted = false;
+    wireOf(client).stream.once('connect', () => (this.accepted = true));
     const onlyReads = new Set<string>();
     wireOf(client).on('parameterStatus', ({ parameterName, parameterValue }) => {
       if (parameterValue === 'on') onlyReads.add(parameterName);

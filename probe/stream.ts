@@ -12,6 +12,11 @@ import { needsReconnect, outcomeOfFailure } from './outcome';
 /** Connections that may be in the act of connecting at once; the first ones a period apart, the rest spread over the connect timeout. */
 const MAX_CONNECTING = 8;
 const MIN_CONNECTIONS = 2;
+/**
+ * A server that takes a connection is given this long to make it usable before the next is tried: whoever comes back to a rush of its own making waits for
+ * itself, and would report that as the outage's. A refused connection is not waited for.
+ */
+const ACCEPTED_GRACE_NS = 25e6;
 const EARLY_NS = 0.5e6;
 /** A naive client's pool: it never grows, so that a hung server takes all of it. */
 const NAIVE_CONNECTIONS = 2;
@@ -239,8 +244,10 @@ export class ProbeStream {
     if (this.stopped || nowNs < this.nextAttemptNs - EARLY_NS) return;
     let connecting = 0;
     let idle = 0;
-    for (const { connection } of this.slots) {
+    let holdNs = 0;
+    for (const { connection, startedNs } of this.slots) {
       if (connection.state === 'connecting') connecting += 1;
+      if (connection.state === 'connecting' && connection.accepted) holdNs = Math.max(holdNs, startedNs + ACCEPTED_GRACE_NS);
       else if (connection.state === 'idle') idle += 1;
     }
     // Growing by need: all connections are busy and work is waiting.
@@ -249,7 +256,7 @@ export class ProbeStream {
     const usable = this.slots.size - connecting;
     const atOnce = this.naive ? this.wanted : Math.min(MAX_CONNECTING, this.maxConnections);
     const missing = usable === 0 ? connecting < atOnce : this.slots.size < this.wanted;
-    if (!missing) return;
+    if (!missing || (!this.naive && nowNs < holdNs)) return;
     const { connectTimeoutMs } = this.context.settings;
     const spacingMs = this.naive || connecting < 4 ? this.info.periodMs : connectTimeoutMs / MAX_CONNECTING;
     this.nextAttemptNs = nowNs + spacingMs * 1e6;

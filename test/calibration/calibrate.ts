@@ -37,7 +37,7 @@ export interface Calibrated {
 }
 export interface Calibration {
   readonly outages: readonly Calibrated[];
-  /** Taken between the outages: a fresh connection through the door and one commit, by a client that is not the prober, in ms. */
+  /** A fresh connection through the door and one commit, by a client that is not the prober, in ms: between the outages and at the end of each cut, in the midst of the rush. */
   readonly connectCommitMs: readonly number[];
   /** Outages that the judge reported and nobody made. */
   readonly invented: readonly Outage[];
@@ -104,7 +104,9 @@ export async function calibrate(
     const began = await ground.door.act(way);
     await sleep(lengthMs);
     const ended = await ground.door.act('restore');
-    made.push({ way, began, ended, backMs: await connectAndCommit(ground) });
+    const backMs = await connectAndCommit(ground);
+    made.push({ way, began, ended, backMs });
+    if (way === 'cut') connectCommitMs.push(backMs);
     if ((at + 1) % 20 === 0) say(`${at + 1} of ${planned.length} outages`);
   }
   await good();
