@@ -19,7 +19,7 @@ async function main(argv: readonly string[]): Promise<void> {
     });
   }
   try {
-    await buildProgram().parseAsync(argv);
+    await (await buildProgram(argv)).parseAsync(argv);
   } catch (error) {
     process.exitCode = endOf(error, json);
   }

@@ -1,72 +1,53 @@
 /** The command tree of `gameday`. One file per command; this one only lists them. */
 import { Command } from 'commander';
 import { GamedayError } from '../core/errors';
-import { toolVersion } from '../scenarios/build-plan';
-import { answerCommand } from './commands/answer';
-import { approveCommand } from './commands/approve';
-import { archiveCommand } from './commands/archive';
-import { checkCommand } from './commands/check';
-import { compareCommand } from './commands/compare';
-import { deliverCommand } from './commands/deliver';
-import { demoCommand } from './commands/demo';
-import { doctorCommand } from './commands/doctor';
-import { drillsCommand, showCommand } from './commands/drills';
-import { exportCommand } from './commands/export';
-import { findingsCommand } from './commands/findings';
-import { forecastCommand } from './commands/forecast';
-import { haltCommand } from './commands/halt';
-import { labCommand } from './commands/lab';
-import { ledgerCommand } from './commands/ledger';
-import { observeCommand } from './commands/observe';
-import { planCommand } from './commands/plan';
-import { recomputeCommand } from './commands/recompute';
-import { releaseCommand } from './commands/release';
-import { reportCommand } from './commands/report';
-import { runCommand } from './commands/run';
-import { scenariosCommand } from './commands/scenarios';
-import { scheduleCommand } from './commands/schedule';
-import { signoffCommand } from './commands/signoff';
-import { statusCommand } from './commands/status';
-import { targetCommand } from './commands/target';
-import { verifyCommand } from './commands/verify';
+import { toolVersion } from '../core/files';
 
-export function buildProgram(): Command {
-  const commands = [
-    demoCommand(),
-    labCommand(),
-    targetCommand(),
-    checkCommand(),
-    planCommand(),
-    approveCommand(),
-    runCommand(),
-    observeCommand(),
-    statusCommand(),
-    answerCommand(),
-    haltCommand(),
-    releaseCommand(),
-    scheduleCommand(),
-    drillsCommand(),
-    showCommand(),
-    forecastCommand(),
-    reportCommand(),
-    compareCommand(),
-    findingsCommand(),
-    exportCommand(),
-    verifyCommand(),
-    recomputeCommand(),
-    signoffCommand(),
-    deliverCommand(),
-    ledgerCommand(),
-    archiveCommand(),
-    scenariosCommand(),
-    doctorCommand(),
-  ];
+/** In the order in which help lists them. Loaded when asked for: most of the time a command takes to start is its libraries', and it needs few of them. */
+const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map(
+  Object.entries({
+    demo: async () => (await import('./commands/demo.js')).demoCommand(),
+    lab: async () => (await import('./commands/lab.js')).labCommand(),
+    target: async () => (await import('./commands/target.js')).targetCommand(),
+    check: async () => (await import('./commands/check.js')).checkCommand(),
+    plan: async () => (await import('./commands/plan.js')).planCommand(),
+    approve: async () => (await import('./commands/approve.js')).approveCommand(),
+    run: async () => (await import('./commands/run.js')).runCommand(),
+    observe: async () => (await import('./commands/observe.js')).observeCommand(),
+    status: async () => (await import('./commands/status.js')).statusCommand(),
+    answer: async () => (await import('./commands/answer.js')).answerCommand(),
+    halt: async () => (await import('./commands/halt.js')).haltCommand(),
+    release: async () => (await import('./commands/release.js')).releaseCommand(),
+    schedule: async () => (await import('./commands/schedule.js')).scheduleCommand(),
+    drills: async () => (await import('./commands/drills.js')).drillsCommand(),
+    show: async () => (await import('./commands/drills.js')).showCommand(),
+    forecast: async () => (await import('./commands/forecast.js')).forecastCommand(),
+    report: async () => (await import('./commands/report.js')).reportCommand(),
+    compare: async () => (await import('./commands/compare.js')).compareCommand(),
+    findings: async () => (await import('./commands/findings.js')).findingsCommand(),
+    export: async () => (await import('./commands/export.js')).exportCommand(),
+    verify: async () => (await import('./commands/verify.js')).verifyCommand(),
+    recompute: async () => (await import('./commands/recompute.js')).recomputeCommand(),
+    signoff: async () => (await import('./commands/signoff.js')).signoffCommand(),
+    deliver: async () => (await import('./commands/deliver.js')).deliverCommand(),
+    ledger: async () => (await import('./commands/ledger.js')).ledgerCommand(),
+    archive: async () => (await import('./commands/archive.js')).archiveCommand(),
+    scenarios: async () => (await import('./commands/scenarios.js')).scenariosCommand(),
+    doctor: async () => (await import('./commands/doctor.js')).doctorCommand(),
+  }),
+);
+
+/** The tree for these words (as `process.argv` has them): the one command that they name, or all of them for help and for names that nobody knows. */
+export async function buildProgram(argv: readonly string[]): Promise<Command> {
   const program = new Command('gameday')
     .description('rehearses PostgreSQL disasters and proves the outcome')
     .version(toolVersion())
     .showSuggestionAfterError()
     .addHelpText('after', '\nbegin with `gameday demo`; `gameday status` always says what is broken on purpose');
-  for (const command of commands) program.addCommand(command);
+  const named = COMMANDS.get(argv[2] ?? '');
+  const bare = argv[2] === '--version' || argv[2] === '-V';
+  const loads = named !== undefined ? [named] : bare ? [] : [...COMMANDS.values()];
+  for (const load of loads) program.addCommand(await load());
   return exitOverridden(program);
 }
 

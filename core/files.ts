@@ -49,3 +49,8 @@ export function packageRoot(): string {
   }
   return at;
 }
+
+/** gameday's own version, from package.json. */
+export function toolVersion(): string {
+  return readJsonFile<{ version: string }>(join(packageRoot(), 'package.json'))?.version ?? 'unknown';
+}

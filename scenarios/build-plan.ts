@@ -2,10 +2,10 @@
  * Scenario × target → plan: every id, default and reference resolved to plain data, and the digest that gets registered. It asks no server;
  * what the target's policy forbids is said in `notes` and refused later, by readiness and by the guardian.
  */
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import { canonicalJson } from '../core/canonical-json';
 import { GamedayError } from '../core/errors';
-import { packageRoot, readJsonFile, sha256Hex } from '../core/files';
+import { sha256Hex, toolVersion } from '../core/files';
 import { lineOf, type YamlPath } from '../core/yaml-places';
 import { findFault } from '../faults/registry';
 import {
@@ -151,11 +151,6 @@ function seriesSteps(steps: readonly PlanStep[], target: Target, series: SeriesR
   if (series === undefined) return steps;
   if (series.kind === 'control') return controlSteps(steps, series.waitMs);
   return withInjectionPhase(steps, series, injectionPeriodMs(target.controller.kind));
-}
-
-/** Version in package.json. */
-export function toolVersion(): string {
-  return readJsonFile<{ version: string }>(join(packageRoot(), 'package.json'))?.version ?? 'unknown';
 }
 
 /** Every step, those inside parallel branches included, in the file's order. */

@@ -6,11 +6,11 @@ import { readFileSync, statSync } from 'node:fs';
 import { z } from 'zod';
 import { canonicalJson } from '../core/canonical-json';
 import { GamedayError, messageOf } from '../core/errors';
-import { sha256Hex, writeFileDurably } from '../core/files';
+import { sha256Hex, toolVersion, writeFileDurably } from '../core/files';
 import { TIMER_NAMES } from '../model/constants';
 import type { Plan } from '../model/plan';
 import { targetSchema } from '../targets/schema';
-import { buildPlan, toolVersion, type BuiltPlan } from './build-plan';
+import { buildPlan, type BuiltPlan } from './build-plan';
 import { parseScenario } from './load-scenario';
 import { checkYaml, parseYaml } from './yaml-source';
 

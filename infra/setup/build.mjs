@@ -14,7 +14,7 @@ const bundleFile = join(dist, 'workflow-bundle.js');
 const workflowEntry = join(checkout, 'workflows', 'index.ts');
 /** Files of dist that the build did not make from a source. */
 const KEPT = new Set(['tools.json', 'build.json', 'workflow-bundle.js']);
-const BUILDER = 2;
+const BUILDER = 3;
 
 function readState() {
   try {
@@ -48,6 +48,8 @@ async function transpile(require, code) {
     platform: 'node',
     format: 'cjs',
     target: 'node20',
+    // Dist is CommonJS: a module asked for later is required later, without an extension.
+    supported: { 'dynamic-import': false },
     jsx: 'automatic',
     jsxImportSource: 'preact',
     sourcemap: true,
