@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from '../core/process';
+import type { JsonObject } from '../model/json';
 import type { Plan, PlanStep } from '../model/plan';
 import type { Target } from '../model/target';
 import type { Host, LiveTarget } from '../targets/ports';
@@ -31,12 +32,26 @@ function planOf(steps: readonly PlanStep[], target: Partial<Target>): Plan {
 }
 const checked = (steps: readonly PlanStep[], target: Partial<Target> = {}) => quarantineChecks({ plan: planOf(steps, target), live });
 
-test('a fork may come of a failover, of an agent that fails over by itself, and of a fault that may cost writes', () => {
+test('a fork may come of a failover, of agents and people who promote, and of a promotion behind their backs', () => {
   expect(mayFork(planOf([FAILOVER], {}))).toBe(true);
   expect(mayFork(planOf([{ kind: 'parallel', id: 'p', title: 'p', branches: [[WAIT], [FAILOVER]] }], {}))).toBe(true);
   expect(mayFork(planOf([latency], {}))).toBe(false);
   expect(mayFork(planOf([latency], { controller: PATRONI }))).toBe(true);
   expect(mayFork(planOf([WAIT], { controller: PATRONI }))).toBe(false);
+  const fault = (name: string, settings: JsonObject): PlanStep => ({
+    kind: 'fault',
+    id: name,
+    title: 'x',
+    fault: name,
+    settings,
+    maxMs: 1_000,
+  });
+  const crash = fault('process-kill', { node: 'primary', scope: 'postmaster' });
+  const people: PlanStep = { kind: 'manual', id: 'm', title: 'm', instruction: 'promote n2', owner: 'sre', check: null, timeoutMs: 1_000 };
+  expect(mayFork(planOf([crash], {}))).toBe(false);
+  expect(mayFork(planOf([crash, people], {}))).toBe(true);
+  expect(mayFork(planOf([latency, people], {}))).toBe(false);
+  expect(mayFork(planOf([fault('promote-behind-back', { node: 'n2' })], {}))).toBe(true);
 });
 
 test('a lab, a plan that leaves no fork, and nodes whose forks are not saved by gameday need no certificate', async () => {

@@ -3,7 +3,9 @@
  * anything is broken, never afterwards: a fork that is there is saved, encrypted or not.
  */
 import { atLine } from '../faults/blast-radius';
-import { findFault } from '../faults/registry';
+import { promoteBehindBack } from '../faults/promote-behind-back';
+import { findFault, type AnyFault } from '../faults/registry';
+import type { JsonObject } from '../model/json';
 import type { Plan, PlanStep } from '../model/plan';
 import type { CheckResult } from '../model/record';
 import { certificateSha256, encryptCommand } from '../targets/controllers/quarantine-encryption';
@@ -15,17 +17,22 @@ const EXPECTED = 'a certificate, whose key is kept elsewhere';
 const HOW =
   'add `quarantine: { certificate: /etc/gameday/quarantine.pem }` to the target file; make the pair on a machine of whoever may read the rows: `openssl req -x509 -newkey rsa:3072 -nodes -days 3650 -subj /CN=quarantine -keyout quarantine.key -out quarantine.pem`, and bring only quarantine.pem here';
 
-/** Where a node can be left with commits that nobody else has: by a failover of ours, of an agent's, or a fault that may cost writes. */
+/**
+ * A fork needs a promotion: by a failover step, by agents that answer a fault by themselves, behind everybody's back, or by people, where a fault that may cost
+ * writes stands beside a manual step. A primary that dies and is started again where it was leaves none.
+ */
 export function mayFork({ steps, target }: Pick<Plan, 'steps' | 'target'>): boolean {
-  const failsOver = (list: readonly PlanStep[]): boolean =>
-    list.some((step) => step.kind === 'failover' || (step.kind === 'parallel' && step.branches.some(failsOver)));
+  const holds = (kind: PlanStep['kind'], list: readonly PlanStep[]): boolean =>
+    list.some((step) => step.kind === kind || (step.kind === 'parallel' && step.branches.some((branch) => holds(kind, branch))));
   const faults = faultSteps(steps);
   const byItself = target.controller.kind !== 'standalone' && target.controller.kind !== 'command';
-  if (failsOver(steps) || (byItself && faults.length > 0)) return true;
-  return faults.some((step) => {
-    const fault = findFault(step.fault);
-    return fault.mayLoseWrites(fault.schema.parse(step.settings));
-  });
+  if (holds('failover', steps) || (byItself && faults.length > 0)) return true;
+  if (faults.some(({ fault }) => fault === promoteBehindBack.name)) return true;
+  return holds('manual', steps) && faults.some(({ fault, settings }) => mayLoseWrites(findFault(fault), settings));
+}
+
+function mayLoseWrites(fault: AnyFault, settings: JsonObject): boolean {
+  return fault.mayLoseWrites(fault.schema.parse(settings));
 }
 
 /** Nodes behind ssh and in containers are not saved by gameday at all, and so are none of this check's. */
