@@ -231,6 +231,10 @@ export interface SiteActivities {
   restore(input: RestoreInput): Promise<RestoreRecord>;
   mark(input: { readonly plan: Plan; readonly drill: DrillRef; readonly step: MarkStep; readonly probe: ProbeRef }): Promise<MarkResult>;
   check(input: { readonly plan: Plan; readonly check: CheckSpec; readonly sandbox: string | null }): Promise<CheckResult>;
+  /** Stamps that the incident is about to be declared, or is. */
+  declare(input: { readonly probe: ProbeRef; readonly step: string; readonly phase: 'about-to' | 'done' }): Promise<void>;
+  /** While this step's question is open: stamps that it was not answered yet. */
+  watchDeclaration(input: { readonly drill: DrillRef; readonly probe: ProbeRef; readonly step: string }): Promise<void>;
   verify(input: { readonly plan: Plan; readonly probe: ProbeRef }): Promise<readonly CheckResult[]>;
   /** Joins the ledger with the surviving rows. Only after `stopProbe`. `redundant`: false when standbys are known to be missing. */
   reconcileLedger(input: {

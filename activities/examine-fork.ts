@@ -5,17 +5,19 @@
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { messageOf } from '../core/errors';
-import { writeFileDurably } from '../core/files';
+import { readJsonFile, writeFileDurably } from '../core/files';
 import { resolveSecret } from '../core/secrets';
 import type { Plan } from '../model/plan';
 import type { ForkRecord, Maybe } from '../model/record';
 import { awaitReplay, readSurvivors, rowsOnlyIn } from '../probe/survivors';
 import { countForkRecords, type ForkRecords } from '../targets/controllers/fork-records';
+import { manifestOf, sealFork, type Manifest } from '../targets/controllers/quarantine-encryption';
 import type { LiveTarget, SalvageResult } from '../targets/ports';
 import type { SqlAddress } from '../targets/sql';
 import type { ProbeRef } from './contract';
 
 const REPLAY_TIMEOUT_MS = 120_000;
+const ENCRYPTED = 'it was encrypted before anybody could examine it, as after a halted drill; whoever has the key can';
 /** Rows that are kept by number; a fork with more is counted and digested all the same. */
 const MAX_ROWS_KEPT = 1_000_000;
 
@@ -44,23 +46,21 @@ export async function examineFork(
   }: { readonly plan: Pick<Plan, 'target'>; readonly probe: ProbeRef | null | { readonly notRecorded: string }; readonly survivor: string },
 ): Promise<ForkRecord> {
   const { node, forkLsn, endLsn, divergedBytes, timeline } = salvage;
-  const wal = await recorded<ForkRecords>(() => countForkRecords(live, salvage, survivor));
+  const before = readJsonFile<Manifest>(manifestOf(salvage.directory));
+  // A try that died after it: what was encrypted cannot be looked into again.
+  if (before?.encrypted !== undefined && before.examined !== undefined) return sealFork(live, salvage, before.examined);
+  const wal: ForkRecord['wal'] =
+    before?.encrypted === undefined
+      ? await recorded<ForkRecords>(() => countForkRecords(live, salvage, survivor))
+      : { notRecorded: ENCRYPTED };
   const probeRows: ForkRecord['probeRows'] =
     probe === null
       ? { notRecorded: 'no prober ran' }
       : 'notRecorded' in probe
         ? probe
         : await recorded(() => saveProbeRows(plan, probe, salvage, survivor));
-  return {
-    node,
-    timeline,
-    forkLsn,
-    endLsn,
-    divergedBytes,
-    wal,
-    probeRows,
-    quarantine: { files: salvage.files, sha256: salvage.sha256 },
-  };
+  const quarantine = { files: salvage.files, sha256: salvage.sha256 };
+  return sealFork(live, salvage, { node, timeline, forkLsn, endLsn, divergedBytes, wal, probeRows, quarantine });
 }
 
 async function recorded<T extends object>(read: () => Promise<T>): Promise<Maybe<T>> {

@@ -1,10 +1,11 @@
 /** All activities, bound to one worker's home and client, in the groups of their task queues. */
 import { check } from './check-activities';
 import type { ControlActivities, SiteActivities, UndoActivities } from './contract';
+import { declare, watchDeclaration } from './declare-activities';
 import { failover, restoreRedundancy } from './failover-activities';
 import { describeLease, injectFault, resolveFault, undoFault, undoFaults } from './fault-activities';
 import { judge } from './judge-activities';
-import type { Hand } from './open-drill';
+import type { Asking, Hand } from './open-drill';
 import { watchStop } from './stop-activities';
 import { awaitWindow, hold, startProbe, stopProbe } from './probe-activities';
 import { checkReadiness } from './ready-activities';
@@ -22,7 +23,7 @@ export interface Activities {
   readonly undo: UndoActivities;
 }
 
-export function createActivities(hand: Hand): Activities {
+export function createActivities(hand: Hand & Asking): Activities {
   return {
     control: asActivities({
       register: (input) => register(hand, input),
@@ -44,6 +45,8 @@ export function createActivities(hand: Hand): Activities {
       restore,
       mark,
       check,
+      declare,
+      watchDeclaration: (input) => watchDeclaration(hand, input),
       verify,
       reconcileLedger,
       restoreRedundancy,

@@ -4,7 +4,7 @@ import { writeFileDurably, readJsonFile } from '../core/files';
 import { messageOf } from '../core/errors';
 import type { LeaseView } from '../model/fault';
 import type { PredictedFailover, RpoMeasurement } from '../model/measurement';
-import { faultRecord, predictedRecord, redundancyRecord } from '../evidence/build-record';
+import { candidatesRecord, faultRecord, predictedRecord, redundancyRecord } from '../evidence/build-record';
 import type { LedgerJudgement } from '../probe/contract';
 import { judgeLedger } from '../probe/judge';
 import { judgeDrill } from '../probe/verdict';
@@ -45,6 +45,7 @@ export async function judge(input: JudgeInput): Promise<JudgeResult> {
     failures: input.failures,
     nodeSpans: measured?.ledger.nodeSpans ?? [],
     replicaStaleness: measured?.ledger.replicaStaleness ?? [],
+    noSafeCandidate: candidatesRecord(measured?.ledger ?? null),
   });
   if (probe === null || measured === null) return { judgement, measurementFile: null };
   const measurementFile = join(probe.dir, 'measurement.json');

@@ -20,6 +20,12 @@ export interface Hand {
   isRunning(workflowId: string, runId: string): Promise<boolean>;
 }
 
+/** Whoever can ask a running drill for its open questions. */
+export interface Asking {
+  /** True while this run waits for a person's answer to this step; throws when it does not say so at once. */
+  isAsking(workflowId: string, runId: string, step: string): Promise<boolean>;
+}
+
 export function guardianOf(target: Pick<Target, 'runDir'>): GuardianClient {
   return openGuardian(join(target.runDir, 'guardian.sock'));
 }

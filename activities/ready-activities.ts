@@ -13,6 +13,7 @@ import { openTarget } from '../targets/open-target';
 import type { LiveTarget, Topology } from '../targets/ports';
 import type { SiteActivities } from './contract';
 import { approvalsFor, guardianOf, type Hand } from './open-drill';
+import { quarantineChecks } from './quarantine-readiness';
 import { restoreChecks } from './restore-readiness';
 import { approvalChecks, blastChecks, faultSteps, policyChecks, result } from './policy-checks';
 
@@ -60,6 +61,7 @@ export async function checkReadiness(
     ['disk headroom', diskChecks],
     ['restores possible', restoreChecks],
     ['faults possible', (facts) => faultChecks(facts, drill?.drill ?? NO_DRILL)],
+    ['quarantine', quarantineChecks],
     ['timers as planned', timerChecks],
     ['objectives possible', objectiveChecks],
   ];

@@ -9,7 +9,7 @@ import { messageOf } from '../core/errors';
 import { sha256Hex } from '../core/files';
 import { homePaths } from '../core/home';
 import { drillSequence } from '../core/ids';
-import { buildRecord, faultRecord, predictedRecord, redundancyRecord } from '../evidence/build-record';
+import { buildRecord, candidatesRecord, faultRecord, predictedRecord, redundancyRecord } from '../evidence/build-record';
 import { encodeRecord } from '../evidence/bundle';
 import { deliverWaiting } from '../evidence/deliver';
 import { openChain, sealIn } from '../evidence/drill-evidence';
@@ -156,6 +156,7 @@ async function sealLost(hand: Hand, { registration, data, plan, ledgerDir }: Uns
     failures: [],
     nodeSpans: measured?.nodeSpans ?? [],
     replicaStaleness: measured?.replicaStaleness ?? [],
+    noSafeCandidate: candidatesRecord(measured),
   });
   const record = buildRecord({ ...facts, plan, judgement, measured, rpo: null });
   const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: (await evidence.signer()).fingerprint };

@@ -12,6 +12,8 @@ import { judgeLedger } from '../probe/judge';
 import { joinLedger } from '../probe/join';
 import { keepSurvivors, SURVIVORS_FILE } from '../probe/survivor-file';
 import { awaitReplay, compareReplica, readCommitPromise, readSurvivors, writeBarrier } from '../probe/survivors';
+import { encryptLeftovers } from '../targets/controllers/quarantine-encryption';
+import { quarantineDir } from '../targets/controllers/standalone-salvage';
 import { openTarget } from '../targets/open-target';
 import type { ReconcileResult, SiteActivities } from './contract';
 import { requirePrimary } from './failover-activities';
@@ -86,7 +88,10 @@ export async function reconcileLedger(input: Parameters<SiteActivities['reconcil
       expected: 'all',
       hint: null,
     });
-  return { checks, rpoFile, statement: rpo.statement, left: await cleanUp(input) };
+  // A halted drill examines no fork; what it left in the clear is encrypted here all the same.
+  const live = openTarget(plan.target);
+  const clear = await encryptLeftovers(live, quarantineDir(plan.target)).catch((error: unknown) => [`the quarantine: ${messageOf(error)}`]);
+  return { checks, rpoFile, statement: rpo.statement, left: [...(await cleanUp(input)), ...clear] };
 }
 
 /** What the drill made in the database goes: its victims always, its probe table where it is a guest. In a lab that table stays for whoever wants to count again. */

@@ -10,7 +10,7 @@ import { sha256Hex, writeFileDurably } from '../core/files';
 import { homePaths } from '../core/home';
 import { resolveSecret } from '../core/secrets';
 import { formatMs } from '../core/units';
-import { buildRecord, predictedRecord } from '../evidence/build-record';
+import { buildRecord, candidatesRecord, predictedRecord } from '../evidence/build-record';
 import { encodeRecord, type BundleFile } from '../evidence/bundle';
 import { sealIn } from '../evidence/drill-evidence';
 import { readAllEvents } from '../evidence/events';
@@ -87,6 +87,7 @@ export async function concludeObservation(input: Concluding): Promise<ExitCode> 
     failures: [],
     nodeSpans: ledger?.nodeSpans ?? [],
     replicaStaleness: ledger?.replicaStaleness ?? [],
+    noSafeCandidate: candidatesRecord(ledger),
   });
   const chain = await diary.settle();
   const { problems, ...frame } = recordFrame(homePaths(input.home).drills, plan, nowUtc().slice(0, 10));

@@ -17,6 +17,7 @@ const OBJECTIVE: Readonly<Record<Objective['name'], string>> = {
   rejections: 'writes refused by a server',
   time_to_redundancy: 'time until the starting topology stands again',
   replica_staleness: 'age of a replica’s data at worst',
+  no_safe_candidate: 'time in which no standby could take over without loss',
 };
 
 const RTO_ABOUT: Readonly<Record<RtoAbout, string>> = {
@@ -24,6 +25,7 @@ const RTO_ABOUT: Readonly<Record<RtoAbout, string>> = {
   'first-ack': 'time to the first write after the outage (RTO)',
   verified: 'time until verified (RTO)',
   redundant: 'time until redundant again (RTO)',
+  declaration: 'time from the declaration until clients are well (RTO)',
 };
 
 /** Several lines; steps inside parallel branches are indented. */
@@ -124,13 +126,16 @@ function words(step: PlanStep): string {
     case 'note':
       return `note: ${step.text}`;
     case 'manual':
-      return `${step.owner} does: ${step.instruction}`;
+      return `${step.owner} does${declaring(step)}: ${step.instruction}`;
     case 'gate':
-      return `${step.owner} decides: ${step.question}`;
+      return `${step.owner} decides${declaring(step)}: ${step.question}`;
     case 'parallel':
       return step.title;
   }
 }
+
+const declaring = ({ declares }: Extract<PlanStep, { kind: 'manual' | 'gate' }>): string =>
+  declares === undefined ? '' : ', and so declares the incident';
 
 function restoreWords(to: Extract<PlanStep, { kind: 'restore' }>['to']): string {
   switch (to.kind) {

@@ -4,7 +4,7 @@
  */
 import { FORMAT_VERSION } from '../model/constants';
 import type { LeaseView } from '../model/fault';
-import type { Interval, Judgement, RpoMeasurement, PredictedFailover } from '../model/measurement';
+import type { Interval, Judgement, NoSafeCandidate, PredictedFailover, RpoMeasurement } from '../model/measurement';
 import { READ_ONLY, type ObservationPlan } from '../model/observation';
 import type { Plan } from '../model/plan';
 import type {
@@ -15,6 +15,7 @@ import type {
   ForkRecord,
   DrillState,
   FaultRecord,
+  Maybe,
   PhaseRecord,
   RestoreRecord,
   StepRecord,
@@ -117,6 +118,7 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     views: measured?.views ?? [],
     unlocked: measured?.unlocked ?? [],
     replicaStaleness: measured?.replicaStaleness ?? [],
+    noSafeCandidate: candidatesRecord(measured),
     rto: measured?.rto ?? { notRecorded: NO_PROBE },
     rpo: facts.rpo ?? { notRecorded: whyNoRpo(facts) },
     splitBrain: measured?.splitBrain ?? [],
@@ -166,12 +168,18 @@ export function faultRecord(lease: LeaseView): FaultRecord {
   };
 }
 
-/** Redundancy as the record tells it; what was skipped is said to be skipped, and why. */
+/** Time without a safe candidate, or why it is not known. */
+export function candidatesRecord(measured: LedgerJudgement | null | undefined): Maybe<NoSafeCandidate> {
+  if (measured === null || measured === undefined) return { notRecorded: NO_PROBE };
+  return measured.noSafeCandidate ?? { notRecorded: 'no primary answered the sampler' };
+}
+
 /** The band, or why there is none. */
 export function predictedRecord(band: PredictedFailover | null): DrillRecord['predicted'] {
   return band ?? { notRecorded: 'no failover was part of this drill, or its controller predicts none' };
 }
 
+/** Redundancy as the record tells it; what was skipped is said to be skipped, and why. */
 export function redundancyRecord(
   facts: Pick<RecordFacts, 'redundancy' | 'redundancySkipped'>,
   measured: LedgerJudgement | null,

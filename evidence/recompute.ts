@@ -18,7 +18,7 @@ import { joinLedger } from '../probe/join';
 import { judgeLedger } from '../probe/judge';
 import { readSurvivorFile, SURVIVORS_FILE } from '../probe/survivor-file';
 import { judgeDrill } from '../probe/verdict';
-import { buildRecord, faultRecord, predictedRecord, redundancyRecord } from './build-record';
+import { buildRecord, candidatesRecord, faultRecord, predictedRecord, redundancyRecord } from './build-record';
 import { encodeRecord } from './bundle';
 import { findFacts, type KeptFacts } from './kept-facts';
 import { EVENTS_FILE, PLAN_FILE, RECORD_FILE, REGISTRATION_FILE } from './layout';
@@ -65,7 +65,7 @@ const GROUPS: readonly { readonly from: string; readonly fields: readonly Field[
   { from: 'ledger', fields: ['rto'] },
   { from: 'ledger', fields: ['views', 'latencies'] },
   { from: 'ledger', fields: ['series', 'probeEpoch'] },
-  { from: 'ledger', fields: ['splitBrain', 'unlocked', 'nodeSpans', 'replicaStaleness'] },
+  { from: 'ledger', fields: ['splitBrain', 'unlocked', 'nodeSpans', 'replicaStaleness', 'noSafeCandidate'] },
   { from: 'ledger and surviving rows', fields: ['rpo'] },
   { from: 'the judge’s rules', fields: ['verdict', 'judgement'] },
   { from: 'the findings’ rules', fields: ['findings', 'controls'] },
@@ -206,6 +206,7 @@ function verdictAgain(
     failures: facts.failures,
     nodeSpans: ledger?.nodeSpans ?? [],
     replicaStaleness: ledger?.replicaStaleness ?? [],
+    noSafeCandidate: candidatesRecord(ledger),
   });
 }
 

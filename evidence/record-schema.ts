@@ -42,6 +42,8 @@ const rto = z.strictObject({
   fromInjection: interval.nullable(),
   firstAck: interval.nullable(),
   untilVerified: interval.nullable().optional().describe('from the first t0 until verification had found everything well'),
+  declared: interval.nullable().optional().describe('when a person’s answer declared the incident, on the prober’s clock'),
+  fromDeclaration: interval.nullable().optional().describe('from there until clients had recovered'),
   outages: list(
     z.strictObject({
       t0: interval,
@@ -70,6 +72,22 @@ const rto = z.strictObject({
 const views = list(z.strictObject({ kind: z.enum(['write', 'read']), path: z.string(), client: z.enum(['tuned', 'naive']), rto })).describe(
   'what clients of other kinds, paths and habits saw',
 );
+
+const noSafeCandidate = z.strictObject({
+  fromMs: ms.describe('watched from here'),
+  toMs: ms.describe('to here'),
+  total: interval.describe('sum over all spans'),
+  lasting: z.boolean().describe('there was none still when watching ended'),
+  count,
+  spans: list(
+    z.strictObject({
+      fromMs: ms,
+      toMs: ms,
+      lowMs: ms.describe('so long of it every standby surely was none'),
+      standbys: list(z.strictObject({ node: z.string(), lack: z.enum(['down', 'behind', 'timeline', 'primary']) })),
+    }),
+  ).describe('the longest, at most 20'),
+});
 
 const predicted = z.strictObject({
   lowMs: ms,
@@ -123,6 +141,7 @@ export const objectiveSchema = z.strictObject({
     'rejections',
     'time_to_redundancy',
     'replica_staleness',
+    'no_safe_candidate',
   ]),
   target: z.number(),
   unit: z.enum(['ms', 'tx', 'bytes', 'count']),
@@ -131,7 +150,7 @@ export const objectiveSchema = z.strictObject({
   approver: z.string().nullable(),
   path: z.string().optional().describe('the way in that it is about; absent: the main entry'),
   about: z
-    .enum(['injection', 'first-ack', 'verified', 'redundant'])
+    .enum(['injection', 'first-ack', 'verified', 'redundant', 'declaration'])
     .optional()
     .describe('the span that an rto is about; absent: first t0 to last t_rec'),
 });
@@ -202,7 +221,13 @@ const fork = z.strictObject({
     }),
   ),
   probeRows: maybe(z.strictObject({ count, sha256 })),
-  quarantine: z.strictObject({ files: count, sha256 }),
+  quarantine: z.strictObject({
+    files: count,
+    sha256,
+    encrypted: maybe(z.strictObject({ files: count, sha256, certificateSha256: sha256 }))
+      .optional()
+      .describe('outside labs: the digest of the encrypted files, and whose key reads them'),
+  }),
 });
 
 const fault = z.strictObject({
@@ -303,6 +328,7 @@ export const recordSchema = z.strictObject({
       atMs: ms,
     }),
   ).describe('how old the data of each standby that answered was at worst'),
+  noSafeCandidate: maybe(noSafeCandidate).describe('time in which no standby could have taken over without losing acknowledged writes'),
   forks: list(fork),
   restores: list(restore),
   faults: list(fault),

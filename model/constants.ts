@@ -69,3 +69,6 @@ export const PROOF_CHECKS = [
 export const THOROUGH_PROOF_CHECKS: readonly (typeof PROOF_CHECKS)[number][] = ['heap-read', 'amcheck', 'new-backup', 'checksums'];
 /** A copy larger than this is not read whole unless the scenario says so. */
 export const DEFAULT_PROOF_MAX_BYTES = 64 * 1024 ** 3;
+
+/** Why a node was no safe candidate, in words. */
+export const CANDIDATE_LACK = { down: 'down', behind: 'behind', timeline: 'on an older timeline', primary: 'a primary itself' } as const;

@@ -1,4 +1,5 @@
 /** What the judge makes of the ledger. Durations are milliseconds with fractions; `null` with a reason means "not recorded", never zero. */
+import type { CANDIDATE_LACK } from './constants';
 import type { Objective } from './plan';
 
 export type Verdict = 'pass' | 'fail' | 'marginal' | 'inconclusive';
@@ -82,6 +83,10 @@ export interface RtoMeasurement {
   readonly firstAck: Interval | null;
   /** From the first t0 to the receipt that verification had found everything well; null without an outage, or if it had not. Absent in records made before. */
   readonly untilVerified?: Interval | null | undefined;
+  /** When a person's answer declared the incident: after the last instant at which it was surely not given, until its receipt. Absent in records made before. */
+  readonly declared?: Interval | null | undefined;
+  /** From there until clients had recovered; null if nobody declared, or only after they had. */
+  readonly fromDeclaration?: Interval | null | undefined;
   readonly outages: readonly Outage[];
   /** Sum of the outages' `down`; null while one lasts. */
   readonly downMs: Interval | null;
@@ -145,6 +150,34 @@ export interface ReplicaStaleness {
   readonly highMs: number | null;
   /** When it was asked then, in ms since the prober's start. */
   readonly atMs: number;
+}
+
+/**
+ * Why a node was no safe candidate: it did not answer, lacked what had been acknowledged, was on an older timeline than the primary, or was one itself.
+ */
+export type CandidateLack = keyof typeof CANDIDATE_LACK;
+
+/** No standby was known to be a safe candidate, from the last look that showed one to the next. */
+export interface NoCandidateSpan {
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** So long of it every standby surely was none. */
+  readonly lowMs: number;
+  readonly standbys: readonly { readonly node: string; readonly lack: CandidateLack }[];
+}
+
+/** Time without a standby that could have taken over without losing what was acknowledged. Instants in ms since the prober's start. */
+export interface NoSafeCandidate {
+  /** What was watched. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** Sum over all spans. */
+  readonly total: Interval;
+  /** There was none still when watching ended. */
+  readonly lasting: boolean;
+  readonly count: number;
+  /** The longest, at most 20, in order of time. */
+  readonly spans: readonly NoCandidateSpan[];
 }
 
 export interface SplitBrainSpan {

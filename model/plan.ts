@@ -20,13 +20,15 @@ export type ObjectiveName =
   | 'promotions'
   | 'rejections'
   | 'time_to_redundancy'
-  | 'replica_staleness';
+  | 'replica_staleness'
+  | 'no_safe_candidate';
 
 /**
  * Which span an `rto` is about, instead of from t0 until clients had recovered: `injection`, from the fault until then; `first-ack`, from t0 to the first
- * acknowledged write after it; `verified`, from t0 until verification had found everything well; `redundant`, until the starting topology stood again.
+ * acknowledged write after it; `verified`, from t0 until verification had found everything well; `redundant`, until the starting topology stood again;
+ * `declaration`, from the answer by which a person declared the incident until clients had recovered.
  */
-export type RtoAbout = 'injection' | 'first-ack' | 'verified' | 'redundant';
+export type RtoAbout = 'injection' | 'first-ack' | 'verified' | 'redundant' | 'declaration';
 export type Unit = 'ms' | 'tx' | 'bytes' | 'count';
 
 /**
@@ -34,7 +36,7 @@ export type Unit = 'ms' | 'tx' | 'bytes' | 'count';
  * `rejections` about the further way in `path`, where one is named. `rto_beyond_prediction`: by how much RTO may exceed what the controller's live settings predict
  * at most. `promotions`: how often a node began a new timeline. `rejections`: writes that a server
  * refused, as one that only reads does. `time_to_redundancy`: until the starting topology stood again. `replica_staleness`: how old the data of a standby that
- * answered was at worst.
+ * answered was at worst. `no_safe_candidate`: time in which no standby could have taken over without losing acknowledged writes.
  */
 export interface Objective {
   readonly name: ObjectiveName;
@@ -187,7 +189,11 @@ export interface NoteStep extends StepBase {
   readonly kind: 'note';
   readonly text: string;
 }
-export interface ManualStep extends StepBase {
+/** A person's answer to this step declares the incident; at most one step of a plan has it. */
+interface Declaring {
+  readonly declares?: 'incident';
+}
+export interface ManualStep extends StepBase, Declaring {
   readonly kind: 'manual';
   readonly instruction: string;
   readonly owner: string;
@@ -195,7 +201,7 @@ export interface ManualStep extends StepBase {
   readonly check: CheckSpec | null;
   readonly timeoutMs: number;
 }
-export interface GateStep extends StepBase {
+export interface GateStep extends StepBase, Declaring {
   readonly kind: 'gate';
   readonly question: string;
   readonly owner: string;

@@ -6,6 +6,7 @@ import type { Json } from './json';
 import type {
   Interval,
   Judgement,
+  NoSafeCandidate,
   PhaseLatency,
   PredictedFailover,
   ReplicaStaleness,
@@ -176,7 +177,19 @@ export interface ForkRecord {
   }>;
   /** Probe rows that stand on the old primary alone; the digest is over their lines in order. */
   readonly probeRows: Maybe<{ readonly count: number; readonly sha256: string }>;
-  readonly quarantine: { readonly files: number; readonly sha256: string };
+  readonly quarantine: {
+    readonly files: number;
+    readonly sha256: string;
+    /** Outside labs; in a lab, and in records made before, it is absent. */
+    readonly encrypted?: Maybe<EncryptedFork> | undefined;
+  };
+}
+
+/** What lies in the quarantine outside labs. The digest is over the encrypted files; the certificate's is over its DER. */
+export interface EncryptedFork {
+  readonly files: number;
+  readonly sha256: string;
+  readonly certificateSha256: string;
 }
 
 /** A control that a drill is relevant to: what it shows for it and what it does not. Never a claim that anybody complies. */
@@ -261,6 +274,7 @@ export interface DrillRecord {
   readonly splitBrain: readonly SplitBrainSpan[];
   readonly unlocked: readonly UnlockedSpan[];
   readonly replicaStaleness: readonly ReplicaStaleness[];
+  readonly noSafeCandidate: Maybe<NoSafeCandidate>;
   readonly forks: readonly ForkRecord[];
   readonly restores: readonly RestoreRecord[];
   readonly faults: readonly FaultRecord[];

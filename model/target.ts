@@ -300,10 +300,17 @@ export interface Target {
   /** Where restores may land. */
   readonly sandbox: TargetSandbox | null;
   readonly policy: TargetPolicy;
+  /** Outside labs: whose key alone reads what an old primary alone held. */
+  readonly quarantine?: TargetQuarantine | undefined;
   /** Directory of gameday's sockets on this machine (guardian, supervisor). */
   readonly runDir: string;
   /** Free-form labels shown in reports (service, owner, …). */
   readonly labels: { readonly [name: string]: Json };
+}
+
+export interface TargetQuarantine {
+  /** Absolute path of an X.509 certificate in PEM, on the machine where gameday saves forks. Its key has no business there. */
+  readonly certificate: string;
 }
 
 export interface TargetSandbox {

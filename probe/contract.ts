@@ -4,6 +4,7 @@
  */
 import type { JsonObject } from '../model/json';
 import type {
+  NoSafeCandidate,
   PhaseLatency,
   ReplicaStaleness,
   RpoMeasurement,
@@ -48,7 +49,7 @@ export interface ProberConfig {
 }
 
 export type ReceiptName =
-  'inject' | 'heal' | 'detect' | 'decide' | 'promote' | 'route' | 'follow' | 'step' | 'baseline' | 'verified' | 'redundant';
+  'inject' | 'heal' | 'detect' | 'decide' | 'promote' | 'route' | 'follow' | 'step' | 'baseline' | 'verified' | 'redundant' | 'declare';
 export interface Receipt {
   readonly name: ReceiptName;
   readonly phase: 'about-to' | 'done';
@@ -69,6 +70,8 @@ export interface ProberStatus {
   readonly lastSecond: { readonly due: number; readonly acked: number; readonly p50Ms: number | null; readonly p99Ms: number | null };
   readonly outageMs: number | null;
   readonly onTimeRatio: number;
+  /** How long its event loop was busy since it began, in ms: what lies between two of these, by the time between them, is the share that it needs. */
+  readonly loopBusyMs: number;
   readonly ledgerBytes: number;
   readonly nodes: readonly { readonly node: string; readonly role: 'primary' | 'standby' | 'down'; readonly timeline: number | null }[];
 }
@@ -117,6 +120,8 @@ export interface LedgerJudgement {
   readonly splitBrain: readonly SplitBrainSpan[];
   readonly unlocked: readonly UnlockedSpan[];
   readonly replicaStaleness: readonly ReplicaStaleness[];
+  /** Null: no primary ever answered the sampler. */
+  readonly noSafeCandidate: NoSafeCandidate | null;
   readonly latencies: readonly PhaseLatency[];
   readonly series: readonly SeriesBin[];
   readonly nodeSpans: readonly NodeSpan[];

@@ -12,7 +12,7 @@ const judge = async (entries: readonly Entry[], request: Partial<JudgeRequest> =
   (await judgeLedger(ledgerOf(entries), testRequest(request))).rto;
 const receipt = (
   atMs: number,
-  name: 'detect' | 'decide' | 'promote' | 'route' | 'baseline' | 'verified',
+  name: 'detect' | 'decide' | 'promote' | 'route' | 'baseline' | 'verified' | 'declare',
   phase: 'about-to' | 'done',
 ): Entry => ({
   kind: 'receipt',
@@ -115,6 +115,39 @@ describe('judge', () => {
     expect(await whole(seen.slice(0, 1))).toBeNull();
     expect(await whole([receipt(1_500, 'verified', 'about-to'), receipt(1_510, 'verified', 'done')])).toBeNull();
     expect(await whole(seen, () => OK)).toBeNull();
+  });
+
+  describe('a declaration', () => {
+    const told = async (more: readonly Entry[], fate = downtime, untilMs = 6_000) => {
+      const { declared, fromDeclaration, outages } = await judge(historyOf(untilMs, fate, { injectMs: [1_998, 1_999], more }));
+      return { declared, fromDeclaration, tRec: outages.at(-1)?.tRec ?? null };
+    };
+    const ask = (...atMs: number[]): Entry[] => atMs.map((at) => receipt(at, 'declare', 'about-to'));
+    const done = receipt(2_460, 'declare', 'done');
+
+    it('lies between the last look that another one confirmed and its receipt', async () => {
+      expect((await told([...ask(2_100, 2_200, 2_300, 2_400), done])).declared).toEqual({ lowMs: 2_300, highMs: 2_460 });
+      // The only one stands before the question was put; a look after the answer's receipt says nothing.
+      expect((await told([...ask(2_100), done])).declared).toEqual({ lowMs: 2_100, highMs: 2_460 });
+      expect((await told([...ask(2_100, 2_200, 2_500), done])).declared).toEqual({ lowMs: 2_100, highMs: 2_460 });
+    });
+
+    it('begins the span that ends when clients had recovered', async () => {
+      const { tRec, fromDeclaration } = await told([...ask(1_500, 1_600, 1_700), receipt(1_900, 'declare', 'done')]);
+      expect(fromDeclaration).toEqual({ lowMs: (tRec?.lowMs ?? 0) - 1_900, highMs: (tRec?.highMs ?? 0) - 1_600 });
+    });
+
+    it('is none where nobody was asked, answered, or was known not to have', async () => {
+      expect(await told([])).toMatchObject({ declared: null, fromDeclaration: null });
+      expect(await told(ask(2_100, 2_200))).toMatchObject({ declared: null, fromDeclaration: null });
+      expect(await told([done])).toMatchObject({ declared: null });
+    });
+
+    it('of what was over already, or is not over yet, is no span', async () => {
+      const late = [...ask(4_000, 4_100), receipt(4_200, 'declare', 'done')];
+      expect(await told(late)).toMatchObject({ declared: { lowMs: 4_000 }, fromDeclaration: null });
+      expect(await told([...ask(2_100), done], (due) => (due >= 2_000 ? 'missed' : OK))).toMatchObject({ fromDeclaration: null });
+    });
   });
 
   it('takes the baseline again where a receipt says so', async () => {

@@ -7,6 +7,7 @@ import type { Interval, Outage, OutcomeCounts, PhaseLatency, RtoMeasurement, Seg
 import type { SeriesBin } from '../model/record';
 import type { JudgeRequest, LedgerJudgement, Receipt } from './contract';
 import type { ReceiptEntry } from './ledger-format';
+import { noSafeCandidate } from './candidates';
 import { ledgerIn, type LedgerSource } from './ledger-reader';
 import { nodeSpans, promotions, splitBrainSpans, unlockedSpans } from './nodes';
 import { replicaStaleness } from './staleness';
@@ -45,6 +46,7 @@ export async function judgeLedger(ledger: string | LedgerSource, request: JudgeR
     splitBrain: splitBrainSpans(loaded.samples),
     unlocked: unlockedSpans(loaded.samples, loaded.controller),
     replicaStaleness: replicaStaleness(loaded.samples),
+    noSafeCandidate: noSafeCandidate(loaded.samples, loaded.acks, loaded.header.nodes),
     latencies: rto.latencies,
     series: seriesOf(headline.ops),
     nodeSpans: nodeSpans(loaded.samples),
@@ -101,6 +103,18 @@ function untilVerified(receipts: readonly ReceiptEntry[], first: Outage | null):
   return minus({ lowMs: about.atNs / 1e6, highMs: done.atNs / 1e6 }, first.t0);
 }
 
+/**
+ * When the incident was declared. `done` says that the answer is in. It was not before the newest `about-to` that another one follows: the next is stamped
+ * only once the question was seen to be open still. The newest of all may have come after the answer; the only one stands before the question.
+ */
+export function declaredAt(receipts: readonly ReceiptEntry[]): Interval | null {
+  const done = receipts.find((r) => r.name === 'declare' && r.phase === 'done');
+  if (done === undefined) return null;
+  const asked = receipts.filter((r) => r.name === 'declare' && r.phase === 'about-to' && r.subject === done.subject && r.atNs <= done.atNs);
+  const before = asked.at(-2) ?? asked[0];
+  return before === undefined ? null : { lowMs: before.atNs / 1e6, highMs: done.atNs / 1e6 };
+}
+
 function judgeRto(loaded: LoadedLedger, { view, ops, connections, periodMs, streams }: LoadedView, request: JudgeRequest): RtoMeasurement {
   const { steady } = request;
   const frame = frameOf(loaded, ops, request);
@@ -126,6 +140,7 @@ function judgeRto(loaded: LoadedLedger, { view, ops, connections, periodMs, stre
       ? segmentsOf(firstOutage.t0, recovered, loaded.receipts, promotions(loaded.samples), loaded.controller)
       : [];
   const measured = tally(ops, frame.measured);
+  const declared = declaredAt(loaded.receipts);
   return {
     rto,
     rtoAtLeastMs,
@@ -136,6 +151,9 @@ function judgeRto(loaded: LoadedLedger, { view, ops, connections, periodMs, stre
     fromInjection: recovered !== null && injection !== null ? minus(recovered, injection.at) : null,
     firstAck: firstOutage?.tFirst == null ? null : minus(firstOutage.tFirst, firstOutage.t0),
     untilVerified: untilVerified(loaded.receipts, firstOutage),
+    declared,
+    // Who declared what was over already shortened nothing: no span, and surely not one of zero.
+    fromDeclaration: recovered !== null && declared !== null && declared.lowMs < recovered.highMs ? minus(recovered, declared) : null,
     outages,
     downMs: sumOfDown(outages),
     unsuccessfulOutside,

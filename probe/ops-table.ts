@@ -16,6 +16,7 @@ import type {
   StarvedEntry,
   WatchEntry,
 } from './ledger-format';
+import { AckTrail } from './candidates';
 import type { LedgerSource } from './ledger-reader';
 import type { ConnectionSpan } from './outages';
 import { Starvation } from './starvation';
@@ -53,6 +54,8 @@ export interface LoadedLedger {
   readonly views: readonly [LoadedView, ...LoadedView[]];
   readonly receipts: readonly ReceiptEntry[];
   readonly samples: readonly SampleEntry[];
+  /** Positions of what was acknowledged, by any stream. */
+  readonly acks: AckTrail;
   readonly controller: readonly ControllerEntry[];
   readonly starved: readonly StarvedEntry[];
   readonly starvation: Starvation;
@@ -135,6 +138,7 @@ class Loader {
   private readonly open: Open[] = [];
   private readonly receipts: ReceiptEntry[] = [];
   private readonly samples: SampleEntry[] = [];
+  private readonly acks = new AckTrail();
   private readonly controller: ControllerEntry[] = [];
   private readonly starved: StarvedEntry[] = [];
   private readonly watches: WatchEntry[] = [];
@@ -186,9 +190,9 @@ class Loader {
       for (const { due, sent } of open.values()) this.of(stream).columns.push(due, sent, Infinity, INDETERMINATE);
     const [headline, ...others] = [...this.views.values()].map((view) => view.finish());
     if (headline === undefined) throw new GamedayError('object_corrupt', 'the ledger names no stream');
-    const { header, receipts, samples, controller, starved, watches, endMs } = this;
+    const { header, receipts, samples, acks, controller, starved, watches, endMs } = this;
     const starvation = new Starvation(starved);
-    return { header, views: [headline, ...others], receipts, samples, controller, starved, starvation, watches, endMs };
+    return { header, views: [headline, ...others], receipts, samples, acks, controller, starved, starvation, watches, endMs };
   }
 
   private begin(header: SegmentEntry): void {
@@ -203,7 +207,9 @@ class Loader {
     }
   }
 
-  private finished({ stream, seq, outcome, doneNs }: OutcomeEntry): void {
+  private finished(entry: OutcomeEntry): void {
+    const { stream, seq, outcome, doneNs } = entry;
+    this.acks.add(entry);
     const open = this.opened(stream);
     const intent = open.get(seq);
     if (intent === undefined)

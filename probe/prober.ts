@@ -6,6 +6,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
+import { performance } from 'node:perf_hooks';
 import { assert, present } from '../core/assert';
 import { sleep, until } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
@@ -218,6 +219,7 @@ class Prober {
       lastSecond: this.figures.lastSecond(nowNs),
       outageMs: this.figures.outageMs(nowNs),
       onTimeRatio: this.due === 0 ? 1 : this.onTime / this.due,
+      loopBusyMs: performance.eventLoopUtilization().active,
       ledgerBytes: this.ledger.bytes,
       nodes: this.sampler.newest().map(({ node, role, timeline }) => ({ node, role, timeline })),
     };

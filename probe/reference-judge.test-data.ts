@@ -237,6 +237,9 @@ export function referenceRto(
     firstAck: first?.tFirst == null ? null : minus(first.tFirst, first.t0),
     // No history here says when it was verified.
     untilVerified: null,
+    // Nor that anybody declared it.
+    declared: null,
+    fromDeclaration: null,
     outages,
     downMs:
       downs.length < outages.length

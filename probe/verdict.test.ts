@@ -81,6 +81,7 @@ const facts = (objectives: readonly Objective[], more: Partial<DrillFacts> = {})
   views: [],
   nodeSpans: [],
   replicaStaleness: [],
+  noSafeCandidate: { fromMs: 0, toMs: 10_000, total: { lowMs: 0, highMs: 0 }, lasting: false, count: 0, spans: [] },
   rpo: rpo(0),
   splitBrain: [],
   restores: [],
@@ -332,6 +333,38 @@ describe('verdict', () => {
       expect(about('injection', { ...never, rtoAtLeastMs: 999 })).toMatchObject({ verdict: 'inconclusive' });
     });
 
+    it('from the declaration counts from there alone', () => {
+      const declared = { lowMs: 400, highMs: 420 };
+      expect(about('declaration', { outages, declared, fromDeclaration: { lowMs: 680, highMs: 710 } })).toMatchObject({
+        verdict: 'pass',
+        high: 710,
+      });
+      expect(about('declaration', { outages, declared, fromDeclaration: { lowMs: 1_001, highMs: 1_200 } })).toMatchObject({
+        verdict: 'fail',
+      });
+      // Nobody declared: not zero, and no pass because nothing happened either.
+      expect(about('declaration', { outages })).toMatchObject({
+        verdict: 'inconclusive',
+        measured: null,
+        reason: 'nobody declared the incident',
+      });
+      expect(about('declaration', { rto: null, noOutageAboveMs: 10, outages: [] })).toMatchObject({ verdict: 'inconclusive' });
+      expect(about('declaration', { rto: null, noOutageAboveMs: 10, outages: [], declared })).toMatchObject({ verdict: 'pass', high: 10 });
+      expect(about('declaration', { outages, declared, fromDeclaration: null })).toMatchObject({
+        verdict: 'inconclusive',
+        reason: 'the incident was declared after clients had recovered',
+      });
+    });
+
+    it('from the declaration does not count the time before it while clients have not recovered', () => {
+      const t0 = outage(null).t0.highMs;
+      const never = { rto: null, noOutageAboveMs: null, outages: [outage(null)], rtoAtLeastMs: 1_500 };
+      const declaredAt = (highMs: number) => about('declaration', { ...never, declared: { lowMs: highMs - 10, highMs } });
+      expect(declaredAt(t0 + 499)).toMatchObject({ verdict: 'fail', low: 1_001 });
+      expect(declaredAt(t0 + 500)).toMatchObject({ verdict: 'inconclusive', low: 1_000 });
+      expect(declaredAt(t0 + 9_000)).toMatchObject({ verdict: 'inconclusive', low: 0 });
+    });
+
     it('is blocked by the same doubts', () => {
       const doubtful = { outages, inconclusive: ['starved'], fromInjection: { lowMs: 1, highMs: 2 } };
       expect(about('injection', doubtful)).toMatchObject({ verdict: 'inconclusive', reason: 'starved' });
@@ -368,6 +401,26 @@ describe('verdict', () => {
     const stuck = { replicaStaleness: [{ node: 'n2', lowMs: 5_000, highMs: null, atMs: 1 }] };
     expect(judged(4_999, stuck)).toMatchObject({ verdict: 'fail', low: 5_000, high: null });
     expect(judged(5_000, stuck)).toMatchObject({ verdict: 'inconclusive' });
+  });
+
+  it('judges the time without a safe candidate by its sum, and by so much of it as was seen where it lasts', () => {
+    const spans = [{ fromMs: 1_000, toMs: 3_200, lowMs: 2_000, standbys: [{ node: 'n2', lack: 'behind' as const }] }];
+    const seen = { fromMs: 0, toMs: 10_000, total: { lowMs: 2_000, highMs: 2_200 }, lasting: false, count: 1, spans };
+    const judged = (target: number, more: Partial<DrillFacts> = {}) =>
+      judgeDrill(facts([objective('no_safe_candidate', target)], { noSafeCandidate: seen, ...more })).objectives[0];
+    expect(judged(2_200)).toMatchObject({ verdict: 'pass', low: 2_000, high: 2_200, reason: 'longest for 2.00 s: n2 behind' });
+    expect(judged(2_100)).toMatchObject({ verdict: 'marginal' });
+    expect(judged(1_999, { doubts: ['starved'] })).toMatchObject({ verdict: 'fail' });
+    expect(judged(9_000, { doubts: ['starved'] })).toMatchObject({ verdict: 'inconclusive', reason: 'starved' });
+    const lasts = { noSafeCandidate: { ...seen, lasting: true } };
+    expect(judged(1_999, lasts)).toMatchObject({ verdict: 'fail', low: 2_000, high: null });
+    expect(judged(9_000, lasts)).toMatchObject({ verdict: 'inconclusive', low: 2_000, high: null });
+    expect(judged(9_000, { noSafeCandidate: { notRecorded: 'no prober ran' } })).toMatchObject({
+      verdict: 'inconclusive',
+      reason: 'no prober ran',
+    });
+    const never = { ...seen, total: { lowMs: 0, highMs: 0 }, spans: [] };
+    expect(judged(0, { noSafeCandidate: never })).toMatchObject({ verdict: 'pass', reason: 'at no look all standbys were unsafe' });
   });
 
   const stall = (more: Partial<RtoMeasurement>) =>

@@ -2,8 +2,8 @@
  * The verdict: objectives against measurements, and the worst of fail > inconclusive > marginal > pass over the whole drill. A pure function of
  * facts that stand in the record, so that anybody can judge again offline. A doubt blocks only a pass; what is proven to have failed has failed.
  */
-import { SAMPLER_HZ } from '../model/constants';
-import type { Interval, Judgement, ObjectiveResult, RtoMeasurement, Verdict, ViewMeasurement } from '../model/measurement';
+import { CANDIDATE_LACK, SAMPLER_HZ } from '../model/constants';
+import type { Interval, Judgement, NoCandidateSpan, ObjectiveResult, RtoMeasurement, Verdict, ViewMeasurement } from '../model/measurement';
 import type { Objective } from '../model/plan';
 import type { DrillRecord, Maybe, NotRecorded, RestoreRecord } from '../model/record';
 import { formatMs } from '../core/units';
@@ -24,6 +24,7 @@ export type DrillFacts = Pick<
   | 'failures'
   | 'nodeSpans'
   | 'replicaStaleness'
+  | 'noSafeCandidate'
 > & {
   readonly objectives: readonly Objective[];
 };
@@ -127,6 +128,8 @@ function judgeObjective(objective: Objective, facts: DrillFacts, doubts: readonl
       return judgeRedundancy(objective, facts, doubts);
     case 'replica_staleness':
       return judgeStaleness(objective, facts, doubts);
+    case 'no_safe_candidate':
+      return judgeCandidates(objective, facts, doubts);
   }
 }
 
@@ -181,6 +184,8 @@ function judgeAbout(objective: Objective, facts: DrillFacts, doubts: readonly st
       );
     case 'redundant':
       return judgeRedundancy(objective, facts, doubts);
+    case 'declaration':
+      return judgeView(objective, facts, doubts, judgeDeclaration);
     case undefined:
       return judgeView(objective, facts, doubts, judgeRto);
   }
@@ -198,6 +203,20 @@ function judgeSpan(
   const span = spanOf(rto);
   if (span !== null) return byInterval(objective, span, doubts, reason);
   return rto.rto === null ? judgeRto(objective, rto, doubts) : unknown(objective, doubts[0] ?? `not observed: ${reason}`);
+}
+
+/** Nothing is judged where nobody declared, not even that there was no outage: the time of people is what this is about. */
+function judgeDeclaration(objective: Objective, rto: Maybe<RtoMeasurement>, doubts: readonly string[]): ObjectiveResult {
+  if (isMissing(rto)) return unknown(objective, rto.notRecorded);
+  const { declared = null, fromDeclaration = null, outages, rtoAtLeastMs } = rto;
+  if (declared === null) return unknown(objective, doubts[0] ?? 'nobody declared the incident');
+  const [first] = outages;
+  if (first === undefined) return judgeRto(objective, rto, doubts);
+  if (fromDeclaration !== null) return byInterval(objective, fromDeclaration, doubts, 'from the declaration to recovery');
+  if (rto.rto !== null) return unknown(objective, doubts[0] ?? 'the incident was declared after clients had recovered');
+  // Clients had surely not recovered so long after the first t0; what lies before the declaration is not part of it.
+  const atLeast = Math.max(0, first.t0.highMs + (rtoAtLeastMs ?? 0) - declared.highMs);
+  return atLeastResult(objective, atLeast, `clients had not recovered ${formatMs(atLeast)} after the incident was declared`);
 }
 
 /** With several outages the first success after the last one counts, as the headline counts the last recovery. */
@@ -223,6 +242,21 @@ function judgeStaleness(objective: Objective, { replicaStaleness }: DrillFacts, 
   const node = replicaStaleness.find((replica) => (replica.highMs ?? Infinity) === highMs)?.node ?? '';
   if (highMs === Infinity) return atLeastResult(objective, lowMs, `${node} lacked what had been written before anybody watched`);
   return byInterval(objective, { lowMs, highMs }, doubts, `how old the data of ${node} was at worst, as the sampler saw it`);
+}
+
+/** Summed over all spans in which no standby was a safe candidate; what lasts still at the end is not known to the end. */
+function judgeCandidates(objective: Objective, { noSafeCandidate }: DrillFacts, doubts: readonly string[]): ObjectiveResult {
+  if (isMissing(noSafeCandidate)) return unknown(objective, noSafeCandidate.notRecorded);
+  const { total, lasting, spans } = noSafeCandidate;
+  if (lasting) return atLeastResult(objective, total.lowMs, 'no standby was a safe candidate when the sampler ended');
+  const worst = spans.reduce<NoCandidateSpan | null>((most, next) => (next.lowMs > (most?.lowMs ?? 0) ? next : most), null);
+  const reason = worst === null ? 'at no look all standbys were unsafe' : `longest for ${formatMs(worst.lowMs)}: ${lacksOf(worst)}`;
+  return byInterval(objective, total, doubts, reason);
+}
+
+/** `n2 behind, n3 down` */
+function lacksOf({ standbys }: NoCandidateSpan): string {
+  return standbys.map(({ node, lack }) => `${node} ${CANDIDATE_LACK[lack]}`).join(', ') || 'there was no standby';
 }
 
 /** By how much RTO exceeds the upper end of the predicted band: nothing, where it lies within it or below. */

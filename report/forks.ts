@@ -26,8 +26,17 @@ export function forkFacts({
       'Probe rows that stand there alone',
       isNotRecorded(probeRows) ? `not recorded: ${probeRows.notRecorded}` : `${formatCount(probeRows.count)}, SHA-256 ${probeRows.sha256}`,
     ],
-    ['Quarantine', `${formatCount(quarantine.files)} files, SHA-256 ${quarantine.sha256}; kept on the node’s host`],
+    [
+      'Quarantine',
+      `${formatCount(quarantine.files)} files, SHA-256 ${quarantine.sha256}; kept on the node’s host${encryptionText(quarantine)}`,
+    ],
   ];
+}
+
+function encryptionText({ encrypted }: ForkRecord['quarantine']): string {
+  if (encrypted === undefined) return '';
+  if (isNotRecorded(encrypted)) return `, in the clear: ${encrypted.notRecorded}`;
+  return `, encrypted: SHA-256 ${encrypted.sha256}, to the certificate with SHA-256 ${encrypted.certificateSha256}`;
 }
 
 /** Rows of the table by relation; empty where the WAL was not decoded. */

@@ -14,7 +14,7 @@ import { forksSection } from './forks';
 import { viewsSection } from './views';
 import { controlsSection } from './controls';
 import { waterfallChart } from './waterfall';
-import { formatCount, formatInterval, formatTime, isNotRecorded, limitsOf, textOf } from './words';
+import { candidatesText, declarationText, formatCount, formatInterval, formatTime, isNotRecorded, limitsOf, textOf } from './words';
 import { writesSection } from './writes';
 
 export type { ReportOptions } from './page-one';
@@ -123,12 +123,14 @@ function recovery(record: DrillRecord): Markup {
           : `${formatInterval(record.predicted)}, ${record.predicted.formula}`,
       ],
       ['From injection to recovery', maybe(rto.fromInjection)],
+      ['From declaration to recovery', declarationText(rto)],
       ['Time without a success, all outages', maybe(rto.downMs)],
       ['Longest stall that was no outage', formatMs(rto.longestStallMs)],
       ['First acknowledged write', maybe(rto.firstAck)],
       ['Until verified', maybe(rto.untilVerified ?? null)],
       ['Until redundant again', maybe(isNotRecorded(record.redundancy) ? null : record.redundancy.regainedAfterMs)],
       ['Staleness of replicas, worst', stalenessText(record)],
+      ['Without a safe candidate', candidatesText(record)],
       ['Outages', formatCount(rto.outages.length)],
       ['Baseline p99 / recovery limit', `${ms(rto.baselineP99Ms)} / ${ms(rto.recoveryLimitP99Ms)}`],
       ['Prober starved', formatMs(rto.starvedMs)],

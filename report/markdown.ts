@@ -10,6 +10,8 @@ import {
   VERDICT_MARK,
   VERDICT_WORD,
   boundsText,
+  candidatesText,
+  declarationText,
   environmentText,
   formatCount,
   formatInterval,
@@ -150,7 +152,8 @@ function checks(items: readonly CheckResult[]): string {
   );
 }
 
-function recovery({ rto, predicted }: DrillRecord): string {
+function recovery(record: DrillRecord): string {
+  const { rto, predicted } = record;
   if (isNotRecorded(rto)) return `Not recorded: ${text(rto.notRecorded)}`;
   const rows: Row[] = rto.segments.map(({ name, ms }) => {
     const band = isNotRecorded(predicted) ? null : predictedBand(name, predicted);
@@ -162,8 +165,10 @@ function recovery({ rto, predicted }: DrillRecord): string {
       formatInterval(rto.rto),
       isNotRecorded(predicted) ? 'not predicted' : formatInterval(predicted),
     ]);
+  if ((rto.declared ?? null) !== null) rows.push(['From declaration to recovery', declarationText(rto), 'not predicted']);
   const none = rto.noOutageAboveMs === null ? '' : `No outage above ${formatMs(rto.noOutageAboveMs)} was seen.\n\n`;
-  return none + (table(['Segment', 'Took', 'Predicted'], rows) || bullets(rto.inconclusive) || 'No segment was observed.');
+  const candidates = `\n\nTime without a safe candidate: ${text(candidatesText(record))}.`;
+  return none + (table(['Segment', 'Took', 'Predicted'], rows) || bullets(rto.inconclusive) || 'No segment was observed.') + candidates;
 }
 
 function ways(record: DrillRecord): string {

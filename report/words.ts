@@ -1,6 +1,7 @@
 /** How the report says things: verdicts with a mark besides the colour, objectives by name, quantities with their bounds. Pure; the same in every format. */
 import { formatBytes, formatMs } from '../core/units';
-import type { Interval, ObjectiveResult, Verdict } from '../model/measurement';
+import { CANDIDATE_LACK } from '../model/constants';
+import type { Interval, NoCandidateSpan, ObjectiveResult, RtoMeasurement, Verdict } from '../model/measurement';
 import { READ_ONLY } from '../model/observation';
 import type { ObjectiveName, RtoAbout, Unit } from '../model/plan';
 import type { DrillRecord, DrillState, Maybe, NotRecorded } from '../model/record';
@@ -28,6 +29,7 @@ const OBJECTIVE_WORD: Readonly<Record<ObjectiveName, string>> = {
   rejections: 'Writes refused',
   time_to_redundancy: 'Time to redundancy',
   replica_staleness: 'Staleness of replicas',
+  no_safe_candidate: 'Time without a safe candidate',
 };
 
 /** Thirty-one characters at most: the terminal's column. */
@@ -36,6 +38,7 @@ const RTO_ABOUT: Readonly<Record<RtoAbout, string>> = {
   'first-ack': 'RTO to the first write',
   verified: 'RTO until verified',
   redundant: 'RTO until redundant',
+  declaration: 'RTO from the declaration',
 };
 
 export const STATE_SENTENCE: Readonly<Record<DrillState, string>> = {
@@ -79,6 +82,27 @@ export function formatInterval(interval: Interval): string {
   const [low, high] = [formatMs(interval.lowMs), formatMs(interval.highMs)];
   if (low !== high || interval.lowMs === interval.highMs) return low === high ? low : `${low} to ${high}`;
   return `${low} ± ${formatMs((interval.highMs - interval.lowMs) / 2)}`;
+}
+
+/** From a person's declaration until clients had recovered; why there is none, where there is none. */
+export function declarationText({ declared = null, fromDeclaration = null }: RtoMeasurement): string {
+  if (declared === null) return 'not recorded: nobody declared the incident';
+  return fromDeclaration === null ? 'not recorded: clients had not recovered after it' : formatInterval(fromDeclaration);
+}
+
+/** `11.9 s to 12.2 s in 2 spans, the longest with n2 behind, n3 down` */
+export function candidatesText({ noSafeCandidate }: DrillRecord): string {
+  if (isNotRecorded(noSafeCandidate)) return `not recorded: ${noSafeCandidate.notRecorded}`;
+  const { total, count, spans, lasting } = noSafeCandidate;
+  if (total.highMs === 0) return 'none: at every look a standby could have taken over without loss';
+  const longest = spans.reduce<NoCandidateSpan | null>((most, next) => (most === null || next.lowMs > most.lowMs ? next : most), null);
+  const which = longest === null || longest.lowMs === 0 ? 'none of them proven' : `the longest with ${lacksOf(longest)}`;
+  return `${formatInterval(total)} in ${count} span${count === 1 ? '' : 's'}, ${which}${lasting ? '; it lasted still when the sampler ended' : ''}`;
+}
+
+/** `n2 behind, n3 down` */
+function lacksOf({ standbys }: NoCandidateSpan): string {
+  return standbys.map(({ node, lack }) => `${node} ${CANDIDATE_LACK[lack]}`).join(', ') || 'no standby there';
 }
 
 /** `≤ 30.0 s`, `0 tx`. */

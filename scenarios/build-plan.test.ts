@@ -220,7 +220,7 @@ describe('the library', () => {
       },
       {
         name: 'narrow-replication',
-        objectives: ['rpo_transactions ≤ 0 tx', 'commit_p99 ≤ 1000 ms', 'promotions ≤ 0 count'],
+        objectives: ['rpo_transactions ≤ 0 tx', 'commit_p99 ≤ 1000 ms', 'promotions ≤ 0 count', 'no_safe_candidate ≤ 60000 ms'],
         steps: [
           'narrow=link-bandwidth ≤ 900000',
           'wait-1={"kind":"for","ms":15000}',
@@ -510,6 +510,26 @@ describe('a plan', () => {
       ['replica_staleness', 10_000, 'ms', undefined],
     ]);
     expect(failure(() => build(text.replace('verified', 'verfied'))).message).toMatch(/objectives\.rto.*about/);
+  });
+
+  test('an RTO from the declaration needs one step that declares', () => {
+    const text = (steps: string): string =>
+      `${HEAD.replace('{ rto: 30s }', '{ rto: { target: 5m, about: declaration } }')}steps:\n${steps}`;
+    const page = '  - manual: Page the owner.\n    id: page\n    owner: sre\n';
+    const { plan } = build(text(`${page}    declares: incident\n  - gate: Go on?\n    owner: lead\n`));
+    expect(plan.objectives[0]).toMatchObject({ name: 'rto', about: 'declaration' });
+    expect(plan.steps.map((step) => 'declares' in step)).toEqual([true, false]);
+    const nobody = failure(() => build(text('  - wait: 1s\n')));
+    expect(nobody.code).toBe('plan_invalid');
+    expect(nobody.message).toMatch(
+      /s\.yaml:4:\d+: objectives\.rto\.about: no step declares the incident; ask for it with a `manual` or `gate` step/,
+    );
+    expect(failure(() => build(text(page))).message).toContain('give one of the steps page the line `declares: incident`');
+    const both = `${page}    declares: incident\n  - gate: Go on?\n    owner: lead\n    declares: incident\n`;
+    expect(failure(() => build(text(both))).message).toMatch(/s\.yaml:12:\d+.*step "page" declares the incident already/);
+    expect(failure(() => build(text(`${page}    declares: alarm\n`))).message).toContain('can only be incident');
+    // A control run asks nobody: then there is nothing to judge.
+    expect(build(text('  - wait: 1s\n').replace(', about: declaration', '')).plan.objectives).toHaveLength(1);
   });
 
   test('an objective about a further way in needs that way to be probed', () => {

@@ -224,6 +224,7 @@ class StepResolver {
           owner: step.owner,
           check: step.check === undefined ? null : checkSpec(step.check),
           timeoutMs: step.timeout ?? PEOPLE_TIMEOUT_MS,
+          ...(step.declares === undefined ? {} : { declares: step.declares }),
         };
       case 'gate':
         return {
@@ -232,6 +233,7 @@ class StepResolver {
           question: step.gate,
           owner: step.owner,
           timeoutMs: step.timeout ?? PEOPLE_TIMEOUT_MS,
+          ...(step.declares === undefined ? {} : { declares: step.declares }),
         };
       case 'parallel':
         return {
@@ -317,6 +319,7 @@ function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): O
     rejections: 'count',
     time_to_redundancy: 'ms',
     replica_staleness: 'ms',
+    no_safe_candidate: 'ms',
   } as const satisfies Record<string, Unit>;
   return (Object.keys(OBJECTIVE_NAMES) as (keyof typeof OBJECTIVE_NAMES)[]).flatMap((name) => {
     const objective = written.objectives[name];
@@ -325,6 +328,7 @@ function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): O
     // A control run restores nothing, and nothing fails over.
     if (aboutRestore && restores.length === 0) return [];
     if (name === 'rto_beyond_prediction' && !flat.some((step) => step.kind === 'failover')) return [];
+    if (objective.about === 'declaration' && !flat.some((step) => 'declares' in step)) return [];
     const step = aboutRestore ? (objective.step ?? restores[0]?.id ?? null) : null;
     return [
       {

@@ -11,6 +11,7 @@ export function findReferenceProblems(written: ScenarioWritten, names: ReadonlyM
     ...repeatedIds(all, names),
     ...all.flatMap((step, index) => stepProblems(step, index, all, names)),
     ...objectiveProblems(written, all, names),
+    ...declarationProblems(written, all, names),
   ];
 }
 
@@ -59,6 +60,27 @@ function laterMark(step: Extract<StepWritten, { verb: 'restore' }>, index: numbe
   const { name } = step.restore;
   if (name === undefined || !all.slice(index).some((other) => other.verb === 'mark' && other.mark === name)) return [];
   return [{ path: [...step.path, 'restore', 'name'], message: `restore point "${name}" is made by a later step` }];
+}
+
+/** An incident is declared once, and where an RTO counts from there, it must be. */
+function declarationProblems(
+  { objectives }: ScenarioWritten,
+  all: readonly StepWritten[],
+  names: ReadonlyMap<StepWritten, string>,
+): YamlProblem[] {
+  const declaring = all.filter((step) => (step.verb === 'manual' || step.verb === 'gate') && step.declares !== undefined);
+  const [first, ...others] = declaring;
+  if (first === undefined) {
+    if (objectives.rto?.about !== 'declaration') return [];
+    const people = all.filter((step) => step.verb === 'manual' || step.verb === 'gate').map((step) => names.get(step) ?? '');
+    const hint =
+      people.length === 0 ? 'ask for it with a `manual` or `gate` step that has' : `give one of the steps ${people.join(', ')} the line`;
+    return [{ path: ['objectives', 'rto', 'about'], message: `no step declares the incident; ${hint} \`declares: incident\`` }];
+  }
+  return others.map((step) => ({
+    path: [...step.path, 'declares'],
+    message: `step "${names.get(first) ?? ''}" declares the incident already; it is declared once`,
+  }));
 }
 
 function objectiveProblems(

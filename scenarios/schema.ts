@@ -75,6 +75,9 @@ const tableName = z
     return { schema, table };
   });
 
+/** The answer to this step declares the incident. */
+const declares = z.literal('incident', { error: 'can only be incident: who answers declares it' });
+
 /** Settings of faults are judged by the fault's own schema; here they only have to be plain data. */
 const settings = z.record(z.string(), z.json()) as unknown as z.ZodType<JsonObject>;
 
@@ -112,8 +115,15 @@ const VERBS = {
     ...common,
   }),
   note: z.strictObject({ note: text(2_000), ...common }),
-  manual: z.strictObject({ manual: text(4_000), owner: person, check: check.optional(), timeout: limit.optional(), ...common }),
-  gate: z.strictObject({ gate: text(2_000), owner: person, timeout: limit.optional(), ...common }),
+  manual: z.strictObject({
+    manual: text(4_000),
+    owner: person,
+    check: check.optional(),
+    declares: declares.optional(),
+    timeout: limit.optional(),
+    ...common,
+  }),
+  gate: z.strictObject({ gate: text(2_000), owner: person, declares: declares.optional(), timeout: limit.optional(), ...common }),
 } as const;
 const PARALLEL = z.strictObject({
   parallel: z.array(z.array(z.unknown()).min(1).max(MAX_STEPS)).min(2, 'needs at least two branches').max(MAX_BRANCHES),
@@ -138,7 +148,7 @@ type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
 const SAME_VERBS: Same<StepWritten['verb'], PlanStep['kind']> = true;
 const SAME_CHECK: Same<z.output<typeof check>['on'], CheckSpec['on']> = true;
 
-const rtoAbout = z.enum(['injection', 'first-ack', 'verified', 'redundant']);
+const rtoAbout = z.enum(['injection', 'first-ack', 'verified', 'redundant', 'declaration']);
 const SAME_ABOUT: Same<z.output<typeof rtoAbout>, RtoAbout> = true;
 
 function objective(quantity: z.ZodType<number, string | number>, about: 'step' | 'path' | 'rto' | null) {
@@ -180,6 +190,7 @@ const objectives = z
     rejections: objective(count, 'path').optional(),
     time_to_redundancy: objective(duration, null).optional(),
     replica_staleness: objective(duration, null).optional(),
+    no_safe_candidate: objective(duration, null).optional(),
   })
   .refine((all) => Object.keys(all).length > 0, 'must hold at least one objective');
 /** Names of objectives in the file, and in the plan. */
@@ -198,6 +209,7 @@ export const OBJECTIVE_NAMES = {
   rejections: 'rejections',
   time_to_redundancy: 'time_to_redundancy',
   replica_staleness: 'replica_staleness',
+  no_safe_candidate: 'no_safe_candidate',
 } as const satisfies Record<keyof z.output<typeof objectives>, ObjectiveName>;
 const SAME_OBJECTIVES: Same<(typeof OBJECTIVE_NAMES)[keyof typeof OBJECTIVE_NAMES], ObjectiveName> = true;
 void [SAME_VERBS, SAME_CHECK, SAME_OBJECTIVES, SAME_ABOUT];

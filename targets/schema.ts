@@ -236,6 +236,7 @@ const shape = z.strictObject({
     .nullable()
     .default(null),
   policy: policySchema.prefault({}),
+  quarantine: z.strictObject({ certificate: path }).optional(),
   runDir: path,
   labels: z.record(z.string(), json).default({}),
 });

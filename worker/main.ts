@@ -11,11 +11,12 @@ import pino from 'pino';
 import { createActivities } from '../activities/index';
 import { reconcile } from '../activities/reconcile';
 import { tendEvidence } from '../activities/seal-lost';
-import type { Hand } from '../activities/open-drill';
+import type { Asking, Hand } from '../activities/open-drill';
 import { sleep } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
 import { packageRoot } from '../core/files';
 import { taskQueues } from '../core/ids';
+import type { DrillProgress } from '../model/message';
 import { loadTemporalConfig, type TemporalConfig } from './config';
 import { tendSchedules } from './missed-slots';
 
@@ -32,6 +33,9 @@ function parseRoles(text: string): readonly Role[] {
   if (roles.length === 0) throw new GamedayError('setting_invalid', `--roles "${text}" names none of ${ROLES.join(', ')}`);
   return roles;
 }
+
+/** An answer that takes longer says nothing of the instant at which it was asked for. */
+const ASKING_WITHIN_MS = 2_000;
 
 /** The lab's Temporal may start after its worker: connecting is tried for 60 s. */
 async function connect(config: TemporalConfig): Promise<{ native: NativeConnection; client: Client }> {
@@ -58,6 +62,14 @@ function isRunning(client: Client): Hand['isRunning'] {
       if (error instanceof WorkflowNotFoundError) return false;
       throw error;
     }
+  };
+}
+
+function isAsking(client: Client): Asking['isAsking'] {
+  return async (workflowId, runId, step) => {
+    const ask = (): Promise<DrillProgress> => client.workflow.getHandle(workflowId, runId).query<DrillProgress>('progress');
+    const { open } = await client.withDeadline(Date.now() + ASKING_WITHIN_MS, ask);
+    return open.some((question) => question.step === step);
   };
 }
 
@@ -105,7 +117,7 @@ async function main(): Promise<void> {
   });
   const config = loadTemporalConfig(home);
   const { native, client } = await connect(config);
-  const hand: Hand = { home, isRunning: isRunning(client) };
+  const hand: Hand & Asking = { home, isRunning: isRunning(client), isAsking: isAsking(client) };
   const activities = createActivities(hand);
   const queues = taskQueues(values.site);
   const base = {

@@ -3,6 +3,7 @@ import { ApplicationFailure, CancellationScope, condition, isCancellation } from
 import type { AnswerInput, OpenQuestion } from '../model/message';
 import type { GateStep, ManualStep } from '../model/plan';
 import type { DrillContext } from './drill-context';
+import { failureText } from './failure-text';
 
 /** Throws (and so rejects the Update) unless somebody waits for exactly this answer. */
 export function validateAnswer(context: DrillContext, answer: AnswerInput): void {
@@ -28,12 +29,25 @@ export function acceptAnswer(context: DrillContext, answer: AnswerInput): void {
   context.answers.set(answer.step, answer);
 }
 
+/** What stamps a declaration must not stop a drill: a boundary that was not stamped is told as not observed. */
+async function unlessCancelled(context: DrillContext, step: string, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    context.say(step, 'not stamped', `when the incident was declared could not be stamped: ${failureText(error)}`);
+  }
+}
+
 /** Resolves with the answer; `noticed` when the step's own check saw that it was done; null when time ran out. */
 export async function ask(context: DrillContext, step: ManualStep | GateStep): Promise<AnswerInput | 'noticed' | null> {
   const question: OpenQuestion =
     step.kind === 'manual'
       ? { step: step.id, kind: 'manual', text: step.instruction, owner: step.owner, answers: ['done'], since: new Date().toISOString() }
       : { step: step.id, kind: 'gate', text: step.question, owner: step.owner, answers: ['go', 'no-go'], since: new Date().toISOString() };
+  // Only where the plan says so: histories of other drills hold no such activities.
+  const probe = step.declares === undefined ? null : context.probe;
+  if (probe !== null) await unlessCancelled(context, step.id, context.hands.site.declare({ probe, step: step.id, phase: 'about-to' }));
   context.open.set(step.id, question);
   context.say(step.id, 'asked', `waiting for ${step.owner}: ${question.text} (${question.answers.join('/')})`);
   await context.flushEvents();
@@ -52,13 +66,23 @@ export async function ask(context: DrillContext, step: ManualStep | GateStep): P
             if (!isCancellation(error)) context.say(step.id, 'check failed', `the step's own check could not run: ${String(error)}`);
           })
       : Promise.resolve();
+  const stamping =
+    probe === null
+      ? Promise.resolve()
+      : watcher
+          .run(() => context.hands.long(step.timeoutMs + 30_000).watchDeclaration({ drill: context.ref, probe, step: step.id }))
+          .catch(() => undefined);
   try {
     await condition(() => context.answers.has(step.id) || noticed, step.timeoutMs);
+    const { answer } = context.answers.get(step.id) ?? { answer: 'no-go' };
+    if (probe !== null && answer !== 'no-go')
+      await unlessCancelled(context, step.id, context.hands.site.declare({ probe, step: step.id, phase: 'done' }));
   } finally {
     context.open.delete(step.id);
     watcher.cancel();
   }
   await watching;
+  await stamping;
   const answer = context.answers.get(step.id);
   if (answer !== undefined) {
     context.people.push({ id: answer.by, step: step.id, answer: answer.answer, at: new Date().toISOString(), note: answer.note });

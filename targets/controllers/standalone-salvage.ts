@@ -2,8 +2,7 @@
  * Has a node written WAL that the current primary's history does not contain, and if so, save it before anything can overwrite it.
  * Reads only files, so that it works on a node that is down; it copies and never changes the node's own directory.
  */
-import { createHash } from 'node:crypto';
-import { closeSync, createReadStream, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GamedayError, messageOf } from '../../core/errors';
 import { fsyncDirectory, readJsonFile, writeFileDurably } from '../../core/files';
@@ -11,7 +10,8 @@ import { formatLsn, parseLsn, parseWalSegmentName, WAL_SEGMENT_BYTES } from '../
 import type { Target, TargetNode } from '../../model/target';
 import { ancestry, type TimelineSpan } from '../archives/wal-chain';
 import type { Host, LiveTarget, SalvageResult } from '../ports';
-import { removeExpired } from './quarantine';
+import { removeExpired, sealDirectory } from './quarantine';
+import { manifestOf, type Manifest } from './quarantine-encryption';
 import { requireNode } from './standalone-config';
 import { currentEntry, readNodeEpoch, type EpochFile } from './standalone-epoch';
 import { readControlData, type ControlData } from './standalone-server';
@@ -169,29 +169,14 @@ async function copyTail(host: Host, node: TargetNode, divergence: Divergence, di
   writeFileDurably(join(directory, 'pg_controldata.txt'), (await readControlData(host, node)).text);
 }
 
-/** SHA-256 over `name NUL sha256 LF` of every file in name order, each fsynced first. */
-async function sealDirectory(directory: string): Promise<{ readonly sha256: string; readonly files: number }> {
-  const whole = createHash('sha256');
-  const names = readdirSync(directory).sort();
-  for (const name of names) {
-    const path = join(directory, name);
-    const fd = openSync(path, 'r');
-    try {
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    const hash = createHash('sha256');
-    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-    whole.update(`${name}\0${hash.digest('hex')}\n`);
-  }
-  fsyncDirectory(directory);
-  return { sha256: whole.digest('hex'), files: names.length };
-}
-
 /** On the worker's machine: beside the epoch file, or for a target with a controller of its own below gameday's run directory. */
 export function quarantineDir({ name, controller, runDir }: Target): string {
   return controller.kind === 'standalone' ? join(controller.stateDir, 'quarantine') : join(runDir, 'quarantine', name);
+}
+
+/** Without what was found in it since. */
+function asSaved({ node, forkLsn, endLsn, divergedBytes, timeline, directory, sha256, files }: Manifest): SalvageResult {
+  return { node, forkLsn, endLsn, divergedBytes, timeline, directory, sha256, files };
 }
 
 /**
@@ -201,15 +186,18 @@ export function quarantineDir({ name, controller, runDir }: Target): string {
 export async function salvageTail(live: LiveTarget, name: string, epoch: EpochFile, divergence: Divergence): Promise<SalvageResult> {
   removeExpired(quarantineDir(live.target), Date.now());
   const directory = join(quarantineDir(live.target), `${name}-${epoch.epoch}`);
-  const manifest = `${directory}.json`;
-  const done = readJsonFile<SalvageResult>(manifest);
-  if (done !== null && parseLsn(done.endLsn) >= divergence.endLsn && parseLsn(done.forkLsn) === divergence.forkLsn) return done;
+  const manifest = manifestOf(directory);
+  const done = readJsonFile<Manifest>(manifest);
+  if (done !== null && parseLsn(done.endLsn) >= divergence.endLsn && parseLsn(done.forkLsn) === divergence.forkLsn) return asSaved(done);
   const temporary = `${directory}.new`;
   try {
     rmSync(temporary, { recursive: true, force: true });
     mkdirSync(temporary, { recursive: true, mode: 0o700 });
     await copyTail(live.host(name), requireNode(live.target, name), divergence, temporary);
     const seal = await sealDirectory(temporary);
+    // Before what it speaks of is replaced: a crash in between must not make an older manifest speak of what is new.
+    rmSync(manifest, { force: true });
+    fsyncDirectory(dirname(directory));
     rmSync(directory, { recursive: true, force: true });
     renameSync(temporary, directory);
     fsyncDirectory(dirname(directory));

@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { sleep } from '../../core/clock';
 import { packageRoot } from '../../core/files';
 import { locateTools } from '../../infra/tools';
+import type { ProberStatus } from '../../probe/contract';
 import { withSql } from '../../targets/sql';
 import { calibrate, planOutages, seeded, type Calibration, type Planned } from '../calibration/calibrate';
 import { CALIBRATION_SETTINGS, startGround, type Ground } from '../calibration/ground';
@@ -85,7 +86,10 @@ function pgbench({ base, primary }: Ground): number {
 }
 
 /** The same by the prober: more is due than can be done, one connection a stream. */
-async function throughProber(ground: Ground, round: number): Promise<{ readonly perSecond: number; readonly cpuShare: number }> {
+async function throughProber(
+  ground: Ground,
+  round: number,
+): Promise<{ readonly perSecond: number; readonly cpuShare: number; readonly loopShare: number }> {
   const settings = { ...CALIBRATION_SETTINGS, periodMs: 1, writeStreams: CLIENTS, maxConnections: CLIENTS };
   // Straight to the primary, as pgbench goes.
   const { host, port, database } = ground.primary;
@@ -97,7 +101,8 @@ async function throughProber(ground: Ground, round: number): Promise<{ readonly 
   const [after, cpuAfter] = [await calls.status(), cpuSeconds(child.pid ?? 0)];
   const seconds = Number(process.hrtime.bigint() - begun) / 1e9;
   await calls.stop();
-  return { perSecond: (after.acked - before.acked) / seconds, cpuShare: (cpuAfter - cpuBefore) / seconds };
+  const loopShare = loopBusy(before, after);
+  return { perSecond: (after.acked - before.acked) / seconds, cpuShare: (cpuAfter - cpuBefore) / seconds, loopShare };
 }
 
 async function compareCommits(ground: Ground): Promise<Record<string, number>> {
@@ -107,11 +112,12 @@ async function compareCommits(ground: Ground): Promise<Record<string, number>> {
     );
     await sql.query('CREATE INDEX ON gameday.pgbench_rows (stream, seq)');
   });
-  const [ours, theirs, cpu]: [number[], number[], number[]] = [[], [], []];
+  const [ours, theirs, cpu, loop]: [number[], number[], number[], number[]] = [[], [], [], []];
   for (let at = 0; at < ROUNDS; at += 1) {
-    const { perSecond, cpuShare } = await throughProber(ground, at);
+    const { perSecond, cpuShare, loopShare } = await throughProber(ground, at);
     ours.push(perSecond);
     cpu.push(cpuShare);
+    loop.push(loopShare);
     theirs.push(pgbench(ground));
     say(`commits/s with ${CLIENTS} clients: prober ${perSecond.toFixed(0)}, pgbench ${theirs.at(-1)?.toFixed(0)}`);
   }
@@ -120,18 +126,29 @@ async function compareCommits(ground: Ground): Promise<Record<string, number>> {
     pgbenchCommitsPerSecond: round(quantile(theirs, 0.5), 0),
     commitsVsPgbench: round(quantile(ours, 0.5) / quantile(theirs, 0.5), 3),
     proberCpuCoresFlatOut: round(quantile(cpu, 0.5), 3),
+    proberLoopBusyPctFlatOut: round(quantile(loop, 0.5) * 100, 1),
   };
 }
 
-/** CPU and lateness of a prober at the lab's pace, with nothing else going on. */
+/** Share of the time for which the prober's event loop was busy: at 1 it could do no more, and would be late. */
+function loopBusy(before: ProberStatus, after: ProberStatus): number {
+  return (after.loopBusyMs - before.loopBusyMs) / (after.upMs - before.upMs);
+}
+
+/** CPU, event loop and lateness of a prober at the lab's pace, with nothing else going on. */
 async function atRest(ground: Ground): Promise<Record<string, number>> {
   const { calls, child } = await ground.startProber('probe_rest', { settings: { ...CALIBRATION_SETTINGS, readStreams: 1 } });
-  const [cpuBefore, begun] = [cpuSeconds(child.pid ?? 0), process.hrtime.bigint()];
+  const [before, cpuBefore, begun] = [await calls.status(), cpuSeconds(child.pid ?? 0), process.hrtime.bigint()];
   await sleep(20_000);
   const share = (cpuSeconds(child.pid ?? 0) - cpuBefore) / (Number(process.hrtime.bigint() - begun) / 1e9);
-  const { onTimeRatio } = await calls.status();
+  const after = await calls.status();
+  const { onTimeRatio } = after;
   await calls.stop();
-  return { proberCpuCores: round(share, 3), restOnTimePct: round(onTimeRatio * 100, 3) };
+  return {
+    proberCpuCores: round(share, 3),
+    proberLoopBusyPct: round(loopBusy(before, after) * 100, 1),
+    restOnTimePct: round(onTimeRatio * 100, 3),
+  };
 }
 
 function join10M(): Record<string, number> {

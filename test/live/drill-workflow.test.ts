@@ -134,6 +134,15 @@ class Script {
     restore: async () => Promise.reject(new Error('not scripted')),
     mark: async () => Promise.reject(new Error('not scripted')),
     check: async () => Promise.reject(new Error('not scripted')),
+    declare: async ({ step, phase }) => void this.calls.push(`declare ${step} ${phase}`),
+    watchDeclaration: async ({ step }) => {
+      this.calls.push(`watch ${step}`);
+      const beat = setInterval(() => Context.current().heartbeat(), 500);
+      await Context.current().cancelled.finally(() => {
+        clearInterval(beat);
+        this.calls.push(`watched ${step}`);
+      });
+    },
     verify: async () => {
       this.calls.push('verify');
       await this.happen('verify');
@@ -478,7 +487,8 @@ describe('drill workflow', () => {
       timeoutMs: 60_000,
     };
     const gate: PlanStep = { kind: 'gate', id: 'go', title: 'go', question: 'go on?', owner: 'lead', timeoutMs: 60_000 };
-    await withDrill([manual, gate, fault('one')], new Script(), async (running) => {
+    const declaring: PlanStep = { ...manual, id: 'declare', declares: 'incident' };
+    await withDrill([manual, declaring, { ...gate, declares: 'incident' }, fault('one')], new Script(), async (running) => {
       const open = async (step: string): Promise<void> => {
         const deadline = Date.now() + 20_000;
         for (;;) {
@@ -494,6 +504,10 @@ describe('drill workflow', () => {
       await expect(answer('go', 'go')).rejects.toThrow();
       await expect(answer('page', 'go')).rejects.toThrow();
       await answer('page', 'done');
+      await open('declare');
+      await untilCalled(running.script, 'watch declare');
+      await answer('declare', 'done');
+      await untilCalled(running.script, 'watched declare');
       await open('go');
       await answer('go', 'no-go');
       const outcome = await result(running);
@@ -501,8 +515,17 @@ describe('drill workflow', () => {
       expect(called(running.script, 'inject')).toEqual([]);
       expect(running.script.sealed?.people.map((p) => [p.id, p.step, p.answer])).toEqual([
         ['bob', 'page', 'done'],
+        ['bob', 'declare', 'done'],
         ['bob', 'go', 'no-go'],
       ]);
+      // Stamped before the question is put, and once the answer is in: by no step that does not declare, and not by a no.
+      const stamps = called(running.script, 'declare', 'watch');
+      expect(stamps.filter((call) => call.startsWith('declare'))).toEqual([
+        'declare declare about-to',
+        'declare declare done',
+        'declare go about-to',
+      ]);
+      expect(stamps.filter((call) => call.endsWith('page'))).toEqual([]);
     });
   }, 60_000);
 

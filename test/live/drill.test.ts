@@ -3,14 +3,17 @@
  * that are counted a second time here, past gameday.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot, readJsonFile } from '../../core/files';
+import { homePaths } from '../../core/home';
 import { callRpc } from '../../core/rpc';
 import type { SupervisorStatus } from '../../infra/supervisor/contract';
 import { labUp } from '../../infra/lab/up';
 import type { DrillRecord } from '../../model/record';
 import type { Target } from '../../model/target';
+import type { Entry } from '../../probe/ledger-format';
+import { ledgerIn } from '../../probe/ledger-reader';
 import { openTarget } from '../../targets/open-target';
 import { withSql } from '../../targets/sql';
 import { cli, lab, makeHome, removeHome, type CliResult } from './lab';
@@ -51,6 +54,16 @@ async function status(home: string): Promise<{ readonly faults: readonly { reado
   const ended = await cli(['status', '--json'], { home });
   const parsed = JSON.parse(ended.stdout) as { readonly faults: readonly { readonly fault: string }[] };
   return { faults: parsed.faults, text: ended.stdout };
+}
+
+/** Those of this name in the ledger of the drill that runs now. */
+async function receipts(home: string, name: string): Promise<readonly Entry[]> {
+  const { probes } = homePaths(home);
+  const newest = readdirSync(probes).sort().at(-1) ?? '';
+  const found: Entry[] = [];
+  for await (const batch of ledgerIn(join(probes, newest)).batches())
+    found.push(...batch.filter((entry) => entry.kind === 'receipt' && entry.name === name));
+  return found;
 }
 
 function runInBackground(home: string, args: readonly string[]): { readonly child: ChildProcess; readonly ended: Promise<CliResult> } {
@@ -186,6 +199,9 @@ test('a drill with a manual step and a gate is answered from a second terminal, 
       (await cli(['answer', 'lab', step, word, '--as', 'carol', '--note', 'as agreed'], { home })).code === 0;
     await until(open, `an answer to ${step} is taken`);
   };
+  // The bounds are those of the prober's receipts once there are three, not of the question.
+  const asked = async (): Promise<boolean> => (await receipts(home, 'declare')).length >= 3;
+  await until(asked, 'the question was seen to stand open');
   await answer('tell', 'done');
   // The gate holds the drill, so that there is one to answer.
   const wrong = await cli(['answer', 'lab', 'no-such-step', 'done', '--as', 'carol'], { home });
@@ -198,6 +214,14 @@ test('a drill with a manual step and a gate is answered from a second terminal, 
     ['carol', 'may-we', 'go', 'as agreed'],
   ]);
   expect(record.steps.find((step) => step.id === 'tell')?.actor).toBe('carol');
+  if ('notRecorded' in record.rto || typeof record.probeEpoch !== 'string') throw new Error('nothing was measured');
+  // Between the last look at an open question before the answer and the receipt that it is in: seconds, not the time for which it stood open.
+  const { declared } = record.rto;
+  expect(declared).not.toBeNull();
+  expect((declared?.highMs ?? 0) - (declared?.lowMs ?? 0)).toBeLessThan(3_000);
+  const told = Date.parse(record.steps.find((step) => step.id === 'tell')?.endedAt ?? '');
+  expect(Math.abs(Date.parse(record.probeEpoch) + (declared?.highMs ?? 0) - told)).toBeLessThan(1_500);
+  expect(record.judgement.objectives[0]).toMatchObject({ verdict: 'pass', reason: expect.stringContaining('no outage above') });
 }, 180_000);
 
 test('SIGKILL of the worker while a fault stands: the drill goes on after its restart, and heals', async () => {

@@ -1,11 +1,15 @@
 /** The standalone controller on real servers: failover, fencing, salvage and rebuild, with a power cut in the middle of a drill. */
-import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { examineFork } from '../../activities/examine-fork';
+import type { ForkRecord } from '../../model/record';
+import type { Target } from '../../model/target';
 import { createCluster, currentPrimary, startCluster } from '../../targets/controllers/standalone-cluster';
 import { nodeSocketDir } from '../../targets/controllers/standalone-config';
 import { epochDir } from '../../targets/controllers/standalone-epoch';
+import type { LiveTarget, SalvageResult } from '../../targets/ports';
 import { startGround, type Ground } from './standalone-ground';
 
 const NET = '127.0.69';
@@ -128,8 +132,50 @@ test('a killed primary is succeeded by the most advanced standby, and its undo b
       .map((line) => (JSON.parse(line) as { seq: number }).seq),
   ).toEqual([4, 5, 6, 7, 8, 9, 10]);
   expect(await count(result.to)).toBe('100');
+  await encryptedOutsideLabs(started.salvage!, fork, result.to);
   for (const writers of await watch.stop()) expect(writers.length).toBeLessThanOrEqual(1);
 }, 60_000);
+
+/** The same fork on a target that is no lab: encrypted, gone in the clear, and read by whoever has the key. */
+async function encryptedOutsideLabs(salvage: SalvageResult, found: ForkRecord, survivor: string): Promise<void> {
+  const [key, certificate] = [join(ground.dir, 'quarantine.key'), join(ground.dir, 'quarantine.pem')];
+  const openssl = (...argv: string[]): Buffer => execFileSync('openssl', argv, { stdio: ['ignore', 'pipe', 'ignore'] });
+  openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1', '-subj', '/CN=q', '-keyout', key, '-out', certificate);
+  const target: Target = { ...ground.target, kind: 'staging', quarantine: { certificate } };
+  const live = Object.assign(Object.create(ground.live) as LiveTarget, { target });
+  const examine = () =>
+    examineFork(live, salvage, { plan: { target }, probe: { socket: '', dir: ground.dir, table: 'probe_fork' }, survivor });
+  const sealed = await examine();
+  expect(sealed).toEqual({
+    ...found,
+    quarantine: { ...found.quarantine, encrypted: expect.objectContaining({ files: found.quarantine.files }) },
+  });
+  const beside = readdirSync(dirname(salvage.directory)).filter((name) => name.startsWith(basename(salvage.directory)));
+  expect(beside.filter((name) => !name.endsWith('.cms')).sort()).toEqual([`${basename(salvage.directory)}.json`]);
+  // An activity that died after it is tried again, and tells the same of what nobody can look into any more.
+  expect(await examine()).toEqual(sealed);
+  const plain = join(ground.dir, 'decrypted');
+  mkdirSync(plain);
+  for (const name of readdirSync(`${salvage.directory}.cms`))
+    openssl(
+      'cms',
+      '-decrypt',
+      '-binary',
+      '-inform',
+      'DER',
+      '-inkey',
+      key,
+      '-in',
+      join(`${salvage.directory}.cms`, name),
+      '-out',
+      join(plain, name.slice(0, -4)),
+    );
+  const argv = ['-p', plain, '-t', String(salvage.timeline), '-s', salvage.forkLsn, '-e', salvage.endLsn];
+  const wal = execFileSync(join(ground.target.nodes[0]?.binDir ?? '', 'pg_waldump'), argv, { maxBuffer: 64 << 20 }).toString();
+  expect(wal.split('\n').filter((line) => line.includes('desc: COMMIT'))).toHaveLength('commits' in found.wal ? found.wal.commits : -1);
+  // The rebuild after this finds it saved.
+  expect((await ground.live.controller.startNode('n1')).salvage).toEqual(salvage);
+}
 
 test('after a power cut in mid-drill the cluster comes back with one writable node, the old primary fenced and out of the router', async () => {
   const primary = currentPrimary(ground.target);

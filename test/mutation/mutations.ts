@@ -30,6 +30,7 @@ const verdict = of('probe/verdict.ts');
 const outcome = of('probe/outcome.ts');
 const percentiles = of('probe/percentiles.ts');
 const staleness = of('probe/staleness.ts');
+const candidates = of('probe/candidates.ts');
 
 export const MUTATIONS: readonly Mutation[] = [
   staleness('what lies at the same position is past it', 'a.lsn > b.lsn', 'a.lsn >= b.lsn'),
@@ -50,6 +51,48 @@ export const MUTATIONS: readonly Mutation[] = [
     'now',
   ),
   staleness('an old primary is a measure', '|| !isPast(newest, look)', '|| look.lsn > 0n'),
+  judge('the newest look before a declaration counts, though nobody confirmed it', 'asked.at(-2) ?? asked[0]', 'asked.at(-1)'),
+  judge('looks after the answer count', 'r.subject === done.subject && r.atNs <= done.atNs', 'r.subject === done.subject'),
+  judge('a declaration after recovery takes no time', 'declared.lowMs < recovered.highMs ?', 'declared.lowMs < Infinity ?'),
+  verdict(
+    'time before the declaration counts',
+    'first.t0.highMs + (rtoAtLeastMs ?? 0) - declared.highMs',
+    'first.t0.highMs + (rtoAtLeastMs ?? 0) - first.t0.highMs',
+  ),
+  verdict(
+    'where nobody declared, no outage passes',
+    "if (declared === null) return unknown(objective, doubts[0] ?? 'nobody declared the incident');",
+    "if (declared === null && rto.rto !== null) return unknown(objective, 'nobody declared the incident');",
+  ),
+  verdict(
+    'what lasts is judged as if it were over',
+    'if (lasting) return atLeastResult(',
+    'if (lasting && total.lowMs < 0) return atLeastResult(',
+  ),
+  candidates('a standby at the row of a write has it', "position > acked ? 'safe'", "position >= acked ? 'safe'"),
+  candidates('what is under way counts', '> MISSING_MS ? askedMs : before.lowMs', '> MISSING_MS ? askedMs : askedMs'),
+  candidates('a silent primary asks for no more than it did', '> MISSING_MS ? askedMs : before.lowMs', '> 1e9 ? askedMs : before.lowMs'),
+  candidates(
+    'an older timeline is unknown',
+    "timeline < before.timeline ? 'timeline' : 'unknown'",
+    "timeline < 0 ? 'timeline' : 'unknown'",
+  ),
+  candidates(
+    'without a write, behind is proven',
+    "position >= before.lsn ? 'safe' : 'unknown'",
+    "position >= before.lsn ? 'safe' : 'behind'",
+  ),
+  candidates(
+    'gaps between looks do not count',
+    'look.lowMs - (before?.highMs ?? 0) > MISSING_MS',
+    'look.lowMs - (before?.highMs ?? 0) > 1e9',
+  ),
+  candidates('one unsafe standby suffices', '.reduce((both, next) => overlaps(both, next), [within]);', '.flat();'),
+  candidates(
+    'the last look of all says nothing of the end',
+    '<= MISSING_MS) open.toMs = endMs;',
+    '<= MISSING_MS) open.toMs = open.toMs + 0;',
+  ),
   judge(
     'the first verification counts',
     "findLast((r) => r.name === 'verified' && r.phase === 'done')",
