@@ -5,8 +5,10 @@
 import { monotonicNs } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
 import type { FaultProof } from '../model/fault';
-import type { Target, TargetLink } from '../model/target';
+import type { Target, TargetLink, TargetLinks } from '../model/target';
+import { commandLine, quoteWord } from '../targets/hosts/shell-words';
 import type { Links, Toxic } from '../targets/ports';
+import { labUpByHand } from './by-hand';
 import type { FaultContext } from './contract';
 import { askPast, askThrough } from './link-traffic';
 import { requireLinks } from './resolve-links';
@@ -141,8 +143,31 @@ export async function proveLinksClear(
   return { holds: true, by: said.join('; '), facts: { links: [...new Set(placed.map(({ link }) => link.name))] } };
 }
 
-/** What a person types when the guardian cannot. */
+/** The last rung by hand: Toxiproxy comes back empty, so every link is declared again. */
+function restartByHand(target: Target, { api, restart: again, list }: TargetLinks): string {
+  if (target.kind === 'lab') return `${commandLine(again)} && ${labUpByHand(target)}`;
+  const proxies = list.map((link) =>
+    quoteWord(
+      JSON.stringify({
+        name: link.name,
+        listen: `${link.listenHost}:${link.listenPort}`,
+        upstream: `${link.upstreamHost}:${link.upstreamPort}`,
+        enabled: true,
+      }),
+    ),
+  );
+  return `${commandLine(again)} && for link in ${proxies.join(' ')}; do curl -sS -m 5 -X POST -d "$link" ${quoteWord(`${api}/proxies`)}; done`;
+}
+
+/** What a person types when the guardian cannot: removal, reading back, and what helps where Toxiproxy hangs. */
 export function manualToxicRemoval(placed: readonly PlacedToxic[], target: Target): readonly string[] {
-  const api = target.links?.api ?? '';
-  return placed.map(({ link, toxic }) => `curl -fsS -m 5 -X DELETE ${api}/proxies/${link.name}/toxics/${toxic.name}`);
+  const { links } = target;
+  if (links === null) return [];
+  const names = placed.map(({ toxic }) => `*'"name":"${toxic.name}"'*`);
+  return [
+    // 404, for one that is gone, is no error.
+    ...placed.map(({ link, toxic }) => `curl -sS -m 5 -X DELETE ${quoteWord(`${links.api}/proxies/${link.name}/toxics/${toxic.name}`)}`),
+    `said=$(curl -fsS -m 5 ${quoteWord(`${links.api}/proxies`)}) && case $said in ${[...new Set(names)].join('|')}) echo 'still there'; false;; esac`,
+    `# where that hangs or fails: ${restartByHand(target, links)}`,
+  ];
 }
