@@ -36,7 +36,10 @@ const HANDLES: Readonly<Record<string, { readonly handle: JsonObject; readonly n
   'link-bandwidth': { handle: onLinks({ kBps: 64 }), names: [API] },
   'link-reset': { handle: onLinks({ afterMs: 0 }), names: [API] },
   'link-drip': { handle: onLinks({ bytes: 1, delayMs: 10 }), names: [API] },
-  'link-flap': { handle: { links: [link], direction: 'both', label: 'gd-drill-000042-x', toxic: 'gd-drill-000042-x', upMs: 500, downMs: 500 }, names: [API] },
+  'link-flap': {
+    handle: { links: [link], direction: 'both', label: 'gd-drill-000042-x', toxic: 'gd-drill-000042-x', upMs: 500, downMs: 500 },
+    names: [API],
+  },
   'process-kill': { handle: { node: 'n1', scope: 'tree', postmaster: running, agent: null, checkpointerSince: null }, names: ['/data/n1'] },
   'process-freeze': {
     handle: { node: 'n1', scope: 'tree', thaw: false, postmaster: running, primary: true, agent: null },
@@ -194,7 +197,9 @@ describe('a node that is started by hand', () => {
       { find: ['true'], start: ['start-repmgrd'] },
     );
     const commands = commandsOf(howToStart(target, 'n1'));
-    expect(commands[0]).toContain('touch /data/n1/standby.signal && /pg/bin/repmgr -f /r.conf node service --action=start');
+    expect(commands[0]).toContain(
+      'touch /data/n1/standby.signal && rm -f /data/n1/postmaster.pid && /pg/bin/repmgr -f /r.conf node service --action=start',
+    );
     expect(commands[1]).toBe('start-repmgrd');
   });
 

@@ -2,27 +2,29 @@
 import { join } from 'node:path';
 import type { FaultProof } from '../model/fault';
 import type { Target, TargetNode } from '../model/target';
+import { nodeSocketDir } from '../targets/controllers/standalone-config';
 import { commandLine, quoteWord } from '../targets/hosts/shell-words';
 import type { LiveTarget } from '../targets/ports';
 import { labUpByHand, onHost, switchOn } from './by-hand';
 import { describeNode } from './node-process';
 
-/** Does its server run? As the node's user. */
-const statusLine = ({ binDir, dataDir }: TargetNode): string =>
-  `${commandLine([join(binDir, 'pg_ctl'), 'status', '-D', dataDir])} >/dev/null`;
+/** Does its server run? A killed one may stand in the process table for long, as may somebody else with its number; pg_ctl takes both for a server. */
+const statusLine = ({ dataDir }: TargetNode): string =>
+  `case $(cat "/proc/$(head -n 1 ${quoteWord(pidFile(dataDir))} 2>/dev/null)/stat" 2>/dev/null) in *'(postgres) '[!XZ]*) true;; *) false;; esac`;
+
+const pidFile = (dataDir: string): string => join(dataDir, 'postmaster.pid');
 
 /** A server that does not run is started, by whatever its controller uses for it. */
-function startLine({ controller }: Target, { name, binDir, dataDir, logFile }: TargetNode): string {
-  if (controller.kind === 'repmgr')
-    return commandLine([
-      controller.program ?? join(binDir, 'repmgr'),
-      '-f',
-      controller.config[name] ?? '',
-      'node',
-      'service',
-      '--action=start',
-    ]);
-  return commandLine([join(binDir, 'pg_ctl'), 'start', '-s', '-w', '-t', '60', '-D', dataDir, '-l', logFile]);
+function startLine({ controller }: Target, node: TargetNode): string {
+  const { name, binDir, dataDir, logFile, port } = node;
+  // Lock files that a killed server left; as `startServer` does.
+  const socket = join(nodeSocketDir(node), `.s.PGSQL.${port}`);
+  const stale = [pidFile(dataDir), ...(controller.kind === 'standalone' ? [`${socket}.lock`, socket] : [])];
+  const argv =
+    controller.kind === 'repmgr'
+      ? [controller.program ?? join(binDir, 'repmgr'), '-f', controller.config[name] ?? '', 'node', 'service', '--action=start']
+      : [join(binDir, 'pg_ctl'), 'start', '-s', '-w', '-t', '60', '-D', dataDir, '-l', logFile];
+  return `${commandLine(['rm', '-f', ...stale])} && ${commandLine(argv)}`;
 }
 
 /**

@@ -184,8 +184,16 @@ export function contractTests(suite: Tried['suite'], live: () => LiveTarget, res
         expect(await fault.confirm(handle, context)).toMatchObject({ holds: true });
         await letGo(context.label);
         expect(await typeIn(lines)).toEqual({ code: 0, said: '' });
-        const gone = (): Promise<FaultProof> => fault.confirmGone(handle, context);
-        await until(async () => ((await gone()).holds ? true : null), { timeoutMs: 30_000, onTimeout: () => new Error('it still stands') });
+        const proofs: FaultProof[] = [];
+        const gone = async (): Promise<FaultProof> => {
+          const proof = await fault.confirmGone(handle, context);
+          proofs.push(proof);
+          return proof;
+        };
+        await until(async () => ((await gone()).holds ? true : null), {
+          timeoutMs: 30_000,
+          onTimeout: (last) => new Error([`it still stands: ${proofs.at(-1)?.by ?? String(last)}`, ...lines].join('\n')),
+        });
         expect(await typeIn(lines)).toEqual({ code: 0, said: '' });
         expect(await gone()).toMatchObject({ holds: true });
       } finally {
