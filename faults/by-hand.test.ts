@@ -72,8 +72,8 @@ const HANDLES: Readonly<Record<string, { readonly handle: JsonObject; readonly n
   'page-corrupt': { handle: { ...table, node: 'n2' }, names: [`${PRIMARY}probe`, 'gameday.victim_drill_000042_x'] },
   'connections-exhausted': { handle: onNode, names: ['host=127.0.66.97', 'gd-drill-000042-x'] },
   'connection-storm': { handle: { ...onNode, host: 'h', port: 1, rate: 40, atOnce: 20 }, names: ['host=127.0.66.97', 'gd-drill-000042-x'] },
-  'long-transaction': { handle: onNode, names: ['host=127.0.66.97', 'gd-drill-000042-x'] },
-  'lock-held': { handle: onNode, names: ['host=127.0.66.97', 'gd-drill-000042-x'] },
+  'long-transaction': { handle: { ...onNode, table }, names: ['host=127.0.66.97', 'gd-drill-000042-x'] },
+  'lock-held': { handle: { ...onNode, own: null }, names: ['host=127.0.66.97', 'gd-drill-000042-x'] },
   'slot-bloat': { handle: { node: 'n1', slot: 'gd_drill_000042_x', bytes: 1 }, names: ['host=127.0.66.97', 'gd_drill_000042_x'] },
   'credentials-rotated': {
     handle: { role: 'replicate', user: 'gameday_replicate', label: 'gd-drill-000042-x', standbys: ['n2'] },

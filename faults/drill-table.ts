@@ -72,6 +72,11 @@ export function fillByHand(target: Target, table: DrillTable): string {
   return sqlByHand(target, null, 'probe', fillStatements(table));
 }
 
+/** What a person types so that the table is gone. */
+export function dropByHand(target: Target, { table }: Pick<DrillTable, 'table'>): string {
+  return sqlByHand(target, null, 'probe', [`DROP TABLE IF EXISTS gameday.${table}`]);
+}
+
 /** The table with exactly its rows, in one transaction; nothing to do where it stands already. */
 export async function createAndFill(sql: Sql, resolved: DrillTable, commit: 'as-set' | 'local'): Promise<void> {
   if (await isWhole(sql, resolved)) return;

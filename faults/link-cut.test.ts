@@ -14,7 +14,7 @@ test.each([
     linkCut
       .manualUndo(resolved, context.live.target)
       .slice(0, toxics.length)
-      .map((command) => command.split('/').pop()),
+      .map((command) => /toxics\/(\S+)/.exec(command)?.[1]),
   ).toEqual(toxics);
 });
 

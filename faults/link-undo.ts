@@ -8,7 +8,6 @@ import type { FaultProof } from '../model/fault';
 import type { Target, TargetLink, TargetLinks } from '../model/target';
 import { commandLine, quoteWord } from '../targets/hosts/shell-words';
 import type { Links, Toxic } from '../targets/ports';
-import { labUpByHand } from './by-hand';
 import type { FaultContext } from './contract';
 import { askPast, askThrough } from './link-traffic';
 import { requireLinks } from './resolve-links';
@@ -143,9 +142,8 @@ export async function proveLinksClear(
   return { holds: true, by: said.join('; '), facts: { links: [...new Set(placed.map(({ link }) => link.name))] } };
 }
 
-/** The last rung by hand: Toxiproxy comes back empty, so every link is declared again. */
-function restartByHand(target: Target, { api, restart: again, list }: TargetLinks): string {
-  if (target.kind === 'lab') return `${commandLine(again)} && ${labUpByHand(target)}`;
+/** The last rung by hand: Toxiproxy comes back empty, so every link is declared again, as soon as it answers. */
+function restartByHand({ api, restart: again, list }: TargetLinks): string {
   const proxies = list.map((link) =>
     quoteWord(
       JSON.stringify({
@@ -156,18 +154,20 @@ function restartByHand(target: Target, { api, restart: again, list }: TargetLink
       }),
     ),
   );
-  return `${commandLine(again)} && for link in ${proxies.join(' ')}; do curl -sS -m 5 -X POST -d "$link" ${quoteWord(`${api}/proxies`)}; done`;
+  const declare = `curl -sS -m 5 --retry 15 --retry-delay 1 --retry-connrefused -o /dev/null -X POST -d "$link" ${quoteWord(`${api}/proxies`)}`;
+  return `${commandLine(again)} && for link in ${proxies.join(' ')}; do ${declare}; done`;
 }
 
-/** What a person types when the guardian cannot: removal, reading back, and what helps where Toxiproxy hangs. */
-export function manualToxicRemoval(placed: readonly PlacedToxic[], target: Target): readonly string[] {
-  const { links } = target;
+/** What a person types when the guardian cannot: removal; then the last line, which decides: it reads back, and climbs where Toxiproxy hangs. */
+export function manualToxicRemoval(placed: readonly PlacedToxic[], { links }: Target): readonly string[] {
   if (links === null) return [];
-  const names = placed.map(({ toxic }) => `*'"name":"${toxic.name}"'*`);
+  const names = [...new Set(placed.map(({ toxic }) => `*'"name":"${toxic.name}"'*`))];
+  const clear = `said=$(curl -fsS -m 5 ${quoteWord(`${links.api}/proxies`)}) && case $said in ${names.join('|')}) false;; esac`;
   return [
-    // 404, for one that is gone, is no error.
-    ...placed.map(({ link, toxic }) => `curl -sS -m 5 -X DELETE ${quoteWord(`${links.api}/proxies/${link.name}/toxics/${toxic.name}`)}`),
-    `said=$(curl -fsS -m 5 ${quoteWord(`${links.api}/proxies`)}) && case $said in ${[...new Set(names)].join('|')}) echo 'still there'; false;; esac`,
-    `# where that hangs or fails: ${restartByHand(target, links)}`,
+    ...placed.map(
+      ({ link, toxic }) => `curl -sS -m 5 -X DELETE ${quoteWord(`${links.api}/proxies/${link.name}/toxics/${toxic.name}`)} || :`,
+    ),
+    '# reads back; where a toxic is still there or Toxiproxy hangs, restarts it, which takes every toxic off, and declares its links again:',
+    `(${clear}) || (${restartByHand(links)})`,
   ];
 }

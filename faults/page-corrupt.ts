@@ -15,9 +15,8 @@ import type { JsonObject } from '../model/json';
 import type { FaultProof } from '../model/fault';
 import type { CheckResult } from '../model/record';
 import type { LiveTarget } from '../targets/ports';
-import { sqlByHand } from './by-hand';
 import type { Fault, FaultContext } from './contract';
-import { createAndFill, describeDrillTable, isWhole, tableExists, type DrillTable } from './drill-table';
+import { createAndFill, describeDrillTable, dropByHand, isWhole, tableExists, type DrillTable } from './drill-table';
 import { bringUp, isUp, stopInOrder } from './node-power';
 import { describeNode } from './node-process';
 import { howToStart } from './node-role';
@@ -244,7 +243,7 @@ export const pageCorrupt: Fault<Settings, Resolved> = {
   reach: ({ node }) => ({ nodes: [node] }),
   manualUndo: ({ node, table }, target) => [
     `# on the primary: replaying it removes the spoiled file from ${node}`,
-    sqlByHand(target, null, 'probe', [`DROP TABLE IF EXISTS gameday.${table}`]),
+    dropByHand(target, { table }),
     ...howToStart(target, node),
   ],
   ready,
