@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { GamedayError, messageOf } from '../core/errors';
 import { homePaths } from '../core/home';
-import { readAllow, type Allow } from '../faults/guardian/allow';
+import { pinOf, readAllow, type Allow } from '../faults/guardian/allow';
 import { openGuardian } from '../faults/guardian/client';
 import type { Target, TargetHost } from '../model/target';
 import { auditAtReady, auditSourceOf } from '../targets/archives/audit/audit-source';
@@ -450,7 +450,24 @@ function allowLines(target: Target, allow: Allow | string): Found[] {
         `add "${target.systemIdentifier}" to systemIdentifiers; ${remedy}`,
       ),
     ];
-  return [has('allow file lists this system', `${allow.faults.length} faults, at most ${allow.maxFaultMs / 1_000} s each`)];
+  return [
+    has('allow file lists this system', `${allow.faults.length} faults, at most ${allow.maxFaultMs / 1_000} s each`),
+    pinLine(target, allow.pinnedTargets?.[target.systemIdentifier]),
+  ];
+}
+
+/** Which target file the owner of the guardian's machine wants for this system, if any. */
+function pinLine(target: Target, pinned: string | undefined): Found {
+  const found = pinOf(target);
+  const entry = `"pinnedTargets": { "${target.systemIdentifier}": "${found}" }`;
+  if (pinned === undefined)
+    return note('allow file pins this target file', 'no', `any target file of this system is taken; to pin this one: ${entry}`);
+  if (pinned === found) return has('allow file pins this target file', found);
+  return lacks(
+    'allow file pins this target file',
+    `${pinned}, and this one has ${found}`,
+    `the file was changed: read the change, then ${entry}`,
+  );
 }
 
 function policyLines({ policy, kind }: Target): Found[] {

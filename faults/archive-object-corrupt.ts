@@ -63,7 +63,7 @@ export const archiveObjectCorrupt: Fault<ObjectSettings, ArchiveObject> = {
   preview: ({ key }) =>
     `invert ${LENGTH} bytes of ${key} in the archive (its good version stays): while it stands, a restore that needs it fails`,
   reach: () => ({ nodes: [] }),
-  manualUndo: manualUncover,
+  manualUndo: (object, target) => manualUncover('version', object, target),
   ready: checkObject,
   inject,
   confirm,

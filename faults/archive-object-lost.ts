@@ -35,7 +35,7 @@ export const archiveObjectLost: Fault<ObjectSettings, ArchiveObject> = {
   resolve: resolveObject,
   preview: ({ key }) => `delete ${key} from the archive (its version stays): while it stands, a restore that needs it fails`,
   reach: () => ({ nodes: [] }),
-  manualUndo: manualUncover,
+  manualUndo: (object, target) => manualUncover('marker', object, target),
   ready: checkObject,
   async inject(object, context) {
     const door = requireDoor(context.live);

@@ -12,11 +12,15 @@ import { sha256Hex } from '../core/files';
 import { formatBytes } from '../core/units';
 import type { FaultProof } from '../model/fault';
 import type { CheckResult } from '../model/record';
-import { nativeArchiveOf, type Target } from '../model/target';
+import { nativeArchiveOf, type NativeTargetArchive, type Target } from '../model/target';
+import { quoteWord } from '../targets/hosts/shell-words';
 import type { ArchiveDoor, LiveTarget, ObjectVersion, ObjectWord } from '../targets/ports';
+import { secretWord } from './by-hand';
 import type { FaultContext, Stray } from './contract';
 import { OUR_LABEL } from './contract';
 
+/** Where an object's own metadata holds the label (`objects/s3-versions.ts`). */
+const LABEL_KEY = 'gameday-label';
 /** It is held in memory to be digested. */
 const LARGEST_BYTES = 256 * 1024 ** 2;
 const WORDS: readonly string[] = ['newest-wal', 'random-wal', 'backup'] satisfies ObjectWord[];
@@ -156,13 +160,37 @@ export async function checkObject(settings: ObjectSettings, context: FaultContex
   ];
 }
 
-/** What a person types: remove what is newer than the good version, by id. */
-export function manualUncover({ key, versionId }: ArchiveObject, target: Target): readonly string[] {
-  const { endpoint = '', bucket = '', prefix = '' } = nativeArchiveOf(target) ?? {};
-  const at = `--endpoint-url ${endpoint} --bucket ${bucket}`;
+/** Lines of one shell of its own: credentials set, ids asked for by `query`, and `each` done with every id. */
+function withIds({ accessKey, secretKey, region }: NativeTargetArchive, at: string, key: string, query: string, each: string): string {
+  const settings = `export AWS_ACCESS_KEY_ID=${secretWord(accessKey)} AWS_SECRET_ACCESS_KEY=${secretWord(secretKey)} AWS_DEFAULT_REGION=${quoteWord(region)}`;
+  const list = `aws s3api list-object-versions ${at} --prefix ${quoteWord(key)} --query ${quoteWord(query)} --output text`;
+  return `(${settings}; ids=$(${list}) && for id in $ids; do [ "$id" = None ] || { ${each}; } || exit 1; done)`;
+}
+
+/** What a person types: `what` of ours that lies on the good version goes, by its id, and then the note that says it is ours. */
+export function manualUncover(what: 'marker' | 'version', { key, versionId, label }: ArchiveObject, target: Target): readonly string[] {
+  const archive = nativeArchiveOf(target);
+  if (archive === null) return [];
+  const { endpoint, bucket, prefix } = archive;
+  const at = `--endpoint-url ${quoteWord(endpoint)} --bucket ${quoteWord(bucket)}`;
+  const [object, note] = [key, `faults/${label}`].map((name) => (prefix === '' ? name : `${prefix}/${name}`)) as [string, string];
+  const remove = (name: string): string => `aws s3api delete-object ${at} --key ${quoteWord(name)} --version-id "$id"`;
+  const labelled = `aws s3api head-object ${at} --key ${quoteWord(object)} --version-id "$id" --query 'Metadata."${LABEL_KEY}"' --output text`;
+  const lines = {
+    marker: withIds(archive, at, object, `DeleteMarkers[?Key=='${object}' && IsLatest].VersionId`, remove(object)),
+    version: withIds(
+      archive,
+      at,
+      object,
+      `Versions[?Key=='${object}' && VersionId!='${versionId}'].VersionId`,
+      `{ said=$(${labelled}) && [ "$said" != ${quoteWord(label)} ]; } || ${remove(object)}`,
+    ),
+  };
+  const ours = { marker: 'the delete marker on top', version: `the versions with metadata ${LABEL_KEY}=${label}` }[what];
   return [
-    `aws s3api list-object-versions ${at} --prefix ${prefix}/${key}  # ${versionId} is the good one`,
-    `aws s3api delete-object ${at} --key ${prefix}/${key} --version-id ID  # for every ID newer than it`,
+    lines[what],
+    withIds(archive, at, note, `[Versions[?Key=='${note}'].VersionId, DeleteMarkers[?Key=='${note}'].VersionId][]`, remove(note)),
+    `# without aws (pip install awscli): in the store’s own console, in bucket ${bucket}, remove ${ours} of ${object}, never version ${versionId}, and then ${note}`,
   ];
 }
 

@@ -29,7 +29,7 @@ test.each([
   const resolved = await resolve({ how, nodes: 'primary' });
   expect(resolved.links.map((link) => link.name)).toEqual(['n1-s3']);
   const commands = archiveUnavailable.manualUndo(resolved, paperContext('away').live.target);
-  expect(commands.map((command) => command.split('/').pop())).toEqual(toxics);
+  expect(commands.slice(0, toxics.length).map((command) => /toxics\/(\S+)/.exec(command)?.[1])).toEqual(toxics);
 });
 
 test.each([
@@ -40,9 +40,9 @@ test.each([
   expect(resolved).toMatchObject({ nodes: ['n1', 'n2', 'n3'], links: [] });
   expect(archiveUnavailable.preview(resolved)).toBe(`answer every request of n1, n2, n3 to the archive’s store with ${status}`);
   const target = { archive: { kind: 'native', gate: { socket: '/run/haproxy.sock', map: '/run/gate.map' } } } as unknown as Target;
-  expect(archiveUnavailable.manualUndo(resolved, target)).toEqual([
-    `echo 'del map /run/gate.map all' | socat - UNIX-CONNECT:/run/haproxy.sock`,
-  ]);
+  expect(archiveUnavailable.manualUndo(resolved, target)[0]).toBe(
+    `printf '%s\\n' 'del map /run/gate.map all' | curl -sS -m 5 --unix-socket /run/haproxy.sock telnet://gate`,
+  );
 });
 
 test('without a gate, or an archive, it is refused with what to do', async () => {

@@ -15,6 +15,8 @@ import type { JsonObject } from '../model/json';
 import type { FaultProof } from '../model/fault';
 import type { CheckResult } from '../model/record';
 import { nativeArchiveOf, type Target, type TargetLink } from '../model/target';
+import { GATE_KEY } from '../targets/archives/haproxy-gate';
+import { quoteWord } from '../targets/hosts/shell-words';
 import type { ArchiveGate, GateStatus, LiveTarget, StoreAnswer } from '../targets/ports';
 import { requireDoor } from './archive-objects';
 import { OUR_LABEL, type Fault, type FaultContext, type Stray } from './contract';
@@ -217,8 +219,14 @@ async function ready(settings: Settings, context: FaultContext): Promise<readonl
 
 function manualUndo(resolved: Resolved, target: Target): readonly string[] {
   const gate = nativeArchiveOf(target)?.gate;
-  if (STATUS[resolved.how] === null) return manualToxicRemoval(place(resolved), target);
-  return [`echo 'del map ${gate?.map ?? ''} all' | socat - UNIX-CONNECT:${gate?.socket ?? ''}`];
+  if (STATUS[resolved.how] === null || gate === undefined) return manualToxicRemoval(place(resolved), target);
+  // HAProxy's runtime API reads lines from its socket, which curl's telnet sends as they are.
+  const say = (text: string): string =>
+    `printf '%s\\n' ${quoteWord(text)} | curl -sS -m 5 --unix-socket ${quoteWord(gate.socket)} telnet://gate`;
+  return [
+    say(`del map ${gate.map} ${GATE_KEY}`),
+    `said=$(${say(`show map ${gate.map}`)}) && case $said in *' ${GATE_KEY} '*) echo 'still closed'; false;; esac`,
+  ];
 }
 
 export const archiveUnavailable: Fault<Settings, Resolved> = {

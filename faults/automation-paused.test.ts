@@ -1,4 +1,5 @@
 /** What automation-paused refuses and what is done by hand; pausing itself is tried in test/live/patroni.test.ts. */
+import type { Target } from '../model/target';
 import type { Automation, LiveTarget } from '../targets/ports';
 import { automationPaused } from './automation-paused';
 import type { FaultContext } from './contract';
@@ -47,6 +48,14 @@ test('its own pause is ended; who does not answer proves nothing, and hinders no
 
 test('by hand it is the controller’s own command', () => {
   const { context } = pausable(false);
-  expect(automationPaused.manualUndo({ controller: 'patroni' }, context.live.target)[0]).toBe('patronictl resume --wait');
-  expect(automationPaused.manualUndo({ controller: 'repmgr' }, context.live.target)[0]).toMatch(/^repmgr service unpause /);
+  const { target } = context.live;
+  const byHand = (controller: object) => automationPaused.manualUndo({ controller: 'any' }, { ...target, controller } as unknown as Target);
+  const api = { n1: 'http://10.0.0.1:8008', n2: 'http://10.0.0.2:8008/' };
+  const [line = ''] = byHand({ kind: 'patroni', api, auth: { user: 'op', password: 'file:/s' } });
+  expect(line).toMatch(
+    /^for url in http:\/\/10.0.0.1:8008\/config http:\/\/10.0.0.2:8008\/config; do printf .* op "\$\(cat \/s\)" \| curl /,
+  );
+  expect(byHand({ kind: 'repmgr', config: { n1: '/r1', n2: '/r2', n3: '/r3' }, program: null })[0]).toContain(
+    "su -s /bin/sh postgres -c '/pg/bin/repmgr -f /r1 service unpause' || ",
+  );
 });

@@ -2,23 +2,42 @@
  * The controller's automation is switched off, as before maintenance, and forgotten: from now on nobody is promoted and nothing is restarted by itself.
  * Clients notice nothing until something else breaks. Undo switches it on again, and never a pause that was somebody else's.
  */
+import { join } from 'node:path';
 import { z } from 'zod';
 import { GamedayError } from '../core/errors';
 import type { FaultProof } from '../model/fault';
+import type { Target, TargetController } from '../model/target';
+import { commandLine, quoteWord } from '../targets/hosts/shell-words';
 import type { Automation, LiveTarget } from '../targets/ports';
+import { onHost, secretWord } from './by-hand';
 import type { Fault } from './contract';
 
 const schema = z.strictObject({});
 type Settings = z.infer<typeof schema>;
 type Resolved = { readonly controller: string };
 
-const BY_HAND: { readonly [controller: string]: readonly string[] } = {
-  patroni: ['patronictl resume --wait', 'patronictl list  # must not say “Maintenance mode: on”'],
-  repmgr: [
-    'repmgr service unpause  # on any node, as its user, with -f and its repmgr.conf',
-    'repmgr service status  # nobody must be paused',
-  ],
-};
+/** Asked of one member after the other until one takes it. */
+function resumePatroni({ api, auth }: Extract<TargetController, { kind: 'patroni' }>): string {
+  const urls = Object.values(api).map((url) => quoteWord(`${url.replace(/\/+$/, '')}/config`));
+  const curl = `curl -fsS -m 5 ${auth === null ? '' : '-K - '}-X PATCH -H 'Content-Type: application/json' -d '{"pause":null}' "$url"`;
+  const login = auth === null ? '' : `printf 'user = "%s:%s"\\n' ${quoteWord(auth.user)} ${secretWord(auth.password ?? 'env:NONE')} | `;
+  return `for url in ${urls.join(' ')}; do ${login}${curl} && break; done`;
+}
+
+function resumeRepmgr({ nodes }: Target, { config, program }: Extract<TargetController, { kind: 'repmgr' }>): string {
+  return nodes
+    .map((node) =>
+      onHost(node, commandLine([program ?? join(node.binDir, 'repmgr'), '-f', config[node.name] ?? '', 'service', 'unpause']), 'node'),
+    )
+    .join(' || ');
+}
+
+function resumeByHand(target: Target): readonly string[] {
+  const { controller } = target;
+  if (controller.kind === 'patroni') return [resumePatroni(controller)];
+  if (controller.kind === 'repmgr') return [resumeRepmgr(target, controller)];
+  return [`# nothing that ${controller.kind} does by itself can be paused`];
+}
 
 function automationOf({ target, controller }: LiveTarget): Automation {
   if (controller.automation === undefined)
@@ -53,7 +72,7 @@ export const automationPaused: Fault<Settings, Resolved> = {
   },
   preview: ({ controller }) => `pause ${controller}: nobody is promoted or restarted by itself`,
   reach: () => ({ nodes: [] }),
-  manualUndo: ({ controller }) => BY_HAND[controller] ?? [`# end the maintenance mode of ${controller} by its own command`],
+  manualUndo: (_resolved, target) => resumeByHand(target),
   async ready(_settings, { live }) {
     const paused = await automationOf(live).isPaused();
     return [

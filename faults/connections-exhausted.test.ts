@@ -8,7 +8,7 @@ test('without settings the primary is filled up to the last connection', async (
   expect(resolved).toEqual({ node: 'n1', leave: 0, label: 'gd-drill-000042-fill' });
   expect(connectionsExhausted.preview(resolved)).toBe('open sessions on n1 until no ordinary connections are left');
   expect(connectionsExhausted.manualUndo(resolved, context.live.target)[0]).toContain(
-    `-U gameday_operate -d gameday -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gd-drill-000042-fill'"`,
+    `user=gameday_operate dbname=gameday' -1 -c 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '\\''gd-drill-000042-fill'\\'''`,
   );
 });
 

@@ -92,7 +92,7 @@ export const cpuStarved: Fault<Settings, Resolved> = {
   },
   preview: ({ group, share }) => `leave ${group.node} ${share} % of one processor core`,
   reach: ({ group }) => ({ nodes: [group.node] }),
-  manualUndo: ({ group }) => manualCgroupRemoval(group),
+  manualUndo: ({ group }, target) => manualCgroupRemoval(group, target),
   async ready(settings, context) {
     const node = await resolveNode(context.live, settings.node);
     return checkCgroup('cpu', node, ({ version }) => limits(version, settings.share), context);

@@ -12,11 +12,12 @@ test('without settings replication loses its password, which hurts every standby
   expect(credentialsRotated.reach(resolved)).toEqual({ nodes: ['n2', 'n3'] });
 });
 
-test('undo by hand names the secret and never holds it', async () => {
+test('undo by hand reads the secret where it is and never holds it', async () => {
   const context = paperContext('rotate');
   process.env['REPLICATE'] = 'hush';
   const commands = credentialsRotated.manualUndo(await resolve({}, context), context.live.target).join('\n');
-  expect(commands).toContain(`-c '\\password gameday_replicate'  # type what env:REPLICATE holds`);
+  expect(commands).toContain('\\set password `printf %s "${REPLICATE:?}"`');
+  expect(commands).toContain(`ALTER ROLE "gameday_replicate" PASSWORD :`);
   expect(commands).not.toContain('hush');
 });
 

@@ -15,7 +15,16 @@ import type { CheckResult } from '../model/record';
 import type { LiveTarget } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
 import { findPrimary } from './resolve-node';
-import { INVALID_PASSWORD, requirePassword, restorePassword, ROTATABLE, rotatePassword, tryLogin, type Rotatable } from './role-password';
+import {
+  INVALID_PASSWORD,
+  requirePassword,
+  restoreByHand,
+  restorePassword,
+  ROTATABLE,
+  rotatePassword,
+  tryLogin,
+  type Rotatable,
+} from './role-password';
 
 const SENDERS_END_WITHIN_MS = 5_000;
 const STREAMING_WITHIN_MS = 15_000;
@@ -166,14 +175,7 @@ export const credentialsRotated: Fault<Settings, Resolved> = {
   },
   preview: ({ role, user }) => `give ${user} a password that nobody knows${role === 'replicate' ? ' and end its WAL senders' : ''}`,
   reach: ({ standbys }) => ({ nodes: standbys }),
-  manualUndo: ({ user, role }, target) => {
-    const { host, port, database } = target.entry;
-    const psql = `psql -h ${host} -p ${port} -U ${target.roles.operate.user} -d ${database}`;
-    return [
-      `${psql} -c '\\password ${user}'  # type what ${target.roles[role].password ?? 'the target file'} holds`,
-      `${psql} -c 'ALTER ROLE ${user} RESET gameday.rotated_by'`,
-    ];
-  },
+  manualUndo: ({ role }, target) => [restoreByHand(target, role)],
   ready,
   inject,
   confirm,

@@ -10,8 +10,9 @@ import { GamedayError, messageOf } from '../core/errors';
 import { formatBytes } from '../core/units';
 import type { FaultProof } from '../model/fault';
 import type { CheckResult } from '../model/record';
-import { quoteWord } from '../targets/hosts/shell-words';
+import { commandLine } from '../targets/hosts/shell-words';
 import type { LiveTarget } from '../targets/ports';
+import { onHost } from './by-hand';
 import type { Fault, FaultContext } from './contract';
 import { fileSystemBytes, labelledFile, readDevices, systemDirectories } from './node-disk';
 import { bringUp, isUp } from './node-power';
@@ -163,7 +164,10 @@ export const diskFull: Fault<Settings, Resolved> = {
   preview: ({ node, dir, leaveBytes }) =>
     `fill the file system of ${dir} on ${node}${leaveBytes === 0 ? '' : `, but for ${formatBytes(leaveBytes)}`}`,
   reach: ({ node }) => ({ nodes: [node] }),
-  manualUndo: ({ node, file }, target) => [`rm -f ${quoteWord(file)} ${quoteWord(`${file}.try`)}`, ...howToStart(target, node)],
+  manualUndo: ({ node, file }, target) => [
+    onHost(describeNode(target, node), commandLine(['rm', '-f', file, `${file}.try`])),
+    ...howToStart(target, node),
+  ],
   ready,
   async inject({ node, dir, file, leaveBytes }, { live, memory }) {
     const objection = await findObjection(live, node, dir);

@@ -14,8 +14,9 @@ import { messageOf } from '../core/errors';
 import { formatBytes, formatMs } from '../core/units';
 import type { FaultProof } from '../model/fault';
 import type { CheckResult } from '../model/record';
-import { quoteWord } from '../targets/hosts/shell-words';
+import { commandLine } from '../targets/hosts/shell-words';
 import type { Host, LiveTarget } from '../targets/ports';
+import { onHost } from './by-hand';
 import type { Fault, FaultContext } from './contract';
 import {
   checkCgroup,
@@ -186,7 +187,10 @@ export const diskSlow: Fault<Settings, Resolved> = {
   },
   preview: (resolved) => `slow what ${resolved.group.node} writes to disk ${resolved.disk} to ${say(resolved)}`,
   reach: ({ group }) => ({ nodes: [group.node] }),
-  manualUndo: ({ group, file }) => [...manualCgroupRemoval(group), `rm -f ${quoteWord(file)}`],
+  manualUndo: ({ group, file }, target) => [
+    ...manualCgroupRemoval(group, target),
+    onHost(describeNode(target, group.node), commandLine(['rm', '-f', file])),
+  ],
   ready,
   async inject({ group, disk, writeBps, iops }, context) {
     await enterCgroup(group, limits(group.version, disk, { writeBps, iops }), context);

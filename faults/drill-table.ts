@@ -5,8 +5,10 @@
 import { createHash } from 'node:crypto';
 import { slug } from '../core/ids';
 import type { CheckResult } from '../model/record';
+import type { Target } from '../model/target';
 import type { LiveTarget } from '../targets/ports';
 import type { Sql } from '../targets/sql';
+import { sqlByHand } from './by-hand';
 import type { FaultContext } from './contract';
 import { findPrimary } from './resolve-node';
 
@@ -56,18 +58,32 @@ export function describeDrillTable(context: FaultContext, rows: number): DrillTa
   return { table, rows, sha256: expectedDigest(table, rows) };
 }
 
+/** What makes the table with exactly its rows, within one transaction, whatever it holds now. */
+function fillStatements({ table, rows }: Pick<DrillTable, 'table' | 'rows'>): readonly string[] {
+  return [
+    `CREATE TABLE IF NOT EXISTS gameday.${table} (id bigint PRIMARY KEY, payload text NOT NULL)`,
+    `TRUNCATE gameday.${table}`,
+    `INSERT INTO gameday.${table} SELECT id, encode(sha256(convert_to('${table}/' || id, 'UTF8')), 'hex') FROM generate_series(1, ${rows}) AS id`,
+  ];
+}
+
+/** What a person types so that the table holds exactly its rows. */
+export function fillByHand(target: Target, table: DrillTable): string {
+  return sqlByHand(target, null, 'probe', fillStatements(table));
+}
+
+/** What a person types so that the table is gone. */
+export function dropByHand(target: Target, { table }: Pick<DrillTable, 'table'>): string {
+  return sqlByHand(target, null, 'probe', [`DROP TABLE IF EXISTS gameday.${table}`]);
+}
+
 /** The table with exactly its rows, in one transaction; nothing to do where it stands already. */
 export async function createAndFill(sql: Sql, resolved: DrillTable, commit: 'as-set' | 'local'): Promise<void> {
   if (await isWhole(sql, resolved)) return;
-  const { table, rows } = resolved;
   await sql.query('BEGIN');
   // Healing must not wait for a standby that the drill has killed.
   if (commit === 'local') await sql.query('SET LOCAL synchronous_commit = local');
-  await sql.query(`CREATE TABLE IF NOT EXISTS gameday.${table} (id bigint PRIMARY KEY, payload text NOT NULL)`);
-  await sql.query(`TRUNCATE gameday.${table}`);
-  await sql.query(
-    `INSERT INTO gameday.${table} SELECT id, encode(sha256(convert_to('${table}/' || id, 'UTF8')), 'hex') FROM generate_series(1, ${rows}) AS id`,
-  );
+  for (const statement of fillStatements(resolved)) await sql.query(statement);
   await sql.query('COMMIT');
 }
 

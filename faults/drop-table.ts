@@ -7,7 +7,7 @@ import type { JsonObject } from '../model/json';
 import type { FaultProof } from '../model/fault';
 import { commitAccident, describeVictim } from './accident';
 import type { Fault, FaultContext } from './contract';
-import { checkMayCreateTables, createAndFill, describeDrillTable, isWhole, tableExists, type DrillTable } from './drill-table';
+import { checkMayCreateTables, createAndFill, describeDrillTable, fillByHand, isWhole, tableExists, type DrillTable } from './drill-table';
 import { findPrimary } from './resolve-node';
 
 const MAX_ROWS = 100_000;
@@ -55,9 +55,7 @@ export const dropTable: Fault<Settings, Resolved> = {
   },
   preview: (r) => `create gameday.${r.table} with ${r.rows} rows, then drop it by accident`,
   reach: () => ({ nodes: [] }),
-  manualUndo: (r, target) => [
-    `psql -h ${target.entry.host} -p ${target.entry.port} -U ${target.roles.probe.user} -d ${target.entry.database} -c "CREATE TABLE gameday.${r.table} AS SELECT id, encode(sha256(convert_to('${r.table}/' || id, 'UTF8')), 'hex') AS payload FROM generate_series(1, ${r.rows}) AS id"`,
-  ],
+  manualUndo: (r, target) => [fillByHand(target, r)],
   ready: async (_settings, { live }) => [await checkMayCreateTables(live)],
   inject,
   confirm,

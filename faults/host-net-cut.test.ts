@@ -1,6 +1,6 @@
 /** Settings of host-net-cut; what it does is seen in test/live/faults-host.test.ts. */
 import type { Target } from '../model/target';
-import { ownsAddress, rulesOf } from './packet-filter';
+import { nftRuleset, ownsAddress, rulesOf } from './packet-filter';
 import { hostNetCut } from './host-net-cut';
 import { paperContext } from './paper-target.test-data';
 
@@ -16,11 +16,28 @@ test.each([
   expect(rulesOf(paperContext('cut').live.target, 'n2', direction).map((rule) => rule.join(' '))).toEqual(rules);
 });
 
-test('its undo by hand names exactly its own rules and its own timer', () => {
-  const resolved = { node: 'n1', direction: 'both', mark: 'gd-drill-000042-cut.7.n1', whole: true } as const;
-  expect(hostNetCut.manualUndo(resolved, paperContext('cut').live.target)).toEqual([
-    `iptables-save | grep -vF -e '--comment gd-drill-000042-cut.7.n1 ' -e '--comment "gd-drill-000042-cut.7.n1" ' | iptables-restore`,
-    "pkill -f 'gameday-timer [0-9]+ gd-drill-000042-cut.7.n1$'",
+test('its undo by hand names exactly its own rules, or its own table, and its own timer', () => {
+  const mark = 'gd-drill-000042-cut.7.n1';
+  const byHand = (filter: 'iptables' | 'nft') =>
+    hostNetCut.manualUndo({ node: 'n1', direction: 'both', mark, whole: true, filter }, paperContext('cut').live.target);
+  const timer = `pkill -f 'gameday-timer [0-9]+ ${mark}$' || [ $? -eq 1 ]`;
+  expect(byHand('iptables')).toEqual([
+    `iptables -w 5 -S | grep -F -e '--comment ${mark} ' -e '--comment "${mark}" ' | sed 's/^-A /iptables -w 5 -D /' | sh -e`,
+    timer,
+  ]);
+  expect(byHand('nft')).toEqual([`! nft list table inet ${mark} >/dev/null 2>&1 || nft delete table inet ${mark}`, timer]);
+});
+
+test('nft is given the same rules, in a table that is called by the mark, made anew in one transaction', () => {
+  const rules = rulesOf(targetWith({ nodes: at('10.0.0.1', 5432, 5433), links: null }), 'n1', 'both');
+  expect(nftRuleset('gd-drill-000042-cut.7.n1', rules).split('\n')).toEqual([
+    'add table inet gd-drill-000042-cut.7.n1',
+    'add chain inet gd-drill-000042-cut.7.n1 input { type filter hook input priority -300; policy accept; }',
+    'add chain inet gd-drill-000042-cut.7.n1 output { type filter hook output priority -300; policy accept; }',
+    'flush table inet gd-drill-000042-cut.7.n1',
+    'add rule inet gd-drill-000042-cut.7.n1 input ip daddr 10.0.0.1 tcp dport 5432 drop comment "gd-drill-000042-cut.7.n1"',
+    'add rule inet gd-drill-000042-cut.7.n1 output ip saddr 10.0.0.1 tcp sport 5432 drop comment "gd-drill-000042-cut.7.n1"',
+    '',
   ]);
 });
 
@@ -51,7 +68,7 @@ test.each([
   const rules = rulesOf(target, 'n1', 'both').map((rule) => rule.join(' '));
   expect(rules.slice(0, 1)).toEqual([`INPUT -p tcp -d ${host} --dport 5432`]);
   expect(rules).toContain(`OUTPUT -p tcp -s ${host} --sport 5432`);
-  expect(hostNetCut.preview({ node: 'n1', direction: 'both', mark: 'm', whole: ownsAddress(target, 'n1') })).toBe(
+  expect(hostNetCut.preview({ node: 'n1', direction: 'both', mark: 'm', whole: ownsAddress(target, 'n1'), filter: 'iptables' })).toBe(
     'drop every packet to and from PostgreSQL’s port of n1 by iptables on its host',
   );
 });

@@ -28,6 +28,7 @@ import {
   rulesOf,
   stopTimer,
   type Cut,
+  type Filter,
 } from './packet-filter';
 import { resolveNode } from './resolve-node';
 
@@ -45,6 +46,7 @@ type Resolved = {
   readonly mark: string;
   /** The whole address is cut, not the server's port alone. */
   readonly whole: boolean;
+  readonly filter: Filter;
 };
 
 const ask = async (live: LiveTarget, node: string): Promise<string> => {
@@ -69,13 +71,13 @@ export const hostNetCut: Fault<Settings, Resolved> = {
   mayLoseWrites: () => false,
   async resolve(settings, { live, label }) {
     const node = await resolveNode(live, settings.node);
-    await requireFilter(live, node);
-    return { node, direction: settings.direction, mark: markOf(live, node, label), whole: ownsAddress(live.target, node) };
+    const filter = await requireFilter(live, node);
+    return { node, direction: settings.direction, mark: markOf(live, node, label), whole: ownsAddress(live.target, node), filter };
   },
-  preview: ({ node, direction, whole }) =>
-    `drop every packet ${direction === 'both' ? 'to and from' : direction === 'in' ? 'to' : 'from'} ${whole ? node : `PostgreSQL’s port of ${node}`} by iptables on its host`,
+  preview: ({ node, direction, whole, filter }) =>
+    `drop every packet ${direction === 'both' ? 'to and from' : direction === 'in' ? 'to' : 'from'} ${whole ? node : `PostgreSQL’s port of ${node}`} by ${filter} on its host`,
   reach: ({ node }) => ({ nodes: [node] }),
-  manualUndo: ({ mark }) => manualPass(mark),
+  manualUndo: ({ node, mark, filter }, target) => manualPass(target, node, mark, filter),
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const answer = await ask(live, node);
@@ -92,9 +94,9 @@ export const hostNetCut: Fault<Settings, Resolved> = {
     ];
   },
   armOnHost: ({ node, mark }, { live }, maxMs) => armTimer(live.host(node), mark, maxMs),
-  async inject({ node, direction, mark }, { live }) {
+  async inject({ node, direction, mark, filter }, { live }) {
     const rules = rulesOf(live.target, node, direction);
-    await dropPackets(live.host(node), mark, rules);
+    await dropPackets(live.host(node), filter, mark, rules);
     return { node, direction, rules: rules.length };
   },
   confirm,

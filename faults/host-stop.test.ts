@@ -3,7 +3,7 @@ import { hostStop } from './host-stop';
 import { paperContext } from './paper-target.test-data';
 
 const postmaster = { pid: 7, startTicks: '1', bootId: 'b' };
-const resolved = { node: 'n1', mark: 'gd-drill-000042-stop.7.n1', whole: true, postmaster, agent: null };
+const resolved = { node: 'n1', mark: 'gd-drill-000042-stop.7.n1', whole: true, postmaster, agent: null, filter: 'iptables' } as const;
 
 test('it says what it kills and what it silences', () => {
   expect(hostStop.preview(resolved)).toBe(
@@ -11,7 +11,7 @@ test('it says what it kills and what it silences', () => {
   );
   expect(hostStop.preview({ ...resolved, whole: false })).toMatch(/drop every packet to and from its PostgreSQL port$/);
   expect(hostStop.reach(resolved)).toEqual({ nodes: ['n1'] });
-  expect(hostStop.manualUndo(resolved, paperContext('stop').live.target).at(-1)).toBe('gameday lab up');
+  expect(hostStop.manualUndo(resolved, paperContext('stop').live.target).at(-1)).toContain('/pg/bin/pg_ctl start');
   expect(hostStop.mayLoseWrites({ node: 'n1' })).toBe(true);
 });
 

@@ -25,6 +25,7 @@ import {
   requireFilter,
   rulesOf,
   stopTimer,
+  type Filter,
 } from './packet-filter';
 import { resolveNode } from './resolve-node';
 
@@ -37,6 +38,7 @@ type Resolved = {
   readonly mark: string;
   /** The whole address falls silent, not the server's port alone. */
   readonly whole: boolean;
+  readonly filter: Filter;
   readonly postmaster: ProcessHandle;
   readonly agent: ProcessHandle | null;
 };
@@ -61,9 +63,10 @@ export const hostStop: Fault<Settings, Resolved> = {
   takesNodeAway: () => true,
   async resolve(settings, { live, label }) {
     const node = await resolveNode(live, settings.node);
-    await requireFilter(live, node);
+    const filter = await requireFilter(live, node);
     return {
       node,
+      filter,
       mark: markOf(live, node, label),
       whole: ownsAddress(live.target, node),
       postmaster: await requireRunning(live, node),
@@ -73,7 +76,7 @@ export const hostStop: Fault<Settings, Resolved> = {
   preview: ({ node, postmaster, whole }) =>
     `SIGKILL the whole PostgreSQL process tree of ${node} (postmaster ${postmaster.pid}) and drop every packet to and from ${whole ? 'it' : 'its PostgreSQL port'}`,
   reach: ({ node }) => ({ nodes: [node] }),
-  manualUndo: ({ node, mark }, target) => [...manualPass(mark), ...howToStart(target, node)],
+  manualUndo: ({ node, mark, filter }, target) => [...manualPass(target, node, mark, filter), ...howToStart(target, node)],
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const postmaster = await live.host(node).postmaster();
@@ -89,10 +92,10 @@ export const hostStop: Fault<Settings, Resolved> = {
     ];
   },
   armOnHost: ({ node, mark }, { live }, maxMs) => armTimer(live.host(node), mark, maxMs),
-  async inject({ node, mark, postmaster, agent }, { live }) {
+  async inject({ node, mark, filter, postmaster, agent }, { live }) {
     const host = live.host(node);
     // Silence first: of the dying connections nobody may hear.
-    await dropPackets(host, mark, rulesOf(live.target, node, 'both'));
+    await dropPackets(host, filter, mark, rulesOf(live.target, node, 'both'));
     return { node, killed: await killNode(live, node, { postmaster, agent }) };
   },
   confirm,

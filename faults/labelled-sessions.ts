@@ -9,6 +9,7 @@ import type { CheckResult } from '../model/record';
 import type { Target } from '../model/target';
 import type { LiveTarget } from '../targets/ports';
 import type { Sql } from '../targets/sql';
+import { sqlByHand } from './by-hand';
 import type { FaultContext } from './contract';
 
 /** NAMEDATALEN - 1: PostgreSQL cuts longer names of sessions, slots and tables. */
@@ -108,9 +109,7 @@ export async function proveSessionsLeft(live: LiveTarget, node: string, label: s
 
 /** What a person types to end them. */
 export function manualSessionEnd(target: Target, node: string, label: string): string {
-  const { nodes, roles, entry } = target;
-  const at = nodes.find((each) => each.name === node);
-  return `psql -h ${at?.host ?? node} -p ${at?.port ?? 5432} -U ${roles.operate.user} -d ${entry.database} -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '${label}'"`;
+  return sqlByHand(target, node, 'operate', [`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '${label}'`]);
 }
 
 const POWERS = `SELECT (rolsuper OR (pg_has_role(oid, to_regrole('pg_signal_backend'), 'USAGE') AND pg_has_role(oid, to_regrole('pg_read_all_stats'), 'USAGE')))::text AS ok FROM pg_roles WHERE rolname = current_user`;

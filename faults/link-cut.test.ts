@@ -10,7 +10,12 @@ test.each([
   const context = paperContext('cut');
   const resolved = await linkCut.resolve(linkCut.schema.parse({ from: 'any-standby', to: 'primary', direction }), context);
   expect(resolved.links.map((link) => link.name)).toEqual(['n2-n1']);
-  expect(linkCut.manualUndo(resolved, context.live.target).map((command) => command.split('/').pop())).toEqual(toxics);
+  expect(
+    linkCut
+      .manualUndo(resolved, context.live.target)
+      .slice(0, toxics.length)
+      .map((command) => /toxics\/(\S+)/.exec(command)?.[1]),
+  ).toEqual(toxics);
 });
 
 test('without a direction both are cut, and an unknown one is refused', () => {

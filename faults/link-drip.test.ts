@@ -7,7 +7,7 @@ test('pieces and pauses are said, and the toxic is on the answers', async () => 
   const resolved = await linkDrip.resolve(linkDrip.schema.parse({ from: 'standbys', to: 'primary', bytes: 32, delay: '5ms' }), context);
   expect(resolved).toMatchObject({ direction: 'down', detail: { bytes: 32, delayMs: 5 } });
   expect(linkDrip.preview(resolved)).toBe('n2-n1, n3-n1: pieces of 32 bytes, 5.0 ms apart (answers only)');
-  expect(linkDrip.manualUndo(resolved, context.live.target)).toHaveLength(2);
+  expect(linkDrip.manualUndo(resolved, context.live.target)).toHaveLength(4);
 });
 
 test.each([

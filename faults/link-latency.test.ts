@@ -22,7 +22,11 @@ test('each standby’s link to the primary is slowed, and the undo by hand names
   expect(resolved.links.map((link) => link.name)).toEqual(['n2-n1', 'n3-n1']);
   expect(linkLatency.preview(resolved)).toBe('slow n2-n1, n3-n1 by 150 ms ± 10 ms a round trip');
   expect(linkLatency.manualUndo(resolved, context.live.target)).toEqual([
-    'curl -fsS -m 5 -X DELETE http://127.0.66.30:8474/proxies/n2-n1/toxics/gd-drill-000042-slow',
-    'curl -fsS -m 5 -X DELETE http://127.0.66.30:8474/proxies/n3-n1/toxics/gd-drill-000042-slow',
+    'curl -sS -m 5 -X DELETE http://127.0.66.30:8474/proxies/n2-n1/toxics/gd-drill-000042-slow || :',
+    'curl -sS -m 5 -X DELETE http://127.0.66.30:8474/proxies/n3-n1/toxics/gd-drill-000042-slow || :',
+    expect.stringMatching(/^# reads back/),
+    expect.stringMatching(
+      /^\(said=.*'"name":"gd-drill-000042-slow"'.*\) \|\| \(false && for link in '{"name":"client-router","listen":"127.0.66.99:1",/,
+    ),
   ]);
 });

@@ -5,7 +5,8 @@
 import { monotonicNs } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
 import type { FaultProof } from '../model/fault';
-import type { Target, TargetLink } from '../model/target';
+import type { Target, TargetLink, TargetLinks } from '../model/target';
+import { commandLine, quoteWord } from '../targets/hosts/shell-words';
 import type { Links, Toxic } from '../targets/ports';
 import type { FaultContext } from './contract';
 import { askPast, askThrough } from './link-traffic';
@@ -141,8 +142,32 @@ export async function proveLinksClear(
   return { holds: true, by: said.join('; '), facts: { links: [...new Set(placed.map(({ link }) => link.name))] } };
 }
 
-/** What a person types when the guardian cannot. */
-export function manualToxicRemoval(placed: readonly PlacedToxic[], target: Target): readonly string[] {
-  const api = target.links?.api ?? '';
-  return placed.map(({ link, toxic }) => `curl -fsS -m 5 -X DELETE ${api}/proxies/${link.name}/toxics/${toxic.name}`);
+/** The last rung by hand: Toxiproxy comes back empty, so every link is declared again, as soon as it answers. */
+function restartByHand({ api, restart: again, list }: TargetLinks): string {
+  const proxies = list.map((link) =>
+    quoteWord(
+      JSON.stringify({
+        name: link.name,
+        listen: `${link.listenHost}:${link.listenPort}`,
+        upstream: `${link.upstreamHost}:${link.upstreamPort}`,
+        enabled: true,
+      }),
+    ),
+  );
+  const declare = `curl -sS -m 5 --retry 15 --retry-delay 1 --retry-connrefused -o /dev/null -X POST -d "$link" ${quoteWord(`${api}/proxies`)}`;
+  return `${commandLine(again)} && for link in ${proxies.join(' ')}; do ${declare}; done`;
+}
+
+/** What a person types when the guardian cannot: removal; then the last line, which decides: it reads back, and climbs where Toxiproxy hangs. */
+export function manualToxicRemoval(placed: readonly PlacedToxic[], { links }: Target): readonly string[] {
+  if (links === null) return [];
+  const names = [...new Set(placed.map(({ toxic }) => `*'"name":"${toxic.name}"'*`))];
+  const clear = `said=$(curl -fsS -m 5 ${quoteWord(`${links.api}/proxies`)}) && case $said in ${names.join('|')}) false;; esac`;
+  return [
+    ...placed.map(
+      ({ link, toxic }) => `curl -sS -m 5 -X DELETE ${quoteWord(`${links.api}/proxies/${link.name}/toxics/${toxic.name}`)} || :`,
+    ),
+    '# reads back; where a toxic is still there or Toxiproxy hangs, restarts it, which takes every toxic off, and declares its links again:',
+    `(${clear}) || (${restartByHand(links)})`,
+  ];
 }

@@ -12,7 +12,15 @@ import { probeTableName } from '../core/ids';
 import type { FaultProof } from '../model/fault';
 import type { LiveTarget } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
-import { checkMayCreateTables, createAndFill, describeDrillTable, dropDrillTable, tableExists, type DrillTable } from './drill-table';
+import {
+  checkMayCreateTables,
+  createAndFill,
+  describeDrillTable,
+  dropByHand,
+  dropDrillTable,
+  tableExists,
+  type DrillTable,
+} from './drill-table';
 import {
   aborted,
   checkSessionPowers,
@@ -128,7 +136,7 @@ export const lockHeld: Fault<Settings, Resolved> = {
   preview: ({ node, mode, table }) => `lock gameday.${table} on ${node} in ${mode} mode`,
   // Whoever waits for the prober's table is the prober; a table of the drill's own keeps nobody waiting.
   reach: ({ node, own }) => ({ nodes: own === null ? [node] : [] }),
-  manualUndo: ({ node, label }, target) => [manualSessionEnd(target, node, label)],
+  manualUndo: ({ node, label, own }, target) => [manualSessionEnd(target, node, label), ...(own === null ? [] : [dropByHand(target, own)])],
   async ready(_settings, { live }) {
     return [await checkMayCreateTables(live), await checkSessionPowers(live, await findPrimary(live))];
   },

@@ -7,7 +7,15 @@ import type { FaultProof } from '../model/fault';
 import type { LiveTarget } from '../targets/ports';
 import type { Sql } from '../targets/sql';
 import type { Fault, FaultContext } from './contract';
-import { checkMayCreateTables, createAndFill, describeDrillTable, dropDrillTable, tableExists, type DrillTable } from './drill-table';
+import {
+  checkMayCreateTables,
+  createAndFill,
+  describeDrillTable,
+  dropByHand,
+  dropDrillTable,
+  tableExists,
+  type DrillTable,
+} from './drill-table';
 import {
   aborted,
   checkSessionPowers,
@@ -81,7 +89,10 @@ export const longTransaction: Fault<Settings, Resolved> = {
   },
   preview: ({ node, table }) => `leave a transaction idle on ${node}, with a snapshot${table === null ? '' : ' and an uncommitted row'}`,
   reach: ({ node }) => ({ nodes: [node] }),
-  manualUndo: ({ node, label }, target) => [manualSessionEnd(target, node, label)],
+  manualUndo: ({ node, label, table }, target) => [
+    manualSessionEnd(target, node, label),
+    ...(table === null ? [] : [dropByHand(target, table)]),
+  ],
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     return [await checkMayCreateTables(live), await checkSessionPowers(live, node)];

@@ -7,7 +7,7 @@ test('the table is the drill’s own, and undo by hand computes every row anew',
   const resolved = await massUpdate.resolve(massUpdate.schema.parse({ rows: 3 }), context);
   expect(resolved).toMatchObject({ table: 'victim_drill_000042_oops', rows: 3, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) });
   expect(massUpdate.manualUndo(resolved, context.live.target)[0]).toContain(
-    'UPDATE gameday.victim_drill_000042_oops SET payload = encode(',
+    'INSERT INTO gameday.victim_drill_000042_oops SELECT id, encode(',
   );
   expect(massUpdate.reach(resolved)).toEqual({ nodes: [] });
 });

@@ -95,7 +95,7 @@ export const memoryStarved: Fault<Settings, Resolved> = {
   },
   preview: ({ group, limitBytes }) => `leave ${group.node} ${formatBytes(limitBytes)} of memory besides what it holds`,
   reach: ({ group }) => ({ nodes: [group.node] }),
-  manualUndo: ({ group }) => manualCgroupRemoval(group),
+  manualUndo: ({ group }, target) => manualCgroupRemoval(group, target),
   async ready(settings, context) {
     const node = await resolveNode(context.live, settings.node);
     return checkCgroup('memory', node, ({ version }) => limits(version, sizeBytes(settings.limit)), context);

@@ -12,9 +12,12 @@ import { until } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
 import type { JsonObject } from '../model/json';
 import type { CheckResult } from '../model/record';
+import type { Target } from '../model/target';
+import { quoteWord } from '../targets/hosts/shell-words';
 import type { Host, LiveTarget } from '../targets/ports';
+import { onHost } from './by-hand';
 import { OUR_LABEL, type FaultContext } from './contract';
-import { requireRunning, type ProcessHandle } from './node-process';
+import { describeNode, requireRunning, type ProcessHandle } from './node-process';
 import { runScript } from './node-script';
 
 const LEFT_WITHIN_MS = 15_000;
@@ -267,13 +270,13 @@ export async function readCounter(group: NodeCgroup, live: LiveTarget, file: str
   return Number(line?.split(' ')[1] ?? 0);
 }
 
-/** What a person types to empty and remove the group. */
-export function manualCgroupRemoval({ controller, version, dir, origin }: NodeCgroup): readonly string[] {
-  const lift = version === 1 ? `echo -1 >'${dir}/memory.limit_in_bytes'` : `echo max >'${dir}/memory.high'`;
+/** What a person types to empty and remove the group: its limit lifted first, for whoever waits for memory cannot leave; again until nobody new is born in it. */
+export function manualCgroupRemoval({ node, controller, version, mount, dir, origin }: NodeCgroup, target: Target): readonly string[] {
+  const lift = version === 1 ? `echo -1 >${quoteWord(`${dir}/memory.limit_in_bytes`)}` : `echo max >${quoteWord(`${dir}/memory.high`)}`;
+  const move = `to=${quoteWord(origin)}; [ -d "$to" ] || to=${quoteWord(mount)}; for pid in $(cat ${quoteWord(`${dir}/cgroup.procs`)}); do echo "$pid" >"$to/cgroup.procs"; done`;
+  const rounds = `for round in 1 2 3 4 5 6 7 8 9; do (${move}) 2>/dev/null; rmdir ${quoteWord(dir)} 2>/dev/null && break; sleep 1; done; [ ! -d ${quoteWord(dir)} ]`;
   return [
-    ...(controller === 'memory' ? [lift] : []),
-    `for pid in $(cat '${dir}/cgroup.procs'); do echo $pid >'${origin}/cgroup.procs'; done`,
-    `rmdir '${dir}'`,
+    onHost(describeNode(target, node), `if [ -d ${quoteWord(dir)} ]; then ${controller === 'memory' ? `${lift}; ` : ''}${rounds}; fi`),
   ];
 }
 

@@ -1,13 +1,15 @@
 /**
- * Packets to and from a node, dropped on its host by iptables: nothing is answered, nothing is refused. Every rule carries as its comment the fault's
- * label with the target and node that it was made for, and is found and removed by it alone; no rule of anybody else is read for more than its comment,
- * and none is changed. Whoever shares the node's address keeps it.
+ * Packets to and from a node, dropped on its host: nothing is answered, nothing is refused. By iptables, where every rule carries as its comment the
+ * fault's label with the target and node that it was made for; where there is no iptables by nftables, in a table of its own that is called so. They are
+ * found and removed by that mark alone; of anybody else's rules and tables nothing but comments and names is read, and none is changed. Whoever shares
+ * the node's address keeps it.
  */
 import { isIPv6 } from 'node:net';
 import { GamedayError } from '../core/errors';
 import { nativeArchiveOf, type Target } from '../model/target';
 import type { CheckResult } from '../model/record';
 import type { Host, LiveTarget } from '../targets/ports';
+import { onHost } from './by-hand';
 import { OUR_LABEL, type Stray } from './contract';
 import { groupSuffix } from './node-cgroup';
 import { describeNode } from './node-process';
@@ -15,6 +17,8 @@ import { runScript } from './node-script';
 
 /** `in`: what comes to the node is dropped; `out`: what it sends. */
 export type Cut = 'both' | 'in' | 'out';
+/** What drops them on a host: iptables where it works, for there its rules stand already. */
+export type Filter = 'iptables' | 'nft';
 /** Words of one iptables rule, without the command before it and the comment and target behind it. */
 type Rule = readonly string[];
 
@@ -65,6 +69,25 @@ export function rulesOf(target: Target, name: string, cut: Cut): readonly Rule[]
   return [...(cut === 'out' ? [] : inward), ...(cut === 'in' ? [] : outward)];
 }
 
+const NFT_WORDS: Readonly<Record<string, string>> = {
+  '-s': 'ip saddr',
+  '-d': 'ip daddr',
+  '--sport': 'tcp sport',
+  '--dport': 'tcp dport',
+};
+
+/** The same in the language of nft, as one transaction: the table `mark`, made or emptied first. Its chains come before everybody else's. */
+export function nftRuleset(mark: string, rules: readonly Rule[]): string {
+  const sentence = ([chain = '', ...words]: Rule): string => {
+    const matches = words.flatMap((word, at) => (NFT_WORDS[word] === undefined ? [] : [`${NFT_WORDS[word]} ${words[at + 1] ?? ''}`]));
+    return `add rule inet ${mark} ${chain.toLowerCase()} ${matches.join(' ')} drop comment "${mark}"`;
+  };
+  const chains = ['input', 'output'].map(
+    (chain) => `add chain inet ${mark} ${chain} { type filter hook ${chain} priority -300; policy accept; }`,
+  );
+  return [`add table inet ${mark}`, ...chains, `flush table inet ${mark}`, ...rules.map(sentence), ''].join('\n');
+}
+
 /** Adds what is missing of `$2…`, one rule each; `$1` is the mark. Idempotent. */
 const ADD = `
 mark=$1; shift
@@ -72,10 +95,13 @@ for rule; do
   iptables -w 5 -C $rule -m comment --comment "$mark" -j DROP 2>/dev/null || iptables -w 5 -I $rule -m comment --comment "$mark" -j DROP || exit 1
 done`;
 /**
- * Removes every rule whose comment is `$mark`, each by itself. Undo and the timer may do so at the same moment: a rule that is gone by the time is as good
- * as removed, which -C tells by exit 1 from a table that could not be read.
+ * Removes the table `$mark`, and every rule whose comment is `$mark`, each by itself. Undo and the timer may do so at the same moment: what is gone by the
+ * time is as good as removed, which -C tells by exit 1 from a table that could not be read.
  */
 const CLEAR = `
+if command -v nft >/dev/null && nft list table inet "$mark" >/dev/null 2>&1; then
+  nft delete table inet "$mark" 2>/dev/null || ! nft list table inet "$mark" >/dev/null 2>&1 || exit 1
+fi
 command -v iptables >/dev/null || exit 0
 for chain in INPUT OUTPUT; do
   rules=$(iptables -w 5 -S $chain) || exit 1
@@ -105,8 +131,9 @@ for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 done
 echo "it still runs: $pids" >&2; exit 1`;
 
-export async function dropPackets(host: Host, mark: string, rules: readonly Rule[]): Promise<void> {
-  await runScript(host, 'adding packet filter rules', ADD, [mark, ...rules.map((rule) => rule.join(' '))]);
+export async function dropPackets(host: Host, filter: Filter, mark: string, rules: readonly Rule[]): Promise<void> {
+  if (filter === 'nft') await runScript(host, 'adding a packet filter table', `printf %s "$1" | nft -f -`, [nftRuleset(mark, rules)]);
+  else await runScript(host, 'adding packet filter rules', ADD, [mark, ...rules.map((rule) => rule.join(' '))]);
 }
 
 export async function passPackets(host: Host, mark: string): Promise<void> {
@@ -124,11 +151,14 @@ export async function stopTimer(host: Host, mark: string): Promise<void> {
   await runScript(host, 'stopping the timer on the host', STOP_TIMER, [mark]);
 }
 
-/** Marks of rules on this host that are ours. An iptables that is not there has no rules. */
+/** Marks of rules and tables on this host that are ours. A program that is not there has none. */
 async function marksOfRules(host: Host): Promise<readonly string[]> {
-  const list = 'command -v iptables >/dev/null || exit 0; iptables -w 5 -S';
+  const list = '! command -v nft >/dev/null || nft list tables; ! command -v iptables >/dev/null || iptables -w 5 -S';
   const lines = (await runScript(host, 'reading packet filter rules', list, [])).split('\n');
-  return lines.map((line) => /--comment "?([^" ]+)"?/.exec(line)?.[1] ?? '').filter((mark) => OUR_LABEL.test(mark));
+  return lines
+    .map((line) => /^table inet (\S+)|--comment "?([^" ]+)"?/.exec(line))
+    .flatMap((found) => found?.[1] ?? found?.[2] ?? [])
+    .filter((mark) => OUR_LABEL.test(mark));
 }
 
 /** Marks of timers that wait on this host. */
@@ -149,7 +179,7 @@ export async function findRules(live: LiveTarget): Promise<readonly Stray[]> {
   const found: Stray[] = [];
   for (const { name: node } of live.target.nodes) {
     const host = live.host(node);
-    if (!(await mayFilter(host)).ok) continue;
+    if ((await findFilter(host)).filter === null) continue;
     const suffix = markOf(live, node, '');
     const marks = new Set([...(await marksOfRules(host)), ...(await marksOfTimers(host))]);
     for (const mark of [...marks].filter((each) => each.endsWith(suffix)))
@@ -165,22 +195,28 @@ export async function findRules(live: LiveTarget): Promise<readonly Stray[]> {
   return found;
 }
 
-export const manualPass = (mark: string): readonly string[] => [
-  `iptables-save | grep -vF -e '--comment ${mark} ' -e '--comment "${mark}" ' | iptables-restore`,
-  `pkill -f 'gameday-timer [0-9]+ ${mark}$'`,
-];
+/** What a person types: no rule of anybody else's is touched. Where the way to the host is cut as well, its own console is the place, or its timer does it. */
+export function manualPass(target: Target, node: string, mark: string, filter: Filter): readonly string[] {
+  const pass = {
+    iptables: `iptables -w 5 -S | grep -F -e '--comment ${mark} ' -e '--comment "${mark}" ' | sed 's/^-A /iptables -w 5 -D /' | sh -e`,
+    nft: `! nft list table inet ${mark} >/dev/null 2>&1 || nft delete table inet ${mark}`,
+  }[filter];
+  const stop = `pkill -f 'gameday-timer [0-9]+ ${mark}$' || [ $? -eq 1 ]`;
+  const place = describeNode(target, node);
+  const console = place.runsOn.kind === 'local' ? [] : [`# where the way to ${node} is cut too, on its own console: ${pass}`];
+  return [onHost(place, pass), ...console, onHost(place, stop)];
+}
 
-async function mayFilter(host: Host): Promise<{ readonly ok: boolean; readonly found: string }> {
-  const result = await host.exec(
-    ['sh', '-c', 'command -v iptables >/dev/null || { echo "no iptables" >&2; exit 1; }; iptables -w 5 -S INPUT'],
-    {
-      asNode: false,
-      timeoutMs: 10_000,
-    },
-  );
-  return result.code === 0
-    ? { ok: true, found: 'iptables answers' }
-    : { ok: false, found: result.stderr.trim().split('\n')[0] ?? 'no iptables' };
+/** Why each of the two cannot be used is told when neither can. */
+const FIND = `
+said=$(iptables -w 5 -S INPUT 2>&1 >/dev/null) && { echo iptables; exit 0; }
+also=$(nft list tables 2>&1 >/dev/null) && { echo nft; exit 0; }
+printf '%s; %s\\n' "$(printf %s "$said" | head -n 1)" "$(printf %s "$also" | head -n 1)" >&2; exit 1`;
+
+async function findFilter(host: Host): Promise<{ readonly filter: Filter | null; readonly found: string }> {
+  const { code, stdout, stderr } = await host.exec(['sh', '-c', FIND], { asNode: false, timeoutMs: 10_000 });
+  const filter = code === 0 ? (stdout.trim() as Filter) : null;
+  return { filter, found: filter === null ? stderr.trim() : `${filter} answers` };
 }
 
 export async function checkFilter(live: LiveTarget, node: string): Promise<CheckResult> {
@@ -192,20 +228,25 @@ export async function checkFilter(live: LiveTarget, node: string): Promise<Check
       ok: false,
       found: address,
       expected: 'an IPv4 address',
-      hint: 'iptables filters IPv4 alone; name the node by its IPv4 address.',
+      hint: 'packets of IPv4 alone are filtered; name the node by its IPv4 address.',
     };
-  const { ok, found } = await mayFilter(live.host(node));
+  const { filter, found } = await findFilter(live.host(node));
   return {
     name,
-    ok,
+    ok: filter !== null,
     found,
-    expected: 'iptables, as root, on its host',
-    hint: ok ? null : 'apt-get install iptables and run gameday as root; or use link-cut where links go through Toxiproxy.',
+    expected: 'iptables or nft, as root, on its host',
+    hint:
+      filter !== null
+        ? null
+        : 'apt-get install iptables (or nftables) and run gameday as root; or use link-cut where links go through Toxiproxy.',
   };
 }
 
-/** For resolve: throws `fault_refused` with the reason. */
-export async function requireFilter(live: LiveTarget, node: string): Promise<void> {
+/** For resolve: what drops them there. Throws `fault_refused` with the reason where nothing can. */
+export async function requireFilter(live: LiveTarget, node: string): Promise<Filter> {
   const { ok, found, hint } = await checkFilter(live, node);
-  if (!ok) throw new GamedayError('fault_refused', `packets of ${node} can’t be dropped: ${found}`, hint);
+  const { filter } = ok ? await findFilter(live.host(node)) : { filter: null };
+  if (filter === null) throw new GamedayError('fault_refused', `packets of ${node} can’t be dropped: ${found}`, hint);
+  return filter;
 }

@@ -23,5 +23,5 @@ test('late words become a standby and a table of the drill’s own', async () =>
   expect(pageCorrupt.preview(resolved)).toBe(
     'restart n2 and spoil a page of gameday.victim_drill_000042_spoil, a table made for it, in its files',
   );
-  expect(pageCorrupt.manualUndo(resolved, context.live.target)[1]).toContain('DROP TABLE gameday.victim_drill_000042_spoil');
+  expect(pageCorrupt.manualUndo(resolved, context.live.target)[1]).toContain('DROP TABLE IF EXISTS gameday.victim_drill_000042_spoil');
 });

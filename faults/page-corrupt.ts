@@ -16,7 +16,7 @@ import type { FaultProof } from '../model/fault';
 import type { CheckResult } from '../model/record';
 import type { LiveTarget } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
-import { createAndFill, describeDrillTable, isWhole, tableExists, type DrillTable } from './drill-table';
+import { createAndFill, describeDrillTable, dropByHand, isWhole, tableExists, type DrillTable } from './drill-table';
 import { bringUp, isUp, stopInOrder } from './node-power';
 import { describeNode } from './node-process';
 import { howToStart } from './node-role';
@@ -242,8 +242,8 @@ export const pageCorrupt: Fault<Settings, Resolved> = {
   preview: ({ node, table }) => `restart ${node} and spoil a page of gameday.${table}, a table made for it, in its files`,
   reach: ({ node }) => ({ nodes: [node] }),
   manualUndo: ({ node, table }, target) => [
-    `# on the primary; replaying this removes the spoiled file from the standby`,
-    `psql -h ${target.entry.host} -p ${target.entry.port} -U ${target.roles.probe.user} -d ${target.entry.database} -c 'DROP TABLE gameday.${table}'`,
+    `# on the primary: replaying it removes the spoiled file from ${node}`,
+    dropByHand(target, { table }),
     ...howToStart(target, node),
   ],
   ready,

@@ -13,6 +13,7 @@ import { until } from '../core/clock';
 import { GamedayError } from '../core/errors';
 import type { FaultProof } from '../model/fault';
 import type { LiveTarget, ServerProcess } from '../targets/ports';
+import { signalByHand } from './by-hand';
 import type { Fault } from './contract';
 import { askNode } from './link-traffic';
 import { bringUp } from './node-power';
@@ -175,14 +176,16 @@ export const processFreeze: Fault<Settings, Resolved> = {
       : `SIGSTOP ${r.scope === 'tree' ? 'every PostgreSQL process' : 'the postmaster'} of ${r.node} (postmaster ${r.postmaster.pid})${r.thaw ? ', and SIGCONT whatever has become of its role' : ''}`,
   reach: ({ node }) => ({ nodes: [node] }),
   manualUndo: (r, target) => {
-    if (r.scope === 'agent') return [`kill -CONT ${r.agent?.pid ?? 0}`];
-    const also = r.agent === null ? '' : `${r.agent.pid} `;
-    const wake = `pkill -CONT -P ${r.postmaster.pid}; kill -CONT ${also}${r.postmaster.pid}`;
-    if (r.thaw || !r.primary) return [wake, ...howToStart(target, r.node)];
+    const node = describeNode(target, r.node);
+    const send = (name: 'CONT' | 'KILL'): readonly string[] => [
+      ...(r.agent === null ? [] : [signalByHand(node, r.agent, name)]),
+      ...(r.scope === 'agent' ? [] : [signalByHand(node, r.postmaster, name, true)]),
+    ];
+    if (r.scope === 'agent' || r.thaw || !r.primary) return [...send('CONT'), ...howToStart(target, r.node)];
     // What undo.sh runs without a thought must never wake a primary that was replaced meanwhile.
     return [
-      `# while ${r.node} still holds its role, this alone is enough: ${wake}`,
-      `pkill -KILL -P ${r.postmaster.pid}; kill -KILL ${also}${r.postmaster.pid}`,
+      `# while ${r.node} still holds its role, this alone is enough: ${send('CONT').join('; ')}`,
+      ...send('KILL'),
       ...howToStart(target, r.node),
     ];
   },

@@ -6,8 +6,10 @@ import { randomBytes } from 'node:crypto';
 import { GamedayError, messageOf } from '../core/errors';
 import { resolveSecret } from '../core/secrets';
 import type { Target, TargetRole } from '../model/target';
+import { quoteWord } from '../targets/hosts/shell-words';
 import type { LiveTarget } from '../targets/ports';
 import { withSql } from '../targets/sql';
+import { psqlByHand, secretWord } from './by-hand';
 import { OUR_LABEL, type Stray } from './contract';
 import { sqlState } from './labelled-sessions';
 import { describeNode } from './node-process';
@@ -69,6 +71,22 @@ export async function restorePassword(live: LiveTarget, purpose: Rotatable): Pro
   const refused = await tryLogin(live, purpose, await findPrimary(live));
   if (refused === null && (await markOf(live, role.user)) === null) return;
   await alter(live, role.user, resolveSecret(role.password), `RESET ${MARK}`);
+}
+
+/** What a person types so that the role has the password that its secret says. psql reads the secret itself: it stands in no process list and no log. */
+export function restoreByHand(target: Target, purpose: Rotatable): string {
+  const { user, password } = requirePassword(target, purpose);
+  const secret = secretWord(password);
+  const lines = [
+    `\\set password \`printf %s ${secret}\``,
+    `SET password_encryption = 'scram-sha-256';`,
+    `SET log_statement = 'none';`,
+    `SET log_min_duration_statement = -1;`,
+    `SET log_min_error_statement = 'panic';`,
+    `ALTER ROLE ${identifier(user)} PASSWORD :'password';`,
+    `ALTER ROLE ${identifier(user)} RESET ${MARK};`,
+  ];
+  return `[ -n ${secret} ] && printf '%s\\n' ${lines.map(quoteWord).join(' ')} | ${psqlByHand(target, null, 'operate', [])}`;
 }
 
 /** Logs in on the node as the role does its work; null when it is let in, otherwise why not. `password`: instead of the secret's. */

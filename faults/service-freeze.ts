@@ -3,9 +3,19 @@
  * nothing answers: what a dead process never does to clients. Its one process is stopped; whoever supervises it sees it alive.
  */
 import { z } from 'zod';
+import { signalByHand } from './by-hand';
 import type { Fault } from './contract';
 import { SERVICE_WORDS } from './resolve-service';
-import { bringBack, checkServices, howToStartServices, proveServices, proveServing, resolveVictims, type Victim } from './service-process';
+import {
+  bringBack,
+  checkServices,
+  describeService,
+  howToStartServices,
+  proveServices,
+  proveServing,
+  resolveVictims,
+  type Victim,
+} from './service-process';
 
 const schema = z.strictObject({ service: z.string().min(1).max(63).describe(SERVICE_WORDS) });
 type Settings = z.infer<typeof schema>;
@@ -22,8 +32,7 @@ export const serviceFreeze: Fault<Settings, Resolved> = {
   preview: ({ services }) => `SIGSTOP ${services.map(({ name, process }) => `${name} (process ${process.pid})`).join(' and ')}`,
   reach: ({ services }) => ({ nodes: services.map(({ name }) => name) }),
   manualUndo: ({ services }, target) => [
-    ...services.map(({ process }) => `kill -CONT ${process.pid}`),
-    '# where that process is gone:',
+    ...services.map(({ name, process }) => signalByHand(describeService(target, name), process, 'CONT')),
     ...howToStartServices(target, services),
   ],
   ready: ({ service }, { live }) => checkServices(live, service),

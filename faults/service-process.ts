@@ -9,6 +9,7 @@ import type { CheckResult } from '../model/record';
 import type { Target, TargetService } from '../model/target';
 import { commandLine } from '../targets/hosts/shell-words';
 import type { LiveTarget } from '../targets/ports';
+import { onHost, switchOn } from './by-hand';
 import { askService, type RoundTrip } from './link-traffic';
 import { isSameServer, type ProcessHandle } from './node-process';
 import { resolveServices } from './resolve-service';
@@ -121,8 +122,8 @@ export async function bringBack(live: LiveTarget, victims: readonly Victim[]): P
 
 export function howToStartServices(target: Target, victims: readonly Victim[]): readonly string[] {
   return victims.flatMap(({ name }) => {
-    const { start, host, runsOn } = describeService(target, name);
-    return [`# starts ${name}${runsOn.kind === 'local' ? '' : `, on its host (${host})`}:`, commandLine(start)];
+    const service = describeService(target, name);
+    return [`# starts ${name}, where it does not run:`, ...switchOn(service), onHost(service, commandLine(service.start))];
   });
 }
 

@@ -14,6 +14,7 @@ import type { JsonObject } from '../model/json';
 import type { FaultProof } from '../model/fault';
 import type { CheckResult } from '../model/record';
 import type { Sql } from '../targets/sql';
+import { sqlByHand } from './by-hand';
 import type { Fault, FaultContext } from './contract';
 import { requireShortLabel } from './labelled-sessions';
 import { describeNode } from './node-process';
@@ -144,12 +145,11 @@ export const slotBloat: Fault<Settings, Resolved> = {
   },
   preview: ({ node, slot, bytes }) => `make slot ${slot} on ${node} and write WAL until it keeps ${formatBytes(bytes)}`,
   reach: ({ node }) => ({ nodes: [node] }),
-  manualUndo: ({ node, slot }, target) => {
-    const { host, port } = describeNode(target, node);
-    return [
-      `psql -h ${host} -p ${port} -U ${target.roles.operate.user} -d ${target.entry.database} -c "SELECT pg_drop_replication_slot('${slot}')"`,
-    ];
-  },
+  manualUndo: ({ node, slot }, target) => [
+    sqlByHand(target, node, 'operate', [
+      `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '${slot}'`,
+    ]),
+  ],
   ready,
   inject,
   confirm,

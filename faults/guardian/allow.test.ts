@@ -2,7 +2,8 @@
 import { chmodSync, chownSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readAllow, requireAllowed } from './allow';
+import { paperContext } from '../paper-target.test-data';
+import { pinOf, readAllow, requireAllowed, requirePinned } from './allow';
 
 let dir: string;
 let path: string;
@@ -62,4 +63,34 @@ test.each([
 ])('%s is not valid', (text) => {
   writeFileSync(path, text);
   expect(() => readAllow(path)).toThrow('is not valid');
+});
+
+describe('a pinned target file', () => {
+  const target = { ...paperContext('pin').live.target, systemIdentifier: '7000000000000000001' };
+  const pinned = (digest: string) => {
+    writeFileSync(path, JSON.stringify({ ...good, pinnedTargets: { [target.systemIdentifier]: digest } }, null, 2));
+    return readAllow(path);
+  };
+
+  test('is taken as it was pinned, whatever it is called and wherever gameday keeps its own', () => {
+    expect(() => requirePinned(path, pinned(pinOf(target)), { ...target, name: 'other', runDir: '/elsewhere' })).not.toThrow();
+    expect(() => requirePinned(path, readAllow(path), target)).not.toThrow();
+  });
+
+  test.each([
+    ['another node', { nodes: target.nodes.map((node) => ({ ...node, host: '10.0.0.9' })) }],
+    ['a wider limit', { policy: { maxNodesAtOnce: 3 } }],
+    ['another kind', { kind: 'staging' }],
+  ])('is refused with %s, with both digests and the line that pins it', (_, change) => {
+    const changed = { ...target, ...change } as typeof target;
+    expect(() => requirePinned(path, pinned(pinOf(target)), changed)).toThrow(
+      `allow file ${path}:10: pinnedTargets has ${pinOf(target)} for system ${target.systemIdentifier}, but the target paper as it is now has ${pinOf(changed)}`,
+    );
+  });
+
+  test('of another system says nothing about this one', () => {
+    writeFileSync(path, JSON.stringify({ ...good, pinnedTargets: { 5: 'a'.repeat(64) } }));
+    expect(() => requirePinned(path, readAllow(path), target)).not.toThrow();
+    expect(() => pinned('abc')).toThrow('is not valid: pinnedTargets');
+  });
 });

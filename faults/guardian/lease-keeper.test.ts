@@ -8,6 +8,7 @@ import { GamedayError } from '../../core/errors';
 import type { Target } from '../../model/target';
 import type { LiveTarget } from '../../targets/ports';
 import type { AnyFault } from '../registry';
+import { pinOf } from './allow';
 import { openJournal } from './journal';
 import { LeaseKeeper, type KeeperLimits } from './lease-keeper';
 import { leaseId, openLeaseStore } from './lease-store';
@@ -139,6 +140,23 @@ beforeEach(() => {
 afterEach(() => {
   for (const keeper of keepers.splice(0)) keeper.stop();
   rmSync(dir, { recursive: true, force: true });
+});
+
+test('a target file that the owner of this machine did not pin arms nothing, and is armed once it is pinned', async () => {
+  const keeper = openKeeper();
+  const pin = (digest: string): void =>
+    writeFileSync(
+      join(dir, 'allow.json'),
+      JSON.stringify({ systemIdentifiers: [SYSTEM], faults: ['trial'], maxFaultMs: 60_000, pinnedTargets: { [SYSTEM]: digest } }),
+    );
+  pin('0'.repeat(64));
+  await expect(arm(keeper, 'pinned')).rejects.toMatchObject({
+    code: 'fault_refused',
+    message: expect.stringContaining(`allow file ${join(dir, 'allow.json')}:1: pinnedTargets has ${'0'.repeat(64)}`),
+  });
+  expect(keeper.live()).toEqual([]);
+  pin(pinOf(target));
+  expect(await arm(keeper, 'pinned')).toMatchObject({ state: 'armed' });
 });
 
 test('every transition is on disk before its verb is called', async () => {

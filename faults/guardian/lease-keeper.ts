@@ -13,7 +13,7 @@ import { atLine, findForbidden, type Hurt } from '../blast-radius';
 import { faultLabel, type FaultContext } from '../contract';
 import type { AnyFault } from '../registry';
 import { writeActive } from './active-file';
-import { refuseByAllow, requireAllowed, type Allow } from './allow';
+import { refuseByAllow, requireAllowed, requirePinned, type Allow } from './allow';
 import { isProduction, requireApproved, requireConsentLeft } from './approved-plan';
 import type { ArmRequest, Injected, Renewal } from './client';
 import { withDeadline } from './deadline';
@@ -167,6 +167,7 @@ export class LeaseKeeper {
     this.refuseWhenHalted();
     const fault = this.parts.find(request.handle.fault);
     const allow = requireAllowed(this.parts.allowFile, { systemIdentifier: target.systemIdentifier, faults: [fault.name] });
+    requirePinned(this.parts.allowFile, allow, target);
     this.refuseForbidden(request, [], []);
     await this.requireIdentity(target);
     const asked = { handle: request.handle, maxMs: request.maxMs, ttlMs: request.ttlMs };
@@ -195,6 +196,7 @@ export class LeaseKeeper {
       this.refuseConflict(key, target);
       // Nodes were asked and signatures checked meanwhile: what the machine's owner says now is what counts.
       const allow = requireAllowed(this.parts.allowFile, { systemIdentifier: target.systemIdentifier, faults: [handle.fault] });
+      requirePinned(this.parts.allowFile, allow, target);
       if (isProduction(target, allow) !== production)
         refuseByAllow(
           this.parts.allowFile,

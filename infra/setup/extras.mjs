@@ -14,7 +14,11 @@ function hasFaketime() {
 
 const EXTRAS = [
   { name: 'libfaketime', for: 'the fault clock-skew', present: () => hasFaketime() },
-  { name: 'iptables', for: 'the faults host-net-cut and host-stop', present: (env) => onPath('iptables', env) !== null },
+  {
+    name: 'iptables',
+    for: 'the faults host-net-cut and host-stop',
+    present: (env) => onPath('iptables', env) !== null || onPath('nft', env) !== null,
+  },
   { name: 'patroni', for: '`lab up --topology patroni`', present: () => existsSync('/usr/bin/patroni') },
   { name: 'etcd-server', for: '`lab up --topology patroni`', present: () => existsSync('/usr/bin/etcd') },
   { name: 'pg-auto-failover-cli', for: '`lab up --topology pg-auto-failover`', present: () => existsSync('/usr/bin/pg_autoctl') },
@@ -41,6 +45,7 @@ const FOR_TESTS = [
     for: 'tests of archives that barman-cloud made',
     present: (env) => onPath('barman-cloud-backup', env) !== null,
   },
+  { name: 'nftables', for: 'the test of host-net-cut without iptables', present: (env) => onPath('nft', env) !== null },
   { name: 'docker.io', for: 'the test of hosts in containers', present: () => existsSync('/usr/sbin/dockerd') },
   { name: 'chromium', for: 'the test of the report in a browser', present: (env) => onPath('chromium', env) !== null },
 ];

@@ -11,7 +11,7 @@ import type { TargetArchiveGate } from '../../model/target';
 import type { ArchiveGate, GateStatus } from '../ports';
 import { askHaproxy } from '../routers/haproxy';
 
-const KEY = 'all';
+export const GATE_KEY = 'all';
 /** As S3 spells them (API reference, "Error responses"), so that clients behave as they would. */
 const ANSWERS: { readonly [status in GateStatus]: string } = {
   503: '<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>',
@@ -22,7 +22,7 @@ const ANSWERS: { readonly [status in GateStatus]: string } = {
 export function gateConfig(gate: { readonly bind: string; readonly server: string; readonly map: string }): string {
   const answers = Object.entries(ANSWERS).map(
     ([status, body]) =>
-      `    http-request return status ${status} content-type application/xml string '${body}' if { str(${KEY}),map(${gate.map},open) -m beg ${status}: }`,
+      `    http-request return status ${status} content-type application/xml string '${body}' if { str(${GATE_KEY}),map(${gate.map},open) -m beg ${status}: }`,
   );
   return [
     'frontend s3-gate',
@@ -46,7 +46,7 @@ export function openHaproxyGate({ socket, map }: TargetArchiveGate): ArchiveGate
   };
   const state: ArchiveGate['state'] = async () => {
     const text = await askHaproxy(socket, `show map ${map}`);
-    const value = new RegExp(`^0x[0-9a-f]+ ${KEY} (.*)$`, 'm').exec(text)?.[1];
+    const value = new RegExp(`^0x[0-9a-f]+ ${GATE_KEY} (.*)$`, 'm').exec(text)?.[1];
     if (value === undefined && text.trim() !== '')
       throw new GamedayError('store_unreachable', `HAProxy's map ${map}: ${text.trim().slice(0, 200)}`, 'archive.gate must name its map.');
     if (value === undefined) return null;
@@ -59,10 +59,10 @@ export function openHaproxyGate({ socket, map }: TargetArchiveGate): ArchiveGate
       const now = await state();
       if (now !== null && (now.label !== label || now.status !== status))
         throw new GamedayError('fault_refused', `the gate answers ${now.status} already, for ${now.label}`, 'heal that first.');
-      if (now === null) await command(`add map ${map} ${KEY} ${status}:${label}`);
+      if (now === null) await command(`add map ${map} ${GATE_KEY} ${status}:${label}`);
     },
     async open(label) {
-      if ((await state())?.label === label) await command(`del map ${map} ${KEY}`);
+      if ((await state())?.label === label) await command(`del map ${map} ${GATE_KEY}`);
     },
   };
 }

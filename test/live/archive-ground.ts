@@ -37,7 +37,10 @@ async function firstBackup({ target, live }: FaultGround): Promise<void> {
   const { archive } = live;
   const [primary] = target.nodes;
   if (archive === null || primary === undefined) throw new Error('the ground has no archive');
-  const rows = await live.sql(primary.name, 'operate', (sql) => sql.query('SELECT pg_walfile_name(pg_switch_wal()) AS segment'));
+  // Something to switch: an empty segment is not finished, and an archiver that gave up before there was a script is not woken for a minute.
+  const rows = await live.sql(primary.name, 'operate', (sql) =>
+    sql.query(`SELECT pg_logical_emit_message(false, 'gameday', 'x'), pg_walfile_name(pg_switch_wal()) AS segment`),
+  );
   const segment = rows[0]?.['segment'] ?? '';
   await until(async () => ((await archive.holds(segment)) ? true : null), {
     timeoutMs: 60_000,

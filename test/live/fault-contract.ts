@@ -1,14 +1,22 @@
 /**
  * The contract of every fault, tried automatically on real servers: it bites and is proven to; nothing is proven while it does not; undo works twice,
- * works when inject never happened, and works after a crash behind every single call that injecting makes to the outside.
+ * works when inject never happened, and works after a crash behind any single call that injecting makes to the outside; and what a person would type heals
+ * without gameday. Of crashes and of typing `npm test` draws a few, `npm run test:full` tries all.
  */
-import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { until } from '../../core/clock';
+import { run } from '../../core/process';
 import { faultLabel, type FaultContext, type FaultMemory } from '../../faults/contract';
 import { memoryInMemory } from '../../faults/paper-target.test-data';
 import { findFault } from '../../faults/registry';
 import { letGo } from '../../faults/residents';
+import type { FaultProof } from '../../model/fault';
 import type { JsonObject } from '../../model/json';
+import { undoScript } from '../../faults/guardian/active-file';
+import type { Lease } from '../../faults/guardian/lease-machine';
 import type { LiveTarget } from '../../targets/ports';
+import { DRAWN, drawRows, tryCrashes } from './drawn';
 import { TRIED, type Tried } from './tried';
 
 export const CONTRACT_DRILL = 'drill-000042';
@@ -24,7 +32,7 @@ export class Crash extends Error {}
 export function crashAfter(
   live: LiveTarget,
   n: number,
-): { readonly live: LiveTarget; readonly crashed: () => boolean; readonly death: Promise<never> } {
+): { readonly live: LiveTarget; readonly crashed: () => boolean; readonly calls: () => number; readonly death: Promise<never> } {
   let die: (crash: Crash) => void = () => undefined;
   const death = new Promise<never>((_, reject) => (die = reject));
   death.catch(() => undefined);
@@ -63,15 +71,21 @@ export function crashAfter(
     (work: (...args: unknown[]) => unknown) =>
     (...args: unknown[]): unknown =>
       work(...args.map((arg) => (typeof arg === 'object' && arg !== null && 'query' in arg ? wrap(arg) : arg)));
-  return { live: wrap(live), crashed: () => crashed, death };
+  return { live: wrap(live), crashed: () => crashed, calls: () => calls, death };
 }
 
-/** By hand means: lines that a shell takes as they stand. A place-holder in angle brackets would be a redirection. */
-function problemsOfCommands(lines: readonly string[]): readonly string[] {
-  const commands = lines.filter((line) => !line.startsWith('#'));
-  const wrong = commands.filter((command) => spawnSync('sh', ['-n', '-c', command]).status !== 0 || /<[a-z]/.test(command));
-  return commands.length === 0 ? ['there is no command'] : wrong;
+/** As a person would, with nothing of the guardian's environment: the very script that stands beside ACTIVE. Returns what it said of lines that failed. */
+async function typeIn(lines: readonly string[]): Promise<{ readonly code: number; readonly said: string }> {
+  const script = undoScript([{ handle: { preview: 'by hand', manualUndo: lines } } as unknown as Lease]);
+  const env = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
+  const { code, stdout, stderr } = await run(['sh', '-c', script], { timeoutMs: 90_000, env });
+  return { code, said: code === 0 ? '' : `${stdout}${stderr}` };
 }
+
+/** Rows whose lines need a program that is not gameday's to install. */
+const NEEDS: { readonly [fault: string]: string } = { 'archive-object-lost': 'aws', 'archive-object-corrupt': 'aws' };
+const isThere = (program: string): boolean =>
+  (process.env['PATH'] ?? '').split(':').some((dir) => dir !== '' && existsSync(join(dir, program)));
 
 /** Declares one test for each of this suite's rows. `live`: asked when the test runs. `restore`: makes up for what undo leaves to the drill's later phases. */
 export function contractTests(suite: Tried['suite'], live: () => LiveTarget, restore: () => Promise<void> = async () => undefined): void {
@@ -99,7 +113,6 @@ export function contractTests(suite: Tried['suite'], live: () => LiveTarget, res
       // The handle travels as JSON and must still be enough to undo.
       const handle = JSON.parse(JSON.stringify(await fault.resolve(parsed, context))) as JsonObject;
       expect(fault.preview(handle)).not.toBe('');
-      expect(problemsOfCommands(fault.manualUndo(handle, live().target))).toEqual([]);
       const { nodes, services = [] } = live().target;
       const names = [...nodes, ...services].map((each) => each.name);
       for (const node of fault.reach(handle).nodes) expect(names).toContain(node);
@@ -124,11 +137,11 @@ export function contractTests(suite: Tried['suite'], live: () => LiveTarget, res
   );
 
   test.each(rows.map((row, n) => ({ ...row, step: `${suite}-crash-${n}`, what: JSON.stringify(row.with) })))(
-    '$fault $what comes off after a crash behind any of its calls',
+    `$fault $what comes off after a crash behind any of its calls${DRAWN}`,
     async (row) => {
       const fault = findFault(row.fault);
       const parsed = fault.schema.parse(row.with);
-      for (let n = 1; n <= MOST_CRASHES; n += 1) {
+      await tryCrashes(row.step, { first: 1, last: MOST_CRASHES }, async (n) => {
         const step = `${row.step}-${n}`;
         const memory = memoryInMemory();
         const context = { live: live(), drill: CONTRACT_DRILL, label: faultLabel(CONTRACT_DRILL, step), memory };
@@ -149,9 +162,45 @@ export function contractTests(suite: Tried['suite'], live: () => LiveTarget, res
         await fault.undo(handle, context);
         expect({ after: n, ...(await fault.confirmGone(handle, context)) }).toMatchObject({ after: n, holds: true });
         await restore();
-        if (!dying.crashed()) return;
-      }
+        return { crashed: dying.crashed(), calls: dying.calls() };
+      });
     },
     180_000,
+  );
+
+  const typed = rows.filter(({ fault }) => fault !== 'noop' && isThere(NEEDS[fault] ?? 'sh'));
+  test.each(drawRows(`${suite} by hand`, typed).map((row, n) => ({ ...row, step: `${suite}-hand-${n}`, what: JSON.stringify(row.with) })))(
+    `$fault $what comes off by what a person types, with gameday dead${DRAWN}`,
+    async (row) => {
+      const fault = findFault(row.fault);
+      const parsed = fault.schema.parse(row.with);
+      const memory = memoryInMemory();
+      const context = { live: live(), drill: CONTRACT_DRILL, label: faultLabel(CONTRACT_DRILL, row.step), memory };
+      const handle = JSON.parse(JSON.stringify(await fault.resolve(parsed, context))) as JsonObject;
+      const lines = fault.manualUndo(handle, live().target);
+      try {
+        await fault.armOnHost?.(handle, context, 60_000);
+        await fault.inject(handle, context);
+        expect(await fault.confirm(handle, context)).toMatchObject({ holds: true });
+        await letGo(context.label);
+        expect(await typeIn(lines)).toEqual({ code: 0, said: '' });
+        const proofs: FaultProof[] = [];
+        const gone = async (): Promise<FaultProof> => {
+          const proof = await fault.confirmGone(handle, context);
+          proofs.push(proof);
+          return proof;
+        };
+        await until(async () => ((await gone()).holds ? true : null), {
+          timeoutMs: 30_000,
+          onTimeout: (last) => new Error([`it still stands: ${proofs.at(-1)?.by ?? String(last)}`, ...lines].join('\n')),
+        });
+        expect(await typeIn(lines)).toEqual({ code: 0, said: '' });
+        expect(await gone()).toMatchObject({ holds: true });
+      } finally {
+        await fault.undo(handle, context);
+        await restore();
+      }
+    },
+    240_000,
   );
 }

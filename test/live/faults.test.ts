@@ -5,6 +5,7 @@ import { faultLabel, type FaultContext } from '../../faults/contract';
 import { findFault } from '../../faults/registry';
 import { findPrimary } from '../../faults/resolve-node';
 import { memoryInMemory } from '../../faults/paper-target.test-data';
+import { evaluateStop } from '../../targets/stop-checks';
 import { contractTests } from './fault-contract';
 import { startFaultGround, type FaultGround } from './fault-ground';
 
@@ -113,3 +114,23 @@ test('a frozen primary that lost its role meanwhile never thaws writable: it is 
   expect(await late).toBe('broken');
   expect(await fault.confirmGone(resolved, context)).toMatchObject({ holds: true, facts: { node, inRecovery: true, writable: [primary] } });
 }, 60_000);
+
+test('a stop condition in SQL is asked of the servers themselves, cannot write, and does not hold where one is silent', async () => {
+  const sql = (text: string, expect: string, on: 'primary' | 'every-node') =>
+    evaluateStop(ground.live, { kind: 'sql', sql: text, expect, on }, 5_000);
+  const node = await findPrimary(ground.live);
+  expect(await sql('SELECT pg_is_in_recovery()', 'f', 'primary')).toEqual({ holds: true, found: `${node} says f` });
+  expect(await sql('SELECT pg_is_in_recovery()', 'f', 'every-node')).toMatchObject({ holds: false });
+  expect((await sql('CREATE TABLE gameday.by_a_check ()', '', 'primary')).holds).toBe(false);
+  const fault = findFault('process-freeze');
+  const context = contextOf('silent');
+  const resolved = await fault.resolve(fault.schema.parse({ node: 'any-standby' }), context);
+  await fault.inject(resolved, context);
+  try {
+    expect((await sql('SELECT 1', '1', 'every-node')).holds).toBe(false);
+    expect((await sql('SELECT 1', '1', 'primary')).holds).toBe(true);
+  } finally {
+    await fault.undo(resolved, context);
+  }
+  expect((await sql('SELECT 1', '1', 'every-node')).holds).toBe(true);
+}, 40_000);
