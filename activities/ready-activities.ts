@@ -7,7 +7,7 @@ import type { CheckResult } from '../model/record';
 import { faultLabel, NO_MEMORY } from '../faults/contract';
 import { findFault } from '../faults/registry';
 import { fateOfPrimary } from './fate-of-primary';
-import { auditAtReady, auditSourceOf } from '../targets/archives/audit/audit-source';
+import { auditAtReady } from '../targets/archives/audit/audit-source';
 import { readLineage } from '../targets/controllers/lineage';
 import { openTarget } from '../targets/open-target';
 import type { LiveTarget, Topology } from '../targets/ports';
@@ -154,7 +154,7 @@ const topologyChecks: Check = ({ plan, topology }) => {
 
 /** What the archive's own kind checks at once, then a look into the archive itself. */
 const archiveChecks: Check = async ({ plan, live }) =>
-  live.archive === null ? [] : [...(await live.archive.audit()), await auditAtReady(auditSourceOf(plan.target))];
+  live.archive === null ? [] : [...(await live.archive.audit()), await auditAtReady(plan.target)];
 
 const diskChecks: Check = async ({ plan, live }) => {
   const wanted = plan.target.policy.minFreeDiskBytes;

@@ -47,7 +47,12 @@ async function restoreStep(input: RestoreInput, signal: AbortSignal): Promise<Re
   const outcome = await archive.restore(
     target,
     { dir, labels: { drill: drill.drill, step: step.id } },
-    { timeoutMs: step.timeoutMs, signal, onProgress: (progress) => reportProgress({ step: step.id, ...progress }) },
+    {
+      timeoutMs: step.timeoutMs,
+      signal,
+      onProgress: (progress) => reportProgress({ step: step.id, ...progress }),
+      through: step.through === 'primary' ? primary : (step.through ?? null),
+    },
   );
   const totalMs = Number(monotonicNs() - started) / 1e6 - outcome.checksMs;
   const proof = await prove(input, outcome, signal);
@@ -78,7 +83,8 @@ function prove({ plan, step, mark }: RestoreInput, outcome: RestoreOutcome, sign
     plan: step.proof ?? { checks: PROOF_CHECKS, maxBytes: DEFAULT_PROOF_MAX_BYTES },
     marked: mark?.facts ?? null,
     signal,
-    onCheck: (check) => reportProgress({ step: step.id, phase: 'checks', check, bytes: outcome.bytes, segments: outcome.segments }),
+    onCheck: (check) =>
+      reportProgress({ step: step.id, phase: 'checks', check, bytes: outcome.bytes, segments: outcome.segments, of: null }),
   });
 }
 

@@ -8,6 +8,7 @@ import { GamedayError, messageOf } from '../core/errors';
 import type { DrillProgress, DrillResult } from '../model/message';
 import { haltUpdate, progressQuery } from '../workflows/messages';
 import { openPrompt } from './prompt';
+import { RestoreWatch } from './restore-watch';
 import type { TemporalAccess } from './temporal';
 import { inOurWords } from './temporal';
 import { personId, type Terminal } from './terminal';
@@ -77,6 +78,7 @@ async function poll(
   onProgress: (progress: DrillProgress) => void,
 ): Promise<void> {
   const { terminal, temporal, handle } = options;
+  const restores = new RestoreWatch(terminal, temporal, handle);
   let lastAnswerNs = monotonicNs();
   let told = false;
   while (!signal.aborted) {
@@ -85,6 +87,7 @@ async function poll(
       if (signal.aborted) return;
       printer.show(progress);
       onProgress(progress);
+      await restores.look(progress);
       lastAnswerNs = monotonicNs();
       if (told) terminal.progress('… the worker answers again');
       told = false;
@@ -98,6 +101,7 @@ async function poll(
     }
     await sleep(POLL_MS, signal).catch(() => undefined);
   }
+  restores.end();
 }
 
 async function lastLines({ temporal, handle }: FollowOptions, printer: ProgressPrinter): Promise<void> {

@@ -8,7 +8,7 @@ import { homePaths } from '../core/home';
 import { pinOf, readAllow, type Allow } from '../faults/guardian/allow';
 import { openGuardian } from '../faults/guardian/client';
 import type { Target, TargetHost } from '../model/target';
-import { auditAtReady, auditSourceOf } from '../targets/archives/audit/audit-source';
+import { auditAtReady } from '../targets/archives/audit/audit-source';
 import { openTarget } from '../targets/open-target';
 import type { LiveTarget, Topology } from '../targets/ports';
 import { resolveSecret } from '../core/secrets';
@@ -404,7 +404,7 @@ async function routerLines({ router, target }: LiveTarget, topology: Topology | 
 
 async function archiveLines({ archive, target }: LiveTarget): Promise<Found[]> {
   if (archive === null) return [note('archive', 'none named', 'restores and archive faults are not possible; everything else is.')];
-  const checks = [...(await archive.audit()), await auditAtReady(auditSourceOf(target))];
+  const checks = [...(await archive.audit()), await auditAtReady(target)];
   return checks.map(({ name, ok, found, hint }) =>
     ok ? has(name, found) : lacks(name, found, hint ?? 'a drill’s pre-flight refuses it.'),
   );

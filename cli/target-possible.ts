@@ -104,10 +104,10 @@ export const DISASTERS: readonly Disaster[] = [
   missing(48, 'whole region lost', 'no step'),
   missing(49, 'restore on another OS', 'one OS'),
   possible(50, 'target outside retention', way([], 'archive')),
-  missing(51, 'encrypted repository, key lost', 'not encrypted'),
-  missing(52, 'bucket emptied (ransomware)', 'no fault'),
-  missing(53, 'many restores at once', 'one at once'),
-  missing(54, 'restore over a bad network', 'restores are direct'),
+  missing(51, 'encrypted repository, key lost', 'no fault'),
+  possible(52, 'bucket emptied (ransomware)', way(['archive-emptied'], 'own archive')),
+  possible(53, 'many restores at once', way([], 'archive')),
+  possible(54, 'restore over a bad network', { ...way(['link-latency'], 'links', 'own archive'), part: 'slow alone' }),
   missing(55, 'standby built while the archive lags', 'no step'),
 ];
 
@@ -216,8 +216,8 @@ export function columnOf(target: Target): TargetColumn {
   const services = new Set((target.services ?? []).map(({ kind }) => kind));
   if (services.has('dcs')) has.add('members');
   if (services.has('router') || services.has('pooler')) has.add('way in');
-  // Where a copy landed is told by the order of commits, which is read from our own archive or on the nodes' machine.
-  if (target.archive !== null && (!remote || nativeArchiveOf(target) !== null)) has.add('archive');
+  // Where a copy landed is told by the order of commits, which is read in archives whose WAL gameday can get at, or on the nodes' machine.
+  if (target.archive !== null && (!remote || target.archive.kind !== 'pgbackrest')) has.add('archive');
   if (nativeArchiveOf(target) !== null) has.add('own archive');
   if (target.nodes.some(({ upstream }) => upstream !== undefined)) has.add('cascade');
   const inContainers = target.nodes.some(({ runsOn }) => runsOn.kind === 'docker');
@@ -241,8 +241,9 @@ A yes says that gameday has the faults and steps for it, not that a target allow
 - **lab**: what \`gameday lab up\` starts, standalone, Patroni or pg_auto_failover; disasters 5, 6, 9, 11 and 12 need one of the latter two, 10 needs Patroni, 26
   \`--topology cascade\`, 34 \`--node-disk\`.
 - **SSH**: your own cluster, its machines reached by OpenSSH ([HOSTS.md](HOSTS.md)), links through a Toxiproxy of yours, and \`services\` named, where a
-  disaster needs them. Where a copy landed is proven from WAL, which is not read over SSH yet: _no archive_. A cluster on gameday's own machine
-  is the same, can be salvaged, and is restored from its pgBackRest repository ([ARCHIVES.md](ARCHIVES.md)); faults on the archive need gameday's own layout.
+  disaster needs them. Where a copy landed is proven from WAL, which is not read over SSH yet: _no archive_, but for one of barman-cloud, whose WAL is read in
+  its bucket. A cluster on gameday's own machine is the same, can be salvaged, and is restored from its pgBackRest or barman-cloud archive
+  ([ARCHIVES.md](ARCHIVES.md)); faults on the archive need gameday's own layout.
 - **Docker**: nodes in containers of this machine’s engine ([HOSTS.md](HOSTS.md)); the rest as over SSH.
 - **without Toxiproxy**: what is left of the lab's column when no path leads through it.
 - **managed**: nobody gets at the machine of a managed database, so nothing is broken there. _observe it_: do it by the provider's own means and let
@@ -270,7 +271,11 @@ export function possibleText(): string {
 function waysText({ ways, number }: Disaster): string {
   if (ways.length === 0) return '—';
   const texts = ways.map(({ faults }) =>
-    faults.length > 0 ? faults.map((fault) => `\`${fault}\``).join(' + ') : number === 50 ? 'step `restore`' : 'step `failover`',
+    faults.length > 0
+      ? faults.map((fault) => `\`${fault}\``).join(' + ')
+      : number === 50 || number === 53
+        ? 'step `restore`'
+        : 'step `failover`',
   );
   return [...new Set(texts)].join(' or ');
 }

@@ -17,5 +17,29 @@ export function resolveSecret(name: string): string {
       throw new GamedayError('file_unreadable', `secret ${name} cannot be read`, null, { cause: error });
     }
   }
+  if (scheme === 'ini') return fromIni(rest);
   throw new GamedayError('setting_invalid', 'a secret must be named as env:NAME or file:/path');
+}
+
+/** `/path#section#key`, in files as those of AWS: `[section]`, then `key = value` in lines. Only gameday itself makes such names. */
+function fromIni(rest: string): string {
+  const [path = '', section = '', key = ''] = rest.split('#');
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new GamedayError('file_unreadable', `credentials ${path} cannot be read`, null, { cause: error });
+  }
+  let at: string | null = null;
+  for (const line of text.split(/\r?\n/)) {
+    const [, name] = /^\s*\[\s*([^\]]+?)\s*\]/.exec(line) ?? [];
+    const [, own, value] = /^\s*([A-Za-z0-9_]+)\s*=\s*(.*?)\s*$/.exec(line) ?? [];
+    if (name !== undefined) at = name;
+    else if (at === section && own === key && value !== undefined && value !== '') return value;
+  }
+  throw new GamedayError(
+    'setting_invalid',
+    `${path} holds no ${key} for profile "${section}"`,
+    'gameday reads keys that stand in the file; a role or a login is for the tool alone.',
+  );
 }

@@ -201,6 +201,10 @@ export async function findCovered(live: LiveTarget): Promise<readonly Stray[]> {
   const found: Stray[] = [];
   for (const { label, text } of await door.notes()) {
     if (!OUR_LABEL.test(label)) continue;
+    if (text === EMPTIED) {
+      found.push({ what: `what ${label} hid of the whole archive`, labels: [label], remove: () => uncoverAll(label, live) });
+      continue;
+    }
     const said = readNote(text);
     found.push({
       what: said === null ? `object faults/${label} in the archive` : `what ${label} put on ${said.key} in the archive`,
@@ -209,6 +213,16 @@ export async function findCovered(live: LiveTarget): Promise<readonly Stray[]> {
     });
   }
   return found;
+}
+
+/** What the note says that every object of the archive was hidden by its fault. */
+export const EMPTIED = '{"emptied":true}';
+
+/** Lays bare what was hidden since the note was written, then removes the note. Older markers are somebody else's. Idempotent. */
+export async function uncoverAll(label: string, live: LiveTarget): Promise<void> {
+  const door = requireDoor(live);
+  for (const { key, id } of await door.hiddenSince(label)) await door.removeVersion(key, id);
+  await door.removeNote(label);
 }
 
 /** Null for what is no note: an object that was put to try the store. */

@@ -30,6 +30,9 @@ export function paperStore(step: string, versioned = true): PaperStore {
   };
   const find = (key: string, id: string | null): PaperVersion | undefined =>
     (objects.get(key) ?? []).find((each, n) => (id === null ? n === 0 : each.id === id));
+  const noted = new Map<string, number>();
+  const visible = (): string[] => [...objects].flatMap(([key, [newest]]) => (newest === undefined || newest.marker ? [] : [key]));
+  const backups = async (): Promise<{ name: string }[]> => visible().flatMap((key) => (key.startsWith('base/') ? [{ name: key }] : []));
   const door = {
     gate: null,
     isVersioned: async () => versioned,
@@ -48,12 +51,33 @@ export function paperStore(step: string, versioned = true): PaperStore {
         key,
         (objects.get(key) ?? []).filter((each) => each.id !== id),
       ),
-    note: async (label, text) => void notes.set(label, text),
+    visible: async () => visible(),
+    hideAll: async () => {
+      const keys = visible();
+      for (const key of keys) add(key, { marker: true, data: '', label: null });
+      return keys.length;
+    },
+    // Ids count up, as times do.
+    hiddenSince: async (label) => {
+      const since = noted.get(label);
+      return since === undefined
+        ? []
+        : [...objects].flatMap(([key, [newest]]) =>
+            newest?.marker === true && Number(newest.id.slice(1)) >= since ? [{ key, id: newest.id }] : [],
+          );
+    },
+    note: async (label, text) => {
+      notes.set(label, text);
+      noted.set(label, next);
+    },
     notes: async () => [...notes].map(([label, text]) => ({ label, text })),
-    removeNote: async (label) => void notes.delete(label),
+    removeNote: async (label) => {
+      notes.delete(label);
+      noted.delete(label);
+    },
   } satisfies Partial<ArchiveDoor>;
   const context = paperContext(step);
   const put = (key: string, data: string): void => void add(key, { marker: false, data, label: null });
   put('wal/one', 'sixteen megabytes of history');
-  return { context: { ...context, live: { ...context.live, archive: { door } } as unknown as LiveTarget }, objects, notes, put };
+  return { context: { ...context, live: { ...context.live, archive: { door, backups } } as unknown as LiveTarget }, objects, notes, put };
 }

@@ -2,6 +2,7 @@
 import type { ZodType } from 'zod';
 import { GamedayError } from '../core/errors';
 import type { JsonObject } from '../model/json';
+import { archiveEmptied } from './archive-emptied';
 import { archiveObjectCorrupt } from './archive-object-corrupt';
 import { archiveObjectLost } from './archive-object-lost';
 import { archiveUnavailable } from './archive-unavailable';
@@ -75,6 +76,7 @@ export const FAULTS: readonly AnyFault[] = [
   slotBloat,
   credentialsRotated,
   archiveUnavailable,
+  archiveEmptied,
   archiveObjectLost,
   archiveObjectCorrupt,
 ] as readonly unknown[] as readonly AnyFault[];

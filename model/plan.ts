@@ -168,6 +168,8 @@ export interface RestoreStep extends StepBase {
   readonly proof?: ProofPlan;
   /** Where the archive's choice is not wanted. */
   readonly backup?: string;
+  /** Node over whose link to the store base and WAL come, or `primary`; absent: straight from the store. */
+  readonly through?: string;
 }
 /** Makes a named restore point and records what stands there: catalog counts, roles, and counts and digests of the named tables. */
 export interface MarkStep extends StepBase {

@@ -119,7 +119,30 @@ export interface PgbackrestTargetArchive {
   readonly program: string;
 }
 
-export type TargetArchive = NativeTargetArchive | PgbackrestTargetArchive;
+/** A team's bucket filled by barman-cloud. Absolute paths; files and programs are those of the machine where restores run. */
+export interface BarmanCloudTargetArchive {
+  readonly kind: 'barman-cloud';
+  /** The URL that its commands are given, without a trailing slash: `s3://bucket/path`. */
+  readonly source: string;
+  /** The server's name there. */
+  readonly server: string;
+  /** `--endpoint-url`; null: Amazon's own. */
+  readonly endpoint: string | null;
+  readonly region: string;
+  /** AWS credentials file with the profile's keys; read by the sandbox's user. */
+  readonly credentials: string;
+  readonly profile: string;
+  /** AWS config file, e.g. for a store that wants path-style addresses; null: what the tool finds by itself. */
+  readonly awsConfig: string | null;
+  /** Credentials file on the nodes, for backups; null: at the same path. */
+  readonly nodeCredentials: string | null;
+  /** Of backups that a drill takes. */
+  readonly compression: 'gzip' | 'bzip2' | 'snappy' | 'none';
+  /** Directory of the barman-cloud commands. */
+  readonly programs: string;
+}
+
+export type TargetArchive = NativeTargetArchive | PgbackrestTargetArchive | BarmanCloudTargetArchive;
 
 /** The target's archive if it is gameday's own: only of that one are store, spool and gate known. */
 export function nativeArchiveOf({ archive }: Pick<Target, 'archive'>): NativeTargetArchive | null {

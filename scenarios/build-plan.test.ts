@@ -11,8 +11,21 @@ import { scenarioJsonSchema } from './json-schema';
 import { loadScenario, parseScenario } from './load-scenario';
 import type { LoadedTarget } from './load-target';
 
+/** As every node of a lab has one to the store. */
+const toStore = (from: string, at: number): NonNullable<Target['links']>['list'][number] => ({
+  name: `${from}-s3`,
+  from,
+  to: 's3',
+  listenHost: `127.0.99.${20 + at}`,
+  listenPort: 7070,
+  upstreamHost: '127.0.99.40',
+  upstreamPort: 7070,
+  speaks: 'http',
+});
+
 const LAB: Target = {
   ...sampleTarget(),
+  links: { api: 'http://127.0.99.30:8474', restart: ['/bin/true'], list: ['n1', 'n2', 'n3'].map(toStore) },
   archive: {
     kind: 'native',
     endpoint: 'http://127.0.0.2:1',
@@ -47,6 +60,7 @@ describe('the library', () => {
   test('holds these scenarios, each usable', () => {
     expect(listScenarios().map(({ name, problem }) => [name, problem])).toEqual([
       ['backend-crash', null],
+      ['bucket-emptied', null],
       ['cascade-upstream-lost', null],
       ['controller-dies', null],
       ['controller-hangs', null],
@@ -57,6 +71,8 @@ describe('the library', () => {
       ['fork-rejoins', null],
       ['game-day-in-a-box', null],
       ['maintenance-forgotten', null],
+      ['many-restores', null],
+      ['mass-update', null],
       ['narrow-replication', null],
       ['one-way-partition', null],
       ['planned-switchover', null],
@@ -69,6 +85,7 @@ describe('the library', () => {
       ['primary-without-dcs', null],
       ['replication-cut', null],
       ['replication-latency', null],
+      ['restore-over-slow-store', null],
       ['router-dies', null],
       ['runbook-rehearsal', null],
       ['storm-after-failover', null],
@@ -99,6 +116,18 @@ describe('the library', () => {
         name: 'backend-crash',
         objectives: ['rto ≤ 5000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 0 count'],
         steps: ['kill=process-kill ≤ 900000', 'wait-1={"kind":"recovered","timeoutMs":90000}'],
+      },
+      {
+        name: 'bucket-emptied',
+        objectives: ['write_stall ≤ 5000 ms', 'restore_time ≤ 60000 ms (restore)', 'recovery_point_error ≤ 0 tx (restore)'],
+        steps: [
+          'accident=drop-table ≤ 900000',
+          'emptied=archive-emptied ≤ 900000',
+          'wait-1={"kind":"for","ms":5000}',
+          'versions=heal',
+          'restore=restore',
+          'mend=heal',
+        ],
       },
       {
         name: 'cascade-upstream-lost',
@@ -219,6 +248,24 @@ describe('the library', () => {
         ],
       },
       {
+        name: 'many-restores',
+        objectives: [
+          'write_stall ≤ 10000 ms',
+          'restore_time ≤ 120000 ms (first)',
+          'restore_time ≤ 120000 ms (second)',
+          'restore_time ≤ 120000 ms (third)',
+          'recovery_point_error ≤ 0 tx (first)',
+          'recovery_point_error ≤ 0 tx (second)',
+          'recovery_point_error ≤ 0 tx (third)',
+        ],
+        steps: ['accident=drop-table ≤ 900000', 'at-once=parallel', 'first=restore', 'second=restore', 'third=restore', 'mend=heal'],
+      },
+      {
+        name: 'mass-update',
+        objectives: ['write_stall ≤ 5000 ms', 'restore_time ≤ 60000 ms (beside)', 'recovery_point_error ≤ 0 tx (beside)'],
+        steps: ['mark-1=mark', 'migration=mass-update ≤ 900000', 'beside=restore', 'merge=heal'],
+      },
+      {
         name: 'narrow-replication',
         objectives: ['rpo_transactions ≤ 0 tx', 'commit_p99 ≤ 1000 ms', 'promotions ≤ 0 count', 'no_safe_candidate ≤ 60000 ms'],
         steps: [
@@ -322,6 +369,11 @@ describe('the library', () => {
           'heal-1=heal',
           'wait-2={"kind":"recovered","timeoutMs":120000}',
         ],
+      },
+      {
+        name: 'restore-over-slow-store',
+        objectives: ['write_stall ≤ 10000 ms', 'restore_time ≤ 120000 ms (restore)', 'recovery_point_error ≤ 0 tx (restore)'],
+        steps: ['far=link-latency ≤ 900000', 'accident=drop-table ≤ 900000', 'restore=restore', 'mend=heal'],
       },
       {
         name: 'router-dies',
@@ -657,4 +709,27 @@ test('the JSON Schema for editors knows every verb', () => {
   const text = JSON.stringify(scenarioJsonSchema());
   for (const verb of ['fault', 'wait', 'failover', 'restore', 'check', 'heal', 'note', 'manual', 'gate', 'parallel'])
     expect(text).toContain(`"${verb}":{`);
+});
+
+describe('restores of a scenario', () => {
+  const restore = (words: string): string =>
+    `${HEAD.replace('{ rto: 30s }', '{ restore_time: 60s }')}steps: [{ fault: noop, id: a }, { restore: ${words} }, { restore: { before: a } }]\n`;
+
+  test('an objective that names no step is about every one of them', () => {
+    const { plan } = build(restore('{ before: a }'));
+    expect(plan.objectives.map(({ name, step }) => [name, step])).toEqual([
+      ['restore_time', 'restore-1'],
+      ['restore_time', 'restore-2'],
+    ]);
+  });
+
+  test('a node’s link is taken, where there is one and gameday fetches by itself', () => {
+    expect(build(restore('{ before: a, through: n2 }')).plan.steps[1]).toMatchObject({ kind: 'restore', through: 'n2' });
+    expect(build(restore('{ before: a }')).plan.steps[1]).not.toHaveProperty('through');
+    const message = (words: string, on: Target): string => failure(() => build(restore(words), on)).message;
+    expect(message('{ before: a, through: n4 }', LAB)).toMatch(/restore\.through: "n4" is neither primary nor a node/);
+    expect(message('{ before: a, through: primary }', { ...LAB, links: null })).toMatch(/has no link from n1, n2, n3 to s3/);
+    const archive = { kind: 'pgbackrest', stanza: 'main', config: '/c', nodeConfig: null, program: '/p' } as const;
+    expect(message('{ before: a, through: n1 }', { ...LAB, archive })).toMatch(/an archive of pgbackrest is fetched by its own tool/);
+  });
 });

@@ -23,7 +23,7 @@ import {
 } from '../model/constants';
 import type { JsonObject } from '../model/json';
 import type { Objective, Plan, PlanStep, ProbeSettings, ProofPlan, SteadyState, Timers, Unit } from '../model/plan';
-import type { Target, TargetPolicy } from '../model/target';
+import { nativeArchiveOf, type Target, type TargetPolicy } from '../model/target';
 import { permitOf } from '../targets/policy';
 import { interpretScenario, type LoadedScenario } from './load-scenario';
 import type { LoadedTarget } from './load-target';
@@ -203,6 +203,7 @@ class StepResolver {
           timeoutMs: step.timeout ?? RESTORE_TIMEOUT_MS,
           proof: proofPlan(step),
           ...(step.restore.backup === undefined ? {} : { backup: step.restore.backup }),
+          ...(step.restore.through === undefined ? {} : { through: step.restore.through }),
         };
       case 'mark':
         return { kind: 'mark', ...base(`make the restore point ${step.mark}`), name: step.mark, tables: step.tables ?? [] };
@@ -300,7 +301,7 @@ function proofPlan({ restore }: Extract<StepWritten, { verb: 'restore' }>): Proo
   return { checks: PROOF_CHECKS.filter((each) => asked.includes(each)), maxBytes: maxProof };
 }
 
-/** Objectives about a restore belong to the step named, else to the only restore. */
+/** Objectives about a restore belong to the step named, else to every restore. */
 function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): Objective[] {
   const flat = flattenSteps(steps);
   const restores = flat.filter((step) => step.kind === 'restore');
@@ -329,19 +330,18 @@ function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): O
     if (aboutRestore && restores.length === 0) return [];
     if (name === 'rto_beyond_prediction' && !flat.some((step) => step.kind === 'failover')) return [];
     if (objective.about === 'declaration' && !flat.some((step) => 'declares' in step)) return [];
-    const step = aboutRestore ? (objective.step ?? restores[0]?.id ?? null) : null;
-    return [
-      {
-        name: OBJECTIVE_NAMES[name],
-        target: objective.target,
-        unit: units[name],
-        step,
-        source: objective.source,
-        approver: objective.approver,
-        ...(objective.path === null ? {} : { path: objective.path }),
-        ...(objective.about === null ? {} : { about: objective.about }),
-      },
-    ];
+    // Of several restores, where none is named, the slowest and the worst placed count: each is held against the target.
+    const about = !aboutRestore ? [null] : objective.step === null ? restores.map(({ id }) => id) : [objective.step];
+    return about.map((step) => ({
+      name: OBJECTIVE_NAMES[name],
+      target: objective.target,
+      unit: units[name],
+      step,
+      source: objective.source,
+      approver: objective.approver,
+      ...(objective.path === null ? {} : { path: objective.path }),
+      ...(objective.about === null ? {} : { about: objective.about }),
+    }));
   });
 }
 
@@ -418,8 +418,24 @@ function findTargetProblems(steps: readonly StepWritten[], target: Target): Yaml
       return [{ path: step.path, message: `target ${target.name} has no archive to restore from` }];
     if (step.verb === 'restore' && target.sandbox === null)
       return [{ path: step.path, message: `target ${target.name} names no sandbox to restore into` }];
+    if (step.verb === 'restore') return findThroughProblems(step, target);
     return [];
   });
+}
+
+/** Over a node's link the archive can be reached only where gameday fetches by itself and there is such a link. */
+function findThroughProblems({ path: at, restore }: Extract<StepWritten, { verb: 'restore' }>, target: Target): YamlProblem[] {
+  const { through } = restore;
+  if (through === undefined) return [];
+  const problem = (message: string): YamlProblem[] => [{ path: [...at, 'restore', 'through'], message }];
+  const nodes = target.nodes.map(({ name }) => name);
+  if (nativeArchiveOf(target) === null)
+    return problem(`an archive of ${target.archive?.kind ?? '?'} is fetched by its own tool, past every link`);
+  if (through !== 'primary' && !nodes.includes(through))
+    return problem(`"${through}" is neither primary nor a node${suggest(through, nodes)}; target ${target.name} has ${nodes.join(', ')}`);
+  const wanted = through === 'primary' ? nodes : [through];
+  const lacking = wanted.filter((node) => target.links?.list.some(({ from, to }) => from === node && to === 's3') !== true);
+  return lacking.length === 0 ? [] : problem(`target ${target.name} has no link from ${lacking.join(', ')} to s3`);
 }
 
 function findLimitProblems(written: ScenarioWritten, steps: readonly PlanStep[], maxDrillMs: number, target: Target): YamlProblem[] {

@@ -101,11 +101,8 @@ function objectiveProblems(
     const objective = objectives[name];
     if (objective === undefined) return [];
     if (restores.length === 0) return [{ path: ['objectives', name], at: 'key', message: 'is about a restore, and no step restores' }];
-    if (objective.step === null) {
-      return restores.length === 1
-        ? []
-        : [{ path: ['objectives', name], message: `must name its \`step\`, one of ${restores.join(', ')}` }];
-    }
+    // Without a step it is about every restore.
+    if (objective.step === null) return [];
     if (restores.includes(objective.step)) return [];
     return [
       {

@@ -50,6 +50,7 @@ const restorePoint = z
     immediate: z.literal(true, { error: 'can only be true' }).optional(),
     inclusive: z.boolean().optional(),
     backup: text(200).optional(),
+    through: text(40).optional(),
     proof: z
       .union([z.enum(['full', 'quick']), z.array(z.enum(PROOF_CHECKS)).max(PROOF_CHECKS.length)], {
         error: `must be full, quick, or a list of ${PROOF_CHECKS.join(', ')}`,

@@ -6,6 +6,7 @@ import { unreachable } from '../core/assert';
 import { GamedayError } from '../core/errors';
 import { resolveSecret } from '../core/secrets';
 import type { Target, TargetNode, TargetService } from '../model/target';
+import { openBarmanCloudArchive } from './archives/barman-cloud';
 import { openNativeArchive } from './archives/native';
 import { openPgbackrestArchive } from './archives/pgbackrest';
 import { openCommandController } from './controllers/command';
@@ -119,6 +120,8 @@ function openArchive(live: LiveTarget): Archive | null {
       return openNativeArchive(target);
     case 'pgbackrest':
       return openPgbackrestArchive(target, archive, (node) => live.host(node));
+    case 'barman-cloud':
+      return openBarmanCloudArchive(target, archive, (node) => live.host(node));
   }
 }
 

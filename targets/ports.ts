@@ -236,8 +236,11 @@ export interface RestoreEstimate {
 
 export interface RestoreProgress {
   readonly phase: 'locate' | 'base' | 'replay' | 'promote' | 'checks';
+  /** Of base and WAL, in place so far. */
   readonly bytes: number;
   readonly segments: number;
+  /** All that will move, by the estimate; null until the way is found. */
+  readonly of: { readonly baseBytes: number; readonly walBytes: number; readonly segments: number } | null;
 }
 
 export interface RestoreOutcome {
@@ -310,6 +313,12 @@ export interface ArchiveDoor {
   /** A delete marker; returns its version id. */
   hide(key: string): Promise<string>;
   removeVersion(key: string, id: string): Promise<void>;
+  /** Keys of every object that is seen now, notes left out. */
+  visible(): Promise<readonly string[]>;
+  /** A delete marker on every one of them; returns how many were put. */
+  hideAll(): Promise<number>;
+  /** Delete markers on top of objects that are not older than the note of that label; empty where there is no such note. */
+  hiddenSince(label: string): Promise<readonly { readonly key: string; readonly id: string }[]>;
   /** A word in the store itself about what a fault is doing there, by label: delete markers can carry none. */
   note(label: string, text: string): Promise<void>;
   notes(): Promise<readonly { readonly label: string; readonly text: string }[]>;
@@ -347,7 +356,13 @@ export interface Archive {
   restore(
     target: RecoveryTarget,
     sandbox: { readonly dir: string; readonly labels: JsonObject },
-    options: { readonly timeoutMs: number; readonly signal: AbortSignal; readonly onProgress: (progress: RestoreProgress) => void },
+    options: {
+      readonly timeoutMs: number;
+      readonly signal: AbortSignal;
+      readonly onProgress: (progress: RestoreProgress) => void;
+      /** Node over whose link to the store base and WAL come; throws `setting_invalid` where the archive's own tool fetches. */
+      readonly through?: string | null;
+    },
   ): Promise<RestoreOutcome>;
   /** Stops and removes a sandbox; idempotent. Returns what was seen after it. */
   removeSandbox(dir: string): Promise<string>;

@@ -234,3 +234,32 @@ test('a repmgr target names a configuration file for each node, and for nobody e
     'controller.config.n9: there is no node "n9"',
   ]);
 });
+
+const barman = { kind: 'barman-cloud', source: 's3://backups/pg/main', server: 'shop', credentials: '/etc/barman/keys' };
+
+test('an archive of barman-cloud takes what its commands are given, and the tool’s own defaults for the rest', () => {
+  const target = targetSchema.parse({ ...minimal, archive: barman });
+  expect(target.archive).toEqual({
+    ...barman,
+    endpoint: null,
+    region: 'us-east-1',
+    profile: 'default',
+    awsConfig: null,
+    nodeCredentials: null,
+    compression: 'gzip',
+    programs: '/usr/bin',
+  });
+  expect(targetSchema.parse(JSON.parse(JSON.stringify(target)))).toEqual(target);
+});
+
+test.each([
+  [{ source: 's3://backups/pg/' }, 'archive.source: must be the URL that barman-cloud is given'],
+  [{ source: 'https://backups/pg' }, 'archive.source: must be the URL that barman-cloud is given'],
+  [{ server: 'a/b' }, 'archive.server: is not the name of a server in Barman'],
+  [{ endpoint: 's3.example.com' }, 'archive.endpoint: must be the S3 endpoint’s URL'],
+  [{ credentials: 'env:AWS_KEY' }, 'archive.credentials: must be an absolute path'],
+  [{ compression: 'lz4' }, 'archive.compression: '],
+  [{ secretKey: 'env:AWS_SECRET' }, 'archive: '],
+])('%j is refused at its own place', (over, message) => {
+  expect(messages({ ...minimal, archive: { ...barman, ...over } })).toEqual([expect.stringContaining(message)]);
+});

@@ -117,6 +117,30 @@ const archiveSchema = z.discriminatedUnion('kind', [
     nodeConfig: path.nullable().default(null),
     program: path.default('/usr/bin/pgbackrest'),
   }),
+  z.strictObject({
+    kind: z.literal('barman-cloud'),
+    source: z
+      .string()
+      .regex(
+        /^s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](\/[^/]+)*$/,
+        'must be the URL that barman-cloud is given, e.g. s3://bucket/path, without a slash at its end',
+      ),
+    server: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, 'is not the name of a server in Barman'),
+    endpoint: z
+      .url({ protocol: /^https?$/, error: 'must be the S3 endpoint’s URL' })
+      .nullable()
+      .default(null),
+    region: z.string().min(1).default('us-east-1'),
+    credentials: path.regex(/^[^#]*$/, 'must not hold a #'),
+    profile: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, 'is not the name of a profile')
+      .default('default'),
+    awsConfig: path.nullable().default(null),
+    nodeCredentials: path.nullable().default(null),
+    compression: z.enum(['gzip', 'bzip2', 'snappy', 'none']).default('gzip'),
+    programs: path.default('/usr/bin'),
+  }),
 ]);
 
 const roleSchema = z.strictObject({

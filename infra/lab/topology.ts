@@ -51,6 +51,7 @@ export const LAB_FAULTS = [
   'archive-unavailable',
   'archive-object-lost',
   'archive-object-corrupt',
+  'archive-emptied',
 ] as const;
 /** Faults that start a server in an environment or a role of their own: beside an agent nobody else starts one. */
 export const NOT_UNDER_AGENTS: readonly string[] = ['clock-skew', 'page-corrupt', 'process-restart', 'promote-behind-back'];

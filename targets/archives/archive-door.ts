@@ -17,6 +17,8 @@ import { walFileKind, walNameOfKey } from './wal-object';
 /** Beside `wal/` and `base/`: what faults leave, by label. */
 const NOTES = 'faults/';
 const NOTE_LIMIT_BYTES = 4_096;
+/** Requests at the same time. */
+const HIDDEN_AT_ONCE = 8;
 const REQUEST_TIMEOUT_MS = 10_000;
 
 export function openArchiveDoor(target: Target): ArchiveDoor {
@@ -24,6 +26,11 @@ export function openArchiveDoor(target: Target): ArchiveDoor {
   const gate = nativeArchiveOf(target)?.gate;
   const objects = openVersionedStore(archiveSettings(target, null, REQUEST_TIMEOUT_MS));
   const noteKey = (label: string): string => `${NOTES}${label}`;
+  const visible = async (): Promise<string[]> => {
+    const keys: string[] = [];
+    for await (const { key } of store.list('')) if (!key.startsWith(NOTES)) keys.push(key);
+    return keys;
+  };
   const removeNote = async (label: string): Promise<void> => {
     for (const { id } of await objects.versions(noteKey(label))) await objects.removeVersion(noteKey(label), id);
   };
@@ -40,6 +47,20 @@ export function openArchiveDoor(target: Target): ArchiveDoor {
     putLabelled: (key, data, label) => objects.putLabelled(key, data, label),
     hide: (key) => objects.hide(key),
     removeVersion: (key, id) => objects.removeVersion(key, id),
+    visible,
+    async hideAll() {
+      const keys = await visible();
+      for (let at = 0; at < keys.length; at += HIDDEN_AT_ONCE)
+        await Promise.all(keys.slice(at, at + HIDDEN_AT_ONCE).map((key) => objects.hide(key)));
+      return keys.length;
+    },
+    async hiddenSince(label) {
+      const since = (await store.head(noteKey(label)))?.modifiedAt;
+      const found: { key: string; id: string }[] = [];
+      if (since === undefined) return found;
+      for await (const { key, id, at } of objects.markers()) if (!key.startsWith(NOTES) && at >= since) found.push({ key, id });
+      return found;
+    },
     note: (label, text) => store.put(noteKey(label), Buffer.from(text.slice(0, NOTE_LIMIT_BYTES))),
     async notes() {
       const found: { label: string; text: string }[] = [];

@@ -17,6 +17,7 @@ import type { ObjectStore } from '../../objects/store';
 import { targetSchema } from '../schema';
 import { openArchiveStore } from './archive-store';
 import { prepareSpool, SPOOL_DIRECTORIES } from './native-push';
+import { WalAhead } from './wal-ahead';
 import { ancestry } from './wal-chain';
 import { checkSegmentHeader, forkKey, packedSha256, packWal, walFileKind, walKey, walNameOfKey } from './wal-object';
 
@@ -111,6 +112,7 @@ class NodeArchiver {
   private wake: () => void = () => undefined;
   private readonly watcher: FSWatcher;
   private readonly store: ObjectStore;
+  private readonly ahead: WalAhead;
 
   constructor(
     private readonly target: Target,
@@ -118,6 +120,7 @@ class NodeArchiver {
     private readonly spool: string,
   ) {
     this.store = openArchiveStore(target, node.name);
+    this.ahead = new WalAhead(node.runsOn.kind === 'local' ? join(node.dataDir, 'pg_wal') : null, (name, plain) => this.put(name, plain));
     this.watcher = watch(join(spool, 'ready'), () => this.wake());
     this.watcher.on('error', () => undefined);
   }
@@ -156,6 +159,11 @@ class NodeArchiver {
       }
       if (requests.length === 0 && !this.stopped) await this.nextEvent();
     }
+    await this.ahead.end();
+  }
+
+  private put(name: string, plain: Buffer): Promise<'stored' | 'was there'> {
+    return storeWalFile(this.store, name, plain, this.target.systemIdentifier);
   }
 
   private nextEvent(): Promise<void> {
@@ -177,7 +185,8 @@ class NodeArchiver {
       const plain = readIfThere(path);
       if (plain === null) return;
       try {
-        await storeWalFile(this.store, name, plain, this.target.systemIdentifier);
+        await this.ahead.lookBehind(name);
+        if (!(await this.ahead.has(name, plain))) await this.put(name, plain);
         [this.newest, this.newestAt, this.newestNs, this.stored, this.lastError] = [name, nowUtc(), monotonicNs(), this.stored + 1, null];
         return this.answer(request, 'done', '');
       } catch (error) {

@@ -19,6 +19,8 @@ import { walFetcher } from './wal-fetch';
 
 export interface NativeWay {
   readonly target: Target;
+  /** Node over whose link to the store everything comes; null: straight. */
+  readonly through: string | null;
   readonly manifest: BackupManifest;
   readonly segments: readonly string[];
   /** Bytes of the WAL objects that are known to be there, by name. */
@@ -37,8 +39,8 @@ export function estimateNative({ manifest, segments }: Pick<NativeWay, 'manifest
 
 /** Over a store of its own, patient with one that is overloaded or starts again. */
 export function nativeSource(way: NativeWay): RestoreSource {
-  const { target, manifest } = way;
-  const store = openArchiveStore(target, null, PATIENT_RETRY);
+  const { target, manifest, through } = way;
+  const store = openArchiveStore(target, through, PATIENT_RETRY);
   return {
     estimate: estimateNative(way),
     async fetchBase(place, signal, onBytes) {

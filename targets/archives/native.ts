@@ -2,12 +2,10 @@
  * The native archive as the rest of gameday sees it: backups, audit, choosing a way to a target, restoring along it.
  * It reads the store directly, not through a node's link, holds no state, and never follows a timeline that is not an ancestor of the one asked for.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GamedayError, messageOf } from '../../core/errors';
 import { callRpc } from '../../core/rpc';
-import { formatLsn, parseLsn, parseWalSegmentName, WAL_SEGMENT_BYTES, walSegmentName } from '../../core/lsn';
+import { parseLsn, parseWalSegmentName, WAL_SEGMENT_BYTES } from '../../core/lsn';
 import { resolveSecret } from '../../core/secrets';
 import { formatBytes, formatMs } from '../../core/units';
 import type { CheckResult } from '../../model/record';
@@ -18,8 +16,8 @@ import type { Archive, ArchiveDoor, RecoveryTarget } from '../ports';
 import { withSql } from '../sql';
 import { openArchiveDoor } from './archive-door';
 import { openArchiveStore } from './archive-store';
+import { archivedCommits } from './archived-commits';
 import { listBackups, readManifest, takeBaseBackup, type BackupManifest } from './base-backup';
-import { commitsBetween, type CommitRecord } from './commit-order';
 import type { ArchiverNodeStatus, ArchiverStatus } from './native-archiver';
 import { expireBackups, type Expired, type Keep } from './native-retention';
 import { estimateNative, nativeSource, viewOf } from './native-source';
@@ -118,20 +116,20 @@ export function openNativeArchive(target: Target): NativeArchive {
       return { backup: manifest.name, timeline, setting, value, inclusive, lastSegment: segments.at(-1) ?? manifest.startWal };
     },
     estimate: async (recovery) => estimateNative(await wayTo(recovery)),
-    restore: (recovery, sandbox, options) =>
+    restore: (recovery, sandbox, { through = null, ...options }) =>
       restoreIntoSandbox({
         target,
         recovery,
         dir: sandbox.dir,
         labels: sandbox.labels,
-        locate: async () => nativeSource({ target, ...(await wayTo(recovery)) }),
+        locate: async () => nativeSource({ target, through, ...(await wayTo(recovery)) }),
         ...options,
       }),
     removeSandbox: (dir) => removeSandboxDirectory(target, dir),
     expire: (keep, signal) => expireBackups(store, keep, Date.now(), signal),
     verify: (options, signal) =>
       verifyNative(openArchiveStore(target, null, PATIENT_RETRY), { systemIdentifier: target.systemIdentifier, signal, ...options }),
-    commits: async (range, signal) => readCommits(await historyOf(range.timeline), range, fetchWal, signal),
+    commits: async (range, signal) => archivedCommits(await historyOf(range.timeline), range, fetchWal, signal),
   };
 }
 
@@ -163,53 +161,6 @@ async function walNames(store: ObjectStore, spans: readonly TimelineSpan[]): Pro
     }
   }
   return names;
-}
-
-async function readCommits(
-  spans: readonly TimelineSpan[],
-  range: { readonly fromLsn: string; readonly toLsn: string; readonly binDir: string },
-  fetchWal: (name: string) => Promise<Buffer | null>,
-  signal: AbortSignal,
-): Promise<CommitRecord[]> {
-  const [from, to] = [parseLsn(range.fromLsn), parseLsn(range.toLsn)];
-  const startOfSegment = from - (from % WAL_SEGMENT_BYTES);
-  const dir = mkdtempSync(join(tmpdir(), 'gameday-wal-'));
-  const commits: CommitRecord[] = [];
-  try {
-    for (const span of spans) {
-      // pg_waldump finds no record where a segment that was switched early is empty: it begins where a segment does, and what lies before is left out.
-      const begin = startOfSegment > span.begin ? startOfSegment : span.begin;
-      const end = span.end !== null && span.end < to ? span.end : to;
-      if (begin >= end) continue;
-      const walDir = join(dir, String(span.timeline));
-      mkdirSync(walDir);
-      for (let at = begin - (begin % WAL_SEGMENT_BYTES); at < end; at += WAL_SEGMENT_BYTES) {
-        signal.throwIfAborted();
-        const name = walSegmentName(span.timeline, at);
-        writeFileSync(join(walDir, name), await ownOrCopied(spans, span, at, fetchWal));
-      }
-      const found = await commitsBetween(range.binDir, walDir, span.timeline, formatLsn(begin), formatLsn(end), signal);
-      commits.push(...found.filter(({ lsn }) => parseLsn(lsn) >= from));
-    }
-    return commits;
-  } finally {
-    rmSync(dir, { recursive: true, force: true });
-  }
-}
-
-/** A timeline's last segment is seldom archived whole under its own name; its successor's copy begins with the same records. */
-async function ownOrCopied(
-  spans: readonly TimelineSpan[],
-  span: TimelineSpan,
-  at: bigint,
-  fetchWal: (name: string) => Promise<Buffer | null>,
-): Promise<Buffer> {
-  const own = walSegmentName(span.timeline, at);
-  const next = spans[spans.indexOf(span) + 1];
-  const copied = next !== undefined && next.begin < at + WAL_SEGMENT_BYTES ? walSegmentName(next.timeline, at) : null;
-  const data = (await fetchWal(own)) ?? (copied === null ? null : await fetchWal(copied));
-  if (data === null) throw new GamedayError('wal_missing', `${own} is not in the archive`);
-  return data;
 }
 
 const check = (name: string, ok: boolean, found: string, expected: string, hint: string | null): CheckResult => ({

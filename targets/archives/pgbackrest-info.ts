@@ -4,6 +4,8 @@
  */
 import { GamedayError } from '../../core/errors';
 import type { BackupView } from '../ports';
+import type { ArchivedWal } from './tool-archive';
+import { firstLine } from './tool-output';
 
 interface Info {
   readonly name: string;
@@ -81,11 +83,6 @@ function viewOf({ label, error, archive, lsn, timestamp, info }: Backup): Backup
   ];
 }
 
-export interface ArchivedWal {
-  readonly name: string;
-  readonly modifiedAt: string;
-}
-
 /** Whole segments of one directory of the repository: not partial ones, not labels of backups. */
 export function readSegments(text: string): ArchivedWal[] {
   const listed = parse<{ readonly [name: string]: { readonly type: string; readonly time?: number } }>(text, 'repo-ls');
@@ -103,10 +100,4 @@ function parse<T>(text: string, command: string): T {
   } catch (error) {
     throw new GamedayError('store_unreachable', `pgbackrest ${command} printed no JSON`, null, { cause: error });
   }
-}
-
-/** pgBackRest quotes what it could not decrypt. */
-export function firstLine(message: string): string {
-  const line = message.split('\n')[0] ?? '';
-  return line.replace(/[^\x20-\x7e]+/g, '…').slice(0, 300);
 }

@@ -2,33 +2,33 @@
  * The files of one restore by pgBackRest: its own `restore` into the sandbox, its own `archive-get` as restore_command. Queue, locks and logs are the
  * sandbox's, so that neither production nor another restore is in its way. A half-filled directory is gone on with by `--delta`.
  */
-import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { GamedayError } from '../../core/errors';
-import { WAL_SEGMENT_BYTES } from '../../core/lsn';
 import type { CheckResult } from '../../model/record';
 import type { PgbackrestTargetArchive } from '../../model/target';
 import type { RecoveryTarget, RestoreEstimate } from '../ports';
-import { firstLine } from './pgbackrest-info';
+import { tellGrowth } from './directory-growth';
 import { runPgbackrest } from './pgbackrest-run';
-import type { RestoreSource, WalSupply } from './sandbox-restore';
+import type { RestoreSource } from './sandbox-restore';
 import type { SandboxPlace } from './sandbox-server';
+import { firstLine } from './tool-output';
+import { openWalByTool, type WalTool } from './wal-by-tool';
 
 const RESTORE_LIMIT_MS = 24 * 3_600_000;
-/** So that PostgreSQL aborts instead of taking it for the end of WAL: above 125 (its docs on restore_command). */
-const ABORT = 200;
 
 export function pgbackrestSource(archive: PgbackrestTargetArchive, recovery: RecoveryTarget, estimate: RestoreEstimate): RestoreSource {
   return {
     estimate,
     async fetchBase(place, signal, onBytes) {
-      const result = await runPgbackrest(archive, restoreWords(place, recovery), { place, timeoutMs: RESTORE_LIMIT_MS, signal });
+      const restoring = runPgbackrest(archive, restoreWords(place, recovery), { place, timeoutMs: RESTORE_LIMIT_MS, signal });
+      const result = await tellGrowth(place.dataDir, restoring, onBytes);
       if (result.code !== 0) throw restoreError(result.stdout + result.stderr);
       onBytes(estimate.baseBytes);
       return estimate.baseBytes;
     },
     verifyBase: (place) => Promise.resolve(verifyFiles(place)),
-    openWal: (place) => Promise.resolve(openWal(archive, place, estimate.segments)),
+    openWal: (place) => Promise.resolve(openWalByTool(walTool(archive, place), place, { segments: estimate.segments, known: [] })),
   };
 }
 
@@ -87,59 +87,13 @@ function verifyFiles(place: SandboxPlace): CheckResult {
   return { name: 'pgbackrest restore', ok, found: words, expected: words, hint: null };
 }
 
-/**
- * restore_command: pgBackRest's own, with its answers told apart. 1 says that it has no such file; for a segment that was seen in the repository that is a
- * hole, and everything else is an error: both must abort recovery, which would else end early and silently.
- */
-function walScript(argv: readonly string[], dir: string): string {
-  const quoted = argv.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
-  return `#!/bin/sh
-# Written by gameday; called by PostgreSQL as: get.sh %f %p
-# As a variable: as a word it is refused where the team's configuration fetches one by one (archive-async=n).
-export PGBACKREST_SPOOL_PATH='${dir}/spool'
-said=$(${quoted} archive-get "$1" "$2" 2>&1)
-code=$?
-if [ $code -eq 0 ]; then echo "$1" >> '${dir}/delivered'; exit 0; fi
-if [ $code -eq 1 ] && ! grep -qx "$1" '${dir}/plan'; then exit 1; fi
-printf '%s %s %s\\n' "$1" "$code" "$(printf '%s' "$said" | head -n 1)" >> '${dir}/failed'
-exit ${ABORT}
-`;
-}
-
-function openWal(archive: PgbackrestTargetArchive, place: SandboxPlace, segments: readonly string[]): WalSupply {
-  const dir = place.walDir;
-  const own = (path: string): void => {
-    if (place.owner !== null) chownSync(path, place.owner.uid, place.owner.gid);
-  };
-  for (const name of ['', 'spool', 'lock']) {
-    mkdirSync(join(dir, name), { recursive: true, mode: 0o700 });
-    own(join(dir, name));
-  }
-  const argv = [archive.program, `--config=${archive.config}`, `--stanza=${archive.stanza}`, ...placeWords(place)];
-  const files = { plan: `${segments.join('\n')}\n`, delivered: '', failed: '', 'get.sh': walScript(argv, dir) };
-  for (const [name, text] of Object.entries(files)) {
-    writeFileSync(join(dir, name), text, { mode: 0o700 });
-    own(join(dir, name));
-  }
-  const planned = new Set(segments);
-  const read = (name: string): string[] =>
-    existsSync(join(dir, name)) ? readFileSync(join(dir, name), 'utf8').split('\n').filter(Boolean) : [];
+function walTool(archive: PgbackrestTargetArchive, place: SandboxPlace): WalTool {
   return {
-    command: `/bin/sh '${join(dir, 'get.sh')}' "%f" "%p"`,
-    needsNetwork: true,
-    release: () => undefined,
-    failure() {
-      const first = read('failed')[0];
-      if (first === undefined) return null;
-      const [name = '', code = '', ...said] = first.split(' ');
-      return code === '1'
-        ? new GamedayError('wal_missing', `pgbackrest archive-get did not find ${name}, which its repository listed before the restore`)
-        : new GamedayError('restore_failed', `pgbackrest archive-get ${name}: exit ${code}: ${firstLine(said.join(' '))}`);
-    },
-    delivered() {
-      const count = new Set(read('delivered').filter((name) => planned.has(name))).size;
-      return { segments: count, bytes: count * Number(WAL_SEGMENT_BYTES) };
-    },
-    stop: () => Promise.resolve(),
+    name: 'pgbackrest archive-get',
+    argv: [archive.program, `--config=${archive.config}`, `--stanza=${archive.stanza}`, ...placeWords(place), 'archive-get'],
+    // As a variable: as a word it is refused where the team's configuration fetches one by one (archive-async=n).
+    env: { PGBACKREST_SPOOL_PATH: spoolOf(place) },
+    absent: 1,
+    directories: ['spool', 'lock'],
   };
 }

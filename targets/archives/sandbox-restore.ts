@@ -108,14 +108,16 @@ async function restoreUntil(request: RestoreRequest, signal: AbortSignal): Promi
   const { target, dir, onProgress } = request;
   const timer = new PhaseTimer();
   const place = sandboxPlace(target, dir);
-  onProgress({ phase: 'locate', bytes: 0, segments: 0 });
+  onProgress({ phase: 'locate', bytes: 0, segments: 0, of: null });
   const source = await request.locate();
+  const { baseBytes: ofBase, walBytes, segments: planned } = source.estimate;
+  const of = { baseBytes: ofBase, walBytes, segments: planned.length };
   timer.end('locate', null);
   let supply: WalSupply | null = null;
   let baseBytes = 0;
   const tell = (phase: RestoreProgress['phase']): void => {
     const { segments, bytes } = supply?.delivered() ?? { segments: 0, bytes: 0 };
-    onProgress({ phase, bytes: baseBytes + bytes, segments });
+    onProgress({ phase, bytes: baseBytes + bytes, segments, of });
   };
   try {
     const begun = readBegun(place, request.recovery, request.labels);

@@ -338,6 +338,31 @@ function rolesPart({ replicateUser, controller }: Found): string[] {
   ];
 }
 
+/** What stands in a target file for an archive of that tool; gameday's own format where it is another's. */
+function archiveLines(archive: Found['archive']): string[] {
+  if (archive === 'pgbackrest')
+    return ['archive:', '  kind: pgbackrest', '  stanza: <stanza>', '  config: /etc/pgbackrest/pgbackrest.conf'];
+  if (archive === 'barman-cloud')
+    return [
+      'archive:',
+      '  kind: barman-cloud',
+      '  source: s3://<bucket>/<path>',
+      '  server: <server>',
+      '  credentials: /etc/barman/aws-credentials',
+      '  profile: default',
+    ];
+  return [
+    'archive:',
+    '  kind: native',
+    '  endpoint: https://s3.example.com',
+    '  bucket: <bucket>',
+    '  prefix: <path/in/it>',
+    '  accessKey: env:GAMEDAY_S3_ACCESS_KEY',
+    '  secretKey: env:GAMEDAY_S3_SECRET_KEY',
+    '  spoolDir: /var/spool/gameday',
+  ];
+}
+
 function archivePart({ archive }: Found): string[] {
   const says = ((): string => {
     switch (archive) {
@@ -350,26 +375,19 @@ function archivePart({ archive }: Found): string[] {
       case 'another':
         return 'WAL is archived by a command that gameday does not know.';
       case 'pgbackrest':
+        return 'WAL is archived by pgbackrest: to restore from it, name stanza and configuration as they are where restores run, instead of null.';
+      case 'barman-cloud':
+        return 'WAL is archived by barman-cloud: to restore from it, fill in what its commands are given, instead of null.';
       case 'wal-g':
       case 'barman':
-      case 'barman-cloud':
-        return `WAL is archived by ${archive}, which gameday cannot read yet: only its own format, native, is supported so far.`;
+        return `WAL is archived by ${archive}, which gameday cannot restore from yet.`;
     }
   })();
   return [
     ...comment(
       `Base backups and WAL, for restores and faults of the archive. ${says} Without it restores and archive faults are refused and everything else works.`,
     ),
-    ...[
-      'archive:',
-      '  kind: native',
-      '  endpoint: https://s3.example.com',
-      '  bucket: <bucket>',
-      '  prefix: <path/in/it>',
-      '  accessKey: env:GAMEDAY_S3_ACCESS_KEY',
-      '  secretKey: env:GAMEDAY_S3_SECRET_KEY',
-      '  spoolDir: /var/spool/gameday',
-    ].map((line) => (archive === 'native' ? `${OPEN_MARK} ${line}` : `#   ${line}`)),
+    ...archiveLines(archive).map((line) => (archive === 'native' ? `${OPEN_MARK} ${line}` : `#   ${line}`)),
     ...(archive === 'native' ? [] : ['archive: null']),
     ...comment('Where restores may land: an empty directory on this machine, deleted afterwards.'),
     '#   sandbox: { dir: /var/lib/gameday/sandbox, binDir: /usr/lib/postgresql/15/bin }',

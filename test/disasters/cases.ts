@@ -1,5 +1,5 @@
 /**
- * The disasters of high availability that the library rehearses, each as it must pass and as it must fail. A case that must fail breaks what the scenario
+ * The disasters that the library rehearses, each as it must pass and as it must fail. A case that must fail breaks what the scenario
  * relies on, or asks for more than the cluster gives; the objective that has to find it is named.
  */
 import type { ObjectiveName } from '../../model/plan';
@@ -35,6 +35,8 @@ export interface DisasterCase {
 const EVERYWHERE: readonly LabName[] = ['standalone', 'patroni', 'pg-auto-failover'];
 const AGENTS: readonly LabName[] = ['patroni', 'pg-auto-failover'];
 const DCS: readonly LabName[] = ['patroni'];
+/** Restores do not depend on who fails over. */
+const STANDALONE: readonly LabName[] = ['standalone'];
 /** Those whose every path, to the store too, leads through a link. */
 const PARTED: readonly LabName[] = ['patroni', 'docker'];
 
@@ -127,6 +129,16 @@ export const CASES: readonly DisasterCase[] = [
   passes('28', 'pooler-after-switchover'),
   // HAProxy without `on-marked-down shutdown-sessions`, and slow to notice: the pooler's sessions stay with the old primary.
   after('router-keeps-sessions', fails('28', 'pooler-after-switchover', ['rejections', 'write_stall'], {}, DCS)),
+  passes('46', 'mass-update', STANDALONE),
+  // Less than PostgreSQL takes to start.
+  fails('46', 'mass-update', ['restore_time'], { restore: '100ms' }, STANDALONE),
+  passes('52', 'bucket-emptied', STANDALONE),
+  fails('52', 'bucket-emptied', ['restore_time'], { restore: '100ms' }, STANDALONE),
+  passes('53', 'many-restores', STANDALONE),
+  fails('53', 'many-restores', ['restore_time'], { restore: '100ms' }, STANDALONE),
+  passes('54', 'restore-over-slow-store', STANDALONE),
+  // So far away that one request alone takes longer.
+  fails('54', 'restore-over-slow-store', ['restore_time'], { latency: '4s', restore: '8s' }, STANDALONE),
   passes('30', 'storm-after-failover'),
   fails('30', 'storm-after-failover', ['promotions'], { promotions: '0' }),
 ];

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { until } from '../../core/clock';
 import { lookUpUser, run } from '../../core/process';
 import type { Target } from '../../model/target';
+import { auditAtReady } from '../../targets/archives/audit/audit-source';
 import { openTarget } from '../../targets/open-target';
 import type { Archive, RecoveryTarget, RestoreOutcome } from '../../targets/ports';
 import { withSql } from '../../targets/sql';
@@ -132,6 +133,9 @@ afterAll(async () => {
 
 test('a healthy repository passes its audit, and says beforehand what a restore would move', async () => {
   expect((await archive.audit()).filter(({ ok }) => !ok)).toEqual([]);
+  // A pre-flight does not know the repository's bucket: it says so, and refuses nothing.
+  const preflight = await auditAtReady(targetOf(join(dir, 'repo', 'pgbackrest.conf'), STANZA));
+  expect(preflight).toMatchObject({ ok: true, found: expect.stringContaining('not examined') as string });
   const { backup, baseBytes, segments } = await archive.estimate(recovery);
   expect(backup.name).toMatch(/^\d{8}-\d{6}F$/);
   expect(baseBytes).toBeGreaterThan(10_000_000);

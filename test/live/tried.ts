@@ -62,6 +62,7 @@ export const TRIED: readonly Tried[] = [
   { fault: 'archive-unavailable', with: { how: 'error-503' }, suite: 'data' },
   { fault: 'archive-unavailable', with: { how: 'denied-403' }, suite: 'data' },
   { fault: 'archive-object-lost', with: {}, suite: 'data' },
+  { fault: 'archive-emptied', with: {}, suite: 'data' },
   { fault: 'archive-object-lost', with: { object: 'backup' }, suite: 'data' },
   { fault: 'automation-paused', with: {}, suite: 'patroni' },
   { fault: 'archive-object-corrupt', with: { object: 'random-wal' }, suite: 'data' },

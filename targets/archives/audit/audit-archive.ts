@@ -198,24 +198,25 @@ function allGaps({ ways, view, wal }: State): Gap[] {
   if (wal.isOpaque)
     return wal.scan.runs.timelines().flatMap((timeline) => {
       const first = wal.scan.runs.of(timeline)[0]?.from ?? 0;
-      return gapsFrom({ timeline, spans: [{ timeline, begin: 0n, end: null }] }, wal.scan.runs, first, wal.segmentBytes);
+      const unusable = wal.bad.filter((each) => each.timeline === timeline).map(({ no }) => no);
+      return gapsFrom({ timeline, spans: [{ timeline, begin: 0n, end: null }] }, wal.scan.runs, first, wal.segmentBytes, unusable);
     });
   const starts = ways.flatMap(({ backup, line }) =>
     backup.startLsn === null || line !== main ? [] : [segmentNo(backup.startLsn, wal.segmentBytes)],
   );
   const firsts = main.spans.flatMap(({ timeline }) => wal.scan.runs.of(timeline).slice(0, 1)).map(({ from }) => from);
   const from = starts.length > 0 ? Math.min(...starts) : firsts.length > 0 ? Math.min(...firsts) : null;
-  return from === null ? [] : gapsFrom(main, wal.scan.runs, from, wal.segmentBytes);
+  // What a timeline archived after the line had left it is not on the way.
+  const isOnWay = ({ timeline, no }: (typeof wal.bad)[number]): boolean =>
+    main.spans.some((span) => span.timeline === timeline && (span.end === null || segmentStart(no, wal.segmentBytes) < span.end));
+  const unusable = wal.bad.filter(isOnWay).map(({ no }) => no);
+  return from === null ? [] : gapsFrom(main, wal.scan.runs, from, wal.segmentBytes, unusable);
 }
 
 function checkGaps(state: State): void {
   const { context, wal, reader } = state;
-  const isBad = (timeline: number, no: number): boolean => wal.bad.some((each) => each.timeline === timeline && each.no === no);
-  for (const { timeline, from, to } of allGaps(state)) {
-    // Unusable segments have findings of their own.
-    let first = from;
-    while (first <= to && isBad(timeline, first)) first += 1;
-    if (first > to) continue;
+  // Unusable segments have findings of their own.
+  for (const { timeline, from: first, to } of allGaps(state)) {
     const name = segmentName(timeline, first, wal.segmentBytes);
     const partial = wal.scan.partials.find((each) => each.name.slice(8, 24) === name.slice(8, 24));
     context.book.add({

@@ -10,6 +10,7 @@ import type { CheckResult } from '../../../model/record';
 import type { Target } from '../../../model/target';
 import { openS3Store, type S3Settings } from '../../../objects/s3-store';
 import { archiveSettings } from '../archive-store';
+import { barmanSettings } from '../barman-cloud-run';
 import { auditArchive } from './audit-archive';
 
 export interface AuditSource {
@@ -37,22 +38,29 @@ export const AUDIT_REQUEST_MS = 60_000;
 /** Of a sample, files of each backup that are read. */
 const FILES_PER_BACKUP = 3;
 
-/** Throws `setting_invalid` for a target without an archive. */
+/** Throws `setting_invalid` for a target that names no archive, or one whose bucket only its own tool knows. */
 export function auditSourceOf(target: Target): AuditSource {
   const { archive, systemIdentifier, policy } = target;
-  if (archive === null)
+  const settings = settingsOf(target);
+  if (archive === null || settings === null)
     throw new GamedayError(
       'setting_invalid',
-      `target ${target.name} names no archive`,
+      `target ${target.name} names no ${archive === null ? 'archive' : `bucket: where its repository stands is for ${archive.kind} alone to know`}`,
       'name it in the target file, or audit it by --endpoint, --bucket and --prefix.',
     );
-  return {
-    settings: archiveSettings(target, null, AUDIT_REQUEST_MS),
-    layout: archive.kind,
-    stanza: null,
-    systemIdentifier,
-    maxAgeMs: policy.maxArchiveAgeMs,
-  };
+  return { settings, layout: archive.kind, stanza: null, systemIdentifier, maxAgeMs: policy.maxArchiveAgeMs };
+}
+
+function settingsOf(target: Target): S3Settings | null {
+  switch (target.archive?.kind) {
+    case 'native':
+      return archiveSettings(target, null, AUDIT_REQUEST_MS);
+    case 'barman-cloud':
+      return barmanSettings(target.archive, AUDIT_REQUEST_MS);
+    case 'pgbackrest':
+    case undefined:
+      return null;
+  }
 }
 
 export function auditSource(source: AuditSource, options: AuditOptions): Promise<ArchiveAudit> {
@@ -77,12 +85,17 @@ const READY_PROGRESS = (): void => undefined;
  * The audit as a pre-flight's check: a small sample, broken off after ten seconds. Only what hits a restore of the newest state refuses a drill; the rest
  * is said. Changes nothing in the store, and never rejects.
  */
-export async function auditAtReady(source: AuditSource): Promise<CheckResult> {
+export async function auditAtReady(target: Target): Promise<CheckResult> {
   const name = 'archive audit';
   const expected = 'nothing that keeps the newest state from being restored';
+  if (target.archive?.kind === 'pgbackrest') {
+    const found = 'not examined: where the repository stands is for pgBackRest to know; `gameday archive audit` reads it by --bucket';
+    return { name, ok: true, found, expected, hint: null };
+  }
   const late = AbortSignal.timeout(READY_MS);
   const seed = randomInt(2 ** 32);
   try {
+    const source = auditSourceOf(target);
     const options = {
       sample: READY_SAMPLE,
       seed,

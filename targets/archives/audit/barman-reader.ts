@@ -4,12 +4,11 @@
  */
 import { messageOf } from '../../../core/errors';
 import { parseLsn } from '../../../core/lsn';
-import { walFileKind } from '../wal-object';
+import { barmanTime, barmanWalKey, barmanWalOf, parseBackupInfo } from '../barman-layout';
 import { backupFinding, byTime, listed, type ArchiveReader, type BackupFacts, type ReaderContext, type WalObject } from './archive-reader';
 import { tarProblem } from './tar-check';
 import { codecOf } from './unpack';
 
-const OBJECT = /^(?:([0-9A-F]{16})\/)?([0-9A-F]{8}\.history|[0-9A-F]{24}(?:\.partial|\.[0-9A-F]{8}\.backup)?)(?:\.([a-z0-9]+))?$/;
 /** Larger archives are read only when everything is asked for. */
 const SAMPLED_TAR_BYTES = 256 * 1024 * 1024;
 
@@ -20,12 +19,11 @@ export function openBarmanReader(context: ReaderContext): ArchiveReader {
     identity: { systemIdentifier: null, serverVersion: null, encrypted: false },
     walPrefix: 'wals/',
     walOf: (head): WalObject | 'stray' => {
-      const [, directory, name, extension] = OBJECT.exec(head.key.slice('wals/'.length)) ?? [];
-      const [kind, codec] = [walFileKind(name ?? ''), codecOf(extension ?? '')];
-      if (name === undefined || kind === null || codec === null || (kind === 'history') !== (directory === undefined)) return 'stray';
-      return directory !== undefined && !name.startsWith(directory) ? 'stray' : { ...head, name, kind, codec, sha1: null };
+      const wal = barmanWalOf(head.key);
+      const codec = codecOf(wal?.extension ?? '');
+      return wal === null || codec === null ? 'stray' : { ...head, name: wal.name, kind: wal.kind, codec, sha1: null };
     },
-    expectedKey: (name) => (walFileKind(name) === 'history' ? `wals/${name}` : `wals/${name.slice(0, 16)}/${name}`),
+    expectedKey: barmanWalKey,
     backups: () => readBackups(context),
   };
 }
@@ -58,7 +56,7 @@ async function readBackup(context: ReaderContext, label: string, files: Readonly
     backupFinding(context, { severity: 'high', key, label, what: 'backup.info is missing: nothing restores what lies beside it', remedy });
     return null;
   }
-  const fields = parseInfo(Buffer.from(data).toString('utf8'));
+  const fields = parseBackupInfo(Buffer.from(data).toString('utf8'));
   const status = fields.get('status');
   if (status !== undefined && status !== 'DONE') {
     const severity = status === 'FAILED' ? 'medium' : 'low';
@@ -80,7 +78,7 @@ async function readBackup(context: ReaderContext, label: string, files: Readonly
       startLsn: parseLsn(required(fields, 'begin_xlog')),
       stopLsn: parseLsn(required(fields, 'end_xlog')),
       startWal: fields.get('begin_wal') ?? null,
-      finishedAt: time(fields.get('end_time')),
+      finishedAt: barmanTime(fields.get('end_time')),
       systemIdentifier: fields.get('systemid') ?? null,
       serverVersion: version >= 100_000 ? Math.floor(version / 10_000) : null,
     };
@@ -101,16 +99,6 @@ async function readBackup(context: ReaderContext, label: string, files: Readonly
   }
 }
 
-/** `name=value` in lines; `None` stands for nothing. */
-function parseInfo(text: string): Map<string, string> {
-  const fields = new Map<string, string>();
-  for (const line of text.split('\n')) {
-    const [, name, value] = /^([a-z_]+)=(.*)$/.exec(line.trim()) ?? [];
-    if (name !== undefined && value !== undefined && value !== 'None') fields.set(name, value);
-  }
-  return fields;
-}
-
 function required(fields: ReadonlyMap<string, string>, name: string): string {
   const value = fields.get(name);
   if (value === undefined || !/^[0-9A-Fa-f]+\/[0-9A-Fa-f]+$/.test(value)) throw new Error(`it states no ${name}`);
@@ -121,12 +109,6 @@ function number(fields: ReadonlyMap<string, string>, name: string): number {
   const value = Number(fields.get(name));
   if (!Number.isInteger(value)) throw new Error(`it states no ${name}`);
   return value;
-}
-
-/** `2026-01-01 10:00:00.123456+00:00`, as Python writes it. */
-function time(text: string | undefined): string | null {
-  const parsed = Date.parse((text ?? '').replace(' ', 'T').replace(/(\.[0-9]{3})[0-9]+/, '$1'));
-  return Number.isNaN(parsed) ? null : new Date(parsed).toISOString();
 }
 
 async function checkArchives(

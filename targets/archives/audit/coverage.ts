@@ -72,16 +72,31 @@ function nextOn(line: Line, runs: SegmentRuns, no: number, segmentBytes: number)
   return found.length === 0 ? null : Math.min(...found);
 }
 
-/** Every hole on the line from that segment on; what is lacking at its end is no hole. */
-export function gapsFrom(line: Line, runs: SegmentRuns, from: number, segmentBytes: number): Gap[] {
+/**
+ * Every hole on the line from that segment on; what is lacking at its end is no hole. `unusable`: numbers of segments of the line that are there and cannot be
+ * used: no hole themselves, but what is lacking before the last of them is one.
+ */
+export function gapsFrom(line: Line, runs: SegmentRuns, from: number, segmentBytes: number, unusable: readonly number[]): Gap[] {
   const gaps: Gap[] = [];
+  const last = unusable.reduce((highest, no) => Math.max(highest, no), -1);
   for (let no = from; ;) {
     const { lacking } = reachFrom(line, runs, no, segmentBytes);
-    const next = nextOn(line, runs, lacking.no + 1, segmentBytes) ?? null;
+    const next = nextOn(line, runs, lacking.no + 1, segmentBytes);
+    const to = (next ?? Math.max(last, lacking.no)) - 1;
+    gaps.push(...without(unusable, { timeline: lacking.timeline, from: lacking.no, to }));
     if (next === null) return gaps;
-    gaps.push({ timeline: lacking.timeline, from: lacking.no, to: next - 1 });
     no = next;
   }
+}
+
+/** What is left of a gap between the numbers in it that are there. */
+function without(unusable: readonly number[], gap: Gap): Gap[] {
+  const inside = [...new Set(unusable)].filter((no) => gap.from <= no && no <= gap.to).sort((a, b) => a - b);
+  const ends = [...inside, gap.to + 1];
+  return ends.flatMap((end, at) => {
+    const from = at === 0 ? gap.from : (inside[at - 1] ?? gap.from) + 1;
+    return from < end ? [{ timeline: gap.timeline, from, to: end - 1 }] : [];
+  });
 }
 
 /** The newest position that the line's segments hold, reachable or not. */

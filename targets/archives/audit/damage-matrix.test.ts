@@ -119,6 +119,25 @@ const CASES: { readonly [name: string]: (archive: MadeArchive) => Promise<Plante
     for (const no of [11, 12, 13]) remove(archive, keyOf(archive, 2, no));
     return [{ check: 'WAL continuity', key, what: /^3 segments are missing, 0{7}2.* to 0{7}2/ }];
   },
+  'a missing segment just before a damaged last one': async (archive) => {
+    const gone = expectedKey(archive, named(archive, 2, LAST - 1));
+    remove(archive, keyOf(archive, 2, LAST - 1));
+    const damaged = await replace(archive, LAST, Buffer.alloc(archive.segmentBytes, 'x'));
+    return [
+      { check: 'WAL continuity', key: gone, what: /^segment 0{7}2[0-9A-F]+ is missing$/ },
+      { check: 'WAL content', key: damaged, what: or(archive, /no WAL page/) },
+    ];
+  },
+  'a missing segment between two damaged ones': async (archive) => {
+    const gone = expectedKey(archive, named(archive, 2, DAMAGED));
+    remove(archive, keyOf(archive, 2, DAMAGED));
+    const damaged = [];
+    for (const no of [DAMAGED - 1, DAMAGED + 1]) damaged.push(await replace(archive, no, Buffer.alloc(archive.segmentBytes, 'x')));
+    return [
+      { check: 'WAL continuity', key: gone, what: /^segment 0{7}2[0-9A-F]+ is missing$/ },
+      ...damaged.map((key): Planted => ({ check: 'WAL content', key, what: or(archive, /no WAL page/) })),
+    ];
+  },
   'a missing segment on the older timeline': (archive) => {
     const key = expectedKey(archive, named(archive, 1, 4));
     remove(archive, keyOf(archive, 1, 4));
