@@ -1,12 +1,12 @@
 /**
- * `oscal-assessment-results.json`: the record in NIST's OSCAL (assessment results 1.1), for tools of governance, risk and compliance. It says what was observed
+ * `oscal-assessment-results.json`: the record in NIST's OSCAL (assessment results), for tools of governance, risk and compliance. It says what was observed
  * and never that a control is satisfied: findings are about the drill's own objectives. Every UUID follows from the record's digest, so that the same
  * record gives the same bytes. Pure.
  */
 import { createHash } from 'node:crypto';
 import type { ObjectiveResult } from '../model/measurement';
 import type { ControlEvidence, DrillRecord, RecordFinding } from '../model/record';
-import { CONTROLS_NOTE } from './controls';
+import { CONTROLS_NOTE, NO_CONTROLS } from './controls';
 import type { ReportOptions } from './page-one';
 import {
   boundsText,
@@ -21,7 +21,7 @@ import {
   verdictSentence,
 } from './words';
 
-const OSCAL_VERSION = '1.1.3';
+const OSCAL_VERSION = '1.2.3';
 /** Of the properties that OSCAL does not know. */
 const NAMESPACE = 'https://gameday.invalid/ns/oscal';
 /** RFC 9562, version 5: names in this space are a record's digest and what the identifier is for. */
@@ -165,8 +165,8 @@ function result(record: DrillRecord, uuid: Uuid): object {
 /** One selection a framework. Identifiers of NIST SP 800-53 are those of its OSCAL catalog (`cp-4.1`); others are made from what people call them. */
 function selections(controls: readonly ControlEvidence[]): readonly object[] {
   const frameworks = [...new Set(controls.map(({ framework }) => framework))];
-  if (frameworks.length === 0)
-    return [{ description: 'No control is named: the drill touched nothing, or its record was made without a mapping.' }];
+  // The schema wants a selection; one that names no control of any catalog selects none.
+  if (frameworks.length === 0) return [{ description: NO_CONTROLS, 'include-controls': [{ 'control-id': 'none-reviewed' }] }];
   return frameworks.map((framework) => {
     const rows = controls.filter((row) => row.framework === framework);
     const ids = [...new Set(rows.flatMap(({ control }) => controlIds(framework, control)))];
@@ -264,10 +264,10 @@ function riskOf({ id, rule, severity, text, since, owner, due, accepted }: Recor
       prop('severity', severity),
       prop('first-found-in', since ?? 'this drill'),
       prop('owner', owner ?? 'not recorded: nobody owns it yet'),
+      ...(accepted === null ? [] : [prop('accepted', accepted)]),
     ],
     status: accepted === null ? 'open' : 'deviation-approved',
     ...(due === null ? {} : { deadline: `${due}T23:59:59Z` }),
-    ...(accepted === null ? {} : { remarks: line(`risk accepted by ${accepted}`) }),
   };
 }
 

@@ -134,28 +134,20 @@ async function collectFrom(asked: Asked): Promise<Found> {
   ];
   const found: Found[] = [];
   // A host that is away costs its deadline once.
-  let away: Error | null = null;
+  let away: string | null = null;
   for (const [what, read] of all) {
-    const tried = away;
-    const one = await attempt(node, what, tried === null ? read : () => Promise.reject(tried), (error) => (away = error));
-    found.push(one);
+    const base = { node: node.name, what };
+    try {
+      if (away !== null) missing(away);
+      const { files, ...more } = await read();
+      found.push({ files, entries: [{ ...base, files: files.map(({ name }) => name), ...more }] });
+    } catch (error) {
+      const reason = messageOf(error).split('\n')[0] ?? 'no reason given';
+      if (error instanceof GamedayError && error.code === 'host_unreachable') away = reason;
+      found.push({ files: [], entries: [{ ...base, files: [], notRecorded: reason }] });
+    }
   }
   return { files: found.flatMap(({ files }) => files), entries: found.flatMap(({ entries }) => entries) };
-}
-
-async function attempt(
-  { name }: TargetNode,
-  what: ExcerptEntry['what'],
-  read: () => Promise<Read>,
-  onAway: (error: GamedayError) => void,
-): Promise<Found> {
-  try {
-    const { files, ...more } = await read();
-    return { files, entries: [{ node: name, what, files: files.map((file) => file.name), ...more }] };
-  } catch (error) {
-    if (error instanceof GamedayError && error.code === 'host_unreachable') onAway(error);
-    return { files: [], entries: [{ node: name, what, files: [], notRecorded: messageOf(error).split('\n')[0] ?? 'no reason given' }] };
-  }
 }
 
 /** Ends an attempt with the reason why there is nothing to read. */
