@@ -2,6 +2,7 @@
 import { until } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
 import type { CheckResult } from '../model/record';
+import { answerText, firstAnswer } from '../targets/first-answer';
 import { openTarget } from '../targets/open-target';
 import { withSql, type Sql } from '../targets/sql';
 import type { SiteActivities } from './contract';
@@ -13,13 +14,7 @@ const SANDBOX_PORT = 5432;
 
 export async function check({ plan, check: spec, sandbox }: Parameters<SiteActivities['check']>[0]): Promise<CheckResult> {
   const live = openTarget(plan.target);
-  const ask = async (sql: Sql): Promise<string> => {
-    await sql.query('BEGIN READ ONLY');
-    const rows = await sql.query(spec.sql);
-    await sql.query('ROLLBACK');
-    const first = rows[0];
-    return first === undefined ? '(no row)' : (Object.values(first)[0] ?? '(null)');
-  };
+  const ask = (sql: Sql): Promise<string> => firstAnswer(sql, spec.sql);
   const found = async (): Promise<readonly string[]> => {
     switch (spec.on) {
       case 'primary':
@@ -35,8 +30,9 @@ export async function check({ plan, check: spec, sandbox }: Parameters<SiteActiv
   };
   let last: readonly string[] = ['(not asked)'];
   const holds = async (): Promise<true | null> => {
-    last = await found();
-    return last.every((value) => value === spec.expect) ? true : null;
+    const values = await found();
+    last = values.map((value) => answerText(value, spec.expect));
+    return values.every((value) => value === spec.expect) ? true : null;
   };
   const ok = await cancellable((signal) =>
     until(holds, {

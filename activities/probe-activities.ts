@@ -18,6 +18,7 @@ import type { ProbePath, ProberConfig, WindowAnswer } from '../probe/contract';
 import { launchProber } from '../probe/launch';
 import { openTarget } from '../targets/open-target';
 import type { AwaitWindowInput, ProbeRef, SiteActivities, WindowResult } from './contract';
+import { noteMarks } from './excerpt-files';
 import { guardianOf, proberOf, stamp, cancellable, type Hand } from './open-drill';
 
 /** The prober ends itself when nobody renewed for this long: two worker restarts' worth. */
@@ -67,6 +68,7 @@ export async function startProbe(hand: Hand, { plan, drill }: Parameters<SiteAct
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     writeFileDurably(join(dir, 'config.json'), JSON.stringify(config, null, 2));
   }
+  const noted = noteMarks(openTarget(target), dir);
   await launchProber(target.runDir, `prober-${drill.drill}`, join(dir, 'config.json'));
   await until(async () => ((await prober.status()).acked > 0 ? true : null), {
     timeoutMs: 30_000,
@@ -77,6 +79,7 @@ export async function startProbe(hand: Hand, { plan, drill }: Parameters<SiteAct
         `the prober did not get one write acknowledged within 30 s${last === null ? '' : `: ${messageOf(last)}`}`,
       ),
   });
+  await noted;
   return probe;
 }
 

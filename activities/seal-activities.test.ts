@@ -11,6 +11,7 @@ import { encodePlan } from '../evidence/bundle';
 import { recomputeBundle } from '../evidence/recompute';
 import { openSigner } from '../evidence/signing';
 import { verifyBundle } from '../evidence/verify';
+import type { EventBody } from '../model/event';
 import type { DrillRecord } from '../model/record';
 import { measure, planFor } from '../test/fixtures/sealed-drill';
 import type { SealResult } from './contract';
@@ -26,6 +27,18 @@ const plan = planFor({});
 const planSha256 = sha256Hex(encodePlan(plan));
 const hand = { home, isRunning: (_workflowId: string, runId: string) => Promise.resolve(runId === 'running') };
 const begin = (runId: string) => register(hand, { plan, planSha256, owner: { workflowId: 'drill/7', runId }, startedBy: 'mira' });
+
+const told = (step: string, kind: string): EventBody => ({
+  drill: '',
+  writer: 'workflow',
+  step,
+  kind,
+  attempt: 1,
+  at: '2026-11-23T03:12:00.000Z',
+  actor: 'mira',
+  text: kind,
+  facts: {},
+});
 
 async function whatHolds(
   dir: string,
@@ -72,7 +85,7 @@ test('a drill is registered, judged and sealed; a second attempt changes nothing
     readiness: [],
     people: [],
     left: [],
-    pendingEvents: [],
+    pendingEvents: [told('register', 'registered'), told('seal', 'verdict')],
   } as const;
   // After that many attempts a guardian that is silent is said to be.
   const sealing = () => new MockActivityEnvironment({ attempt: 6 }).run<[], SealResult, () => Promise<SealResult>>(() => seal(hand, input));
@@ -82,6 +95,13 @@ test('a drill is registered, judged and sealed; a second attempt changes nothing
   expect(record.left.join()).toMatch(/the guardian’s own chain of events is not in this bundle/);
   expect(record.custody).toMatchObject({ store: 'directory', shared: false });
   expect(notDerived.length).toBeGreaterThan(3);
+  // Nobody read the nodes' logs in this test, and the bundle says so.
+  expect(JSON.parse(readFileSync(join(sealed.evidence, 'ledger', 'nodes', 'contents.json'), 'utf8'))).toEqual({
+    entries: [],
+    notRecorded: 'the drill ended before the nodes’ logs were read',
+  });
+  expect(readFileSync(join(sealed.evidence, 'junit.xml'), 'utf8')).toContain(drill.drill);
+  expect(JSON.parse(readFileSync(join(sealed.evidence, 'oscal-assessment-results.json'), 'utf8'))).toHaveProperty('assessment-results');
   expect(await sealing()).toEqual(sealed);
 }, 60_000);
 

@@ -14,13 +14,16 @@ import { openChain, sealIn } from '../evidence/drill-evidence';
 import { readAllEvents, recordEvents } from '../evidence/events';
 import { keepFacts, type KeptFacts } from '../evidence/kept-facts';
 import { recordFrame } from '../evidence/record-frame';
+import { writeManifest } from '../evidence/manifest';
 import { bundlePrefix } from '../evidence/register';
 import { packLedger } from '../probe/ledger-pack';
+import { renderFurther } from '../report/further';
 import { renderHtml } from '../report/html';
 import { renderMarkdown } from '../report/markdown';
 import { openTarget } from '../targets/open-target';
 import type { ControlActivities, ProbeRef, SealInput, SealResult } from './contract';
 import type { Measured } from './judge-activities';
+import { excerptFiles } from './excerpt-files';
 import { evidenceOf, guardianOf, type Hand } from './open-drill';
 
 /** Attempts at sealing that insist on the shared store; after them the bundle is sealed here and delivered later. */
@@ -36,7 +39,7 @@ export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
   const pending = input.pendingEvents.map((event) => ({ ...event, drill: drill.drill }));
   if (pending.length > 0) await recordEvents(store, prefix, 'workflow', pending);
   const place = { store, bundle: prefix, writer: 'workflow', step: 'seal', actor: input.startedBy } as const;
-  const { problems, ...frame } = recordFrame(homePaths(hand.home).drills, plan, nowUtc().slice(0, 10));
+  const { problems, ...frame } = recordFrame(homePaths(hand.home).drills, plan, drill.drill, nowUtc().slice(0, 10));
   const kept = await keepFacts(place, plan, {
     ...courseOf(input),
     ...frame,
@@ -53,6 +56,7 @@ export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
     measured: measured?.ledger ?? null,
     rpo: input.rpoFile === null ? null : readJsonFile<RpoMeasurement>(input.rpoFile),
   });
+  await writeManifest(place, drill.drill, plan, kept, [...(await readAllEvents(store, prefix)).flat(), ...guardian.events]);
   const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: (await evidence.signer()).fingerprint };
   const sealed = await sealIn(hand.home, evidence, {
     prefix,
@@ -60,7 +64,7 @@ export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
     record,
     reportHtml: renderHtml(record, options),
     reportMarkdown: renderMarkdown(record, options),
-    files: await ledgerFiles(input.probe),
+    files: [...(await ledgerFiles(input.probe)), ...renderFurther(record, options)],
     events: [...(await readAllEvents(store, prefix)), ...(guardian.events.length === 0 ? [] : [guardian.events])],
     sealedAt: nowUtc(),
   });
@@ -123,14 +127,15 @@ async function guardianChain({
   }
 }
 
-/** The ledger goes into the bundle packed: unpacked, it is every byte that the judge read. */
+/** The ledger goes into the bundle packed: unpacked, it is every byte that the judge read. With it goes what the nodes left. */
 export async function ledgerFiles(probe: Pick<ProbeRef, 'dir'> | null): Promise<readonly BundleFile[]> {
   if (probe === null || !existsSync(probe.dir)) return [];
   await packLedger(probe.dir);
-  return readdirSync(probe.dir)
+  const ledger = readdirSync(probe.dir)
     .filter((name) => name.endsWith('.gdl') || name.endsWith('.gz') || name === 'measurement.json' || name === 'rpo.json')
     .sort()
     .map((name) => ({ name: `ledger/${name}`, path: join(probe.dir, name) }));
+  return [...ledger, ...excerptFiles(probe.dir)];
 }
 
 async function postgresVersion({ plan }: SealInput): Promise<string | null> {

@@ -17,6 +17,7 @@ import { readAllEvents } from '../evidence/events';
 import { keepFacts, type KeptFacts } from '../evidence/kept-facts';
 import { recordFrame } from '../evidence/record-frame';
 import { PLAN_FILE, REGISTRATION_FILE, SEAL_FILE } from '../evidence/layout';
+import { writeManifest } from '../evidence/manifest';
 import { bundlePrefix, decodeRegistration, type Registration } from '../evidence/register';
 import { openEvidence } from '../evidence/store';
 import type { ChainedEvent } from '../model/event';
@@ -24,6 +25,7 @@ import type { LeaseView } from '../model/fault';
 import type { Plan } from '../model/plan';
 import { judgeLedger } from '../probe/judge';
 import { judgeDrill } from '../probe/verdict';
+import { renderFurther } from '../report/further';
 import { renderHtml } from '../report/html';
 import { renderMarkdown } from '../report/markdown';
 import { guardianOf, type Hand } from './open-drill';
@@ -128,8 +130,9 @@ async function sealLost(hand: Hand, { registration, data, plan, ledgerDir }: Uns
       return null;
     },
   );
-  const { problems, ...frame } = recordFrame(homePaths(hand.home).drills, plan, nowUtc().slice(0, 10));
-  const facts = await keepFacts({ store, bundle, writer: 'workflow', step: 'seal', actor: 'gameday' }, plan, {
+  const { problems, ...frame } = recordFrame(homePaths(hand.home).drills, plan, registration.drill, nowUtc().slice(0, 10));
+  const place = { store, bundle, writer: 'workflow', step: 'seal', actor: 'gameday' } as const;
+  const facts = await keepFacts(place, plan, {
     ...lostCourse(registration, sha256Hex(data)),
     ...frame,
     leases,
@@ -159,6 +162,7 @@ async function sealLost(hand: Hand, { registration, data, plan, ledgerDir }: Uns
     noSafeCandidate: candidatesRecord(measured),
   });
   const record = buildRecord({ ...facts, plan, judgement, measured, rpo: null });
+  await writeManifest(place, registration.drill, plan, facts, [...(await readAllEvents(store, bundle)).flat(), ...chain]);
   const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: (await evidence.signer()).fingerprint };
   await sealIn(hand.home, evidence, {
     prefix: bundle,
@@ -166,7 +170,7 @@ async function sealLost(hand: Hand, { registration, data, plan, ledgerDir }: Uns
     record,
     reportHtml: renderHtml(record, options),
     reportMarkdown: renderMarkdown(record, options),
-    files: await ledgerFiles({ dir: ledgerDir }),
+    files: [...(await ledgerFiles({ dir: ledgerDir })), ...renderFurther(record, options)],
     events: [...(await readAllEvents(store, bundle)), ...(chain.length === 0 ? [] : [chain])],
     sealedAt: nowUtc(),
   });

@@ -18,6 +18,7 @@ import { openTarget } from '../targets/open-target';
 import type { ReconcileResult, SiteActivities } from './contract';
 import { requirePrimary } from './failover-activities';
 import { probeAddress } from './examine-fork';
+import { keepExcerpts } from './excerpt-files';
 import { cancellable, stamp } from './open-drill';
 import { waitForWindow } from './probe-activities';
 
@@ -63,6 +64,8 @@ export async function verify({ plan, probe }: Parameters<SiteActivities['verify'
 /** The prober must have stopped: a write under way while rows are read would count as lost. */
 export async function reconcileLedger(input: Parameters<SiteActivities['reconcileLedger']>[0]): Promise<ReconcileResult> {
   const { plan, probe } = input;
+  // First: whatever becomes of the rows, the nodes are never again as near to the drill as now.
+  await keepExcerpts(openTarget(plan.target), probe.dir);
   const uncompared: { node: string; why: string }[] = [];
   const rpo = await joinWithSurvivors(input, uncompared);
   const rpoFile = join(probe.dir, 'rpo.json');

@@ -14,7 +14,8 @@ import { buildRecord, candidatesRecord, predictedRecord } from '../evidence/buil
 import { encodeRecord, type BundleFile } from '../evidence/bundle';
 import { sealIn } from '../evidence/drill-evidence';
 import { readAllEvents } from '../evidence/events';
-import { keepFacts, type FactsPlace } from '../evidence/kept-facts';
+import { keepFacts, type FactsPlace, type KeptFacts } from '../evidence/kept-facts';
+import { writeManifest } from '../evidence/manifest';
 import { recordFrame } from '../evidence/record-frame';
 import { bundlePrefix, type Registered } from '../evidence/register';
 import { openEvidence } from '../evidence/store';
@@ -29,6 +30,7 @@ import { packLedger } from '../probe/ledger-pack';
 import { keepSurvivors, SURVIVORS_FILE } from '../probe/survivor-file';
 import { awaitReplay, compareReplica, readCommitPromise, readSurvivors, writeBarrier } from '../probe/survivors';
 import { judgeDrill } from '../probe/verdict';
+import { renderFurther } from '../report/further';
 import { renderHtml } from '../report/html';
 import { renderMarkdown } from '../report/markdown';
 import { renderTerminal } from '../report/terminal';
@@ -90,7 +92,7 @@ export async function concludeObservation(input: Concluding): Promise<ExitCode> 
     noSafeCandidate: candidatesRecord(ledger),
   });
   const chain = await diary.settle();
-  const { problems, ...frame } = recordFrame(homePaths(input.home).drills, plan, nowUtc().slice(0, 10));
+  const { problems, ...frame } = recordFrame(homePaths(input.home).drills, plan, registration.drill, nowUtc().slice(0, 10));
   const kept = await keepFacts(chain, plan, {
     ...frame,
     planSha256: input.planSha256,
@@ -121,7 +123,7 @@ export async function concludeObservation(input: Concluding): Promise<ExitCode> 
     joined: rpo !== null,
   });
   const record = buildRecord({ ...kept, plan, judgement, measured: ledger, rpo });
-  await seal(input, record, { ledger, rpo }, chain);
+  await seal(input, record, { ledger, rpo }, chain, kept);
   show(input, record);
   return exitCodeOf({ state: record.state, verdict: record.verdict });
 }
@@ -243,6 +245,7 @@ async function seal(
   record: DrillRecord,
   measured: { readonly ledger: LedgerJudgement | null; readonly rpo: RpoMeasurement | null },
   chain: FactsPlace,
+  kept: KeptFacts,
 ): Promise<void> {
   if (measured.ledger !== null) writeFileDurably(join(dir, 'measurement.json'), JSON.stringify({ ledger: measured.ledger, band: null }));
   if (measured.rpo !== null) writeFileDurably(join(dir, 'rpo.json'), JSON.stringify(measured.rpo));
@@ -251,13 +254,14 @@ async function seal(
   const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: (await evidence.signer()).fingerprint };
   await diary.note('verdict', `verdict: ${record.verdict} (${record.state})`);
   await diary.flush();
+  await writeManifest(chain, record.drill, plan, kept, (await readAllEvents(chain.store, prefix)).flat());
   const { waiting } = await sealIn(home, evidence, {
     prefix,
     plan,
     record,
     reportHtml: renderHtml(record, options),
     reportMarkdown: renderMarkdown(record, options),
-    files: await ledgerFiles(dir),
+    files: [...(await ledgerFiles(dir)), ...renderFurther(record, options)],
     events: await readAllEvents(chain.store, prefix),
     sealedAt: nowUtc(),
   });

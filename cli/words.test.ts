@@ -30,6 +30,7 @@ const view = (guardian: Partial<StatusView['guardian']>): StatusView => ({
   guardian: { reachable: true, problem: null, leases: [], halt: null, unreadable: [], fromDisk: false, ...guardian },
   drills: null,
   temporalProblem: 'temporal is down',
+  outbox: [],
 });
 
 test('status says what is broken, until when, and how to undo it by hand', () => {
@@ -38,6 +39,22 @@ test('status says what is broken, until when, and how to undo it by hand', () =>
   expect(text).toContain('comes off by itself at 2026-11-23T03:02:00.000Z (in 60 s)');
   expect(text).toContain('curl -X DELETE http://…');
   expect(text).toContain('temporal is down');
+});
+
+test('status says which sealed bundles wait, since when and why, and that they will not be lost', () => {
+  const waiting = (at: number) => ({
+    prefix: `lab/drill-00000${at}`,
+    kind: 'lab' as const,
+    since: '2026-11-23T03:00:00Z',
+    problem: 'connection refused',
+  });
+  expect(statusText(view({}), 0)).not.toContain('sealed');
+  const text = statusText({ ...view({}), outbox: [{ ...waiting(1), problem: null }, waiting(2), ...[3, 4, 5, 6].map(waiting)] }, 0);
+  expect(text).toContain('! 6 sealed bundles are on this machine only; workers try again by themselves, `gameday deliver` does at once');
+  expect(text).toContain('lab/drill-000001 since 2026-11-23T03:00:00Z: not tried yet');
+  expect(text).toContain('lab/drill-000002 since 2026-11-23T03:00:00Z: connection refused');
+  expect(text).toContain('and 1 more');
+  expect(text).not.toContain('drill-000006');
 });
 
 test('status ends with 5 while something is broken, and never with 0 when nobody can say', () => {

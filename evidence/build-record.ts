@@ -70,6 +70,8 @@ export interface RecordFacts {
   readonly controls?: readonly ControlRule[];
   /** What earlier drills of this scenario have found and people decided about it. */
   readonly known?: readonly KnownFinding[];
+  /** The drill to compare with, as it was when the record was made; absent in facts kept before. */
+  readonly lastDrill?: DrillRecord['lastDrill'];
   /** Of the process that made the record first; a record made again keeps it. */
   readonly tool?: DrillRecord['tool'];
 }
@@ -141,6 +143,7 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     left: facts.left,
     notExercised: notExercised(facts),
     tool: facts.tool ?? runningTool(plan),
+    ...(facts.lastDrill === undefined ? {} : { lastDrill: facts.lastDrill }),
   };
   return { ...record, findings: findingsOf(record, facts.known), controls: controlsOf(record, facts.controls ?? []) };
 }

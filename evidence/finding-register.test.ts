@@ -104,10 +104,14 @@ describe('beside bundles on disk', () => {
     const open = readFindings(drills, null, TODAY).stories.find(({ state }) => state === 'open');
     if (open === undefined) throw new Error('none is open');
     decide(drills, 'lab', decision(open.key, { owner: 'jo', due: '2026-12-01', accepted: { until: '2026-12-24', reason: 'known' } }));
-    expect(knownFindings(drills, { target: 'lab', scenario: open.scenario }, TODAY)).toEqual([
+    const about = { target: 'lab', systemIdentifier: drill(1, []).target.systemIdentifier, scenario: open.scenario };
+    const known = (today: string, scenario = open.scenario) =>
+      knownFindings(drills, { ...about, scenario }, new Map([['a', 'drill-000001']]), today);
+    expect(known(TODAY)).toEqual([
       { rule: 'a', since: 'drill-000001', owner: 'jo', due: '2026-12-01', accepted: 'mira until 2026-12-24: known' },
     ]);
-    expect(knownFindings(drills, { target: 'lab', scenario: 'other' }, TODAY)).toEqual([]);
+    expect(known('2026-12-25')).toEqual([{ rule: 'a', since: 'drill-000001', owner: 'jo', due: '2026-12-01', accepted: null }]);
+    expect(known(TODAY, 'other')).toEqual([{ rule: 'a', since: 'drill-000001', owner: null, due: null, accepted: null }]);
   });
 
   test('a bundle that cannot be read is named, and a damaged decision is refused with its line', () => {

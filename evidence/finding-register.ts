@@ -8,12 +8,11 @@ import { z } from 'zod';
 import { GamedayError } from '../core/errors';
 import { sha256Hex } from '../core/files';
 import type { DrillRecord, RecordFinding } from '../model/record';
+import { isRetest, type EarlierDrills, type SameScenario } from './earlier-drills';
 import type { KnownFinding } from './findings';
 import { listDrills } from './read-bundle';
 
 const REGISTER_FILE = 'findings.jsonl';
-/** Drills looked back at most when a record asks what is known already. */
-const LOOK_BACK = 200;
 
 const decisionSchema = z.strictObject({
   key: z.string(),
@@ -75,7 +74,7 @@ export function findingStories(records: readonly Told[], decisions: readonly Fin
       present.add(key);
       stories.set(key, continued(stories.get(key), key, record, finding));
     }
-    if (record.state !== 'completed' || record.verdict === 'inconclusive') continue;
+    if (!isRetest(record)) continue;
     for (const story of stories.values())
       if (isSameSeries(story, record) && !present.has(story.key) && story.state === 'open')
         stories.set(story.key, { ...story, state: 'closed', closedBy: record.drill });
@@ -107,13 +106,20 @@ function continued(before: FindingStory | undefined, key: string, record: Told, 
   };
 }
 
-/** Later decisions stand over earlier ones; an acceptance ends with its day. */
-function decided(story: FindingStory, decisions: readonly FindingDecision[], today: string): FindingStory {
-  const own = decisions.filter(({ key }) => key === story.key);
-  const owner = own.findLast((one) => one.owner !== null)?.owner ?? null;
-  const due = own.findLast((one) => one.due !== null)?.due ?? null;
+/** Later decisions stand over earlier ones. */
+function standing(key: string, decisions: readonly FindingDecision[]): Pick<FindingStory, 'owner' | 'due' | 'accepted'> {
+  const own = decisions.filter((one) => one.key === key);
   const acceptance = own.findLast(({ accepted }) => accepted !== null);
-  const accepted = acceptance?.accepted == null ? null : { by: acceptance.by, ...acceptance.accepted };
+  return {
+    owner: own.findLast((one) => one.owner !== null)?.owner ?? null,
+    due: own.findLast((one) => one.due !== null)?.due ?? null,
+    accepted: acceptance?.accepted == null ? null : { by: acceptance.by, ...acceptance.accepted },
+  };
+}
+
+/** With what people decided; an acceptance ends with its day. */
+function decided(story: FindingStory, decisions: readonly FindingDecision[], today: string): FindingStory {
+  const { owner, due, accepted } = standing(story.key, decisions);
   const isAccepted = story.state === 'open' && accepted !== null && accepted.until >= today;
   return {
     ...story,
@@ -143,24 +149,19 @@ function byStart(a: DrillRecord, b: DrillRecord): number {
   return a.startedAt < b.startedAt ? -1 : a.startedAt > b.startedAt ? 1 : 0;
 }
 
-/** What the next record of this scenario should know: its open findings. Looks at this target's newest drills only. */
+/** What the next record of this scenario should know: its open findings, with what people decided about them. */
 export function knownFindings(
   drillsDir: string,
-  about: { readonly target: string; readonly scenario: string },
+  about: Pick<SameScenario, 'target' | 'systemIdentifier' | 'scenario'>,
+  open: EarlierDrills['open'],
   today: string,
 ): readonly KnownFinding[] {
-  const records = listDrills(drillsDir, { target: about.target, newest: LOOK_BACK }).flatMap(({ record }) =>
-    record === null ? [] : [record],
-  );
-  return findingStories([...records].sort(byStart), readDecisions(drillsDir, about.target), today)
-    .filter(({ scenario, state }) => scenario === about.scenario && state !== 'closed')
-    .map(({ rule, firstDrill, owner, due, state, accepted }) => ({
-      rule,
-      since: firstDrill,
-      owner,
-      due,
-      accepted: state === 'accepted' && accepted !== null ? `${accepted.by} until ${accepted.until}: ${accepted.reason}` : null,
-    }));
+  const decisions = readDecisions(drillsDir, about.target);
+  return [...open].map(([rule, since]) => {
+    const { owner, due, accepted } = standing(findingKey(about.systemIdentifier, about.scenario, rule), decisions);
+    const isAccepted = accepted !== null && accepted.until >= today;
+    return { rule, since, owner, due, accepted: isAccepted ? `${accepted.by} until ${accepted.until}: ${accepted.reason}` : null };
+  });
 }
 
 /** Throws `bundle_invalid` with the line that is damaged: a decision that is left out would reopen or hide a finding. */

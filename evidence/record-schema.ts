@@ -155,20 +155,17 @@ export const objectiveSchema = z.strictObject({
     .describe('the span that an rto is about; absent: first t0 to last t_rec'),
 });
 
-const judgement = z.strictObject({
-  verdict,
-  objectives: list(
-    z.strictObject({
-      objective: objectiveSchema,
-      verdict,
-      measured: z.number().nullable(),
-      low: z.number().nullable(),
-      high: z.number().nullable(),
-      reason: z.string(),
-    }),
-  ),
-  reasons: list(z.string()),
-});
+const objectiveResults = list(
+  z.strictObject({
+    objective: objectiveSchema,
+    verdict,
+    measured: z.number().nullable(),
+    low: z.number().nullable(),
+    high: z.number().nullable(),
+    reason: z.string(),
+  }),
+);
+const judgement = z.strictObject({ verdict, objectives: objectiveResults, reasons: list(z.string()) });
 
 const restore = z.strictObject({
   step: z.string(),
@@ -287,23 +284,42 @@ export const custodySchema = z.strictObject({
 });
 export const amendmentSchema = z.strictObject({ since: z.string(), changes: list(z.string()) });
 
+const state = z.enum(['completed', 'aborted', 'refused', 'failed', 'unsafe', 'lost']);
+const severity = z.enum(['high', 'medium', 'low']);
+const target = z.strictObject({
+  name: z.string(),
+  systemIdentifier: z.string(),
+  controller: z.string(),
+  nodes: list(z.string()),
+  postgresVersion: maybe(z.string()),
+});
+
+const earlierDrill = z
+  .strictObject({
+    drill: z.string(),
+    startedAt: time,
+    state,
+    verdict,
+    planSha256: sha256,
+    target,
+    scenario: z.string(),
+    toolVersion: z.string(),
+    objectives: objectiveResults,
+    durations: list(z.strictObject({ name: z.string(), ms: interval })),
+    findings: list(z.strictObject({ id: z.string(), rule: z.string(), severity, text: z.string() })),
+  })
+  .describe('the last drill of the same scenario on the same system that ran to its end');
+
 export const recordSchema = z.strictObject({
   formatVersion: count,
   drill: z.string(),
   sequence: count,
-  state: z.enum(['completed', 'aborted', 'refused', 'failed', 'unsafe', 'lost']),
+  state,
   verdict,
   type: z.enum(['lab', 'staging', 'live']),
   trigger: z.strictObject({ kind: z.enum(['command', 'schedule']), name: z.string().nullable() }),
   startedBy: z.string(),
-  target: z.strictObject({
-    name: z.string(),
-    systemIdentifier: z.string(),
-    controller: z.string(),
-    nodes: list(z.string()),
-    postgresVersion: maybe(z.string()),
-    labels,
-  }),
+  target: target.extend({ labels }),
   scenario: z.strictObject({ name: z.string(), title: z.string(), hypothesis: z.string(), description: z.string() }),
   planSha256: sha256,
   registrationSha256: sha256,
@@ -350,7 +366,7 @@ export const recordSchema = z.strictObject({
     z.strictObject({
       id: z.string(),
       rule: z.string().describe('names the same finding in every drill'),
-      severity: z.enum(['high', 'medium', 'low']),
+      severity,
       text: z.string(),
       since: z.string().nullable().describe('drill that had it first; null: this one'),
       owner: z.string().nullable(),
@@ -358,6 +374,7 @@ export const recordSchema = z.strictObject({
       accepted: z.string().nullable().describe('who accepted the risk, until when and why'),
     }),
   ),
+  lastDrill: maybe(earlierDrill).optional(),
   controls: list(
     z.strictObject({
       framework: z.string(),
@@ -377,7 +394,7 @@ export const recordSchema = z.strictObject({
 type SchemaRecord = z.infer<typeof recordSchema>;
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
 /** Does not compile when the schema and the model differ. */
-const sameAsModel: Same<SchemaRecord, DrillRecord> & Same<Required<SchemaRecord>, DrillRecord> = true;
+const sameAsModel: Same<SchemaRecord, DrillRecord> & Same<Required<SchemaRecord>, Required<DrillRecord>> = true;
 void sameAsModel;
 
 /** The record, or `bundle_invalid` with the first field that is wrong. */

@@ -11,6 +11,8 @@ import { CHAIN_START, findChainBreak } from '../core/event-chain';
 import { sha256Hex } from '../core/files';
 import { isSamePerson } from '../core/people';
 import type { ChainedEvent } from '../model/event';
+import type { ObservationPlan } from '../model/observation';
+import type { Plan } from '../model/plan';
 import type { DrillRecord } from '../model/record';
 import { WRITERS, chainedEventSchema, encodeEventLine, mergeEvents, type EventLine } from './events';
 import {
@@ -29,6 +31,7 @@ import {
   isBundleName,
   isOutsideSeal,
 } from './layout';
+import { checkManifest } from './manifest';
 import { parseRecord } from './record-schema';
 import { decodeRegistration, type Registration } from './register';
 import { checkSignoff, listSignoffs } from './signoff';
@@ -104,6 +107,7 @@ export async function verifyBundle(dir: string, options: VerifyOptions): Promise
   await check('record matches registration and seal', () => checkConsistency(dir, record, registration, statement));
   const lines = await check('event lines', () => checkEventLines(dir, statement));
   await check('event chains', () => checkEventChains(lines, record));
+  await check('expected events', () => checkExpected(dir, lines));
   await check('Sigstore form', () => checkSigstore(dir, statement));
   for (const stamp of timestampsOf(dir)) await check(stamp.check, () => checkStamp(dir, stamp, options.timestampCa ?? null));
   for (const name of signoffsOf(dir)) await check(name, () => checkOneSignoff(dir, name, { record, key, options }));
@@ -332,6 +336,17 @@ function checkEventChains(lines: readonly EventLine[] | null, record: DrillRecor
   const moved = merged.findIndex(({ event }, at) => event.previousSha256 !== all[at]?.previousSha256 || event.writer !== all[at]?.writer);
   if (moved >= 0) fail(`line ${moved + 1} of ${EVENTS_FILE} is not where the merge puts it`);
   return [null, chains.map((chain) => `${chain[0]?.writer ?? ''} ${chain.length}`).join(', ') || 'no events'];
+}
+
+function checkExpected(dir: string, lines: readonly EventLine[] | null): readonly [null, string] {
+  const plan = JSON.parse(readText(dir, PLAN_FILE)) as Plan | ObservationPlan;
+  return [
+    null,
+    checkManifest(
+      plan,
+      needed(lines, EVENTS_FILE).map(({ event }) => event),
+    ),
+  ];
 }
 
 function checkChain(chain: readonly ChainedEvent[]): void {

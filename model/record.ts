@@ -7,6 +7,7 @@ import type {
   Interval,
   Judgement,
   NoSafeCandidate,
+  ObjectiveResult,
   PhaseLatency,
   PredictedFailover,
   ReplicaStaleness,
@@ -238,6 +239,22 @@ export interface RecordFinding {
   readonly accepted: string | null;
 }
 
+/** What is kept of the last drill of the same scenario on the same system, so that a report compares with it from its own bundle. */
+export interface EarlierDrill {
+  readonly drill: string;
+  readonly startedAt: string;
+  readonly state: DrillState;
+  readonly verdict: Verdict;
+  readonly planSha256: string;
+  readonly target: Pick<DrillRecord['target'], 'name' | 'systemIdentifier' | 'controller' | 'nodes' | 'postgresVersion'>;
+  readonly scenario: string;
+  readonly toolVersion: string;
+  readonly objectives: readonly ObjectiveResult[];
+  /** By what the report calls them. */
+  readonly durations: readonly { readonly name: string; readonly ms: Interval }[];
+  readonly findings: readonly Pick<RecordFinding, 'id' | 'rule' | 'severity' | 'text'>[];
+}
+
 export interface DrillRecord {
   readonly formatVersion: number;
   readonly drill: string;
@@ -303,6 +320,8 @@ export interface DrillRecord {
     readonly note: string | null;
   }[];
   readonly findings: readonly RecordFinding[];
+  /** Absent in records made before it was kept. */
+  readonly lastDrill?: Maybe<EarlierDrill> | undefined;
   readonly controls: readonly ControlEvidence[];
   readonly left: readonly string[];
   readonly notExercised: readonly string[];

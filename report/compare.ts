@@ -4,8 +4,8 @@
  */
 import { formatMs } from '../core/units';
 import type { Interval, Verdict } from '../model/measurement';
-import type { DrillRecord } from '../model/record';
-import { formatInterval, formatQuantity, isNotRecorded, objectiveWord } from './words';
+import type { DrillRecord, EarlierDrill } from '../model/record';
+import { formatInterval, formatQuantity, objectiveWord } from './words';
 
 export type Change = 'better' | 'worse' | 'same' | 'within the bounds' | 'not comparable';
 
@@ -31,8 +31,8 @@ export interface Comparison {
 }
 
 /** In the order given: a change is from `before` to `after`. */
-export function compareRecords(before: DrillRecord, after: DrillRecord): Comparison {
-  const missing = (from: DrillRecord, other: DrillRecord): readonly string[] =>
+export function compareDrills(before: EarlierDrill, after: EarlierDrill): Comparison {
+  const missing = (from: EarlierDrill, other: EarlierDrill): readonly string[] =>
     from.findings.filter(({ rule }) => !other.findings.some((one) => one.rule === rule)).map(({ text }) => text);
   return {
     before: head(before),
@@ -44,19 +44,19 @@ export function compareRecords(before: DrillRecord, after: DrillRecord): Compari
   };
 }
 
-function head({ drill, target, startedAt, verdict }: DrillRecord): Comparison['before'] {
+function head({ drill, target, startedAt, verdict }: EarlierDrill): Comparison['before'] {
   return { drill, target: target.name, startedAt, verdict };
 }
 
-function warningsOf(before: DrillRecord, after: DrillRecord): readonly string[] {
+function warningsOf(before: EarlierDrill, after: EarlierDrill): readonly string[] {
   const pairs: readonly (readonly [string, string, string])[] = [
     ['target', before.target.name, after.target.name],
     ['PostgreSQL system', before.target.systemIdentifier, after.target.systemIdentifier],
-    ['scenario', before.scenario.name, after.scenario.name],
+    ['scenario', before.scenario, after.scenario],
     ['controller', before.target.controller, after.target.controller],
     ['PostgreSQL version', plain(before.target.postgresVersion), plain(after.target.postgresVersion)],
     ['nodes', before.target.nodes.join(', '), after.target.nodes.join(', ')],
-    ['version of gameday', before.tool.version, after.tool.version],
+    ['version of gameday', before.toolVersion, after.toolVersion],
   ];
   const found = pairs.filter(([, a, b]) => a !== b).map(([what, a, b]) => `the ${what} differs: ${a}, then ${b}`);
   const planned = before.planSha256 === after.planSha256 ? [] : ['the plans differ: these drills did not do exactly the same'];
@@ -70,12 +70,12 @@ function plain(value: DrillRecord['target']['postgresVersion']): string {
   return typeof value === 'string' ? value : `not recorded: ${value.notRecorded}`;
 }
 
-type Result = DrillRecord['judgement']['objectives'][number];
+type Result = EarlierDrill['objectives'][number];
 
-function objectiveFigures(before: DrillRecord, after: DrillRecord): readonly ComparedFigure[] {
+function objectiveFigures(before: EarlierDrill, after: EarlierDrill): readonly ComparedFigure[] {
   const rows = new Map<string, { before?: Result; after?: Result }>();
-  for (const result of before.judgement.objectives) rows.set(objectiveWord(result), { before: result });
-  for (const result of after.judgement.objectives) rows.set(objectiveWord(result), { ...rows.get(objectiveWord(result)), after: result });
+  for (const result of before.objectives) rows.set(objectiveWord(result), { before: result });
+  for (const result of after.objectives) rows.set(objectiveWord(result), { ...rows.get(objectiveWord(result)), after: result });
   return [...rows].map(([name, pair]) => objectiveFigure(name, pair.before, pair.after));
 }
 
@@ -95,26 +95,14 @@ function rangeOf(result: Result | undefined): Interval | null {
   return { lowMs: result.low ?? result.measured, highMs: result.high ?? result.measured };
 }
 
-function durationFigures(before: DrillRecord, after: DrillRecord): readonly ComparedFigure[] {
-  const [then, now] = [durationsOf(before), durationsOf(after)];
-  return [...new Set([...then.keys(), ...now.keys()])].map((name) => {
-    const [a, b] = [then.get(name) ?? null, now.get(name) ?? null];
+function durationFigures(before: EarlierDrill, after: EarlierDrill): readonly ComparedFigure[] {
+  const [then, now] = [before, after].map(({ durations }) => new Map(durations.map(({ name, ms }) => [name, ms])));
+  return [...new Set([...(then?.keys() ?? []), ...(now?.keys() ?? [])])].map((name) => {
+    const [a, b] = [then?.get(name) ?? null, now?.get(name) ?? null];
     const { change, by } = changeOf(a, b);
     const text = (interval: Interval | null): string => (interval === null ? 'not recorded' : formatInterval(interval));
     return { name, before: text(a), after: text(b), change, by: by === null ? null : formatMs(by) };
   });
-}
-
-/** Durations besides the objectives', by what they are called in the report. */
-function durationsOf({ rto, redundancy, restores }: DrillRecord): ReadonlyMap<string, Interval> {
-  const found = new Map<string, Interval>();
-  if (!isNotRecorded(rto)) for (const { name, ms } of rto.segments) found.set(`segment ${name}`, ms);
-  if (!isNotRecorded(redundancy) && redundancy.regainedAfterMs !== null) found.set('redundant again after', redundancy.regainedAfterMs);
-  for (const { step, totalMs, phases } of restores) {
-    found.set(`restore ${step}`, totalMs);
-    for (const { name, ms } of phases) found.set(`restore ${step}, ${name}`, { lowMs: ms, highMs: ms });
-  }
-  return found;
 }
 
 /** Less is better in everything that a drill measures. `by`: the smallest difference that the bounds allow. */
@@ -126,7 +114,13 @@ function changeOf(before: Interval | null, after: Interval | null): { readonly c
   return { change: exact ? 'same' : 'within the bounds', by: null };
 }
 
-const MARK: Readonly<Record<Change, string>> = { better: '↓', worse: '↑', same: '=', 'within the bounds': '≈', 'not comparable': '·' };
+export const CHANGE_MARK: Readonly<Record<Change, string>> = {
+  better: '↓',
+  worse: '↑',
+  same: '=',
+  'within the bounds': '≈',
+  'not comparable': '·',
+};
 
 /** Plain text for a terminal or a ticket. */
 export function comparisonText({ before, after, warnings, figures, findingsGone, findingsNew }: Comparison): string {
@@ -138,7 +132,7 @@ export function comparisonText({ before, after, warnings, figures, findingsGone,
     '',
     ...figures.map(
       (figure) =>
-        `${MARK[figure.change]} ${figure.name.padEnd(width)}  ${figure.before.padEnd(left)}  →  ${figure.after}  ${figure.change}${figure.by === null ? '' : ` by at least ${figure.by}`}`,
+        `${CHANGE_MARK[figure.change]} ${figure.name.padEnd(width)}  ${figure.before.padEnd(left)}  →  ${figure.after}  ${figure.change}${figure.by === null ? '' : ` by at least ${figure.by}`}`,
     ),
     ...(findingsGone.length === 0 ? [] : ['', 'no longer found:', ...findingsGone.map((text) => `  ${text}`)]),
     ...(findingsNew.length === 0 ? [] : ['', 'new findings:', ...findingsNew.map((text) => `  ${text}`)]),

@@ -1,7 +1,8 @@
 /** The formats for machines and the comparison: what a CI system, a spreadsheet and a second look at two drills are told. */
 import type { DrillRecord } from '../model/record';
 import { sampleRecord } from '../test/fixtures/record';
-import { compareRecords, comparisonText } from './compare';
+import { comparedDrill } from '../core/compared-drill';
+import { compareDrills, comparisonText } from './compare';
 import { CSV_COLUMNS, csvCell, renderCsv } from './csv';
 import { renderJunit } from './junit';
 
@@ -13,6 +14,7 @@ const objective = (at: number): DrillRecord['judgement']['objectives'][number] =
   if (found === undefined) throw new Error(`the sample has no objective ${at}`);
   return found;
 };
+const compareRecords = (before: DrillRecord, after: DrillRecord) => compareDrills(comparedDrill(before), comparedDrill(after));
 /** The sample with its first objective, RTO, replaced. */
 const withRto = (changes: Partial<DrillRecord['judgement']['objectives'][number]>, more: Partial<DrillRecord> = {}): DrillRecord =>
   sampleRecord({ ...more, judgement: { ...sample.judgement, objectives: [{ ...objective(0), ...changes }, objective(1)] } });
@@ -95,7 +97,7 @@ describe('csv', () => {
 });
 
 describe('compare', () => {
-  const rto = (record: DrillRecord, other: DrillRecord): ReturnType<typeof compareRecords>['figures'][number] | undefined =>
+  const rto = (record: DrillRecord, other: DrillRecord): ReturnType<typeof compareDrills>['figures'][number] | undefined =>
     compareRecords(record, other).figures.find(({ name }) => name === 'Recovery time (RTO)');
 
   it('finds no change between a drill and itself, and warns of nothing', () => {

@@ -11,6 +11,7 @@ import { patterns } from './svg';
 import { THEME } from './theme';
 import { axisOf, closeUp } from './time-axis';
 import { forksSection } from './forks';
+import { comparisonSection } from './comparison';
 import { viewsSection } from './views';
 import { controlsSection } from './controls';
 import { waterfallChart } from './waterfall';
@@ -48,6 +49,7 @@ function sections(record: DrillRecord): Markup {
     block('steps', 'Steps, planned and carried out', [stepsTable(record)]),
     block('people', 'People and decisions', [peopleTable(record)]),
     findings(record),
+    block('comparison', 'Beside the last drill', [comparisonSection(record)]),
     block('verification', 'Afterwards', [redundancy(record), markup`<h3>Verification</h3>`, checksTable(record.verification)]),
     block('readiness', 'Readiness, before anything was touched', [checksTable(record.readiness)]),
     block('phases', 'Phases', [phasesTable(record)]),

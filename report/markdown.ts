@@ -2,6 +2,7 @@
 import { predictedBand } from '../core/segment-bands';
 import { formatMs } from '../core/units';
 import type { CheckResult, DrillRecord } from '../model/record';
+import { COMPARISON_COLUMNS, comparedReport, LAST_FINDINGS_COLUMNS } from './comparison';
 import { CONTROLS_NOTE, NO_CONTROLS, byFramework, controlLimits } from './controls';
 import { FORK_COLUMNS, forkFacts, forkRelations } from './forks';
 import { signoffText, type ReportOptions } from './page-one';
@@ -102,6 +103,7 @@ export function renderMarkdown(record: DrillRecord, options: ReportOptions): str
         record.people.map((p) => [p.id, p.step, p.answer, formatTime(p.at), p.note ?? '–']),
       ) || `No person was asked anything. Started by ${text(record.startedBy)}.`,
     ),
+    section('Beside the last drill', comparison(record)),
     section('Verification', checks(record.verification)),
     section('Left behind', bullets(record.left) || 'Nothing known.'),
     section('What this drill does not show', bullets(limitsOf(record))),
@@ -182,6 +184,20 @@ function writes({ rpo }: DrillRecord): string {
   if (isNotRecorded(rpo)) return `Not recorded: ${text(rpo.notRecorded)}`;
   const row = [rpo.attempted, rpo.acked, rpo.kept, rpo.lost, rpo.indeterminateCommitted, rpo.indeterminateVanished].map(formatCount);
   return `${text(rpo.statement)}\n\n${table(['Attempted', 'Acked', 'Kept', 'Lost', 'Indeterminate, committed', 'Indeterminate, vanished'], [row])}`;
+}
+
+function comparison(record: DrillRecord): string {
+  const report = comparedReport(record);
+  if (isNotRecorded(report)) return `Not recorded: ${text(report.notRecorded)}`;
+  const warnings = bullets(report.comparison.warnings.map((warning) => `Warning: ${warning}.`));
+  return [
+    text(report.sentence),
+    ...(warnings === '' ? [] : [warnings]),
+    table([...COMPARISON_COLUMNS], report.rows),
+    table([...LAST_FINDINGS_COLUMNS], report.lastFindings) || 'The last drill had no finding.',
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
 }
 
 function forks(record: DrillRecord): string {

@@ -54,7 +54,7 @@ const nodeSchema = z.strictObject({
   binDir: path,
   osUser: z.string().min(1).nullable().default(null),
   runsOn: hostSchema.default({ kind: 'local' }),
-  agent: z.strictObject({ find: command, start: command }).nullable().default(null),
+  agent: z.strictObject({ find: command, start: command, logFile: path.optional() }).nullable().default(null),
   logFile: path,
   site: z.string().min(1).max(63).optional(),
   upstream: name.optional(),

@@ -55,11 +55,15 @@ export async function withSql<T>(
   try {
     return await work({
       query: async (text, values) => {
-        const result =
-          values === undefined
-            ? await client.query<Record<string, string | null>>(text)
-            : await client.query<Record<string, string | null>>(text, [...values]);
-        return result.rows;
+        try {
+          const result =
+            values === undefined
+              ? await client.query<Record<string, string | null>>(text)
+              : await client.query<Record<string, string | null>>(text, [...values]);
+          return result.rows;
+        } catch (error) {
+          throw withoutValues(error);
+        }
       },
     });
   } finally {
@@ -67,4 +71,21 @@ export async function withSql<T>(
     await Promise.race([client.end().catch(() => undefined), new Promise((resolve) => setTimeout(resolve, 500).unref())]);
     (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
   }
+}
+
+/**
+ * Classes of SQLSTATE in which the server's own message names objects and states, never a value of a table (documentation, "PostgreSQL Error Codes"). Not among
+ * them: data exceptions (22), constraints (23, 44), and whatever `RAISE` says (P0 and codes of people's own).
+ */
+const NAMING_CLASSES = ['01', '02', '08', '0A', '25', '26', '28', '3D', '3F', '40', '42', '53', '54', '55', '57', '58', 'XX'] as const;
+
+/** An error of the server, without words that could be somebody's: messages get into events and records, from which nothing is ever taken out again. */
+export function withoutValues(error: unknown): unknown {
+  const { code, severity } = error as { readonly code?: unknown; readonly severity?: unknown };
+  // Only the server's own errors have a severity; those of a socket have a code alone.
+  if (!(error instanceof Error) || typeof code !== 'string' || typeof severity !== 'string') return error;
+  const message = NAMING_CLASSES.some((known) => code.startsWith(known))
+    ? error.message
+    : `the server refused it with SQLSTATE ${code}; its words may hold values of tables and are withheld`;
+  return Object.assign(new Error(message), { code, severity });
 }

@@ -6,12 +6,12 @@ import { messageOf } from '../core/errors';
 import { resolveSecret } from '../core/secrets';
 import { formatMs } from '../core/units';
 import type { StopCheck } from '../model/plan';
+import { answerText, firstAnswer } from './first-answer';
 import type { LiveTarget, NodeStatus } from './ports';
-import type { Sql } from './sql';
 
 export interface StopFinding {
   readonly holds: boolean;
-  /** In words; never a secret, and at most 300 characters. */
+  /** In words; never a secret nor a value of a table, and at most 300 characters. */
   readonly found: string;
 }
 
@@ -20,21 +20,13 @@ type CheckOf<K extends StopCheck['kind']> = Extract<StopCheck, { readonly kind: 
 const writable = (nodes: readonly NodeStatus[]): readonly string[] =>
   nodes.filter((node) => node.up && node.inRecovery === false).map((node) => node.node);
 
-async function firstValue(sql: Sql, text: string): Promise<string> {
-  await sql.query('BEGIN READ ONLY');
-  const rows = await sql.query(text);
-  await sql.query('ROLLBACK');
-  const [first] = rows;
-  return first === undefined ? '(no row)' : (Object.values(first)[0] ?? '(null)');
-}
-
 async function evaluateSql(live: LiveTarget, check: CheckOf<'sql'>): Promise<StopFinding> {
   const names = check.on === 'primary' ? writable(await live.controller.status()) : live.target.nodes.map((node) => node.name);
   if (check.on === 'primary' && names.length !== 1) return { holds: false, found: `${names.length} writable nodes to ask` };
-  const values = await Promise.all(names.map((name) => live.sql(name, 'observe', (sql) => firstValue(sql, check.sql))));
+  const values = await Promise.all(names.map((name) => live.sql(name, 'observe', (sql) => firstAnswer(sql, check.sql))));
   return {
     holds: values.every((value) => value === check.expect),
-    found: names.map((name, at) => `${name} says ${values[at] ?? ''}`).join(', '),
+    found: names.map((name, at) => `${name} says ${answerText(values[at] ?? '', check.expect)}`).join(', '),
   };
 }
 

@@ -77,6 +77,12 @@ export class DrillContext {
     if (this.lines.length < LOG_LIMIT) this.lines.push({ at, phase: this.phase, text });
     log.info(text);
     setCurrentDetails(`**${this.phase}** · ${text}`);
+    this.note(step, kind, text, facts);
+  }
+
+  /** An event for the chain alone: what nobody who follows must read. */
+  note(step: string, kind: string, text: string, facts: { readonly [name: string]: Json } = {}): void {
+    const at = new Date().toISOString();
     const name = `${step} ${kind}`;
     const attempt = (this.eventAttempts.get(name) ?? 0) + 1;
     this.eventAttempts.set(name, attempt);

@@ -49,6 +49,8 @@ export async function runSteps(context: DrillContext, steps: readonly PlanStep[]
         endedAt: new Date().toISOString(),
         output: result.output,
       });
+      // The manifest of a sealed bundle expects it of every step that was started, whatever else the step has told.
+      context.note(step.id, 'ended', `${step.id} is done`);
     } catch (error) {
       const reason = context.halted === null ? failureText(error) : `halted by ${context.halted.by}: ${context.halted.reason}`;
       context.steps.set(step.id, { ...base, outcome: 'failed', reason, actor: 'gameday', endedAt: new Date().toISOString(), output: null });

@@ -65,7 +65,9 @@ describe('export', () => {
     expect(
       rows.some((row) => row.includes('2026-11-10T10:00:00Z,skipped,lab,primary-loss,monthly') && row.includes('"not, healthy"')),
     ).toBe(true);
-    expect(readdirSync(join(out, 'reports')).sort()).toEqual(['csv', 'html', 'junit.xml'].map((end) => `lab-drill-000001.${end}`));
+    expect(readdirSync(join(out, 'reports')).sort()).toEqual(
+      ['csv', 'html', 'junit.xml', 'oscal.json'].map((end) => `lab-drill-000001.${end}`),
+    );
   });
 
   test.each([

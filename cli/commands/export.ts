@@ -11,6 +11,7 @@ import { listDrills, readRecord, type DrillEntry } from '../../evidence/read-bun
 import { readSkippedSlots } from '../../evidence/skipped-slots';
 import { csvCell, renderCsv } from '../../report/csv';
 import { renderJunit } from '../../report/junit';
+import { renderOscal } from '../../report/oscal';
 import { renderHtml } from '../../report/html';
 import { defineCommand, type CommandContext } from '../command';
 import { parseDay } from '../day';
@@ -88,6 +89,7 @@ function drillRow(entry: DrillEntry, out: string): IndexRow {
   writeFileSync(join(out, 'reports', `${name}.html`), renderHtml(record, options));
   writeFileSync(join(out, 'reports', `${name}.junit.xml`), renderJunit(record));
   writeFileSync(join(out, 'reports', `${name}.csv`), renderCsv(record));
+  writeFileSync(join(out, 'reports', `${name}.oscal.json`), renderOscal(record, options));
   return {
     ...base,
     outcome: 'run',

@@ -12,11 +12,12 @@ import { renderCsv } from '../../report/csv';
 import { renderHtml } from '../../report/html';
 import { renderJunit } from '../../report/junit';
 import { renderMarkdown } from '../../report/markdown';
+import { renderOscal } from '../../report/oscal';
 import type { SignoffLine } from '../../report/page-one';
 import { defineCommand } from '../command';
 import { printPdf } from '../report-pdf';
 
-const FORMATS = ['html', 'md', 'junit', 'csv', 'json', 'pdf'] as const;
+const FORMATS = ['html', 'md', 'junit', 'csv', 'json', 'oscal', 'pdf'] as const;
 
 interface Options {
   readonly format: (typeof FORMATS)[number];
@@ -66,6 +67,8 @@ function render({ record, dir, recordSha256 }: ReadRecord, format: Exclude<Optio
       return renderJunit(record);
     case 'csv':
       return renderCsv(record);
+    case 'oscal':
+      return renderOscal(record, options);
     case 'json':
       return readFileSync(join(dir, RECORD_FILE), 'utf8');
   }

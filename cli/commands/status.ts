@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { messageOf } from '../../core/errors';
 import { homePaths } from '../../core/home';
 import { answers } from '../../core/rpc';
+import { listWaiting, type Waiting } from '../../evidence/deliver';
 import { openGuardian, readGuardianFiles, type StandingHalt } from '../../faults/guardian/client';
 import { EXIT } from '../../model/constants';
 import type { LeaseView } from '../../model/fault';
@@ -35,13 +36,15 @@ export interface StatusView {
   readonly drills: readonly DrillView[] | null;
   /** Why drills are not known. */
   readonly temporalProblem: string | null;
+  /** Sealed bundles that are not in the shared evidence store yet, oldest first. */
+  readonly outbox: readonly Waiting[];
 }
 
 export function statusCommand(): Command {
   const command = new Command('status').description('what is broken on purpose, until when, and the manual undo; works without Temporal');
   return defineCommand(command, async ({ home, terminal }) => {
     const [guardian, temporal] = await Promise.all([askGuardian(home), askTemporal(home)]);
-    const view: StatusView = { guardian, ...temporal };
+    const view: StatusView = { guardian, ...temporal, outbox: listWaiting(home) };
     terminal.print(statusText(view, Date.now()));
     terminal.result({ ...view, faults: view.guardian.leases.map(faultLine) });
     exitWith(statusExit(view));
@@ -104,7 +107,7 @@ async function askTemporal(home: string): Promise<Pick<StatusView, 'drills' | 't
 }
 
 /** `nowMs`: for "in 42 s". */
-export function statusText({ guardian, drills, temporalProblem }: StatusView, nowMs: number): string {
+export function statusText({ guardian, drills, temporalProblem, outbox }: StatusView, nowMs: number): string {
   const lines: string[] = [];
   const stands = guardian.leases.length > 0 || guardian.unreadable.length > 0;
   if (guardian.fromDisk && !stands) lines.push('✓ nothing is broken on purpose; no guardian runs');
@@ -129,6 +132,7 @@ export function statusText({ guardian, drills, temporalProblem }: StatusView, no
   if (drills === null) lines.push(`? not known which drills run: ${temporalProblem ?? 'no answer'}`);
   else if (drills.length === 0) lines.push('  no drill runs');
   for (const drill of drills ?? []) lines.push(...drillLines(drill));
+  if (outbox.length > 0) lines.push(...outboxLines(outbox));
   return lines.join('\n');
 }
 
@@ -145,6 +149,18 @@ function leaseLines({ handle, state, expiresAt, hardMaximumAt, lastError, undoAt
     ...(lastError === null ? [] : [`    last error: ${lastError}`]),
     '    by hand:',
     ...handle.manualUndo.map((command) => `      ${command}`),
+  ];
+}
+
+const SHOWN_BUNDLES = 5;
+
+function outboxLines(outbox: readonly Waiting[]): string[] {
+  const count = outbox.length === 1 ? '1 sealed bundle is' : `${outbox.length} sealed bundles are`;
+  const more = outbox.length - SHOWN_BUNDLES;
+  return [
+    `! ${count} on this machine only; workers try again by themselves, \`gameday deliver\` does at once`,
+    ...outbox.slice(0, SHOWN_BUNDLES).map(({ prefix, since, problem }) => `    ${prefix} since ${since}: ${problem ?? 'not tried yet'}`),
+    ...(more > 0 ? [`    and ${more} more`] : []),
   ];
 }
 

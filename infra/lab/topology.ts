@@ -283,6 +283,7 @@ function labAgent({ topology, lab, home }: LabPlan, name: string): TargetNode['a
   return {
     find: ['pgrep', '-o', '-f', line],
     start: childCommand(home, agentChild(topology, name)),
+    logFile: join(homePaths(home).logs, `${agentChild(topology, name)}.log`),
   };
 }
 

@@ -4,6 +4,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { hasApt, installPackage, isRoot } from './debian.mjs';
 import { onPath } from './find.mjs';
+import { ensureOscalSchema } from './oscal-schema.mjs';
+import { cacheRoot } from './places.mjs';
 import { say, SetupError } from './progress.mjs';
 
 function hasFaketime() {
@@ -50,7 +52,18 @@ const FOR_TESTS = [
   { name: 'chromium', for: 'the test of the report in a browser', present: (env) => onPath('chromium', env) !== null },
 ];
 
+/** Says what is missing and goes on; the test that needs it says so again. */
+async function ensureSchema(env) {
+  try {
+    await ensureOscalSchema(cacheRoot(env), env);
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    say(`without NIST’s schema of OSCAL: its test is not possible (${error.message.split('\n')[0]})`);
+  }
+}
+
 export async function ensureExtras(env = process.env, { forTests = false } = {}) {
+  if (forTests) await ensureSchema(env);
   for (const extra of (forTests ? FOR_TESTS : EXTRAS).filter((each) => !each.present(env))) {
     try {
       if (!isRoot() || !hasApt(env)) throw new SetupError('it is installed by root only');

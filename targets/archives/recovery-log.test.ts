@@ -37,6 +37,7 @@ test('an excerpt shows the cause and none of the data', () => {
     line('DETAIL:  Key (name)=(Ada) already exists.') +
     line("STATEMENT:  insert into people values ('Ada')") +
     line("FATAL:  could not read 'Ada''s file'") +
+    line('ERROR:  the customer Ada Lovelace is not known') +
     line('FATAL:  requested timeline is in "00000002.history"');
   const excerpt = logExcerpt(log, 8);
   expect(excerpt).not.toContain('Ada');

@@ -3,6 +3,11 @@
  * these lines, written by recovery itself, do. Lines as of PostgreSQL 12 to 18 with lc_messages = C.
  */
 
+import { readServerLine } from '../excerpts/log-lines';
+import { openServerMessages } from '../excerpts/server-messages';
+
+const SERVER_MESSAGES = openServerMessages([]);
+
 export interface RecoveryStop {
   /** The line without its prefix, for the record. */
   readonly line: string;
@@ -35,11 +40,15 @@ export function lastReplayedTime(log: string): string | null {
   return /last completed transaction was at log time (.*)$/m.exec(log)?.[1] ?? null;
 }
 
-/** The last lines worth showing, with everything that could hold data removed: statements, details, quoted literals. At most `lines`. */
+/**
+ * The last lines worth showing, with everything that could hold data removed: statements, details, quoted literals, and errors but for known ones. Nobody's
+ * sessions reach a sandbox, so what remains is recovery's own. At most `lines`.
+ */
 export function logExcerpt(log: string, lines: number): string {
   return log
     .split('\n')
     .filter((line) => /(LOG|FATAL|PANIC|ERROR|WARNING|HINT):/.test(line) || /^gameday/.test(line))
+    .filter((line) => !/\bERROR: /.test(line) || SERVER_MESSAGES(readServerLine(line)?.message ?? '') !== null)
     .map((line) =>
       line
         .replace(/'(?:[^']|'')*'/g, "'…'")

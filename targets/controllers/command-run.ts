@@ -5,6 +5,8 @@
 import { spawn } from 'node:child_process';
 import { GamedayError } from '../../core/errors';
 import { environmentForOthers } from '../../core/process';
+import { withoutServerWords } from '../excerpts/log-lines';
+import { openServerMessages } from '../excerpts/server-messages';
 
 /** What a runbook may still put in order after SIGTERM. */
 const GRACE_MS = 5_000;
@@ -12,6 +14,8 @@ const GRACE_MS = 5_000;
 const DRAIN_MS = 200;
 const KEPT_CHARACTERS = 64 * 1024;
 const SHOWN_CHARACTERS = 500;
+/** A runbook's psql repeats what the server said; that may hold anybody's values. */
+const SERVER_MESSAGES = openServerMessages([]);
 
 export type Placeholder = 'node' | 'candidate' | 'primary';
 type Values = { readonly [name in Placeholder]?: string | null };
@@ -56,7 +60,7 @@ export function runCommand(argv: readonly string[], options: CommandOptions): Pr
     const failed = (what: string): GamedayError =>
       new GamedayError(
         options.code,
-        `\`${shown}\` ${what}: ${stderr.trim().slice(-SHOWN_CHARACTERS) || 'it said nothing on stderr'}`,
+        `\`${shown}\` ${what}: ${withoutServerWords(stderr.trim(), SERVER_MESSAGES).slice(-SHOWN_CHARACTERS) || 'it said nothing on stderr'}`,
         'run it by hand as the user who runs gameday’s worker, with the same words.',
       );
     const toGroup = (name: 'SIGTERM' | 'SIGKILL'): void => {

@@ -16,6 +16,7 @@ import type { Entry } from '../../probe/ledger-format';
 import { ledgerIn } from '../../probe/ledger-reader';
 import { openTarget } from '../../targets/open-target';
 import { withSql } from '../../targets/sql';
+import { bundleTexts, findWords } from '../fixtures/bundle-text';
 import { cli, lab, makeHome, removeHome, type CliResult } from './lab';
 
 const scenario = (name: string): string => join(packageRoot(), 'test', 'scenarios', `${name}.yaml`);
@@ -96,9 +97,12 @@ async function probeRows(address: { readonly host: string; readonly port: number
 describe('a primary lost under load', () => {
   test('with synchronous replication not one acknowledged write is lost, and the record and report say so', async () => {
     const { home, target } = lab();
-    const { line, record } = resultOf(await cli(['run', scenario('quick-loss'), '--json'], { home, timeoutMs: 180_000 }));
+    const noise = plantErrors(target);
+    const ended = await cli(['run', scenario('quick-loss'), '--json'], { home, timeoutMs: 180_000 }).finally(() => noise.stop());
+    const { line, record } = resultOf(ended);
     expect(line.faults).toEqual([{ fault: 'process-kill', confirmed: true, healed: true }]);
     expect(line.state).toBe('completed');
+    expectStoryWithout(line.evidence, target, await noise.raised());
     if ('notRecorded' in record.rpo || 'notRecorded' in record.rto) throw new Error('not measured');
     expect(record.rpo.lost).toBe(0);
     expect(record.rpo.acked).toBeGreaterThan(500);
@@ -149,6 +153,45 @@ describe('a primary lost under load', () => {
     }
   }, 300_000);
 });
+
+const PLANTED = 'Zedekiah Plantagenette';
+
+/** Somebody's personal data in an error and a notice of each server, again and again until it is stopped. */
+function plantErrors(target: Target): { stop(): void; raised(): Promise<number> } {
+  let [stopped, count] = [false, 0];
+  const raise = (node: string): Promise<void> =>
+    openTarget(target)
+      .sql(node, 'operate', (sql) =>
+        sql.query(`DO $$ BEGIN RAISE LOG 'mail of ${PLANTED}'; RAISE EXCEPTION 'the customer ${PLANTED} is not known'; END $$`),
+      )
+      .then(
+        () => undefined,
+        (error: { code?: string }) => void (count += error.code === 'P0001' ? 1 : 0),
+      );
+  const done = (async () => {
+    while (!stopped) {
+      await Promise.all(target.nodes.map(({ name }) => raise(name)));
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+  })();
+  return { stop: () => void (stopped = true), raised: () => done.then(() => count) };
+}
+
+/** What the servers themselves said of the failover is in the bundle; what their clients said is not. */
+function expectStoryWithout(evidence: string, target: Target, raised: number): void {
+  expect(raised).toBeGreaterThan(10);
+  const bundle = bundleTexts(evidence);
+  expect(findWords(bundle, [PLANTED, 'Plantagenette'])).toEqual([]);
+  const log = (node: string): string => bundle.get(`ledger/nodes/${node}/postgresql.log.gz, unpacked`) ?? '';
+  const logs = target.nodes.map(({ name }) => log(name));
+  expect(logs.filter((text) => text.includes('received promote request'))).toHaveLength(1);
+  expect(logs.filter((text) => /started streaming WAL from primary at [0-9A-F/]+ on timeline [0-9]+/.test(text)).length).toBeGreaterThan(0);
+  expect(logs.every((text) => text.includes('ERROR:  (withheld)'))).toBe(true);
+  expect(
+    [...bundle.keys()].filter((name) => /^ledger\/nodes\/n[1-3]\/(timelines\/.*\.history|pg_controldata\.(before|after)\.txt)$/.test(name))
+      .length,
+  ).toBeGreaterThan(8);
+}
 
 /** Rows of the probe table on the moved-aside data directory of the old primary that the current primary lacks. */
 async function forkOnlyRows(target: Target, drill: string, record: DrillRecord): Promise<number> {
