@@ -160,37 +160,67 @@ export async function checkObject(settings: ObjectSettings, context: FaultContex
   ];
 }
 
+const credentialWords = ({ accessKey, secretKey, region }: NativeTargetArchive): string =>
+  `export AWS_ACCESS_KEY_ID=${secretWord(accessKey)} AWS_SECRET_ACCESS_KEY=${secretWord(secretKey)} AWS_DEFAULT_REGION=${quoteWord(region)}`;
+
+const storeWords = ({ endpoint, bucket }: NativeTargetArchive): string =>
+  `--endpoint-url ${quoteWord(endpoint)} --bucket ${quoteWord(bucket)}`;
+
+const keyIn = ({ prefix }: NativeTargetArchive, name: string): string => (prefix === '' ? name : `${prefix}/${name}`);
+
 /** Lines of one shell of its own: credentials set, ids asked for by `query`, and `each` done with every id. */
-function withIds({ accessKey, secretKey, region }: NativeTargetArchive, at: string, key: string, query: string, each: string): string {
-  const settings = `export AWS_ACCESS_KEY_ID=${secretWord(accessKey)} AWS_SECRET_ACCESS_KEY=${secretWord(secretKey)} AWS_DEFAULT_REGION=${quoteWord(region)}`;
-  const list = `aws s3api list-object-versions ${at} --prefix ${quoteWord(key)} --query ${quoteWord(query)} --output text`;
-  return `(${settings}; ids=$(${list}) && for id in $ids; do [ "$id" = None ] || { ${each}; } || exit 1; done)`;
+function withIds(archive: NativeTargetArchive, key: string, query: string, each: string): string {
+  const list = `aws s3api list-object-versions ${storeWords(archive)} --prefix ${quoteWord(key)} --query ${quoteWord(query)} --output text`;
+  return `(${credentialWords(archive)}; ids=$(${list}) && for id in $ids; do [ "$id" = None ] || { ${each}; } || exit 1; done)`;
+}
+
+/** The note goes last, with whatever lies on it. */
+function removeNoteByHand(archive: NativeTargetArchive, note: string): string {
+  const remove = `aws s3api delete-object ${storeWords(archive)} --key ${quoteWord(note)} --version-id "$id"`;
+  return withIds(archive, note, `[Versions[?Key=='${note}'].VersionId, DeleteMarkers[?Key=='${note}'].VersionId][]`, remove);
 }
 
 /** What a person types: `what` of ours that lies on the good version goes, by its id, and then the note that says it is ours. */
 export function manualUncover(what: 'marker' | 'version', { key, versionId, label }: ArchiveObject, target: Target): readonly string[] {
   const archive = nativeArchiveOf(target);
   if (archive === null) return [];
-  const { endpoint, bucket, prefix } = archive;
-  const at = `--endpoint-url ${quoteWord(endpoint)} --bucket ${quoteWord(bucket)}`;
-  const [object, note] = [key, `faults/${label}`].map((name) => (prefix === '' ? name : `${prefix}/${name}`)) as [string, string];
-  const remove = (name: string): string => `aws s3api delete-object ${at} --key ${quoteWord(name)} --version-id "$id"`;
+  const { bucket } = archive;
+  const at = storeWords(archive);
+  const [object, note] = [key, `faults/${label}`].map((name) => keyIn(archive, name)) as [string, string];
+  const remove = `aws s3api delete-object ${at} --key ${quoteWord(object)} --version-id "$id"`;
   const labelled = `aws s3api head-object ${at} --key ${quoteWord(object)} --version-id "$id" --query 'Metadata."${LABEL_KEY}"' --output text`;
   const lines = {
-    marker: withIds(archive, at, object, `DeleteMarkers[?Key=='${object}' && IsLatest].VersionId`, remove(object)),
+    marker: withIds(archive, object, `DeleteMarkers[?Key=='${object}' && IsLatest].VersionId`, remove),
     version: withIds(
       archive,
-      at,
       object,
       `Versions[?Key=='${object}' && VersionId!='${versionId}'].VersionId`,
-      `{ said=$(${labelled}) && [ "$said" != ${quoteWord(label)} ]; } || ${remove(object)}`,
+      `{ said=$(${labelled}) && [ "$said" != ${quoteWord(label)} ]; } || ${remove}`,
     ),
   };
   const ours = { marker: 'the delete marker on top', version: `the versions with metadata ${LABEL_KEY}=${label}` }[what];
   return [
     lines[what],
-    withIds(archive, at, note, `[Versions[?Key=='${note}'].VersionId, DeleteMarkers[?Key=='${note}'].VersionId][]`, remove(note)),
+    removeNoteByHand(archive, note),
     `# without aws (pip install awscli): in the store’s own console, in bucket ${bucket}, remove ${ours} of ${object}, never version ${versionId}, and then ${note}`,
+  ];
+}
+
+/** What a person types where the whole archive was hidden: every marker since the note was written goes, by its id, and then the note. */
+export function manualUncoverAll(label: string, target: Target): readonly string[] {
+  const archive = nativeArchiveOf(target);
+  if (archive === null) return [];
+  const at = storeWords(archive);
+  const note = keyIn(archive, `faults/${label}`);
+  const all = keyIn(archive, '');
+  const since = `aws s3api list-object-versions ${at} --prefix ${quoteWord(note)} --query ${quoteWord(`Versions[?Key=='${note}'] | [0].LastModified`)} --output text`;
+  const markers = `aws s3api list-object-versions ${at} --prefix ${quoteWord(all)} --query "DeleteMarkers[?IsLatest && LastModified>='$since'].[Key,VersionId]" --output text`;
+  const remove = `aws s3api delete-object ${at} --key "$key" --version-id "$id"`;
+  const each = `while IFS="$(printf '\\t')" read -r key id; do [ "$key" = None ] || ${remove} || exit 1; done`;
+  return [
+    `(${credentialWords(archive)}; since=$(${since}) && { [ "$since" = None ] || ${markers} | ${each}; })`,
+    removeNoteByHand(archive, note),
+    `# without aws (pip install awscli): in the store’s own console, in bucket ${archive.bucket}, remove every delete marker under ${all} that is not older than ${note}, and then that`,
   ];
 }
 
