@@ -339,7 +339,8 @@ describe('archiving', () => {
     expect((await archive.audit()).filter((check) => !check.ok)).toEqual([]);
     expect(readdirSync(join(dir, 'spool', 'n1')).sort()).toEqual(['archiver.pid', 'done', 'failed', 'push.sh', 'ready', 'tmp']);
     // A segment is stored before PostgreSQL asks for it; its question may still be on its way.
-    const asked = (): readonly string[] => ['tmp', 'ready', 'done', 'failed'].flatMap((name) => readdirSync(join(dir, 'spool', 'n1', name)));
+    const asked = (): readonly string[] =>
+      ['tmp', 'ready', 'done', 'failed'].flatMap((name) => readdirSync(join(dir, 'spool', 'n1', name)));
     await until(() => (asked().length === 0 ? true : null), {
       timeoutMs: 20_000,
       onTimeout: () => new Error(`left in the spool: ${asked().join(', ')}`),
