@@ -12,6 +12,7 @@ import { lookUpUser, run } from '../../core/process';
 import { locateTools } from '../../infra/tools';
 import { withSql } from '../../targets/sql';
 import { cli, type CliResult } from './lab';
+import { fullTest } from './drawn';
 
 const NET = '127.0.55';
 const NODES = ['n1', 'n2', 'n3'] as const;
@@ -178,19 +179,23 @@ describe('prepared', () => {
     expect(of('process-freeze')).not.toContain('postmaster');
   }, 60_000);
 
-  test('a node that hangs costs its own lines and no others', async () => {
-    const pid = Number(readFileSync(join(base, 'n3', 'postmaster.pid'), 'utf8').split('\n')[0]);
-    process.kill(pid, 'SIGSTOP');
-    try {
-      const { code, stdout } = await gameday(['check', '--target', shop]);
-      expect(code).toBe(6);
-      expect(stdout).toMatch(/✕ n3: /);
-      expect(stdout).toMatch(/✓ n2 answers/);
-      expect(stdout).toMatch(/✓ observe \(gameday_observe\)/);
-    } finally {
-      process.kill(pid, 'SIGCONT');
-    }
-  }, 120_000);
+  fullTest(
+    'a node that hangs costs its own lines and no others',
+    async () => {
+      const pid = Number(readFileSync(join(base, 'n3', 'postmaster.pid'), 'utf8').split('\n')[0]);
+      process.kill(pid, 'SIGSTOP');
+      try {
+        const { code, stdout } = await gameday(['check', '--target', shop]);
+        expect(code).toBe(6);
+        expect(stdout).toMatch(/✕ n3: /);
+        expect(stdout).toMatch(/✓ n2 answers/);
+        expect(stdout).toMatch(/✓ observe \(gameday_observe\)/);
+      } finally {
+        process.kill(pid, 'SIGCONT');
+      }
+    },
+    120_000,
+  );
 
   test('remove leaves nothing of ours and everything of theirs; a role that was there before stays as it was', async () => {
     const { stdout: script } = await gameday(['target', 'remove', '--target', shop, '--print-sql']);

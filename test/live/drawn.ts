@@ -1,5 +1,5 @@
 /**
- * What `npm test` draws from and `npm run test:full` tries whole: rows and crash points. The seed stands in the tests' names; `GAMEDAY_TEST_SEED` draws the
+ * What `npm test` draws from or leaves out, and `npm run test:full` tries whole: rows, crash points, long waits. The seed stands in the tests' names; `GAMEDAY_TEST_SEED` draws the
  * same again.
  */
 import { createHash } from 'node:crypto';
@@ -9,6 +9,8 @@ import { seeded } from '../calibration/calibrate';
 export const FULL = process.env['GAMEDAY_TEST_FULL'] === '1';
 const SEED = Number(process.env['GAMEDAY_TEST_SEED'] ?? Date.now() % 1_000_000);
 if (!Number.isSafeInteger(SEED)) throw new Error(`GAMEDAY_TEST_SEED=${process.env['GAMEDAY_TEST_SEED']} is no whole number`);
+/** Declares a test that is too long for each change: `npm test` lists it as skipped. */
+export const fullTest = FULL ? test : test.skip;
 /** For the name of a test that draws. */
 export const DRAWN = FULL ? '' : ` (seed ${SEED})`;
 /** Crash points of one row. */

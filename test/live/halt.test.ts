@@ -16,6 +16,7 @@ import type { DrillRecord, Phase } from '../../model/record';
 import { haltUpdate, progressQuery } from '../../workflows/messages';
 import { findResidue } from '../crash/residue';
 import { cli, lab } from './lab';
+import { fullTest } from './drawn';
 
 const PHASES: readonly Phase[] = ['heal', 'verify', 'restore redundancy', 'judge', 'seal', 'notify'];
 const HALT_ME = join(packageRoot(), 'test', 'scenarios', 'halt-me.yaml');
@@ -222,17 +223,21 @@ test('`temporal workflow terminate` runs no code of ours: the leases run out, an
   await untilEnded();
 }, 90_000);
 
-test('`temporal workflow reset`: the new run finds what the old one broke, and heals it', async () => {
-  const runId = await start(endingWith('reset', ['- wait: 30s', '  id: long']));
-  await untilAt('its wait', ({ step }) => step === 'long');
-  temporal('reset', '--run-id', runId, '--type', 'LastWorkflowTask', '--reason', 'test');
-  await until(async () => ((await guardian().list()).every(({ state }) => state === 'gone') ? true : null), {
-    timeoutMs: 60_000,
-    onTimeout: () => new Error('leases of the run before the reset still stand'),
-  });
-  await cli(['halt', '--reason', 'enough', '--as', 'ann']);
-  await untilEnded();
-}, 150_000);
+fullTest(
+  '`temporal workflow reset`: the new run finds what the old one broke, and heals it',
+  async () => {
+    const runId = await start(endingWith('reset', ['- wait: 30s', '  id: long']));
+    await untilAt('its wait', ({ step }) => step === 'long');
+    temporal('reset', '--run-id', runId, '--type', 'LastWorkflowTask', '--reason', 'test');
+    await until(async () => ((await guardian().list()).every(({ state }) => state === 'gone') ? true : null), {
+      timeoutMs: 60_000,
+      onTimeout: () => new Error('leases of the run before the reset still stand'),
+    });
+    await cli(['halt', '--reason', 'enough', '--as', 'ann']);
+    await untilEnded();
+  },
+  150_000,
+);
 
 test('after all of that nothing is broken on purpose, says the command', async () => {
   expect((await cli(['status'])).code).toBe(0);

@@ -13,6 +13,7 @@ import type { DrillRecord } from '../../model/record';
 import { openProber } from '../../probe/client';
 import type { ProberConfig } from '../../probe/contract';
 import { withSql, type Sql } from '../../targets/sql';
+import { fullTest } from './drawn';
 
 const BIN = locateTools().postgresBin;
 const HOST = '127.0.73.21';
@@ -346,28 +347,32 @@ test('a role that may write nothing observes reads alone, and Ctrl-C ends early 
   expect(readFileSync(join(line.evidence, 'report.md'), 'utf8')).toMatch(/reads due/);
 }, 60_000);
 
-test('SIGKILL of the command: the prober ends by its lease, and the next observation names the table and how to drop it', async () => {
-  const running = observe(['observe', '--dsn', `postgresql://probe@${HOST}`, '--for', '10m', '--window', '1s']);
-  const table = await awaitRows(20);
-  const config = readdirSync(join(home, 'probes'))
-    .map((name) => readJsonFile<ProberConfig>(join(home, 'probes', name, 'config.json')))
-    .find((one) => one?.table === table);
-  if (config == null) throw new Error('no prober has this table');
-  const prober = identify((await openProber(config.socket).status()).pid);
-  if (prober === null) throw new Error('no prober runs');
-  running.child.kill('SIGKILL');
-  await running.ended;
-  expect(isAlive(prober)).toBe(true);
-  await until(() => (isAlive(prober) ? null : true), { timeoutMs: 25_000, onTimeout: () => new Error('the prober outlived its lease') });
-  const connections = await sql('postgres', (one) => one.query(`SELECT pid FROM pg_stat_activity WHERE usename = 'probe'`));
-  expect([connections, existsSync(config.socket), await probeTables()]).toEqual([[], false, [table]]);
-  const next = observe(['observe', '--dsn', `postgresql://probe@${HOST}`, '--for', '1s', '--window', '1s', '--json']);
-  const { line, record } = resultOf(await next.ended);
-  const drop = `DROP TABLE gameday.${table};`;
-  expect(next.stderr()).toContain(drop);
-  expect(record.readiness.find(({ name }) => name === 'nothing is left of earlier observations')).toMatchObject({ ok: false });
-  expect(line.left).toEqual([]);
-  expect(await probeTables()).toEqual([table]);
-  await withSql({ host: HOST, port: 5432, user: 'probe', password: null, database: 'gameday' }, (one) => one.query(drop));
-  expect(await probeTables()).toEqual([]);
-}, 60_000);
+fullTest(
+  'SIGKILL of the command: the prober ends by its lease, and the next observation names the table and how to drop it',
+  async () => {
+    const running = observe(['observe', '--dsn', `postgresql://probe@${HOST}`, '--for', '10m', '--window', '1s']);
+    const table = await awaitRows(20);
+    const config = readdirSync(join(home, 'probes'))
+      .map((name) => readJsonFile<ProberConfig>(join(home, 'probes', name, 'config.json')))
+      .find((one) => one?.table === table);
+    if (config == null) throw new Error('no prober has this table');
+    const prober = identify((await openProber(config.socket).status()).pid);
+    if (prober === null) throw new Error('no prober runs');
+    running.child.kill('SIGKILL');
+    await running.ended;
+    expect(isAlive(prober)).toBe(true);
+    await until(() => (isAlive(prober) ? null : true), { timeoutMs: 25_000, onTimeout: () => new Error('the prober outlived its lease') });
+    const connections = await sql('postgres', (one) => one.query(`SELECT pid FROM pg_stat_activity WHERE usename = 'probe'`));
+    expect([connections, existsSync(config.socket), await probeTables()]).toEqual([[], false, [table]]);
+    const next = observe(['observe', '--dsn', `postgresql://probe@${HOST}`, '--for', '1s', '--window', '1s', '--json']);
+    const { line, record } = resultOf(await next.ended);
+    const drop = `DROP TABLE gameday.${table};`;
+    expect(next.stderr()).toContain(drop);
+    expect(record.readiness.find(({ name }) => name === 'nothing is left of earlier observations')).toMatchObject({ ok: false });
+    expect(line.left).toEqual([]);
+    expect(await probeTables()).toEqual([table]);
+    await withSql({ host: HOST, port: 5432, user: 'probe', password: null, database: 'gameday' }, (one) => one.query(drop));
+    expect(await probeTables()).toEqual([]);
+  },
+  60_000,
+);

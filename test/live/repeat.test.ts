@@ -7,6 +7,7 @@ import type { DrillRecord } from '../../model/record';
 import { drawPhaseMs, injectionPeriodMs } from '../../scenarios/series';
 import { openTarget } from '../../targets/open-target';
 import { cli, lab } from './lab';
+import { fullTest } from './drawn';
 
 interface RunLine {
   readonly drill: string;
@@ -83,29 +84,33 @@ test('two drills after a quiet control run: each at its drawn instant, min, medi
   );
 }, 170_000);
 
-test('clients that see an outage in the control run make the series inconclusive, and nothing is broken', async () => {
-  const { home, target } = lab();
-  const links = openTarget(target).links;
-  const entry = links?.find('client', 'router') ?? null;
-  if (links === null || entry === null) throw new Error('the lab has no client link');
-  const args = ['run', scenario('gentle-loss'), '--control', '--control-for', '10s', '--json'];
-  const running = new Promise<Awaited<ReturnType<typeof cli>>>((resolve, reject) => {
-    // The command itself says when its method begins: asking another one takes seconds on a busy machine, and the outage came too late.
-    let isCut = false;
-    const cutOnce = (said: string): void => {
-      if (isCut || !said.includes('── method')) return;
-      isCut = true;
-      links
-        .setEnabled(entry, false)
-        .then(() => sleep(1_000))
-        .finally(() => links.setEnabled(entry, true))
-        .catch(reject);
-    };
-    cli(args, { home, timeoutMs: 90_000, onProgress: cutOnce }).then(resolve, reject);
-  });
-  const ended = await running;
-  const series = JSON.parse(ended.stdout.trim().split('\n').at(-1) ?? '') as SeriesLine;
-  expect(series.control?.problem).toMatch(/^clients saw \d+ outages?, the longest of .*, though nothing was broken on purpose$/);
-  expect([ended.code, series.runs, series.summary]).toEqual([3, [], {}]);
-  expect(series.stopped).toContain('the control run does not hold');
-}, 120_000);
+fullTest(
+  'clients that see an outage in the control run make the series inconclusive, and nothing is broken',
+  async () => {
+    const { home, target } = lab();
+    const links = openTarget(target).links;
+    const entry = links?.find('client', 'router') ?? null;
+    if (links === null || entry === null) throw new Error('the lab has no client link');
+    const args = ['run', scenario('gentle-loss'), '--control', '--control-for', '10s', '--json'];
+    const running = new Promise<Awaited<ReturnType<typeof cli>>>((resolve, reject) => {
+      // The command itself says when its method begins: asking another one takes seconds on a busy machine, and the outage came too late.
+      let isCut = false;
+      const cutOnce = (said: string): void => {
+        if (isCut || !said.includes('── method')) return;
+        isCut = true;
+        links
+          .setEnabled(entry, false)
+          .then(() => sleep(1_000))
+          .finally(() => links.setEnabled(entry, true))
+          .catch(reject);
+      };
+      cli(args, { home, timeoutMs: 90_000, onProgress: cutOnce }).then(resolve, reject);
+    });
+    const ended = await running;
+    const series = JSON.parse(ended.stdout.trim().split('\n').at(-1) ?? '') as SeriesLine;
+    expect(series.control?.problem).toMatch(/^clients saw \d+ outages?, the longest of .*, though nothing was broken on purpose$/);
+    expect([ended.code, series.runs, series.summary]).toEqual([3, [], {}]);
+    expect(series.stopped).toContain('the control run does not hold');
+  },
+  120_000,
+);

@@ -7,6 +7,7 @@ import { accessSync, constants, mkdtempSync, readdirSync, readFileSync, rmSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { packageRoot } from '../../core/files';
+import { fullTest } from './drawn';
 
 const scratch = mkdtempSync(join(tmpdir(), 'gameday-no-go-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -20,12 +21,14 @@ function holdsGo(directory: string): boolean {
   }
 }
 
-test('with Go hidden from PATH, Toxiproxy is built by the toolchain from its wheel', async () => {
-  const path = (process.env['PATH'] ?? '')
-    .split(':')
-    .filter((directory) => !holdsGo(directory))
-    .join(':');
-  const program = `
+fullTest(
+  'with Go hidden from PATH, Toxiproxy is built by the toolchain from its wheel',
+  async () => {
+    const path = (process.env['PATH'] ?? '')
+      .split(':')
+      .filter((directory) => !holdsGo(directory))
+      .join(':');
+    const program = `
     import { CATALOG } from ${JSON.stringify(join(packageRoot(), 'infra/setup/catalog.mjs'))};
     import { buildFromGo, removeGoWork } from ${JSON.stringify(join(packageRoot(), 'infra/setup/go.mjs'))};
     import { cacheRoot } from ${JSON.stringify(join(packageRoot(), 'infra/setup/places.mjs'))};
@@ -33,22 +36,24 @@ test('with Go hidden from PATH, Toxiproxy is built by the toolchain from its whe
     removeGoWork(cacheRoot());
     console.log(JSON.stringify(found));
   `;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
-    env: { ...process.env, PATH: path, XDG_CACHE_HOME: scratch },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const code = await new Promise((resolve) => child.on('close', resolve));
-  expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining('fetching the Go 1.26.6 toolchain') });
-  const found = JSON.parse(stdout) as { directory: string; version: string; source: string };
-  expect(found).toEqual({ directory: join(scratch, 'gameday', 'toxiproxy-2.5.0', 'bin'), version: '2.5.0', source: 'go' });
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+      env: { ...process.env, PATH: path, XDG_CACHE_HOME: scratch },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining('fetching the Go 1.26.6 toolchain') });
+    const found = JSON.parse(stdout) as { directory: string; version: string; source: string };
+    expect(found).toEqual({ directory: join(scratch, 'gameday', 'toxiproxy-2.5.0', 'bin'), version: '2.5.0', source: 'go' });
 
-  const built = join(found.directory, 'toxiproxy-server');
-  expect(execFileSync(built, ['--version'], { encoding: 'utf8' })).toContain('version 2.5.0');
-  // The binary names the toolchain that built it.
-  expect(readFileSync(built).includes('go1.26.6')).toBe(true);
-  expect(readdirSync(join(scratch, 'gameday')).sort()).toEqual(['go-1.26.6', 'toxiproxy-2.5.0']);
-}, 600_000);
+    const built = join(found.directory, 'toxiproxy-server');
+    expect(execFileSync(built, ['--version'], { encoding: 'utf8' })).toContain('version 2.5.0');
+    // The binary names the toolchain that built it.
+    expect(readFileSync(built).includes('go1.26.6')).toBe(true);
+    expect(readdirSync(join(scratch, 'gameday')).sort()).toEqual(['go-1.26.6', 'toxiproxy-2.5.0']);
+  },
+  600_000,
+);
