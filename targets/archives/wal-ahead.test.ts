@@ -27,7 +27,12 @@ beforeEach(() => {
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
 /** A store of real files that holds each write until it is let go. */
-function gated(): { readonly ahead: WalAhead; readonly waiting: string[]; letGo(file: string): void; readonly most: () => number } {
+function gated(): {
+  readonly ahead: WalAhead;
+  readonly waiting: string[];
+  readonly letGo: (file: string) => void;
+  readonly most: () => number;
+} {
   const gates = new Map<string, () => void>();
   const waiting: string[] = [];
   let [now, most] = [0, 0];
