@@ -6,17 +6,14 @@
  *             every object's bytes: never touched
  */
 import { z } from 'zod';
-import { until } from '../core/clock';
 import { GamedayError } from '../core/errors';
 import type { FaultProof } from '../model/fault';
 import type { CheckResult } from '../model/record';
-import { EMPTIED, manualUncoverAll, requireDoor, uncoverAll } from './archive-objects';
+import { hiddenBy, manualUncoverAll, readEmptied, requireDoor, uncoverAll } from './archive-objects';
 import type { Fault, FaultContext } from './contract';
 
 /** Each takes a request to hide and one to lay bare. */
 const MOST_OBJECTS = 20_000;
-/** Stores tell times in seconds: a marker of somebody else's in the same second could be taken for ours. */
-const QUIET_MS = 15_000;
 
 const schema = z.strictObject({});
 type Settings = z.infer<typeof schema>;
@@ -40,26 +37,17 @@ async function resolve(_settings: Settings, { live, label }: FaultContext): Prom
   return { objects, backups, label };
 }
 
+/** Says in the store which objects are about to be hidden: times of versions are not to be relied on, and a marker carries no label. Once. */
 async function announce({ label }: Resolved, { live, memory }: FaultContext): Promise<void> {
   if (memory.read() !== null) return;
   const door = requireDoor(live);
-  await until(
-    async () => {
-      await door.note(label, EMPTIED);
-      return (await door.hiddenSince(label)).length === 0 ? true : null;
-    },
-    {
-      timeoutMs: QUIET_MS,
-      everyMs: 1_000,
-      onTimeout: () => new GamedayError('fault_refused', 'somebody else deletes objects of the archive at this moment'),
-    },
-  );
+  await door.note(label, JSON.stringify({ emptied: await door.visible() }));
   memory.write({ announced: true });
 }
 
 async function confirm({ objects, label }: Resolved, { live }: FaultContext): Promise<FaultProof> {
   const backups = (await live.archive?.backups())?.length ?? 0;
-  const hidden = (await requireDoor(live).hiddenSince(label)).length;
+  const hidden = (await hiddenBy(label, requireDoor(live))).length;
   return {
     holds: backups === 0 && hidden > 0,
     by: `the archive lists ${backups} backups; ${hidden} objects are deleted, of ${objects} that were there`,
@@ -70,7 +58,7 @@ async function confirm({ objects, label }: Resolved, { live }: FaultContext): Pr
 async function confirmGone({ backups, label }: Resolved, { live }: FaultContext): Promise<FaultProof> {
   const there = new Set((await live.archive?.backups())?.map(({ name }) => name));
   const lost = backups.filter((name) => !there.has(name));
-  const hidden = (await requireDoor(live).hiddenSince(label)).length;
+  const hidden = (await hiddenBy(label, requireDoor(live))).length;
   return {
     holds: lost.length === 0 && hidden === 0,
     by: `the archive lists ${backups.length - lost.length} of ${backups.length} backups again; ${hidden} markers of ours`,
@@ -104,7 +92,12 @@ export const archiveEmptied: Fault<Settings, Resolved> = {
   ready,
   async inject(resolved, context) {
     await announce(resolved, context);
-    return { hidden: await requireDoor(context.live).hideAll() };
+    const door = requireDoor(context.live);
+    const seen = new Set(await door.visible());
+    const note = (await door.notes()).find(({ label }) => label === resolved.label);
+    const keys = (readEmptied(note?.text) ?? []).filter((key) => seen.has(key));
+    await door.hideAll(keys);
+    return { hidden: keys.length };
   },
   confirm,
   undo: ({ label }, { live }) => uncoverAll(label, live),

@@ -206,21 +206,23 @@ export function manualUncover(what: 'marker' | 'version', { key, versionId, labe
   ];
 }
 
-/** What a person types where the whole archive was hidden: every marker since the note was written goes, by its id, and then the note. */
+/** What a person types where the whole archive was hidden: the marker goes from every object that the note lists, by its id, and then the note. */
 export function manualUncoverAll(label: string, target: Target): readonly string[] {
   const archive = nativeArchiveOf(target);
   if (archive === null) return [];
   const at = storeWords(archive);
   const note = keyIn(archive, `faults/${label}`);
   const all = keyIn(archive, '');
-  const since = `aws s3api list-object-versions ${at} --prefix ${quoteWord(note)} --query ${quoteWord(`Versions[?Key=='${note}'] | [0].LastModified`)} --output text`;
-  const markers = `aws s3api list-object-versions ${at} --prefix ${quoteWord(all)} --query "DeleteMarkers[?IsLatest && LastModified>='$since'].[Key,VersionId]" --output text`;
+  // Without a note nothing was hidden. What is said of the object after its bytes does no harm: keys are looked for in quotes.
+  const listed = `aws s3api get-object ${at} --key ${quoteWord(note)} /dev/stdout 2>/dev/null`;
+  const markers = `aws s3api list-object-versions ${at} --prefix ${quoteWord(all)} --query 'DeleteMarkers[?IsLatest].[Key,VersionId]' --output text`;
   const remove = `aws s3api delete-object ${at} --key "$key" --version-id "$id"`;
-  const each = `while IFS="$(printf '\\t')" read -r key id; do [ "$key" = None ] || ${remove} || exit 1; done`;
+  const mine = `case "$listed" in *"\\"\${key#${all}}\\""*) ${remove} || exit 1;; esac`;
+  const each = `while IFS="$(printf '\\t')" read -r key id; do ${mine}; done`;
   return [
-    `(${credentialWords(archive)}; since=$(${since}) && { [ "$since" = None ] || ${markers} | ${each}; })`,
+    `(${credentialWords(archive)}; listed=$(${listed}) || listed=; ${markers} | ${each})`,
     removeNoteByHand(archive, note),
-    `# without aws (pip install awscli): in the store’s own console, in bucket ${archive.bucket}, remove every delete marker under ${all} that is not older than ${note}, and then that`,
+    `# without aws (pip install awscli): in the store’s own console, in bucket ${archive.bucket}, remove the delete marker from every key under ${all} that the object ${note} lists, and then that object`,
   ];
 }
 
@@ -231,7 +233,7 @@ export async function findCovered(live: LiveTarget): Promise<readonly Stray[]> {
   const found: Stray[] = [];
   for (const { label, text } of await door.notes()) {
     if (!OUR_LABEL.test(label)) continue;
-    if (text === EMPTIED) {
+    if (readEmptied(text) !== null) {
       found.push({ what: `what ${label} hid of the whole archive`, labels: [label], remove: () => uncoverAll(label, live) });
       continue;
     }
@@ -245,13 +247,26 @@ export async function findCovered(live: LiveTarget): Promise<readonly Stray[]> {
   return found;
 }
 
-/** What the note says that every object of the archive was hidden by its fault. */
-export const EMPTIED = '{"emptied":true}';
+/** Keys that were seen when the note was written, all of which its fault then hid; null for another note, or none. */
+export function readEmptied(text: string | undefined): readonly string[] | null {
+  try {
+    const { emptied } = JSON.parse(text ?? '') as { emptied?: unknown };
+    return Array.isArray(emptied) ? emptied.filter((key) => typeof key === 'string') : null;
+  } catch {
+    return null;
+  }
+}
 
-/** Lays bare what was hidden since the note was written, then removes the note. Older markers are somebody else's. Idempotent. */
+/** What of the whole archive lies hidden by the fault of that label, as its note says. */
+export async function hiddenBy(label: string, door: ArchiveDoor): Promise<readonly { readonly key: string; readonly id: string }[]> {
+  const note = (await door.notes()).find((each) => each.label === label);
+  return door.hidden(readEmptied(note?.text) ?? []);
+}
+
+/** Lays bare what was seen when the note was written, then removes the note. What others had deleted before stays as it is. Idempotent. */
 export async function uncoverAll(label: string, live: LiveTarget): Promise<void> {
   const door = requireDoor(live);
-  for (const { key, id } of await door.hiddenSince(label)) await door.removeVersion(key, id);
+  for (const { key, id } of await hiddenBy(label, door)) await door.removeVersion(key, id);
   await door.removeNote(label);
 }
 

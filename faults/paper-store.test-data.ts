@@ -30,7 +30,6 @@ export function paperStore(step: string, versioned = true): PaperStore {
   };
   const find = (key: string, id: string | null): PaperVersion | undefined =>
     (objects.get(key) ?? []).find((each, n) => (id === null ? n === 0 : each.id === id));
-  const noted = new Map<string, number>();
   const visible = (): string[] => [...objects].flatMap(([key, [newest]]) => (newest === undefined || newest.marker ? [] : [key]));
   const backups = async (): Promise<{ name: string }[]> => visible().flatMap((key) => (key.startsWith('base/') ? [{ name: key }] : []));
   const door = {
@@ -52,29 +51,17 @@ export function paperStore(step: string, versioned = true): PaperStore {
         (objects.get(key) ?? []).filter((each) => each.id !== id),
       ),
     visible: async () => visible(),
-    hideAll: async () => {
-      const keys = visible();
+    hideAll: async (keys) => {
       for (const key of keys) add(key, { marker: true, data: '', label: null });
-      return keys.length;
     },
-    // Ids count up, as times do.
-    hiddenSince: async (label) => {
-      const since = noted.get(label);
-      return since === undefined
-        ? []
-        : [...objects].flatMap(([key, [newest]]) =>
-            newest?.marker === true && Number(newest.id.slice(1)) >= since ? [{ key, id: newest.id }] : [],
-          );
-    },
-    note: async (label, text) => {
-      notes.set(label, text);
-      noted.set(label, next);
-    },
+    hidden: async (keys) =>
+      keys.flatMap((key) => {
+        const newest = find(key, null);
+        return newest?.marker === true ? [{ key, id: newest.id }] : [];
+      }),
+    note: async (label, text) => void notes.set(label, text),
     notes: async () => [...notes].map(([label, text]) => ({ label, text })),
-    removeNote: async (label) => {
-      notes.delete(label);
-      noted.delete(label);
-    },
+    removeNote: async (label) => void notes.delete(label),
   } satisfies Partial<ArchiveDoor>;
   const context = paperContext(step);
   const put = (key: string, data: string): void => void add(key, { marker: false, data, label: null });

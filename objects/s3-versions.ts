@@ -36,12 +36,9 @@ export interface VersionedStore {
   hide(key: string): Promise<string>;
   /** Removes this one version or delete marker. Idempotent. */
   removeVersion(key: string, id: string): Promise<void>;
-  /** Delete markers that are the newest of their key, all pages: what the store hides now. */
-  markers(): AsyncIterable<{ readonly key: string; readonly id: string; readonly at: string }>;
 }
 
 const VERSIONS_LIMIT = 1_000;
-const MARKER_PAGES_LIMIT = 100_000;
 /** Key of the label in an object's own metadata. */
 const LABEL = 'gameday-label';
 
@@ -113,24 +110,6 @@ export function openVersionedStore(settings: S3Settings): VersionedStore {
       void (await retry(`remove a version of ${key}`, (abortSignal) =>
         client.send(new DeleteObjectCommand({ ...at(key), VersionId: id }), { abortSignal }),
       )),
-    async *markers() {
-      let from: { KeyMarker?: string; VersionIdMarker?: string } = {};
-      for (let page = 0; page < MARKER_PAGES_LIMIT; page += 1) {
-        const start = from;
-        const answer = await retry('list what is hidden', (abortSignal) =>
-          client.send(new ListObjectVersionsCommand({ Bucket, Prefix: root, ...start }), { abortSignal }),
-        );
-        for (const { Key, VersionId, IsLatest, LastModified } of answer.DeleteMarkers ?? [])
-          if (Key !== undefined && IsLatest === true)
-            yield { key: Key.slice(root.length), id: VersionId ?? 'null', at: (LastModified ?? new Date(0)).toISOString() };
-        if (answer.IsTruncated !== true || answer.NextKeyMarker === undefined) return;
-        from = {
-          KeyMarker: answer.NextKeyMarker,
-          ...(answer.NextVersionIdMarker === undefined ? {} : { VersionIdMarker: answer.NextVersionIdMarker }),
-        };
-      }
-      throw new GamedayError('store_unreachable', `list what is hidden: more than ${MARKER_PAGES_LIMIT} pages`);
-    },
   };
 }
 

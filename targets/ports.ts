@@ -315,10 +315,10 @@ export interface ArchiveDoor {
   removeVersion(key: string, id: string): Promise<void>;
   /** Keys of every object that is seen now, notes left out. */
   visible(): Promise<readonly string[]>;
-  /** A delete marker on every one of them; returns how many were put. */
-  hideAll(): Promise<number>;
-  /** Delete markers on top of objects that are not older than the note of that label; empty where there is no such note. */
-  hiddenSince(label: string): Promise<readonly { readonly key: string; readonly id: string }[]>;
+  /** A delete marker on each of them, some at a time. */
+  hideAll(keys: readonly string[]): Promise<void>;
+  /** Those of them whose newest version is a delete marker, with its id. */
+  hidden(keys: readonly string[]): Promise<readonly { readonly key: string; readonly id: string }[]>;
   /** A word in the store itself about what a fault is doing there, by label: delete markers can carry none. */
   note(label: string, text: string): Promise<void>;
   notes(): Promise<readonly { readonly label: string; readonly text: string }[]>;

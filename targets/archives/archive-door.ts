@@ -16,9 +16,10 @@ import { walFileKind, walNameOfKey } from './wal-object';
 
 /** Beside `wal/` and `base/`: what faults leave, by label. */
 const NOTES = 'faults/';
-const NOTE_LIMIT_BYTES = 4_096;
+/** Of one that lists every object of an archive. */
+const NOTE_LIMIT_BYTES = 8 * 1024 ** 2;
 /** Requests at the same time. */
-const HIDDEN_AT_ONCE = 8;
+const AT_ONCE = 8;
 const REQUEST_TIMEOUT_MS = 10_000;
 
 export function openArchiveDoor(target: Target): ArchiveDoor {
@@ -48,18 +49,10 @@ export function openArchiveDoor(target: Target): ArchiveDoor {
     hide: (key) => objects.hide(key),
     removeVersion: (key, id) => objects.removeVersion(key, id),
     visible,
-    async hideAll() {
-      const keys = await visible();
-      for (let at = 0; at < keys.length; at += HIDDEN_AT_ONCE)
-        await Promise.all(keys.slice(at, at + HIDDEN_AT_ONCE).map((key) => objects.hide(key)));
-      return keys.length;
-    },
-    async hiddenSince(label) {
-      const since = (await store.head(noteKey(label)))?.modifiedAt;
-      const found: { key: string; id: string }[] = [];
-      if (since === undefined) return found;
-      for await (const { key, id, at } of objects.markers()) if (!key.startsWith(NOTES) && at >= since) found.push({ key, id });
-      return found;
+    hideAll: async (keys) => void (await someAtATime(keys, (key) => objects.hide(key))),
+    async hidden(keys) {
+      const newest = await someAtATime(keys, async (key) => ({ key, version: (await objects.versions(key))[0] }));
+      return newest.flatMap(({ key, version }) => (version?.marker === true ? [{ key, id: version.id }] : []));
     },
     note: (label, text) => store.put(noteKey(label), Buffer.from(text.slice(0, NOTE_LIMIT_BYTES))),
     async notes() {
@@ -72,6 +65,12 @@ export function openArchiveDoor(target: Target): ArchiveDoor {
     },
     removeNote,
   };
+}
+
+async function someAtATime<T>(keys: readonly string[], work: (key: string) => Promise<T>): Promise<T[]> {
+  const done: T[] = [];
+  for (let at = 0; at < keys.length; at += AT_ONCE) done.push(...(await Promise.all(keys.slice(at, at + AT_ONCE).map(work))));
+  return done;
 }
 
 /** The key that a word stands for now. `seed` decides which of many, the same one every time. Throws `object_missing`. */

@@ -307,6 +307,8 @@ test('the flagship: failover, a dropped table, and a restore that lands on the t
   const { line, record } = resultOf(ended);
   expect({ state: line.state, why: record.failures }).toEqual({ state: 'completed', why: [] });
   const [restore] = record.restores;
+  // Told while it goes on, not only at its end.
+  expect(ended.stderr).toMatch(/… {2}restore: (looking for backup|base [0-9.]+ .?B of|replay, segment|promoting|checking the copy)/);
   expect(restore).toMatchObject({ under: 0, over: 0 });
   expect(restore?.ledgerBefore).toBeGreaterThan(1_000);
   expect(restore?.checks.filter((check) => !check.ok)).toEqual([]);
