@@ -9,9 +9,8 @@ import { z } from 'zod';
 import { until } from '../core/clock';
 import { GamedayError } from '../core/errors';
 import type { FaultProof } from '../model/fault';
-import { nativeArchiveOf } from '../model/target';
 import type { CheckResult } from '../model/record';
-import { EMPTIED, requireDoor, uncoverAll } from './archive-objects';
+import { EMPTIED, manualUncoverAll, requireDoor, uncoverAll } from './archive-objects';
 import type { Fault, FaultContext } from './contract';
 
 /** Each takes a request to hide and one to lay bare. */
@@ -101,15 +100,7 @@ export const archiveEmptied: Fault<Settings, Resolved> = {
   preview: ({ objects, backups }) =>
     `delete all ${objects} objects of the archive, ${backups.length} backups among them (their versions stay): while it stands, nothing can be restored`,
   reach: () => ({ nodes: [] }),
-  manualUndo: ({ label }, target) => {
-    const { endpoint = '', bucket = '', prefix = '' } = nativeArchiveOf(target) ?? {};
-    const at = `--endpoint-url ${endpoint} --bucket ${bucket}`;
-    return [
-      `aws s3api head-object ${at} --key ${prefix}/faults/${label}  # its LastModified: markers from then on are ours`,
-      `aws s3api list-object-versions ${at} --prefix ${prefix}/ --query 'DeleteMarkers[?IsLatest]'`,
-      `aws s3api delete-object ${at} --key KEY --version-id ID  # for every one of them`,
-    ];
-  },
+  manualUndo: ({ label }, target) => manualUncoverAll(label, target),
   ready,
   async inject(resolved, context) {
     await announce(resolved, context);

@@ -160,37 +160,76 @@ export async function checkObject(settings: ObjectSettings, context: FaultContex
   ];
 }
 
-/** Lines of one shell of its own: credentials set, ids asked for by `query`, and `each` done with every id. */
-function withIds({ accessKey, secretKey, region }: NativeTargetArchive, at: string, key: string, query: string, each: string): string {
+/** As a shell of its own, with the store's credentials. */
+function withCredentials({ accessKey, secretKey, region }: NativeTargetArchive, script: string): string {
   const settings = `export AWS_ACCESS_KEY_ID=${secretWord(accessKey)} AWS_SECRET_ACCESS_KEY=${secretWord(secretKey)} AWS_DEFAULT_REGION=${quoteWord(region)}`;
+  return `(${settings}; ${script})`;
+}
+
+/** `each` is done with every id that is asked for by `query`. */
+function withIds(archive: NativeTargetArchive, at: string, key: string, query: string, each: string): string {
   const list = `aws s3api list-object-versions ${at} --prefix ${quoteWord(key)} --query ${quoteWord(query)} --output text`;
-  return `(${settings}; ids=$(${list}) && for id in $ids; do [ "$id" = None ] || { ${each}; } || exit 1; done)`;
+  return withCredentials(archive, `ids=$(${list}) && for id in $ids; do [ "$id" = None ] || { ${each}; } || exit 1; done`);
+}
+
+const placeOf = ({ endpoint, bucket }: NativeTargetArchive): string =>
+  `--endpoint-url ${quoteWord(endpoint)} --bucket ${quoteWord(bucket)}`;
+const keyIn = ({ prefix }: NativeTargetArchive, name: string): string => (prefix === '' ? name : `${prefix}/${name}`);
+
+function removeNoteByHand(archive: NativeTargetArchive, label: string): string {
+  const at = placeOf(archive);
+  const note = keyIn(archive, `faults/${label}`);
+  const query = `[Versions[?Key=='${note}'].VersionId, DeleteMarkers[?Key=='${note}'].VersionId][]`;
+  return withIds(archive, at, note, query, `aws s3api delete-object ${at} --key ${quoteWord(note)} --version-id "$id"`);
 }
 
 /** What a person types: `what` of ours that lies on the good version goes, by its id, and then the note that says it is ours. */
 export function manualUncover(what: 'marker' | 'version', { key, versionId, label }: ArchiveObject, target: Target): readonly string[] {
   const archive = nativeArchiveOf(target);
   if (archive === null) return [];
-  const { endpoint, bucket, prefix } = archive;
-  const at = `--endpoint-url ${quoteWord(endpoint)} --bucket ${quoteWord(bucket)}`;
-  const [object, note] = [key, `faults/${label}`].map((name) => (prefix === '' ? name : `${prefix}/${name}`)) as [string, string];
-  const remove = (name: string): string => `aws s3api delete-object ${at} --key ${quoteWord(name)} --version-id "$id"`;
+  const at = placeOf(archive);
+  const object = keyIn(archive, key);
+  const remove = `aws s3api delete-object ${at} --key ${quoteWord(object)} --version-id "$id"`;
   const labelled = `aws s3api head-object ${at} --key ${quoteWord(object)} --version-id "$id" --query 'Metadata."${LABEL_KEY}"' --output text`;
   const lines = {
-    marker: withIds(archive, at, object, `DeleteMarkers[?Key=='${object}' && IsLatest].VersionId`, remove(object)),
+    marker: withIds(archive, at, object, `DeleteMarkers[?Key=='${object}' && IsLatest].VersionId`, remove),
     version: withIds(
       archive,
       at,
       object,
       `Versions[?Key=='${object}' && VersionId!='${versionId}'].VersionId`,
-      `{ said=$(${labelled}) && [ "$said" != ${quoteWord(label)} ]; } || ${remove(object)}`,
+      `{ said=$(${labelled}) && [ "$said" != ${quoteWord(label)} ]; } || ${remove}`,
     ),
   };
   const ours = { marker: 'the delete marker on top', version: `the versions with metadata ${LABEL_KEY}=${label}` }[what];
   return [
     lines[what],
-    withIds(archive, at, note, `[Versions[?Key=='${note}'].VersionId, DeleteMarkers[?Key=='${note}'].VersionId][]`, remove(note)),
-    `# without aws (pip install awscli): in the store’s own console, in bucket ${bucket}, remove ${ours} of ${object}, never version ${versionId}, and then ${note}`,
+    removeNoteByHand(archive, label),
+    `# without aws (pip install awscli): in the store’s own console, in bucket ${archive.bucket}, remove ${ours} of ${object}, never version ${versionId}, and then ${keyIn(archive, `faults/${label}`)}`,
+  ];
+}
+
+/** What one command line may remove at once: an argument holds 128 kB. */
+const REMOVED_AT_ONCE = 400;
+const MOST_ROUNDS = 60;
+
+/** What a person types: every delete marker since the note goes, by its id, a few hundred at a time, and then the note. */
+export function manualUncoverAll(label: string, target: Target): readonly string[] {
+  const archive = nativeArchiveOf(target);
+  if (archive === null) return [];
+  const at = placeOf(archive);
+  const [note, notes, all] = [keyIn(archive, `faults/${label}`), keyIn(archive, 'faults/'), keyIn(archive, '')];
+  const list = (prefix: string, query: string): string =>
+    `aws s3api list-object-versions ${at} --prefix ${quoteWord(prefix)} --query ${query}`;
+  const since = `since=$(${list(note, quoteWord(`Versions[?Key=='${note}' && IsLatest].LastModified`))} --output text)`;
+  // In whole seconds, which every store tells.
+  const ours = `"{Objects: DeleteMarkers[?IsLatest && LastModified>='\${since%%[.Z+]*}' && !starts_with(Key, '${notes}')] | [0:${REMOVED_AT_ONCE}].{Key: Key, VersionId: VersionId}}"`;
+  const round = `found=$(${list(all, ours)} --output json) || exit 1; case $found in *VersionId*) ;; *) break;; esac; aws s3api delete-objects ${at} --delete "$found" || exit 1`;
+  const rounds = `for round in $(seq ${MOST_ROUNDS}); do ${round}; done`;
+  return [
+    withCredentials(archive, `${since} && if [ "\${since:-None}" != None ]; then ${rounds}; fi`),
+    removeNoteByHand(archive, label),
+    `# without aws (pip install awscli): in the store’s own console, in bucket ${archive.bucket}, remove every delete marker below ${all} that is not older than ${note}, and then ${note}`,
   ];
 }
 
