@@ -83,7 +83,11 @@ async function typeIn(lines: readonly string[]): Promise<{ readonly code: number
 }
 
 /** Rows whose lines need a program that is not gameday's to install. */
-const NEEDS: { readonly [fault: string]: string } = { 'archive-object-lost': 'aws', 'archive-object-corrupt': 'aws' };
+const NEEDS: { readonly [fault: string]: string } = {
+  'archive-emptied': 'aws',
+  'archive-object-lost': 'aws',
+  'archive-object-corrupt': 'aws',
+};
 const isThere = (program: string): boolean =>
   (process.env['PATH'] ?? '').split(':').some((dir) => dir !== '' && existsSync(join(dir, program)));
 

@@ -113,7 +113,7 @@ function expectHalted(record: DrillRecord): void {
 }
 
 test('in the baseline: nothing was injected, and nothing is', async () => {
-  await start(HALT_ME, '--set', 'steadyWindow=30s');
+  await start(HALT_ME, '--set', 'steadyWindow=12s');
   await untilAt('its baseline', ({ phase }) => phase === 'baseline');
   const record = await haltByCommand();
   expect(record.state).toBe('aborted');
