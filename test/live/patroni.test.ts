@@ -8,7 +8,6 @@ import { readLabTarget } from '../../infra/lab/lab-file';
 import { locateEtcd } from '../../infra/lab/patroni';
 import { openPatroniRest } from '../../targets/controllers/patroni-rest';
 import { openTarget } from '../../targets/open-target';
-import { bundleTexts } from '../fixtures/bundle-text';
 import { contractTests } from './fault-contract';
 import { cli, makeHome, removeHome } from './lab';
 import { outcome, PASSED, runAsIs, runScenario, type Run } from './scenario-run';
@@ -49,10 +48,6 @@ test('a lost primary is replaced within the band that its live settings predict,
   expect(names).toEqual(['detection', 'decision', 'promotion', 'routing', 'client recovery']);
   expect(rto.segments[0]?.name).toBe('detection');
   expect(record.findings.filter(({ text }) => text.includes('slower than the settings predict'))).toEqual([]);
-  // What each Patroni said of it is in the bundle: one took the lead.
-  const bundle = bundleTexts(join(home, 'drills', record.target.name, record.drill));
-  const logs = record.target.nodes.map((node) => bundle.get(`ledger/nodes/${node}/controller.log.gz, unpacked`) ?? '');
-  expect(logs.filter((text) => text.includes('promoted self to leader'))).toHaveLength(1);
 }, 240_000);
 
 test('a healthy primary hands over when it is asked to', async () => {
