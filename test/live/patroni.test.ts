@@ -11,6 +11,7 @@ import { openTarget } from '../../targets/open-target';
 import { contractTests } from './fault-contract';
 import { cli, makeHome, removeHome } from './lab';
 import { outcome, PASSED, runAsIs, runScenario, type Run } from './scenario-run';
+import { fullTest } from './drawn';
 
 const NET = '127.0.84';
 let home: string;
@@ -50,9 +51,13 @@ test('a lost primary is replaced within the band that its live settings predict,
   expect(record.findings.filter(({ text }) => text.includes('slower than the settings predict'))).toEqual([]);
 }, 240_000);
 
-test('a healthy primary hands over when it is asked to', async () => {
-  expect(outcome(await run('planned-switchover'))).toEqual(PASSED);
-}, 240_000);
+fullTest(
+  'a healthy primary hands over when it is asked to',
+  async () => {
+    expect(outcome(await run('planned-switchover'))).toEqual(PASSED);
+  },
+  240_000,
+);
 
 test('a primary whose way to the store is cut gives its key up, and never two nodes write', async () => {
   const cut = await run('primary-without-dcs', '--set', 'rto=60s');
@@ -80,13 +85,17 @@ test('a plan’s numbers follow from the live timers, and it is refused once the
 
 contractTests('patroni', () => openTarget(readLabTarget(home)));
 
-test('clients hardly notice that the leader of the DCS dies; without a majority they do, and the members come back when it is healed', async () => {
-  expect(outcome(await run('dcs-leader-loss', '--set', 'hold=3s'))).toEqual(PASSED);
-  const { code, record } = await run('dcs-leader-loss', '--set', 'member=dcs-quorum', '--set', 'hold=12s');
-  expect({ code, state: record.state, verdict: record.judgement.verdict }).toEqual({ code: 1, state: 'completed', verdict: 'fail' });
-  expect(record.judgement.objectives.find(({ objective }) => objective.name === 'write_stall')?.low).toBeGreaterThan(3_000);
-  expect(record.faults.map(({ confirmed, healed }) => [confirmed, healed])).toEqual([[true, true]]);
-}, 240_000);
+fullTest(
+  'clients hardly notice that the leader of the DCS dies; without a majority they do, and the members come back when it is healed',
+  async () => {
+    expect(outcome(await run('dcs-leader-loss', '--set', 'hold=3s'))).toEqual(PASSED);
+    const { code, record } = await run('dcs-leader-loss', '--set', 'member=dcs-quorum', '--set', 'hold=12s');
+    expect({ code, state: record.state, verdict: record.judgement.verdict }).toEqual({ code: 1, state: 'completed', verdict: 'fail' });
+    expect(record.judgement.objectives.find(({ objective }) => objective.name === 'write_stall')?.low).toBeGreaterThan(3_000);
+    expect(record.faults.map(({ confirmed, healed }) => [confirmed, healed])).toEqual([[true, true]]);
+  },
+  240_000,
+);
 
 test('the lab goes down with everything that was started for it', async () => {
   const down = await cli(['lab', 'down'], { home, timeoutMs: 120_000 });
