@@ -2,12 +2,16 @@
  * One connection of the probe. A tuned one behaves as a well-made application does: a deadline on connecting and on every statement, and a hard
  * reconnect (the socket is destroyed) when a deadline passes; a naive one has no deadline at all. Never retries a statement; safe through
  * transaction-mode poolers: simple protocol, no session SET, no prepared statements, no startup parameters besides user, database and application_name.
+ * `pg` connects, encrypts and logs in; from then on the socket is read and written here, because a driver's objects cost more than the statement.
  */
 import { lookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
-import { Client } from 'pg';
+import { isIP, Socket, type OnReadOpts, type SocketConstructorOpts } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { Client, type ClientConfig } from 'pg';
+import { assert } from '../core/assert';
 import type { HostPort } from '../model/target';
-import { isCancelledSyncWait, serverWord, type ServerWord } from './outcome';
+import { isCancelledSyncWait, type ServerWord } from './outcome';
+import { WireReader, type RowView, type ServerMessage, type WireListener } from './wire-reader';
 
 export interface DoorAddress {
   /** Several are tried in order until one takes writes, as libpq does with `target_session_attrs=read-write`. A name stands for all its addresses. */
@@ -23,18 +27,31 @@ export interface DoorAddress {
 export type LookUp = (name: string) => Promise<readonly string[]>;
 const lookUpAll: LookUp = async (name) => (await lookup(name, { all: true })).map(({ address }) => address);
 
-export type Rows = readonly { readonly [column: string]: string | null }[];
 export type Reply =
-  | { readonly ok: true; readonly rows: Rows; readonly syncWaitCancelled: boolean }
-  | { readonly ok: false; readonly word: ServerWord; readonly message: string };
+  { readonly ok: true; readonly syncWaitCancelled: boolean } | { readonly ok: false; readonly word: ServerWord; readonly message: string };
+const OK: Reply = { ok: true, syncWaitCancelled: false };
+const OK_BUT_ALONE: Reply = { ok: true, syncWaitCancelled: true };
 
-const DEADLINE_WORD: ServerWord = { sqlstate: null, severity: null, routine: null };
-const NO_PARSER = { getTypeParser: () => (value: string | Buffer) => value.toString() };
+/** Who sent a query. */
+export interface Asker {
+  /** A row came; whether it counts, `answered` says. */
+  row(row: RowView): void;
+  /** Exactly once. */
+  answered(reply: Reply): void;
+}
+
+/** The values of a row as the server prints them. */
+export type Row = readonly (string | null)[];
+
+const NO_WORD: ServerWord = { sqlstate: null, severity: null, routine: null };
+/** Answers to the probe's statements are a tenth of it. */
+const READ_BYTES = 4_096;
 
 /** What `pg` keeps beneath its client and does not type. */
 interface Wire {
-  readonly stream: { destroy(): void; once(event: 'connect', listener: () => void): void };
+  readonly stream: Duplex;
   on(event: 'parameterStatus', listener: (status: { parameterName: string; parameterValue: string }) => void): void;
+  on(event: 'sslconnect', listener: () => void): void;
 }
 const wireOf = (client: Client): Wire => (client as unknown as { connection: Wire }).connection;
 
@@ -43,9 +60,33 @@ export class DoorConnection {
   /** While connecting: somebody took the connection, and has yet to say that it may be used. */
   accepted = false;
   private client: Client | null = null;
-  private syncWaitCancelled = false;
-  private settle: ((reply: Reply) => void) | null = null;
+  private stream: Duplex | null = null;
+  private reader: WireReader | null = null;
+  /** Whose query is being answered; null: nobody's. */
+  private asker: Asker | null = null;
   private deadlineNs = Infinity;
+  private failure: ServerMessage | null = null;
+  private syncWaitCancelled = false;
+
+  private readonly listener: WireListener = {
+    row: (row) => {
+      if (this.asker === null) this.broken('a row came that nobody asked for');
+      else this.asker.row(row);
+    },
+    completed: () => {
+      if (this.asker === null) this.broken('a statement ended that nobody sent');
+    },
+    ready: () => {
+      if (this.asker === null) this.broken('a query was answered that nobody sent');
+      else if (this.failure === null) this.settle(this.syncWaitCancelled ? OK_BUT_ALONE : OK);
+      else this.fail(this.failure.message);
+    },
+    error: (said) => this.said(said),
+    notice: (said) => {
+      if (isCancelledSyncWait(said)) this.syncWaitCancelled = true;
+    },
+    broken: (why) => this.broken(why),
+  };
 
   constructor(
     private readonly address: DoorAddress,
@@ -101,78 +142,132 @@ export class DoorConnection {
       database: address.database,
       connectionTimeoutMillis: address.connectTimeoutMs ?? 0,
       application_name: 'gameday-probe',
-      types: NO_PARSER,
+      // Called with what the client was told or took from the environment; the types know of no argument.
+      stream: ((config: ClientConfig) => this.socketFor(config)) as unknown as () => Duplex,
       ...(address.password === null ? {} : { password: address.password }),
     });
+    const wire = wireOf(client);
     this.client = client;
-    this.accepted = false;
-    wireOf(client).stream.once('connect', () => (this.accepted = true));
+    this.stream = wire.stream;
+    wire.stream.once('connect', () => (this.accepted = true));
+    wire.on('sslconnect', () => this.standBefore(wire.stream));
     const onlyReads = new Set<string>();
-    wireOf(client).on('parameterStatus', ({ parameterName, parameterValue }) => {
+    wire.on('parameterStatus', ({ parameterName, parameterValue }) => {
       if (parameterValue === 'on') onlyReads.add(parameterName);
     });
-    client.on('notice', (notice) => {
-      if (isCancelledSyncWait({ sqlstate: notice.code ?? null, severity: notice.severity ?? null, routine: notice.routine ?? null }))
-        this.syncWaitCancelled = true;
-    });
-    client.on('error', (error) => this.lost(client, error));
-    client.on('end', () => this.lost(client, new Error('the server closed the connection')));
+    client.on('error', (error) => this.lost(client, error.message));
+    client.on('end', () => this.lost(client, 'the server closed the connection'));
     try {
       await client.connect();
+      if (this.failure !== null) throw new Error(this.failure.message);
       // Servers since 14 say at once whether they take writes (in_hot_standby, default_transaction_read_only).
       if (isOneOfMany && (onlyReads.has('in_hot_standby') || onlyReads.has('default_transaction_read_only')))
         throw new Error(`${host.host}:${host.port} takes no writes`);
     } catch (error) {
-      wireOf(client).stream.destroy();
+      this.closeStream();
       throw error;
     }
   }
 
-  /** Sends one statement and calls back exactly once: with the answer, the error, or the deadline (by `expire`). */
-  send(text: string, deadlineNs: number, done: (reply: Reply) => void): void {
+  /** What `pg` connects. Unencrypted, it reads into one buffer for all its life, instead of a new one for every answer. */
+  private socketFor({ ssl }: ClientConfig): Socket {
+    this.accepted = false;
+    this.failure = null;
+    this.reader = null;
+    if (ssl !== undefined && ssl !== false) return new Socket();
+    const buffer = Buffer.allocUnsafe(READ_BYTES);
+    const callback = (bytes: number): boolean => {
+      reader.feed(buffer, bytes);
+      return true;
+    };
+    const options: SocketConstructorOpts & { readonly onread: OnReadOpts } = { onread: { buffer, callback } };
+    const socket = new Socket(options);
+    const reader = new WireReader(this.listener, (message) => void socket.emit('data', message));
+    this.reader = reader;
+    return socket;
+  }
+
+  /** Reads an encrypted stream in place of the driver's parser, which gets the greeting from here. */
+  private standBefore(stream: Duplex): void {
+    const [parser] = stream.listeners('data') as ((message: Buffer) => void)[];
+    assert(parser !== undefined, 'pg reads what it has encrypted');
+    const reader = new WireReader(this.listener, parser);
+    stream.on('data', (chunk: Buffer) => reader.feed(chunk));
+    stream.removeListener('data', parser);
+    this.reader = reader;
+    this.stream = stream;
+  }
+
+  /** Sends one query, which is answered exactly once: by the server, by an error, or by the deadline (`expire`). Until then `message` must not change. */
+  send(message: Buffer, deadlineNs: number, asker: Asker): void {
     this.state = 'busy';
+    this.failure = null;
     this.syncWaitCancelled = false;
     this.deadlineNs = deadlineNs;
-    let settled = false;
-    const settle = (reply: Reply): void => {
-      if (settled) return;
-      settled = true;
-      this.settle = null;
-      this.deadlineNs = Infinity;
-      if (this.state === 'busy') this.state = 'idle';
-      done(reply);
-    };
-    this.settle = settle;
-    this.client?.query(text, (error: Error | null, result: unknown) => {
-      if (error !== null && error !== undefined) settle({ ok: false, word: serverWord(error), message: error.message });
-      else settle({ ok: true, rows: lastRows(result), syncWaitCancelled: this.syncWaitCancelled });
+    this.asker = asker;
+    this.stream?.write(message);
+  }
+
+  /** Sends a query that brings at most one row, for those who do not ask thousands of times a second. */
+  query(message: Buffer, deadlineNs: number, done: (reply: Reply, row: Row | null) => void): void {
+    let row: Row | null = null;
+    this.send(message, deadlineNs, {
+      row: (view) => (row = view.texts()),
+      answered: (reply) => done(reply, row),
     });
   }
 
   /** Ends a statement whose deadline has passed: the socket is destroyed, whatever the server still does. */
   expire(nowNs: number): void {
     if (this.deadlineNs > nowNs) return;
-    const settle = this.settle;
     this.destroy();
-    settle?.({ ok: false, word: DEADLINE_WORD, message: 'client deadline' });
+    this.fail('client deadline');
   }
 
   destroy(): void {
     this.state = 'closed';
-    if (this.client !== null) wireOf(this.client).stream.destroy();
+    this.closeStream();
   }
 
-  private lost(client: Client, error: Error): void {
-    if (client !== this.client || this.state === 'closed' || this.state === 'connecting') return;
-    const settle = this.settle;
+  private closeStream(): void {
+    this.reader?.end();
+    this.stream?.destroy();
+  }
+
+  private said(error: ServerMessage): void {
+    // The first says why; a pooler may add that it lost its server.
+    this.failure ??= error;
+    if (this.state === 'connecting') return;
+    if (this.asker === null) return this.lost(this.client, error.message);
+    // The session ends with the message; nothing follows it.
+    if (error.severity !== 'FATAL' && error.severity !== 'PANIC') return;
     this.destroy();
-    if (settle === null) this.onLost(error.message);
-    else settle({ ok: false, word: serverWord(error), message: error.message });
+    this.fail(error.message);
   }
-}
 
-/** Of a multi-statement answer, the rows of the last statement. */
-function lastRows(result: unknown): Rows {
-  const last = (Array.isArray(result) ? result[result.length - 1] : result) as { rows?: Rows } | undefined;
-  return last?.rows ?? [];
+  private broken(why: string): void {
+    if (this.state === 'connecting') this.stream?.destroy(new Error(why));
+    else this.lost(this.client, why);
+  }
+
+  private lost(client: Client | null, message: string): void {
+    if (client !== this.client || this.state === 'closed' || this.state === 'connecting') return;
+    this.destroy();
+    if (this.asker === null) this.onLost(message);
+    else this.fail(message);
+  }
+
+  /** What the server said of the statement decides, even if the connection broke or the deadline passed before it was ready again. */
+  private fail(message: string): void {
+    const { failure } = this;
+    this.settle({ ok: false, word: failure ?? NO_WORD, message: failure?.message ?? message });
+  }
+
+  private settle(reply: Reply): void {
+    const { asker } = this;
+    this.asker = null;
+    this.deadlineNs = Infinity;
+    if (this.state === 'busy') this.state = 'idle';
+    asker?.answered(reply);
+  }
 }

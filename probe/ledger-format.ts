@@ -173,37 +173,12 @@ export function encodedBytes(entry: Entry): number {
 /** Writes one record at `at`; returns the offset after it. */
 export function encodeEntry(entry: Entry, into: Buffer, at: number): number {
   switch (entry.kind) {
-    case 'intent': {
-      into.writeUInt8(0x01, at);
-      into.writeUInt16LE(entry.stream, at + 1);
-      into.writeUIntLE(entry.seq, at + 3, 6);
-      into.writeDoubleLE(entry.dueNs, at + 9);
-      into.writeDoubleLE(entry.sentNs, at + 17);
-      into.writeUInt32LE(entry.connection, at + 25);
-      return at + INTENT_BYTES;
-    }
-    case 'outcome': {
-      into.writeUInt8(0x02, at);
-      into.writeUInt16LE(entry.stream, at + 1);
-      into.writeUIntLE(entry.seq, at + 3, 6);
-      into.writeUInt8(OUTCOMES.indexOf(entry.outcome), at + 9);
-      into.writeDoubleLE(entry.doneNs, at + 10);
-      into.fill(0, at + 18, at + 23);
-      if (entry.sqlstate !== null) into.write(entry.sqlstate.slice(0, 5), at + 18, 'latin1');
-      into.writeDoubleLE(entry.xid ?? -1, at + 23);
-      into.writeDoubleLE(entry.lsn ?? -1, at + 31);
-      into.writeUInt32LE(entry.timeline ?? 0, at + 39);
-      into.writeUInt16LE(entry.server ?? 0, at + 43);
-      return at + OUTCOME_BYTES;
-    }
-    case 'missed': {
-      into.writeUInt8(0x03, at);
-      into.writeUInt16LE(entry.stream, at + 1);
-      into.writeDoubleLE(entry.dueNs, at + 3);
-      into.writeDoubleLE(entry.atNs, at + 11);
-      into.writeUInt8(CAUSES.indexOf(entry.cause), at + 19);
-      return at + MISSED_BYTES;
-    }
+    case 'intent':
+      return encodeIntent(entry, into, at);
+    case 'outcome':
+      return encodeOutcome(entry, into, at);
+    case 'missed':
+      return encodeMissed(entry, into, at);
     case 'segment':
     case 'receipt':
     case 'sample':
@@ -221,6 +196,41 @@ export function encodeEntry(entry: Entry, into: Buffer, at: number): number {
     default:
       return unreachable(entry, 'ledger entry');
   }
+}
+
+export function encodeIntent(entry: IntentEntry, into: Buffer, at: number): number {
+  into[at] = 0x01;
+  into.writeUInt16LE(entry.stream, at + 1);
+  into.writeUIntLE(entry.seq, at + 3, 6);
+  into.writeDoubleLE(entry.dueNs, at + 9);
+  into.writeDoubleLE(entry.sentNs, at + 17);
+  into.writeUInt32LE(entry.connection, at + 25);
+  return at + INTENT_BYTES;
+}
+
+export function encodeOutcome(entry: OutcomeEntry, into: Buffer, at: number): number {
+  const { sqlstate } = entry;
+  into[at] = 0x02;
+  into.writeUInt16LE(entry.stream, at + 1);
+  into.writeUIntLE(entry.seq, at + 3, 6);
+  into[at + 9] = entry.outcome === 'acked' ? 1 : OUTCOMES.indexOf(entry.outcome);
+  into.writeDoubleLE(entry.doneNs, at + 10);
+  for (let character = 0; character < 5; character += 1)
+    into[at + 18 + character] = sqlstate !== null && character < sqlstate.length ? sqlstate.charCodeAt(character) : 0;
+  into.writeDoubleLE(entry.xid ?? -1, at + 23);
+  into.writeDoubleLE(entry.lsn ?? -1, at + 31);
+  into.writeUInt32LE(entry.timeline ?? 0, at + 39);
+  into.writeUInt16LE(entry.server ?? 0, at + 43);
+  return at + OUTCOME_BYTES;
+}
+
+export function encodeMissed(entry: MissedEntry, into: Buffer, at: number): number {
+  into[at] = 0x03;
+  into.writeUInt16LE(entry.stream, at + 1);
+  into.writeDoubleLE(entry.dueNs, at + 3);
+  into.writeDoubleLE(entry.atNs, at + 11);
+  into[at + 19] = CAUSES.indexOf(entry.cause);
+  return at + MISSED_BYTES;
 }
 
 /** The header of a block over `payload`. */

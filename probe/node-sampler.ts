@@ -4,18 +4,19 @@
  */
 import { SAMPLER_HZ } from '../model/constants';
 import type { TargetNode } from '../model/target';
-import { DoorConnection, type DoorAddress, type Reply } from './connection';
+import { DoorConnection, type DoorAddress, type Reply, type Row } from './connection';
 import type { SampleEntry } from './ledger-format';
 import { outcomeOfFailure } from './outcome';
+import { queryMessage } from './wire-reader';
 
 const DEADLINE_MS = 1_000;
 /** One snapshot of the role decides all columns, so that a promotion in mid-statement cannot mix them. */
-const STATUS = `WITH me AS MATERIALIZED (SELECT pg_is_in_recovery() AS r)
-SELECT r::text AS recovery,
+const STATUS = queryMessage(`WITH me AS MATERIALIZED (SELECT pg_is_in_recovery() AS r)
+SELECT r::text,
   CASE WHEN r THEN greatest((SELECT received_tli FROM pg_stat_wal_receiver), (SELECT min_recovery_end_timeline FROM pg_control_recovery()), (SELECT timeline_id FROM pg_control_checkpoint()))::text
-       ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int::text END AS timeline,
-  CASE WHEN r THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text ELSE pg_current_wal_insert_lsn()::text END AS lsn
-FROM me`;
+       ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int::text END,
+  CASE WHEN r THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text ELSE pg_current_wal_insert_lsn()::text END
+FROM me`);
 
 export class NodeSampler {
   private readonly timer: NodeJS.Timeout;
@@ -84,24 +85,18 @@ class NodeLane {
   }
 
   private ask(connection: DoorConnection, askedNs: number): void {
-    connection.send(STATUS, this.nowNs() + DEADLINE_MS * 1e6, (reply) => this.answered(reply, askedNs));
+    connection.query(STATUS, this.nowNs() + DEADLINE_MS * 1e6, (reply, row) => this.answered(reply, row, askedNs));
   }
 
-  private answered(reply: Reply, askedNs: number): void {
+  private answered(reply: Reply, row: Row | null, askedNs: number): void {
     if (!reply.ok) {
       // An error inside a living session (a promotion under way) says nothing about the role: no sample.
       if (outcomeOfFailure(reply.word) === 'rejected') return;
       return this.fail(askedNs);
     }
-    const row = reply.rows[0];
-    this.emit(
-      {
-        role: row?.recovery === 'true' ? 'standby' : 'primary',
-        timeline: typeof row?.timeline === 'string' ? Number(row.timeline) : null,
-        lsn: row?.lsn ?? null,
-      },
-      askedNs,
-    );
+    const [recovery, timeline, lsn] = row ?? [];
+    const role = recovery === 'true' ? 'standby' : 'primary';
+    this.emit({ role, timeline: timeline == null ? null : Number(timeline), lsn: lsn ?? null }, askedNs);
   }
 
   private fail(askedNs: number): void {

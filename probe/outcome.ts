@@ -32,14 +32,3 @@ export function isCancelledSyncWait(notice: ServerWord): boolean {
 export function needsReconnect(word: ServerWord): boolean {
   return outcomeOfFailure(word) === 'indeterminate' || word.sqlstate === '25006';
 }
-
-/** What an error of `pg` or of a socket says. */
-export function serverWord(error: unknown): ServerWord {
-  const { code, severity, routine } = (typeof error === 'object' && error !== null ? error : {}) as {
-    code?: unknown;
-    severity?: unknown;
-    routine?: unknown;
-  };
-  const sqlstate = typeof code === 'string' && typeof severity === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : null;
-  return { sqlstate, severity: typeof severity === 'string' ? severity : null, routine: typeof routine === 'string' ? routine : null };
-}

@@ -21,7 +21,7 @@ import { LEDGER_VERSION, type Entry, type StreamInfo } from './ledger-format';
 import { LedgerWriter } from './ledger-writer';
 import { LiveFigures } from './live-figures';
 import { NodeSampler } from './node-sampler';
-import { ProbeStream, type StreamContext } from './stream';
+import { ProbeStream, type DueTally, type StreamContext } from './stream';
 
 const PREPARE_TIMEOUT_MS = 30_000;
 /** The loop looks at deadlines at least this often. */
@@ -57,11 +57,10 @@ class Prober {
   private readonly receipts = new Map<string, number>();
   private readonly servers = new Map<string, number>();
   private connections = 0;
-  private due = 0;
-  private onTime = 0;
+  private readonly tally: DueTally = { due: 0, onTime: 0, lateFromNs: Infinity };
   private lastWatchNs = 0;
   private renewedNs = 0;
-  private flushAsked = false;
+  private endOfTurnAsked = false;
   private timer: NodeJS.Timeout | null = null;
   private ended: Promise<ProberStatus> | null = null;
 
@@ -90,7 +89,7 @@ class Prober {
     });
     const record = (entry: Entry): void => {
       this.ledger.add(entry);
-      this.flushSoon();
+      this.endTurnSoon();
     };
     const observe = {
       user: config.observe.user,
@@ -134,12 +133,9 @@ class Prober {
       nowNs: () => this.nowNs(),
       nextConnectionId: () => ++this.connections,
       serverId: (postmasterStart, address) => this.serverId(postmasterStart, address),
-      record: (entry: Entry) => this.ledger.add(entry),
-      flush: () => this.flush(),
-      flushSoon: () => this.flushSoon(),
-      observe: (result) => {
-        if (info.kind === infos[0]?.kind && isMain(info)) this.figures.add(result);
-      },
+      ledger: this.ledger,
+      endTurnSoon: () => this.endTurnSoon(),
+      observe: info.kind === infos[0]?.kind && isMain(info) ? (...finished) => this.figures.add(...finished) : () => undefined,
     };
   }
 
@@ -218,7 +214,7 @@ class Prober {
       ...this.figures.totals,
       lastSecond: this.figures.lastSecond(nowNs),
       outageMs: this.figures.outageMs(nowNs),
-      onTimeRatio: this.due === 0 ? 1 : this.onTime / this.due,
+      onTimeRatio: this.tally.due === 0 ? 1 : this.tally.onTime / this.tally.due,
       loopBusyMs: performance.eventLoopUtilization().active,
       ledgerBytes: this.ledger.bytes,
       nodes: this.sampler.newest().map(({ node, role, timeline }) => ({ node, role, timeline })),
@@ -251,40 +247,50 @@ class Prober {
 
   private tick(): void {
     const nowNs = this.nowNs();
-    let lateFromNs = Infinity;
-    for (const stream of this.streams) {
-      const periodNs = stream.info.periodMs * 1e6;
-      stream.tick(nowNs, (dueNs) => {
-        this.due += 1;
-        if (nowNs - dueNs <= periodNs) this.onTime += 1;
-        else lateFromNs = Math.min(lateFromNs, dueNs);
-      });
-    }
-    if (lateFromNs !== Infinity) {
-      this.ledger.add({ kind: 'starved', fromNs: lateFromNs, toNs: nowNs });
-      this.flushSoon();
+    const { tally, streams } = this;
+    for (const stream of streams) stream.tick(nowNs, tally);
+    this.dispatch(false);
+    for (const stream of streams) stream.keepConnections(nowNs);
+    if (tally.lateFromNs !== Infinity) {
+      this.ledger.add({ kind: 'starved', fromNs: tally.lateFromNs, toNs: nowNs });
+      tally.lateFromNs = Infinity;
+      this.endTurnSoon();
     }
     if (nowNs - this.lastWatchNs >= 1e9) this.watch(nowNs);
     if (nowNs - this.renewedNs > this.config.leaseMs * 1e6) return void leave(this, 'nobody renewed the lease');
     let nextNs = nowNs + MAX_SLEEP_NS;
-    for (const stream of this.streams) nextNs = Math.min(nextNs, stream.nextWake);
+    for (const stream of streams) nextNs = Math.min(nextNs, stream.nextWake);
     // Node's timers have a resolution of 1 ms; rounding up is late by at most that, well below δ, and costs no spinning.
-    this.timer = setTimeout(() => this.tick(), Math.max(1, Math.ceil((nextNs - this.nowNs()) / 1e6)));
+    this.timer = setTimeout(this.onTick, Math.max(1, Math.ceil((nextNs - this.nowNs()) / 1e6)));
   }
+
+  private readonly onTick = (): void => this.tick();
 
   private watch(nowNs: number): void {
     this.lastWatchNs = nowNs;
-    this.ledger.add({ kind: 'watch', atNs: nowNs, due: this.due, onTime: this.onTime });
-    this.flushSoon();
+    this.ledger.add({ kind: 'watch', atNs: nowNs, due: this.tally.due, onTime: this.tally.onTime });
+    this.endTurnSoon();
   }
 
-  private flushSoon(): void {
-    if (this.flushAsked) return;
-    this.flushAsked = true;
-    setImmediate(() => {
-      this.flushAsked = false;
-      if (this.ended === null || this.timer !== null) this.flush();
-    });
+  private endTurnSoon(): void {
+    if (this.endOfTurnAsked) return;
+    this.endOfTurnAsked = true;
+    setImmediate(this.onEndOfTurn);
+  }
+
+  /** Whatever was answered in one turn of the event loop, its outcomes and the next intents go to the kernel in one write. */
+  private readonly onEndOfTurn = (): void => {
+    this.endOfTurnAsked = false;
+    if (this.ended === null || this.timer !== null) this.dispatch(true);
+  };
+
+  /** Intents first, of all streams in one write to the kernel; only then anything is sent. `always`: also write if nothing is to be sent. */
+  private dispatch(always: boolean): void {
+    let mustWrite = always;
+    const sentNs = this.nowNs();
+    for (const stream of this.streams) if (stream.prepare(sentNs)) mustWrite = true;
+    if (mustWrite) this.flush();
+    for (const stream of this.streams) stream.sendPrepared();
   }
 
   private flush(): void {

@@ -2,12 +2,14 @@
  * One open-loop stream: an operation is due every period at scheduled instants, whether or not the ones before were answered.
  * A due operation takes an idle connection, waits a short while for one, or is recorded as missed; no sequence number is ever used twice.
  */
+import { present } from '../core/assert';
 import { messageOf } from '../core/errors';
-import { parseLsn } from '../core/lsn';
 import type { ProbeSettings } from '../model/plan';
-import { DoorConnection, type DoorAddress, type Reply } from './connection';
-import type { Entry, MissedCause, OutcomeName, StreamInfo } from './ledger-format';
+import { DoorConnection, type Asker, type DoorAddress, type Reply } from './connection';
+import type { MissedCause, OutcomeName, StreamInfo } from './ledger-format';
+import type { LedgerWriter } from './ledger-writer';
 import { needsReconnect, outcomeOfFailure } from './outcome';
+import { FactReader, Facts, readMessage, WriteStatement } from './statement';
 
 /** Connections that may be in the act of connecting at once; the first ones a period apart, the rest spread over the connect timeout. */
 const MAX_CONNECTING = 8;
@@ -21,13 +23,6 @@ const EARLY_NS = 0.5e6;
 /** A naive client's pool: it never grows, so that a hung server takes all of it. */
 const NAIVE_CONNECTIONS = 2;
 
-export interface FinishedOp {
-  readonly stream: number;
-  readonly dueNs: number;
-  readonly endNs: number;
-  readonly outcome: OutcomeName | 'missed';
-}
-
 export interface StreamContext {
   readonly settings: ProbeSettings;
   readonly door: DoorAddress;
@@ -39,36 +34,53 @@ export interface StreamContext {
   readonly nextConnectionId: () => number;
   /** Number of the server that says this of itself; new ones are recorded first. */
   readonly serverId: (postmasterStart: string, address: string | null) => number;
-  /** Appends to the ledger; not yet in the kernel's hands. */
-  readonly record: (entry: Entry) => void;
-  /** Hands everything recorded to the kernel. */
-  readonly flush: () => void;
-  /** Asks for a flush at the end of this turn of the event loop. */
-  readonly flushSoon: () => void;
-  readonly observe: (result: FinishedOp) => void;
+  /** What is added is not yet in the kernel's hands. */
+  readonly ledger: Pick<LedgerWriter, 'add' | 'addIntent' | 'addOutcome' | 'addMissed'>;
+  /** Asks for the end of this turn of the event loop: what is recorded goes to the kernel, and what is due goes out. */
+  readonly endTurnSoon: () => void;
+  readonly observe: (dueNs: number, endNs: number, outcome: OutcomeName | 'missed') => void;
 }
 
+/** Counts what falls due. */
+export interface DueTally {
+  due: number;
+  onTime: number;
+  /** Earliest operation that was not on time; Infinity: none. */
+  lateFromNs: number;
+}
+
+/** A connection and the operation on it. */
 interface Slot {
   readonly id: number;
   readonly connection: DoorConnection;
   readonly startedNs: number;
+  /** Null: it reads. */
+  readonly write: WriteStatement | null;
+  readonly facts: Facts;
+  /** Made once for all operations. */
+  readonly asker: Asker;
+  /** In flight or about to be sent; 0: none. */
+  seq: number;
+  dueNs: number;
 }
-
-/** With every acknowledgement the server says who it is: through a pooler, each one may come from another. */
-const IDENTITY = 'pg_postmaster_start_time()::text AS started, host(inet_server_addr()) AS address';
 
 export class ProbeStream {
   private readonly periodNs: number;
   private readonly queueLimitNs: number;
-  private readonly slots = new Set<Slot>();
+  private readonly slots: Slot[] = [];
   private readonly queue: number[] = [];
-  private readonly inFlight = new Map<number, number>();
+  /** Their intents are recorded and not yet in the kernel's hands. */
+  private readonly prepared: Slot[] = [];
   private readonly maxConnections: number;
+  private readonly read: Buffer | null;
   private nextDueNs: number;
   private nextSeq = 1;
   private nextAttemptNs = 0;
   private wanted: number;
   private stopped = false;
+  private readonly factReader: FactReader;
+  private readonly isNaive: boolean;
+  private readonly deadlineAfterNs: number;
 
   constructor(
     readonly id: number,
@@ -76,15 +88,19 @@ export class ProbeStream {
     firstDueNs: number,
     private readonly context: StreamContext,
   ) {
+    this.isNaive = info.client === 'naive';
     this.nextDueNs = firstDueNs;
     this.periodNs = info.periodMs * 1e6;
     this.queueLimitNs = queueLimitMs(context.settings, info.periodMs) * 1e6;
-    this.maxConnections = this.naive ? NAIVE_CONNECTIONS : context.maxConnections;
+    this.maxConnections = this.isNaive ? NAIVE_CONNECTIONS : context.maxConnections;
     this.wanted = Math.min(this.maxConnections, MIN_CONNECTIONS);
+    this.deadlineAfterNs = this.isNaive ? Infinity : context.settings.clientDeadlineMs * 1e6;
+    this.factReader = new FactReader(info.kind, context.serverId);
+    this.read = info.kind === 'read' ? readMessage(context.table, context.readsFrom, this.timeoutMs) : null;
   }
 
-  private get naive(): boolean {
-    return this.info.client === 'naive';
+  private get timeoutMs(): number | null {
+    return this.isNaive ? null : this.context.settings.statementTimeoutMs;
   }
 
   /** When the stream wants its next tick: an operation is due, or a connection may be attempted. */
@@ -95,20 +111,23 @@ export class ProbeStream {
   /** Due instants of operations that are queued or in flight. */
   *pendingDue(): Iterable<number> {
     yield* this.queue;
-    yield* this.inFlight.values();
+    for (const { seq, dueNs } of this.slots) if (seq !== 0) yield dueNs;
   }
 
-  /** Everything that is due by now; `due` is called for each due instant. */
-  tick(nowNs: number, due: (dueNs: number) => void): void {
+  /** Takes everything that is due by now, and gives up what can wait no longer. */
+  tick(nowNs: number, tally: DueTally): void {
     while (!this.stopped && this.nextDueNs <= nowNs) {
-      due(this.nextDueNs);
-      this.take(this.nextDueNs, nowNs);
+      const dueNs = this.nextDueNs;
+      tally.due += 1;
+      if (nowNs - dueNs <= this.periodNs) tally.onTime += 1;
+      else tally.lateFromNs = Math.min(tally.lateFromNs, dueNs);
+      if (nowNs - dueNs > this.queueLimitNs) this.miss(dueNs, nowNs, 'starved');
+      else this.queue.push(dueNs);
       this.nextDueNs += this.periodNs;
     }
-    for (const slot of this.slots) slot.connection.expire(nowNs);
+    // Backwards: one that is given up leaves the list.
+    for (let at = this.slots.length - 1; at >= 0; at -= 1) this.slots[at]?.connection.expire(nowNs);
     this.expireQueue(nowNs);
-    this.dispatch();
-    this.keepConnections(nowNs);
   }
 
   /** No operation is due any more; those in flight may still be answered. */
@@ -118,28 +137,23 @@ export class ProbeStream {
   }
 
   get busy(): boolean {
-    return this.inFlight.size > 0;
+    return this.slots.some(({ seq }) => seq !== 0);
   }
 
   /** Records what is still in flight as indeterminate and closes all connections. */
   close(nowNs: number): void {
     this.stop();
-    for (const seq of this.inFlight.keys())
-      this.context.record({ ...UNANSWERED, stream: this.id, seq, outcome: 'indeterminate', doneNs: nowNs, sqlstate: null });
-    this.inFlight.clear();
-    for (const slot of this.slots) slot.connection.destroy();
-    this.slots.clear();
-  }
-
-  private take(dueNs: number, nowNs: number): void {
-    if (nowNs - dueNs > this.queueLimitNs) this.miss(dueNs, nowNs, 'starved');
-    else this.queue.push(dueNs);
+    for (const { seq, connection } of this.slots) {
+      if (seq !== 0) this.recordOutcome(seq, 'indeterminate', nowNs, null, NO_FACTS);
+      connection.destroy();
+    }
+    this.slots.length = 0;
   }
 
   private miss(dueNs: number, atNs: number, cause: MissedCause): void {
-    this.context.record({ kind: 'missed', stream: this.id, dueNs, atNs, cause });
-    this.context.observe({ stream: this.id, dueNs, endNs: atNs, outcome: 'missed' });
-    this.context.flushSoon();
+    this.context.ledger.addMissed({ kind: 'missed', stream: this.id, dueNs, atNs, cause });
+    this.context.observe(dueNs, atNs, 'missed');
+    this.context.endTurnSoon();
   }
 
   private hasConnection(): boolean {
@@ -148,6 +162,7 @@ export class ProbeStream {
   }
 
   private expireQueue(nowNs: number): void {
+    if (this.queue.length === 0) return;
     // Without any connection only the newest waits, for one period: whoever is connected again has something to send at once.
     if (!this.hasConnection()) {
       while (this.queue[0] !== undefined && nowNs - this.queue[0] >= this.periodNs)
@@ -157,77 +172,64 @@ export class ProbeStream {
       this.miss(this.queue.shift() as number, nowNs, 'stuck');
   }
 
-  /** Intents first, in one write to the kernel; only then anything is sent. */
-  private dispatch(): void {
-    if (this.queue.length === 0) return;
-    const sends: (() => void)[] = [];
-    const sentNs = this.context.nowNs();
+  /** Records the intents of what will be sent; true: there are some. Between this and `sendPrepared` they must go to the kernel. */
+  prepare(sentNs: number): boolean {
+    if (this.queue.length === 0) return false;
     for (const slot of this.slots) {
-      if (this.queue.length === 0) break;
-      if (slot.connection.state !== 'idle') continue;
-      const dueNs = this.queue.shift() as number;
-      const seq = this.nextSeq++;
-      this.context.record({ kind: 'intent', stream: this.id, seq, dueNs, sentNs, connection: slot.id });
-      this.inFlight.set(seq, dueNs);
-      sends.push(() => this.send(slot, seq, dueNs));
+      if (slot.seq !== 0 || slot.connection.state !== 'idle') continue;
+      const dueNs = this.queue.shift();
+      if (dueNs === undefined) break;
+      slot.dueNs = dueNs;
+      slot.seq = this.nextSeq++;
+      this.context.ledger.addIntent({ kind: 'intent', stream: this.id, seq: slot.seq, dueNs, sentNs, connection: slot.id });
+      this.prepared.push(slot);
     }
-    if (sends.length > 0) this.context.flush();
-    for (const send of sends) send();
+    return this.prepared.length > 0;
   }
 
-  private send(slot: Slot, seq: number, dueNs: number): void {
-    const deadlineNs = this.naive ? Infinity : dueNs + this.context.settings.clientDeadlineMs * 1e6;
-    slot.connection.send(this.statement(seq), deadlineNs, (reply) => this.answered(slot, seq, dueNs, reply));
+  sendPrepared(): void {
+    for (const slot of this.prepared) {
+      const message = slot.write === null ? this.read : slot.write.message(slot.seq);
+      slot.facts.clear();
+      slot.connection.send(present(message, 'what is asked'), slot.dueNs + this.deadlineAfterNs, slot.asker);
+    }
+    this.prepared.length = 0;
   }
 
-  private statement(seq: number): string {
-    const { table, settings, readsFrom } = this.context;
-    // SET LOCAL ends with the statements' own transaction, so that a pooler's next client does not inherit it.
-    const timeout = this.naive ? '' : `SET LOCAL statement_timeout = ${settings.statementTimeoutMs}; `;
-    if (this.info.kind === 'read')
-      return readsFrom === null
-        ? `${timeout}SELECT ${IDENTITY}`
-        : `${timeout}SELECT (SELECT max(seq) FROM gameday.${table} WHERE stream = ${readsFrom})::text AS seq, ${IDENTITY}`;
-    return (
-      `${timeout}INSERT INTO gameday.${table} (stream, seq) VALUES (${this.id}, ${seq}) ` +
-      `RETURNING pg_current_xact_id()::text AS xid, pg_current_wal_insert_lsn()::text AS lsn, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) AS tli, ${IDENTITY}`
-    );
-  }
-
-  private answered(slot: Slot, seq: number, dueNs: number, reply: Reply): void {
+  private answered(slot: Slot, reply: Reply): void {
     const doneNs = this.context.nowNs();
-    if (!this.inFlight.delete(seq)) return;
+    const { seq, dueNs } = slot;
+    slot.seq = 0;
     const outcome: OutcomeName = reply.ok ? (reply.syncWaitCancelled ? 'indeterminate' : 'acked') : outcomeOfFailure(reply.word);
-    const row = reply.ok ? reply.rows[0] : undefined;
-    this.context.record({
-      kind: 'outcome',
-      stream: this.id,
-      seq,
-      outcome,
-      doneNs,
-      sqlstate: reply.ok ? (reply.syncWaitCancelled ? '01000' : null) : reply.word.sqlstate,
-      xid: typeof row?.xid === 'string' ? Number(row.xid) : null,
-      lsn: typeof row?.lsn === 'string' ? Number(parseLsn(row.lsn)) : null,
-      timeline: typeof row?.tli === 'string' ? Number.parseInt(row.tli, 16) : null,
-      server: typeof row?.started === 'string' ? this.context.serverId(row.started, row.address ?? null) : null,
-    });
+    const sqlstate = reply.ok ? (reply.syncWaitCancelled ? SYNC_WAIT_CANCELLED : null) : reply.word.sqlstate;
+    this.recordOutcome(seq, outcome, doneNs, sqlstate, reply.ok ? slot.facts : NO_FACTS);
     if (!reply.ok && (slot.connection.state === 'closed' || needsReconnect(reply.word))) this.drop(slot, doneNs, reply.message);
-    if (this.queue.length > 0) this.dispatch();
-    this.context.observe({ stream: this.id, dueNs, endNs: doneNs, outcome });
-    this.context.flushSoon();
+    this.context.observe(dueNs, doneNs, outcome);
+    this.context.endTurnSoon();
+  }
+
+  private recordOutcome(seq: number, outcome: OutcomeName, doneNs: number, sqlstate: string | null, facts: Facts): void {
+    const { xid, lsn, timeline, server } = facts;
+    this.context.ledger.addOutcome({ kind: 'outcome', stream: this.id, seq, outcome, doneNs, sqlstate, xid, lsn, timeline, server });
   }
 
   private drop(slot: Slot, atNs: number, message: string): void {
     slot.connection.destroy();
-    if (!this.slots.delete(slot)) return;
+    if (!this.remove(slot)) return;
     this.noteConnection(slot, 'lost', atNs, message);
     // The next attempt starts at once: the server may be back already.
     this.nextAttemptNs = Math.min(this.nextAttemptNs, atNs);
   }
 
+  private remove(slot: Slot): boolean {
+    const at = this.slots.indexOf(slot);
+    if (at !== -1) this.slots.splice(at, 1);
+    return at !== -1;
+  }
+
   private noteConnection(slot: Slot, event: 'opened' | 'failed' | 'lost', atNs: number, error: string | null): void {
     const { id: connection, startedNs } = slot;
-    this.context.record({
+    this.context.ledger.add({
       kind: 'connection',
       connection,
       stream: this.id,
@@ -236,10 +238,11 @@ export class ProbeStream {
       atNs,
       error: error === null ? null : error.slice(0, 200),
     });
-    this.context.flushSoon();
+    this.context.endTurnSoon();
   }
 
-  private keepConnections(nowNs: number): void {
+  /** Makes a connection if one is missing and it is time. */
+  keepConnections(nowNs: number): void {
     // A timer may fire a little early; waiting for the next would double the spacing.
     if (this.stopped || nowNs < this.nextAttemptNs - EARLY_NS) return;
     let connecting = 0;
@@ -251,14 +254,14 @@ export class ProbeStream {
       else if (connection.state === 'idle') idle += 1;
     }
     // Growing by need: all connections are busy and work is waiting.
-    if (this.queue.length > 0 && idle === 0 && connecting === 0 && this.slots.size >= this.wanted)
+    if (this.queue.length > 0 && idle === 0 && connecting === 0 && this.slots.length >= this.wanted)
       this.wanted = Math.min(this.wanted + 1, this.maxConnections);
-    const usable = this.slots.size - connecting;
-    const atOnce = this.naive ? this.wanted : Math.min(MAX_CONNECTING, this.maxConnections);
-    const missing = usable === 0 ? connecting < atOnce : this.slots.size < this.wanted;
-    if (!missing || (!this.naive && nowNs < holdNs)) return;
+    const usable = this.slots.length - connecting;
+    const atOnce = this.isNaive ? this.wanted : Math.min(MAX_CONNECTING, this.maxConnections);
+    const missing = usable === 0 ? connecting < atOnce : this.slots.length < this.wanted;
+    if (!missing || (!this.isNaive && nowNs < holdNs)) return;
     const { connectTimeoutMs } = this.context.settings;
-    const spacingMs = this.naive || connecting < 4 ? this.info.periodMs : connectTimeoutMs / MAX_CONNECTING;
+    const spacingMs = this.isNaive || connecting < 4 ? this.info.periodMs : connectTimeoutMs / MAX_CONNECTING;
     this.nextAttemptNs = nowNs + spacingMs * 1e6;
     void this.connect(nowNs);
   }
@@ -266,21 +269,32 @@ export class ProbeStream {
   private async connect(startedNs: number): Promise<void> {
     const { context } = this;
     const connection = new DoorConnection(context.door, (message) => this.drop(slot, context.nowNs(), message));
-    const slot: Slot = { id: context.nextConnectionId(), connection, startedNs };
-    this.slots.add(slot);
+    const facts = new Facts();
+    const slot: Slot = {
+      id: context.nextConnectionId(),
+      connection,
+      startedNs,
+      write: this.read === null ? new WriteStatement(context.table, this.id, this.timeoutMs) : null,
+      facts,
+      asker: { row: (row) => this.factReader.read(row, facts), answered: (reply) => this.answered(slot, reply) },
+      seq: 0,
+      dueNs: 0,
+    };
+    this.slots.push(slot);
     try {
       await connection.open();
     } catch (error) {
-      if (this.slots.delete(slot)) this.noteConnection(slot, 'failed', context.nowNs(), messageOf(error));
+      if (this.remove(slot)) this.noteConnection(slot, 'failed', context.nowNs(), messageOf(error));
       return;
     }
     if (this.stopped) return connection.destroy();
+    // Ends the turn, and so sends what waits.
     this.noteConnection(slot, 'opened', context.nowNs(), null);
-    this.dispatch();
   }
 }
 
-const UNANSWERED = { kind: 'outcome', xid: null, lsn: null, timeline: null, server: null } as const;
+const SYNC_WAIT_CANCELLED = '01000';
+const NO_FACTS = new Facts();
 
 /** How long a due operation waits for a free connection: 50 periods, between 100 and 250 ms, never longer than its own deadline. */
 export function queueLimitMs(settings: ProbeSettings, periodMs: number): number {

@@ -1,6 +1,7 @@
 // Runs a TypeScript program of test/: `node test/run.mjs test/bench/measure.ts …`. Bundled on the spot, because what proves the product is no part of its build.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
+import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -16,5 +17,11 @@ buildSync({
   packages: 'external',
   sourcemap: 'inline',
 });
-const ended = spawnSync(process.execPath, ['--enable-source-maps', outfile, ...args], { stdio: 'inherit' });
-process.exit(ended.status ?? 1);
+const program = spawn(process.execPath, ['--enable-source-maps', outfile, ...args], { stdio: 'inherit' });
+// Whoever ends this means the program, which has servers to stop. Ctrl-C reaches it by itself.
+for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => program.kill(signal));
+process.on('SIGINT', () => undefined);
+program.on('exit', (code, signal) => {
+  if (signal !== null) process.stderr.write(`${entry} was ended by ${signal}\n`);
+  process.exit(signal === null ? code : 128 + constants.signals[signal]);
+});

@@ -3,10 +3,10 @@
  * a real PostgreSQL of its own, from which a few thousand were left out. The join runs in a fresh process, whose time and memory are what is reported.
  * Progress on stderr; the last line on stdout is one JSON line. `node test/bench/join.mjs [writes]`; needs `npm run build`.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { appendFileSync, chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -125,9 +125,33 @@ async function fillTable(writes) {
   );
 }
 
+/** Runs the join in a process of its own; its answer, or an error that says how it ended. */
+function joinInChild(ledger) {
+  const child = spawn(process.execPath, [self, '--join', ledger], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let answer = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => (answer += text));
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      if (code === 0) resolve(JSON.parse(answer));
+      else reject(new Error(`the join ended with ${signal ?? code}`));
+    });
+  });
+}
+
 async function measure(writes) {
   const base = mkdtempSync(join(tmpdir(), 'gameday-join-'));
   let stop = null;
+  const clean = () => {
+    stop?.();
+    rmSync(base, { recursive: true, force: true });
+  };
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'])
+    process.once(signal, () => {
+      say(`the benchmark of the join was ended by ${signal}`);
+      clean();
+      process.exit(128 + constants.signals[signal]);
+    });
   try {
     let began = process.hrtime.bigint();
     const ledger = join(base, 'ledger');
@@ -137,9 +161,7 @@ async function measure(writes) {
     stop = startPostgres(base);
     await fillTable(writes);
     say(`a table with as many rows but ${LOST_IN_THE_MIDDLE + LOST_AT_THE_END}, in ${secondsSince(began).toFixed(0)} s`);
-    const child = spawnSync(process.execPath, [self, '--join', ledger], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
-    if (child.status !== 0) throw new Error(`the join ended with ${child.status}`);
-    const { rpo, seconds, maxRssMb } = JSON.parse(child.stdout);
+    const { rpo, seconds, maxRssMb } = await joinInChild(ledger);
     const lost = LOST_IN_THE_MIDDLE + LOST_AT_THE_END;
     // The last two of the lost were still under way when the last kept ones were sent.
     const expected = { attempted: writes, acked: writes, kept: writes - lost, lost, holes: lost - 2, phantoms: 0, duplicates: 0 };
@@ -147,8 +169,7 @@ async function measure(writes) {
       if (rpo[name] !== value) throw new Error(`the join found ${name} = ${rpo[name]}, planted were ${value}`);
     return { joinRows: writes, joinSeconds: Number(seconds.toFixed(1)), joinMaxRssMb: Math.round(maxRssMb), lost };
   } finally {
-    stop?.();
-    rmSync(base, { recursive: true, force: true });
+    clean();
   }
 }
 

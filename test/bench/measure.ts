@@ -3,14 +3,18 @@
  * judge reports beside them; compares commits through the prober with pgbench; and joins ten million ledger rows. Progress on stderr; the last line
  * on stdout is one JSON line. `--outages N --longest MS --seed S` change the calibration, `--skip join` leaves a part out.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
+import { present } from '../../core/assert';
 import { sleep } from '../../core/clock';
 import { packageRoot } from '../../core/files';
 import { locateTools } from '../../infra/tools';
 import type { ProberStatus } from '../../probe/contract';
+import { WriteStatement } from '../../probe/statement';
 import { withSql } from '../../targets/sql';
 import { calibrate, planOutages, seeded, type Calibration, type Planned } from '../calibration/calibrate';
 import { CALIBRATION_SETTINGS, startGround, type Ground } from '../calibration/ground';
@@ -22,10 +26,33 @@ const sorted = (values: readonly number[]): readonly number[] => [...values].sor
 /** Nearest rank. */
 const quantile = (values: readonly number[], q: number): number => sorted(values)[Math.max(0, Math.ceil(q * values.length) - 1)] ?? NaN;
 
+/** Fields of /proc/PID/stat from the third on, or null if there is no such process (any more). */
+function statOf(pid: number | string): readonly string[] | null {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? null;
+  } catch {
+    return null;
+  }
+}
+
 /** CPU time of a process in seconds, user and system. */
 function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  const fields = statOf(pid) ?? [];
   return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** CPU time in seconds of all servers' processes: the postmasters, their children, and those of them that have ended. */
+function serversCpuSeconds(ground: Ground): number {
+  const postmasters = (['n1', 'n2', 'n3'] as const).map((node) => String(ground.postmaster(node)));
+  let ticks = 0;
+  for (const pid of readdirSync('/proc')) {
+    const fields = /^[0-9]+$/.test(pid) ? statOf(pid) : null;
+    if (fields === null) continue;
+    const own = Number(fields[11]) + Number(fields[12]);
+    if (postmasters.includes(pid)) ticks += own + Number(fields[13]) + Number(fields[14]);
+    else if (postmasters.includes(fields[1] ?? '')) ticks += own;
+  }
+  return ticks / 100;
 }
 
 function tellCalibration({ outages, invented, connectCommitMs, rto }: Calibration): Record<string, number> {
@@ -59,50 +86,64 @@ const CLIENTS = 8;
 const ROUND_S = 6;
 const ROUNDS = 3;
 
-/** One-row commits a second by pgbench: the same statement, the same table's shape, simple protocol. */
-function pgbench({ base, primary }: Ground): number {
+/** What one party did in a round, and what it cost in milliseconds of processor time a commit. */
+interface Pace {
+  readonly perSecond: number;
+  readonly clientMs: number;
+  readonly serversMs: number;
+}
+
+/** What the servers' processes used between the first and the last second of a round. */
+async function serverCores(ground: Ground): Promise<number> {
+  await sleep(1_000);
+  const [before, begun] = [serversCpuSeconds(ground), process.hrtime.bigint()];
+  await sleep((ROUND_S - 2) * 1_000);
+  return (serversCpuSeconds(ground) - before) / (Number(process.hrtime.bigint() - begun) / 1e9);
+}
+
+const INTO = 'INSERT INTO gameday.pgbench_rows (stream, seq) VALUES';
+
+/** One-row commits a second by pgbench, simple protocol, into a table of the same shape. */
+async function pgbench(ground: Ground, statement: string): Promise<Pace> {
+  const { base, primary } = ground;
   const script = join(base, 'insert.sql');
-  writeFileSync(script, 'INSERT INTO gameday.pgbench_rows (stream, seq) VALUES (:client_id, 1);\n');
-  const args = [
-    '-n',
-    '-M',
-    'simple',
-    '-c',
-    String(CLIENTS),
-    '-j',
-    '1',
-    '-T',
-    String(ROUND_S),
-    '-f',
-    script,
-    '-h',
-    primary.host,
-    '-U',
-    primary.user,
-    primary.database,
-  ];
-  const text = execFileSync(join(locateTools().postgresBin, 'pgbench'), args, { encoding: 'utf8' });
-  return Number(/tps = ([0-9.]+)/.exec(text)?.[1]);
+  writeFileSync(script, `${statement};\n`);
+  const how = ['-n', '-M', 'simple', '-c', String(CLIENTS), '-j', '1', '-T', String(ROUND_S), '-f', script];
+  const args = [...how, '-h', primary.host, '-U', primary.user, primary.database];
+  const running = promisify(execFile)(join(locateTools().postgresBin, 'pgbench'), args);
+  const [{ stdout }, cores, own] = await Promise.all([running, serverCores(ground), childCores(running.child.pid ?? 0)]);
+  const perSecond = Number(/tps = ([0-9.]+)/.exec(stdout)?.[1]);
+  return { perSecond, clientMs: (own / perSecond) * 1e3, serversMs: (cores / perSecond) * 1e3 };
+}
+
+async function childCores(pid: number): Promise<number> {
+  await sleep(1_000);
+  const [before, begun] = [cpuSeconds(pid), process.hrtime.bigint()];
+  await sleep((ROUND_S - 2) * 1_000);
+  return (cpuSeconds(pid) - before) / (Number(process.hrtime.bigint() - begun) / 1e9);
+}
+
+/** The prober's own statement as a script of pgbench, which else would send its two statements one after the other. */
+function proberStatement(): string {
+  const text = new WriteStatement('pgbench_rows', 0, CALIBRATION_SETTINGS.statementTimeoutMs).message(1).toString('utf8', 5).slice(0, -1);
+  return text.replace('; ', '\\; ').replace('VALUES (0,', 'VALUES (:client_id,');
 }
 
 /** The same by the prober: more is due than can be done, one connection a stream. */
-async function throughProber(
-  ground: Ground,
-  round: number,
-): Promise<{ readonly perSecond: number; readonly cpuShare: number; readonly loopShare: number }> {
+async function throughProber(ground: Ground, round: number): Promise<Pace> {
   const settings = { ...CALIBRATION_SETTINGS, periodMs: 1, writeStreams: CLIENTS, maxConnections: CLIENTS };
   // Straight to the primary, as pgbench goes.
   const { host, port, database } = ground.primary;
   const paths = [{ name: 'entry', hosts: [{ host, port }], database }];
   const { calls, child } = await ground.startProber(`probe_tps_${round}`, { settings, paths });
+  const pid = child.pid ?? 0;
   await sleep(1_000);
-  const [before, cpuBefore, begun] = [await calls.status(), cpuSeconds(child.pid ?? 0), process.hrtime.bigint()];
-  await sleep(ROUND_S * 1_000);
-  const [after, cpuAfter] = [await calls.status(), cpuSeconds(child.pid ?? 0)];
-  const seconds = Number(process.hrtime.bigint() - begun) / 1e9;
+  const [before, begun] = [await calls.status(), process.hrtime.bigint()];
+  const [cores, own] = await Promise.all([serverCores(ground), childCores(pid)]);
+  const [after, seconds] = [await calls.status(), Number(process.hrtime.bigint() - begun) / 1e9];
   await calls.stop();
-  const loopShare = loopBusy(before, after);
-  return { perSecond: (after.acked - before.acked) / seconds, cpuShare: (cpuAfter - cpuBefore) / seconds, loopShare };
+  const perSecond = (after.acked - before.acked) / seconds;
+  return { perSecond, clientMs: (own / perSecond) * 1e3, serversMs: (cores / perSecond) * 1e3 };
 }
 
 async function compareCommits(ground: Ground): Promise<Record<string, number>> {
@@ -112,22 +153,37 @@ async function compareCommits(ground: Ground): Promise<Record<string, number>> {
     );
     await sql.query('CREATE INDEX ON gameday.pgbench_rows (stream, seq)');
   });
-  const [ours, theirs, cpu, loop]: [number[], number[], number[], number[]] = [[], [], [], []];
+  const [ours, theirs, same]: [Pace[], Pace[], Pace[]] = [[], [], []];
   for (let at = 0; at < ROUNDS; at += 1) {
-    const { perSecond, cpuShare, loopShare } = await throughProber(ground, at);
-    ours.push(perSecond);
-    cpu.push(cpuShare);
-    loop.push(loopShare);
-    theirs.push(pgbench(ground));
-    say(`commits/s with ${CLIENTS} clients: prober ${perSecond.toFixed(0)}, pgbench ${theirs.at(-1)?.toFixed(0)}`);
+    ours.push(await throughProber(ground, at));
+    theirs.push(await pgbench(ground, `${INTO} (:client_id, 1)`));
+    same.push(await pgbench(ground, proberStatement()));
+    say(`commits/s with ${CLIENTS} clients: ${[ours, theirs, same].map((paces) => tellPace(paces.at(-1))).join(' · ')}`);
   }
+  const middle = (paces: readonly Pace[], what: keyof Pace): number =>
+    quantile(
+      paces.map((pace) => pace[what]),
+      0.5,
+    );
+  const perSecond = middle(ours, 'perSecond');
   return {
-    proberCommitsPerSecond: round(quantile(ours, 0.5), 0),
-    pgbenchCommitsPerSecond: round(quantile(theirs, 0.5), 0),
-    commitsVsPgbench: round(quantile(ours, 0.5) / quantile(theirs, 0.5), 3),
-    proberCpuCoresFlatOut: round(quantile(cpu, 0.5), 3),
-    proberLoopBusyPctFlatOut: round(quantile(loop, 0.5) * 100, 1),
+    proberCommitsPerSecond: round(perSecond, 0),
+    pgbenchCommitsPerSecond: round(middle(theirs, 'perSecond'), 0),
+    pgbenchSameStatementPerSecond: round(middle(same, 'perSecond'), 0),
+    commitsVsPgbench: round(perSecond / middle(theirs, 'perSecond'), 3),
+    commitsVsPgbenchSameStatement: round(perSecond / middle(same, 'perSecond'), 3),
+    proberCpuCoresFlatOut: round((middle(ours, 'clientMs') * perSecond) / 1e3, 3),
+    proberCpuMsPerCommit: round(middle(ours, 'clientMs'), 4),
+    pgbenchCpuMsPerCommit: round(middle(theirs, 'clientMs'), 4),
+    serversCpuMsPerCommit: round(middle(ours, 'serversMs'), 4),
+    serversCpuMsPerCommitPgbench: round(middle(theirs, 'serversMs'), 4),
+    serversCpuMsPerCommitSameStatement: round(middle(same, 'serversMs'), 4),
   };
+}
+
+function tellPace(pace: Pace | undefined): string {
+  const { perSecond, clientMs, serversMs } = present(pace, 'a round');
+  return `${perSecond.toFixed(0)} (${clientMs.toFixed(3)} + ${serversMs.toFixed(3)} ms CPU)`;
 }
 
 /** Share of the time for which the prober's event loop was busy: at 1 it could do no more, and would be late. */
@@ -151,13 +207,15 @@ async function atRest(ground: Ground): Promise<Record<string, number>> {
   };
 }
 
-function join10M(): Record<string, number> {
-  const ended = spawnSync(process.execPath, [join(packageRoot(), 'test', 'bench', 'join.mjs')], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  if (ended.status !== 0) throw new Error(`join.mjs ended with ${ended.status}`);
-  return JSON.parse(ended.stdout.trim().split('\n').at(-1) ?? '{}') as Record<string, number>;
+/** `stop` is told how to end it early. */
+async function join10M(stop: (how: (signal: NodeJS.Signals) => void) => void): Promise<Record<string, number>> {
+  const child = spawn(process.execPath, [join(packageRoot(), 'test', 'bench', 'join.mjs')], { stdio: ['ignore', 'pipe', 'inherit'] });
+  stop((signal) => child.kill(signal));
+  let answer = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (answer += text));
+  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+  if (code !== 0) throw new Error(`join.mjs ended with ${signal ?? code ?? 'nothing'}`);
+  return JSON.parse(answer.trim().split('\n').at(-1) ?? '') as Record<string, number>;
 }
 
 /** All cuts first, then as many freezes as a tenth of them. */
@@ -182,23 +240,50 @@ async function main(): Promise<void> {
     },
   });
   say(`seed ${values.seed}`);
-  const ground = await startGround(NET);
   const figures: Record<string, number> = {};
+  const run: Run = { part: 'the start of the servers', stop: () => undefined };
+  tellHowItEnds(run, figures);
+  const ground = await startGround(NET);
+  run.stop = () => ground.stop();
+  const measure = async (part: string, name: string | null, work: () => Promise<Record<string, number>>): Promise<void> => {
+    if (name !== null && values.skip.includes(name)) return;
+    run.part = part;
+    Object.assign(figures, await work());
+  };
   try {
-    Object.assign(
-      figures,
-      tellCalibration(
-        await calibrate(ground, 'probe_calibration', plan(Number(values.outages), Number(values.longest), Number(values.seed)), say),
-      ),
-    );
+    const planned = plan(Number(values.outages), Number(values.longest), Number(values.seed));
+    await measure('the calibration', null, async () => tellCalibration(await calibrate(ground, 'probe_calibration', planned, say)));
     say(JSON.stringify(figures));
-    if (!values.skip.includes('rest')) Object.assign(figures, await atRest(ground));
-    if (!values.skip.includes('commits')) Object.assign(figures, await compareCommits(ground));
+    await measure('the figures at rest', 'rest', () => atRest(ground));
+    await measure('the comparison with pgbench', 'commits', () => compareCommits(ground));
   } finally {
+    run.stop = () => undefined;
     ground.stop();
   }
-  if (!values.skip.includes('join')) Object.assign(figures, join10M());
+  await measure('the join', 'join', () => join10M((how) => (run.stop = how)));
+  run.part = null;
   process.stdout.write(`${JSON.stringify(figures)}\n`);
+}
+
+interface Run {
+  /** What is being measured; null: everything was. */
+  part: string | null;
+  stop: (signal: NodeJS.Signals) => void;
+}
+
+/** What was measured is said whoever ends this early, and that it is not all; so is an end that nobody asked for. */
+function tellHowItEnds(run: Run, figures: Readonly<Record<string, number>>): void {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+    process.once(signal, () => {
+      say(`ended by ${signal}`);
+      run.stop(signal);
+      process.exit(128 + constants.signals[signal]);
+    });
+  process.on('exit', (code) => {
+    if (run.part === null) return;
+    say(`not finished (exit code ${code}): it ended during ${run.part}; so far: ${JSON.stringify(figures)}`);
+    process.exitCode = code === 0 ? 1 : code;
+  });
 }
 
 main().catch((error: unknown) => {

@@ -9,6 +9,7 @@ import { resolveSecret } from '../../core/secrets';
 import type { RtoMeasurement } from '../../model/measurement';
 import type { DrillRecord } from '../../model/record';
 import { DoorConnection } from '../../probe/connection';
+import { queryMessage } from '../../probe/wire-reader';
 import { ledgerIn } from '../../probe/ledger-reader';
 import type { Entry, StreamInfo } from '../../probe/ledger-format';
 import { withSql } from '../../targets/sql';
@@ -126,8 +127,8 @@ describe('a name as the way in', () => {
     try {
       await connection.open();
       return await new Promise((resolve, reject) =>
-        connection.send('SELECT host(inet_server_addr()) AS host, pg_is_in_recovery()::text AS recovery', Infinity, (reply) =>
-          reply.ok ? resolve(`${reply.rows[0]?.['host'] ?? ''} ${reply.rows[0]?.['recovery'] ?? ''}`) : reject(new Error(reply.message)),
+        connection.query(queryMessage('SELECT inet_server_addr(), pg_is_in_recovery()::text'), Infinity, (reply, row) =>
+          reply.ok ? resolve((row ?? []).join(' ')) : reject(new Error(reply.message)),
         ),
       );
     } finally {
