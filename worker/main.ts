@@ -26,6 +26,8 @@ const ROLES: readonly Role[] = ['control', 'site', 'undo'];
 const TEND_EVIDENCE_MS = 15_000;
 /** Pace at which schedules are asked what they missed: often enough to be on record before anybody exports the month. */
 const TEND_SCHEDULES_MS = 30_000;
+/** A question to Temporal that nobody answers must not hold up every later round. */
+const ROUND_MS = 20_000;
 const logger = pino({ name: 'worker', timestamp: pino.stdTimeFunctions.isoTime });
 
 function parseRoles(text: string): readonly Role[] {
@@ -152,7 +154,7 @@ async function main(): Promise<void> {
   const tending = roles.includes('control')
     ? [
         keepTending('evidence', TEND_EVIDENCE_MS, evidenceTender(hand)),
-        keepTending('schedules', TEND_SCHEDULES_MS, () => tendSchedules(client, home)),
+        keepTending('schedules', TEND_SCHEDULES_MS, () => client.withDeadline(Date.now() + ROUND_MS, () => tendSchedules(client, home))),
       ]
     : [];
   logger.info({ roles, address: config.address, home }, 'worker runs');
