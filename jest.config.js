@@ -1,4 +1,6 @@
-// Two projects: `unit` runs in seconds on every save; `live` shares one lab per run and is run in band.
+// `unit` is for every save; `slow` (`*.slow.test.ts`) needs no servers either, but starts processes or searches long. Live tests stand in test/live: those that
+// use the lab that a run shares, or take figures that count, are `live`; the others bring servers of their own and are `labs`. Each of the two runs in band, side by side.
+const LIVE = 'approvals|calibration|drill|failure|halt|lab|loss|observe|paths|patroni|power-cut|probe|repeat|schedule';
 const transform = {
   '^.+\\.ts$': ['@swc/jest', { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'commonjs' } }],
 };
@@ -15,14 +17,26 @@ module.exports = {
       ...shared,
       displayName: 'unit',
       testMatch: ['<rootDir>/**/*.test.ts'],
+      testPathIgnorePatterns: ['/node_modules/', '/dist/', '<rootDir>/test/live/', '\\.slow\\.test\\.ts$'],
+    },
+    {
+      ...shared,
+      displayName: 'slow',
+      testMatch: ['<rootDir>/**/*.slow.test.ts'],
       testPathIgnorePatterns: ['/node_modules/', '/dist/', '<rootDir>/test/live/'],
     },
     {
       ...shared,
       displayName: 'live',
-      testMatch: ['<rootDir>/test/live/**/*.test.ts'],
+      testRegex: [`/test/live/(${LIVE})\\.test\\.ts$`],
       globalSetup: '<rootDir>/test/live/global-setup.ts',
       globalTeardown: '<rootDir>/test/live/global-teardown.ts',
+    },
+    {
+      ...shared,
+      displayName: 'labs',
+      testRegex: [`/test/live/(?!(?:${LIVE})\\.)[a-z-]+\\.test\\.ts$`],
+      globalSetup: '<rootDir>/test/live/global-build.ts',
     },
   ],
 };

@@ -272,11 +272,14 @@ class Prober {
     this.endTurnSoon();
   }
 
+  /** Not before one more pass of the event loop: a group commit wakes several servers' sessions, and what they answer together goes to the kernel together. */
   private endTurnSoon(): void {
     if (this.endOfTurnAsked) return;
     this.endOfTurnAsked = true;
-    setImmediate(this.onEndOfTurn);
+    setImmediate(this.onTurn);
   }
+
+  private readonly onTurn = (): void => void setImmediate(this.onEndOfTurn);
 
   /** Whatever was answered in one turn of the event loop, its outcomes and the next intents go to the kernel in one write. */
   private readonly onEndOfTurn = (): void => {

@@ -1,4 +1,4 @@
-// Records the histories of closed drills for test/replay.test.ts: `node test/record-history.js ADDRESS WORKFLOW_ID RUN_ID FILE.binpb.gz`.
+// Records the histories of closed drills for test/replay.slow.test.ts: `node test/record-history.js ADDRESS WORKFLOW_ID RUN_ID FILE.binpb.gz`.
 const { Client, Connection } = require('@temporalio/client');
 const { temporal } = require('@temporalio/proto');
 const { writeFileSync } = require('node:fs');

@@ -37,8 +37,10 @@ export interface Calibrated {
 }
 export interface Calibration {
   readonly outages: readonly Calibrated[];
-  /** A fresh connection through the door and one commit, by a client that is not the prober, in ms: between the outages and at the end of each cut, in the midst of the rush. */
+  /** A fresh connection through the door and one commit, by a client that is not the prober, in ms: at the end of each cut, in the midst of the rush that an interval's end holds too. */
   readonly connectCommitMs: readonly number[];
+  /** The same while nothing was wrong. */
+  readonly restedConnectCommitMs: readonly number[];
   /** Outages that the judge reported and nobody made. */
   readonly invented: readonly Outage[];
   readonly rto: RtoMeasurement;
@@ -96,10 +98,10 @@ export async function calibrate(
   await good();
   await sleep(1_200);
   const made: { readonly way: Way; readonly began: DoorStamp; readonly ended: DoorStamp; readonly backMs: number }[] = [];
-  const connectCommitMs: number[] = [];
+  const [connectCommitMs, restedConnectCommitMs]: [number[], number[]] = [[], []];
   for (const [at, { way, lengthMs, pauseMs }] of planned.entries()) {
     await good();
-    connectCommitMs.push(await connectAndCommit(ground));
+    restedConnectCommitMs.push(await connectAndCommit(ground));
     await sleep(pauseMs);
     const began = await ground.door.act(way);
     await sleep(lengthMs);
@@ -128,7 +130,8 @@ export async function calibrate(
   const outages = made.map(({ way, began, ended, backMs }): Calibrated =>
     compare(rto, matched, { way, began: at(began), ended: at(ended), backMs }),
   );
-  return { outages, connectCommitMs, invented: rto.outages.filter((_, index) => !matched.has(index)), rto };
+  const invented = rto.outages.filter((_, index) => !matched.has(index));
+  return { outages, connectCommitMs, restedConnectCommitMs, invented, rto };
 }
 
 /** What a client needs at best to be back: one new connection through the door and one committed row. */

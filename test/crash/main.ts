@@ -1,10 +1,11 @@
-/** `npm run test:crash [-- --sample N --seed S]`: the crash matrix, whole or a seeded sample of it. Ends with one JSON line; exit 1 if anything was left. */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+/**
+ * `npm run test:crash [-- --sample N --seed S --labs L --only TEXT]`: the crash matrix, whole or a seeded sample of it. Ends with one JSON line; exit 1 if
+ * anything was left or a cell did not come to its end.
+ */
 import { parseArgs } from 'node:util';
-import { labDown } from '../../infra/lab/down';
+import { messageOf } from '../../core/errors';
 import { seeded } from '../calibration/calibrate';
+import { overLanes } from './lanes';
 import { allCells, cellName, CrashWorld, sampleCells } from './matrix';
 
 async function main(): Promise<void> {
@@ -13,35 +14,38 @@ async function main(): Promise<void> {
       sample: { type: 'string' },
       seed: { type: 'string' },
       only: { type: 'string' },
-      net: { type: 'string', default: '127.0.58' },
+      labs: { type: 'string', default: '1' },
+      net: { type: 'string', default: '127.0.220' },
     },
   });
   const seed = Number(values.seed ?? Date.now() % 1_000_000);
   const all = values.sample === undefined ? allCells() : sampleCells(Number(values.sample), seeded(seed));
   const cells = all.filter((cell) => values.only === undefined || cellName(cell).includes(values.only));
   process.stderr.write(`crash matrix: ${cells.length} cells, seed ${seed}\n`);
-  const home = mkdtempSync(join(tmpdir(), 'gameday-crash-'));
-  chmodSync(home, 0o755);
   const totals = { kills: 0, resumed: 0, expired: 0, residue: 0 };
-  try {
-    const world = await CrashWorld.start(home, values.net);
-    for (const [at, cell] of cells.entries()) {
-      const result = await world.runCell(cell, (text) => process.stderr.write(`    ${text}\n`));
-      totals.kills += 1;
-      if (result.expired > 0) totals.expired += 1;
-      else totals.resumed += 1;
-      totals.residue += result.residue.length;
-      const left = result.residue.length === 0 ? '' : `\n    LEFT: ${result.residue.join('; ')}`;
-      process.stderr.write(
-        `[${at + 1}/${cells.length}] ${cellName(cell)}: ${result.state}, ${result.expired} expired, ${result.seconds.toFixed(0)} s${left}\n`,
-      );
-    }
-  } finally {
-    await labDown({ home, purge: true });
-    rmSync(home, { recursive: true, force: true });
-  }
+  let errors = 0;
+  await overLanes(
+    { lanes: Number(values.labs), net: values.net, cases: cells },
+    ({ home, net }) => CrashWorld.start(home, net),
+    async (world, cell, at) => {
+      const what = `[${at + 1}/${cells.length}] ${cellName(cell)}`;
+      try {
+        const result = await world.runCell(cell, (text) => process.stderr.write(`    ${text}\n`));
+        totals.kills += 1;
+        if (result.expired > 0) totals.expired += 1;
+        else totals.resumed += 1;
+        totals.residue += result.residue.length;
+        const left = result.residue.length === 0 ? '' : `\n    LEFT: ${result.residue.join('; ')}`;
+        process.stderr.write(`${what}: ${result.state}, ${result.expired} expired, ${result.seconds.toFixed(0)} s${left}\n`);
+      } catch (error) {
+        errors += 1;
+        process.stderr.write(`${what}\n    ERROR: ${messageOf(error)}\n`);
+      }
+    },
+  );
   process.stdout.write(`${JSON.stringify(totals)}\n`);
-  process.exit(totals.residue === 0 ? 0 : 1);
+  if (errors > 0) process.stderr.write(`${errors} cells did not come to their end\n`);
+  process.exit(totals.residue + errors === 0 ? 0 : 1);
 }
 
 void main();

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { packageRoot } from '../../core/files';
 import { homePaths } from '../../core/home';
 import { openSupervisorClient } from '../../infra/supervisor/client';
+import { FULL } from './drawn';
 import { cli, lab } from './lab';
 
 interface Listed {
@@ -126,7 +127,8 @@ test('a slot that passed while Temporal was down is recorded as missed, and noth
       await supervisor.restart('temporal');
     }
     const slot = due.toISOString();
-    // Nobody asks for it: the worker looks by itself.
+    // Nobody asks for it: the worker looks by itself, when it starts and from time to time.
+    if (!FULL) await supervisor.restart('worker');
     const log = join(homePaths(lab().home).drills, 'lab', 'schedule.jsonl');
     const recorded = async (): Promise<true | undefined> => {
       const lines = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : [];

@@ -79,7 +79,10 @@ class Copy {
     for (const name of COPIED) cpSync(join(packageRoot(), name), join(this.dir, name), { recursive: true });
     const config = JSON.stringify(join(packageRoot(), 'jest.config.js'));
     const unit = `require(${config}).projects.find(({ displayName }) => displayName === 'unit')`;
-    writeFileSync(join(this.dir, 'jest.config.js'), `module.exports = { ...${unit}, rootDir: __dirname };\n`);
+    writeFileSync(
+      join(this.dir, 'jest.config.js'),
+      `module.exports = { ...${unit}, testPathIgnorePatterns: ['/node_modules/'], rootDir: __dirname };\n`,
+    );
     symlinkSync(join(packageRoot(), 'node_modules'), join(this.dir, 'node_modules'));
   }
 
