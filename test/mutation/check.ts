@@ -1,13 +1,15 @@
-/** `npm run test:mutation`: every mutant, or `--sample N [--seed S]`; a table, and last one JSON line. Ends with 1 if any survives. */
+/** `npm run test:mutation`: every mutant, those of one `--file`, those whose description holds `--what`, or `--sample N [--seed S]`; a table, and last one JSON line. Ends with 1 if any survives. */
 import { parseArgs } from 'node:util';
 import { MUTATIONS } from './mutations';
 import { drawMutations, runMutants, whyNotApplicable } from './run-mutants';
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { sample: { type: 'string' }, seed: { type: 'string' }, file: { type: 'string' } } });
+  const { values } = parseArgs({
+    options: { sample: { type: 'string' }, seed: { type: 'string' }, file: { type: 'string' }, what: { type: 'string' } },
+  });
   const seed = Number(values.seed ?? Date.now() % 2 ** 31);
   const drawn = values.sample === undefined ? MUTATIONS : drawMutations(Number(values.sample), seed);
-  const mutations = drawn.filter(({ file }) => values.file === undefined || file.includes(values.file));
+  const mutations = drawn.filter(({ file, what }) => file.includes(values.file ?? '') && what.includes(values.what ?? ''));
   const stale = mutations.map(whyNotApplicable).filter((why) => why !== null);
   if (stale.length > 0) throw new Error(`the table of mutations is out of date:\n  ${stale.join('\n  ')}`);
   if (values.sample !== undefined) process.stderr.write(`seed ${seed}\n`);
