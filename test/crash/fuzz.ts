@@ -21,6 +21,8 @@ import { findResidue } from './residue';
 /** Long enough for five faults to be injected before the first runs out; what outlives it anyway has expired in the midst, which is a case too. */
 const TTL_MS = 12_000;
 const SETTLES_WITHIN_MS = 90_000;
+/** Asking the lab to be up looks at everything of it: not with every look for residue. */
+const TIDIES_EVERY_MS = 5_000;
 
 const ENDS = ['undo', 'undo together', 'halt', 'expire'] as const;
 const DEATHS = ['nothing', 'nothing', 'guardian', 'toxiproxy', 'a node', 'the archiver'] as const;
@@ -91,7 +93,7 @@ export async function runFuzzed(home: string, target: Target, sequence: number, 
   }
   await finish(run, keys, plan);
   const residue = await settledResidue(home, target, run.drill);
-  await labUp({ home });
+  if (residue.length > 0) await labUp({ home });
   await repairLab(home, target, () => undefined);
   return { stood: keys.length, refused, residue };
 }
@@ -153,13 +155,15 @@ async function settledResidue(home: string, target: Target, drill: string): Prom
   const guardian = openGuardian(join(target.runDir, 'guardian.sock'));
   const standing = async (): Promise<number> => (await guardian.list()).filter(({ state }) => state !== 'gone').length;
   await labUp({ home });
+  let tidiedMs = -Infinity;
   return until(
     async () => {
-      if ((await standing()) === 0) {
+      if (Date.now() - tidiedMs > TIDIES_EVERY_MS && (await standing()) === 0) {
         await labUp({ home });
         await guardian.removeStrays();
         // A drill does so when its evidence is sealed.
         await cleanUpDrillTables(openTarget(target), drill);
+        tidiedMs = Date.now();
       }
       last = await findResidue(home, target);
       return last.length === 0 ? last : null;
