@@ -19,6 +19,7 @@ import type {
   ForkRecord,
   MarkFacts,
   RestoreRecord,
+  Safeguards,
   StepRecord,
 } from '../model/record';
 import type { FailoverResult, SalvageResult, Topology } from '../targets/ports';
@@ -155,6 +156,9 @@ export interface SealInput {
   readonly redundancySkipped: string | null;
   readonly people: DrillRecord['people'];
   readonly left: readonly string[];
+  /** Absent where nobody said, and where the pre-flight did not come so far. */
+  readonly announced?: boolean;
+  readonly safeguards?: Safeguards;
   /** Events that could not be written before; they are appended to the chain first. */
   readonly pendingEvents: readonly EventBody[];
 }
@@ -196,7 +200,12 @@ export interface SiteActivities {
     /** Absent while nobody has started anything. */
     readonly startedBy?: string;
     readonly approvals?: readonly SignedApproval[];
-  }): Promise<{ readonly checks: readonly CheckResult[]; readonly topology: Topology | null }>;
+  }): Promise<{
+    readonly checks: readonly CheckResult[];
+    readonly topology: Topology | null;
+    /** Absent in histories of drills before it was looked at. */
+    readonly safeguards?: Safeguards;
+  }>;
   startProbe(input: { readonly plan: Plan; readonly drill: DrillRef }): Promise<ProbeRef>;
   awaitWindow(input: AwaitWindowInput): Promise<WindowResult>;
   /** Ends when a stop condition has failed often enough; otherwise only by cancellation. */

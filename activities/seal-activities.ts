@@ -8,6 +8,7 @@ import { readJsonFile, sha256Hex } from '../core/files';
 import { homePaths } from '../core/home';
 import type { ChainedEvent } from '../model/event';
 import type { RpoMeasurement } from '../model/measurement';
+import { circumstancesOf } from '../evidence/beside-plan';
 import { buildRecord } from '../evidence/build-record';
 import { encodeRecord, type BundleFile } from '../evidence/bundle';
 import { openChain, sealIn } from '../evidence/drill-evidence';
@@ -108,6 +109,7 @@ function courseOf(input: SealInput): Omit<KeptFacts, 'postgresVersion' | 'predic
     failures: input.failures,
     people: input.people,
     left: input.left,
+    circumstances: circumstancesOf(input.announced, input.safeguards),
   };
 }
 

@@ -9,6 +9,7 @@ import { messageOf } from '../core/errors';
 import { sha256Hex } from '../core/files';
 import { homePaths } from '../core/home';
 import { drillSequence } from '../core/ids';
+import { unknownCircumstances } from '../evidence/beside-plan';
 import { buildRecord, candidatesRecord, faultRecord, predictedRecord, redundancyRecord } from '../evidence/build-record';
 import { encodeRecord } from '../evidence/bundle';
 import { deliverWaiting } from '../evidence/deliver';
@@ -225,5 +226,6 @@ function lostCourse(registration: Registration, registrationSha256: string): Omi
     postgresVersion: null,
     predicted: null,
     joined: false,
+    circumstances: unknownCircumstances('the drill was lost, and with it what its pre-flight saw'),
   };
 }

@@ -6,6 +6,7 @@ import { lanesChart } from './lanes';
 import { latencyChart } from './latency-chart';
 import { markup, type Markup } from './markup';
 import { pageOne, type ReportOptions } from './page-one';
+import { deviationSection, planningSection } from './planning';
 import { checksTable, restoresSection } from './restores';
 import { patterns } from './svg';
 import { THEME } from './theme';
@@ -15,7 +16,17 @@ import { comparisonSection } from './comparison';
 import { viewsSection } from './views';
 import { controlsSection } from './controls';
 import { waterfallChart } from './waterfall';
-import { candidatesText, declarationText, formatCount, formatInterval, formatTime, isNotRecorded, limitsOf, textOf } from './words';
+import {
+  candidatesText,
+  declarationText,
+  formatCount,
+  formatInterval,
+  formatTime,
+  isNotRecorded,
+  limitsOf,
+  textOf,
+  triggerText,
+} from './words';
 import { writesSection } from './writes';
 
 export type { ReportOptions } from './page-one';
@@ -38,6 +49,7 @@ function block(id: string, title: string, body: readonly (Markup | null)[]): Mar
 function sections(record: DrillRecord): Markup {
   return markup`${[
     scope(record),
+    block('planning', 'Planned before, and what stood around it', [planningSection(record)]),
     timeline(record),
     recovery(record),
     latency(record),
@@ -46,7 +58,7 @@ function sections(record: DrillRecord): Markup {
     block('forks', 'What the old primary alone held', [forksSection(record)]),
     block('restores', 'Restores', [restoresSection(record)]),
     block('faults', 'What was broken, and the proofs', [faultsTable(record)]),
-    block('steps', 'Steps, planned and carried out', [stepsTable(record)]),
+    block('steps', 'Steps, planned and carried out', [stepsTable(record), deviationSection(record)]),
     block('people', 'People and decisions', [peopleTable(record)]),
     findings(record),
     block('comparison', 'Beside the last drill', [comparisonSection(record)]),
@@ -71,7 +83,7 @@ function scope(record: DrillRecord): Markup {
       ['Nodes', target.nodes.join(', ') || 'not recorded: no node was named'],
       ['Controller', target.controller],
       ['PostgreSQL', textOf(target.postgresVersion)],
-      ['Trigger', trigger.kind === 'command' ? 'command' : `schedule ${trigger.name ?? ''}`],
+      ['Trigger', triggerText(trigger)],
       ['Started by', record.startedBy],
       ...labels.map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)] as const),
     ]),

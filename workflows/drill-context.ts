@@ -9,7 +9,7 @@ import type { EventBody } from '../model/event';
 import type { LeaseKey, LeaseView } from '../model/fault';
 import type { Json } from '../model/json';
 import type { AnswerInput, DrillInput, HaltInput, OpenQuestion } from '../model/message';
-import type { CheckResult, DrillRecord, Phase, PhaseRecord, RestoreRecord, StepRecord } from '../model/record';
+import type { CheckResult, DrillRecord, Phase, PhaseRecord, RestoreRecord, Safeguards, StepRecord } from '../model/record';
 import { failureText } from './failure-text';
 import type { Hands } from './proxies';
 import { UndoStack } from './undo-stack';
@@ -43,6 +43,7 @@ export class DrillContext {
   registration: RegistrationRef | null = null;
   probe: ProbeRef | null = null;
   startTopology: Topology | null = null;
+  safeguards: Safeguards | undefined = undefined;
   baselineP99Ms: number | null = null;
   /** Why the method ended before its last step; null if it did not. */
   methodEnded: string | null = null;
