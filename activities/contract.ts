@@ -23,6 +23,7 @@ import type {
   StepRecord,
 } from '../model/record';
 import type { FailoverResult, SalvageResult, Topology } from '../targets/ports';
+import type { SecurityDigests } from '../targets/security-facts';
 
 export type { Topology };
 
@@ -159,8 +160,16 @@ export interface SealInput {
   /** Absent where nobody said, and where the pre-flight did not come so far. */
   readonly announced?: boolean;
   readonly safeguards?: Safeguards;
+  readonly security?: SecurityBefore | null;
   /** Events that could not be written before; they are appended to the chain first. */
   readonly pendingEvents: readonly EventBody[];
+}
+
+/** What guarded the node that led before anything was broken, as digests under a key that stays out of every bundle. */
+export interface SecurityBefore {
+  readonly node: string;
+  readonly key: string;
+  readonly digests: SecurityDigests;
 }
 
 export interface SealResult {
@@ -205,6 +214,7 @@ export interface SiteActivities {
     readonly topology: Topology | null;
     /** Absent in histories of drills before it was looked at. */
     readonly safeguards?: Safeguards;
+    readonly security?: SecurityBefore | null;
   }>;
   startProbe(input: { readonly plan: Plan; readonly drill: DrillRef }): Promise<ProbeRef>;
   awaitWindow(input: AwaitWindowInput): Promise<WindowResult>;

@@ -11,11 +11,12 @@ import { examineAtReady } from '../targets/archives/audit/audit-source';
 import { readLineage } from '../targets/controllers/lineage';
 import { openTarget } from '../targets/open-target';
 import type { LiveTarget, Topology } from '../targets/ports';
-import type { SiteActivities } from './contract';
+import type { SecurityBefore, SiteActivities } from './contract';
 import { approvalsFor, guardianOf, type Hand } from './open-drill';
 import { quarantineChecks } from './quarantine-readiness';
 import { restoreChecks } from './restore-readiness';
 import { readSafeguards } from './safeguards';
+import { readSecurityBefore } from './security-parity';
 import { approvalChecks, blastChecks, faultSteps, policyChecks, result } from './policy-checks';
 
 /** Stands for the drill's name while there is no drill. */
@@ -34,6 +35,7 @@ export async function checkReadiness(
   readonly checks: readonly CheckResult[];
   readonly topology: Topology | null;
   readonly safeguards: Safeguards;
+  readonly security: SecurityBefore | null;
 }> {
   const live = openTarget(plan.target);
   const consents = approvalsFor(hand, plan, approvals);
@@ -86,7 +88,12 @@ export async function checkReadiness(
       checks.push(result(name, false, messageOf(error), 'the check can be made', error instanceof GamedayError ? error.hint : null));
     }
   }
-  return { checks, topology, safeguards: await readSafeguards({ plan, live }, consents, startedBy ?? null, exposure) };
+  return {
+    checks,
+    topology,
+    safeguards: await readSafeguards({ plan, live }, consents, startedBy ?? null, exposure),
+    security: await readSecurityBefore(live, topology?.primary ?? null),
+  };
 }
 
 const guardianChecks: Check = async ({ plan }) => {

@@ -26,6 +26,7 @@ import type { ControlActivities, ProbeRef, SealInput, SealResult } from './contr
 import type { Measured } from './judge-activities';
 import { excerptFiles } from './excerpt-files';
 import { evidenceOf, guardianOf, type Hand } from './open-drill';
+import { compareSecurity } from './security-parity';
 
 /** Attempts at sealing that insist on the shared store; after them the bundle is sealed here and delivered later. */
 const STORE_ATTEMPTS = 2;
@@ -45,6 +46,7 @@ export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
     ...courseOf(input),
     ...frame,
     left: [...input.left, ...guardian.left, ...(away === null ? [] : [away]), ...problems],
+    circumstances: circumstancesOf(input.announced, input.safeguards, await compareSecurity(plan, input.security)),
     postgresVersion: await postgresVersion(input),
     predicted: measured?.band ?? null,
     judged: measured !== null,
@@ -79,7 +81,7 @@ export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
 }
 
 /** The drill as its workflow tells it. */
-function courseOf(input: SealInput): Omit<KeptFacts, 'postgresVersion' | 'predicted' | 'judged' | 'joined'> {
+function courseOf(input: SealInput): Omit<KeptFacts, 'circumstances' | 'postgresVersion' | 'predicted' | 'judged' | 'joined'> {
   const { drill, registration } = input;
   return {
     planSha256: input.planSha256,
@@ -109,7 +111,6 @@ function courseOf(input: SealInput): Omit<KeptFacts, 'postgresVersion' | 'predic
     failures: input.failures,
     people: input.people,
     left: input.left,
-    circumstances: circumstancesOf(input.announced, input.safeguards),
   };
 }
 

@@ -7,7 +7,7 @@ import { occasionOf, retestable } from './occasion';
 
 const home = mkdtempSync(join(tmpdir(), 'gd-occasion-'));
 afterAll(() => rmSync(home, { recursive: true, force: true }));
-const plan = samplePlan();
+const plan = samplePlan([]);
 const story: FindingStory = {
   key: 'f-3a91c0d2e4',
   target: plan.target.name,

@@ -22,8 +22,8 @@ const GO: PlanStep = { kind: 'gate', id: 'go', title: 'Go?', question: 'Go?', ow
 const OVER: PlanStep = { kind: 'failover', id: 'over', title: 'Fail over', candidate: 'n2', timeoutMs: 60_000 };
 const PAUSE: PlanStep = { kind: 'wait', id: 'pause', title: 'Pause', wait: { kind: 'for', ms: 2_000 } };
 const planOf = (steps: readonly PlanStep[], scenario: Partial<Plan['scenario']> = {}): Plan => {
-  const plan = samplePlan();
-  return { ...plan, steps, scenario: { ...plan.scenario, ...scenario } };
+  const plan = samplePlan(steps);
+  return { ...plan, scenario: { ...plan.scenario, ...scenario } };
 };
 
 describe('what a record says beside the plan', () => {
@@ -79,11 +79,17 @@ describe('what a record says beside the plan', () => {
       runbook: { file: 'r.md', sha256: 'ab'.repeat(32) },
       roles: [{ role: 'DBA', absent: true }],
     };
-    const { planning } = besidePlan(planOf([GO], said), circumstancesOf(false, undefined), { steps: [], faults: [] });
+    const { planning } = besidePlan(planOf([GO], said), circumstancesOf(false, undefined, { notRecorded: 'no other node leads' }), {
+      steps: [],
+      faults: [],
+    });
     expect(planning).toMatchObject({ ...said, announced: false, assumptions: { notRecorded: expect.any(String) as string } });
     expect(planning.abortCriteria).toEqual(expect.arrayContaining(['a person halts it', 'a person answers no-go']));
     expect(planning.approvals).toEqual({ notRecorded: 'the pre-flight did not come so far' });
-    expect(besidePlan(planOf([GO]), circumstancesOf(undefined, undefined), { steps: [], faults: [] }).planning.announced).toEqual({
+    expect(
+      besidePlan(planOf([GO]), circumstancesOf(undefined, undefined, { notRecorded: 'no other node leads' }), { steps: [], faults: [] })
+        .planning.announced,
+    ).toEqual({
       notRecorded: 'whoever started it did not say',
     });
   });

@@ -8,16 +8,31 @@ import { formatMs } from '../core/units';
 import { DEFAULT_MAX_NODES_AT_ONCE } from '../model/constants';
 import type { ObservationPlan } from '../model/observation';
 import type { Plan, PlanStep, StopCondition } from '../model/plan';
-import type { Deviation, DrillRecord, FaultRecord, IncidentMatch, Maybe, Planning, Safeguards, StepRecord } from '../model/record';
+import type {
+  Deviation,
+  DrillRecord,
+  FaultRecord,
+  IncidentMatch,
+  Maybe,
+  Planning,
+  Safeguards,
+  SecurityParity,
+  StepRecord,
+} from '../model/record';
 import type { TargetPolicy } from '../model/target';
 
 /** What neither plan nor ledger nor events of steps tell. */
 export interface Circumstances extends Safeguards {
   readonly announced: Maybe<boolean>;
+  readonly securityParity: Maybe<SecurityParity>;
 }
 
 type Course = Pick<DrillRecord, 'steps' | 'faults'>;
-type Beside = Required<Pick<DrillRecord, 'planning' | 'archiveExposure' | 'watchdog' | 'incidents' | 'deviations'>>;
+interface Beside extends Pick<Circumstances, 'archiveExposure' | 'watchdog' | 'securityParity'> {
+  readonly planning: Planning;
+  readonly incidents: Maybe<readonly IncidentMatch[]>;
+  readonly deviations: readonly Deviation[];
+}
 
 const UNSAID = 'the scenario says nothing of it';
 const OBSERVED = 'an observation breaks nothing';
@@ -25,23 +40,29 @@ const OBSERVED = 'an observation breaks nothing';
 /** Of a drill of which nobody could say what stood around it. */
 export function unknownCircumstances(reason: string): Circumstances {
   const unknown = { notRecorded: reason };
-  return { announced: unknown, archiveExposure: unknown, watchdog: unknown, approvals: unknown };
+  return { announced: unknown, archiveExposure: unknown, watchdog: unknown, approvals: unknown, securityParity: unknown };
 }
 
 /** Of a drill that somebody started and whose pre-flight looked around, or did not come so far. */
-export function circumstancesOf(announced: boolean | undefined, safeguards: Safeguards | undefined): Circumstances {
+export function circumstancesOf(
+  announced: boolean | undefined,
+  safeguards: Safeguards | undefined,
+  securityParity: Maybe<SecurityParity>,
+): Circumstances {
   return {
     ...(safeguards ?? unknownCircumstances('the pre-flight did not come so far')),
     announced: announced ?? { notRecorded: 'whoever started it did not say' },
+    securityParity,
   };
 }
 
 export function besidePlan(plan: Plan | ObservationPlan, circumstances: Circumstances, course: Course): Beside {
-  const { archiveExposure, watchdog } = circumstances;
+  const { archiveExposure, watchdog, securityParity } = circumstances;
   return {
     planning: planningOf(plan, circumstances),
     archiveExposure,
     watchdog,
+    securityParity,
     incidents: incidentsOf(plan, course.faults),
     deviations: 'observation' in plan ? [] : deviationsOf(plan, course),
   };

@@ -148,7 +148,12 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     notExercised: notExercised(facts),
     tool: facts.tool ?? runningTool(plan),
     ...(facts.lastDrill === undefined ? {} : { lastDrill: facts.lastDrill }),
-    ...(facts.circumstances === undefined ? {} : besidePlan(plan, facts.circumstances, { steps: facts.steps, faults })),
+    ...(facts.circumstances === undefined
+      ? {}
+      : {
+          ...besidePlan(plan, facts.circumstances, { steps: facts.steps, faults }),
+          replicaLag: measured?.replicaLag ?? { notRecorded: NO_PROBE },
+        }),
   };
   return { ...record, findings: findingsOf(record, facts.known), controls: controlsOf(record, facts.controls ?? []) };
 }

@@ -151,6 +151,20 @@ describe('findings', () => {
     expect(texts(sampleRecord({ watchdog: { notRecorded: 'no agent' } }))).toEqual([]);
   });
 
+  it('says where the node that took over is guarded otherwise, and nothing of what could not be compared', () => {
+    const aspects = [
+      { aspect: 'TLS', same: false },
+      { aspect: 'rules of access', same: false },
+      { aspect: 'roles', same: true },
+      { aspect: 'kinds of password verifiers', same: { notRecorded: 'permission denied' } },
+    ] as const;
+    expect(texts(sampleRecord({ securityParity: { from: 'n1', to: 'n2', aspects } }))).toEqual([
+      'medium: n2, which leads now, is not guarded as n1 was: TLS differs',
+      'medium: n2, which leads now, is not guarded as n1 was: rules of access differ',
+    ]);
+    expect(texts(sampleRecord({ securityParity: { notRecorded: 'n1 leads as it did before' } }))).toEqual([]);
+  });
+
   it('says that the newest incident of its kind was harder, and nothing of older ones', () => {
     const incident = (name: string, ...lacking: string[]) => ({ name, on: '2026-08-14', alike: ['process-kill'], lacking });
     expect(texts(sampleRecord({ incidents: [incident('INC-2', 'link-cut'), incident('INC-1', 'drop-table')] }))).toEqual([

@@ -29,6 +29,7 @@ const RULES: readonly (readonly [string, Rule])[] = [
   ['prediction', predicted],
   ['archive-exposure', exposure],
   ['no-watchdog', unwatched],
+  ['security-parity', unlike],
   ['easier-than-incident', easier],
   ['deviation', deviations],
 ];
@@ -265,6 +266,19 @@ function unwatched({ watchdog }: Facts): readonly Found[] {
       text: `Patroni on ${node} led without a watchdog (${why}): if it hangs, nothing keeps its server from taking writes beside the next leader`,
     },
   ];
+}
+
+/** Whoever takes over must be guarded as whoever led: nobody looks at that in an outage. */
+function unlike({ securityParity }: Facts): readonly Found[] {
+  if (securityParity === undefined || 'notRecorded' in securityParity) return [];
+  const { from, to, aspects } = securityParity;
+  return aspects
+    .filter(({ same }) => same === false)
+    .map(({ aspect }) => ({
+      severity: 'medium',
+      about: aspect,
+      text: `${to}, which leads now, is not guarded as ${from} was: ${aspect} ${aspect === 'roles' || aspect === 'extensions' || aspect.includes(' of ') ? 'differ' : 'differs'}`,
+    }));
 }
 
 /** Of the incidents that had something of this drill the newest counts: the older ones were learnt from already. */

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { GamedayError } from '../core/errors';
-import { PROOF_CHECKS } from '../model/constants';
+import { PROOF_CHECKS, SECURITY_ASPECTS } from '../model/constants';
 import type { Json } from '../model/json';
 import type { DrillRecord } from '../model/record';
 
@@ -342,6 +342,13 @@ const archiveExposure = z
 const watchdog = z
   .strictObject({ node: z.string(), mode: z.enum(['off', 'automatic', 'required']), device: z.string(), isFed: z.boolean() })
   .describe('of the node that led before anything was broken');
+const securityParity = z
+  .strictObject({
+    from: z.string(),
+    to: z.string(),
+    aspects: list(z.strictObject({ aspect: z.enum(SECURITY_ASPECTS), same: maybe(z.boolean()) })),
+  })
+  .describe('whether the node that leads after the drill is guarded as the one that led before it');
 const incident = z.strictObject({ name: z.string(), on: z.string(), alike: list(z.string()), lacking: list(z.string()) });
 const deviation = z.strictObject({
   kind: z.enum(['not carried out', 'ended early', 'other node', 'took longer']),
@@ -405,6 +412,9 @@ export const recordSchema = z.strictObject({
       atMs: ms,
     }),
   ).describe('how old the data of each standby that answered was at worst'),
+  replicaLag: maybe(list(z.strictObject({ node: z.string(), bins: list(z.strictObject({ atMs: ms, lowMs: ms, highMs: ms.nullable() })) })))
+    .optional()
+    .describe('staleness over time: the worst of each second; a second without a bin: nothing could be told'),
   noSafeCandidate: maybe(noSafeCandidate).describe('time in which no standby could have taken over without losing acknowledged writes'),
   forks: list(fork),
   restores: list(restore),
@@ -437,6 +447,7 @@ export const recordSchema = z.strictObject({
   ),
   lastDrill: maybe(earlierDrill).optional(),
   planning: planning.optional(),
+  securityParity: maybe(securityParity).optional(),
   archiveExposure: maybe(archiveExposure).optional(),
   watchdog: maybe(watchdog).optional(),
   incidents: maybe(list(incident)).optional().describe('real incidents with a kind of fault that this drill had too, newest first'),

@@ -3,6 +3,7 @@
  * A missing fact is `{ notRecorded: reason }`, never blank and never zero.
  */
 import type { AuditCheckName, AuditSeverity } from './archive-audit';
+import type { SECURITY_ASPECTS } from './constants';
 import type { Json } from './json';
 import type {
   Interval,
@@ -11,6 +12,7 @@ import type {
   ObjectiveResult,
   PhaseLatency,
   PredictedFailover,
+  ReplicaLag,
   ReplicaStaleness,
   RpoMeasurement,
   RtoMeasurement,
@@ -294,6 +296,15 @@ export interface Safeguards {
   readonly approvals: Maybe<readonly ApprovalFact[]>;
 }
 
+export type SecurityAspect = (typeof SECURITY_ASPECTS)[number];
+
+/** Whether the node that leads after the drill is guarded as the one that led before it. No rule, role or setting stands here, nor a digest of one. */
+export interface SecurityParity {
+  readonly from: string;
+  readonly to: string;
+  readonly aspects: readonly { readonly aspect: SecurityAspect; readonly same: Maybe<boolean> }[];
+}
+
 /** A real incident that the target file names, beside what this drill broke: kinds of fault that both had, and those that only the incident had. */
 export interface IncidentMatch {
   readonly name: string;
@@ -375,6 +386,8 @@ export interface DrillRecord {
   readonly splitBrain: readonly SplitBrainSpan[];
   readonly unlocked: readonly UnlockedSpan[];
   readonly replicaStaleness: readonly ReplicaStaleness[];
+  /** Absent in records made before it was kept. */
+  readonly replicaLag?: Maybe<readonly ReplicaLag[]> | undefined;
   readonly noSafeCandidate: Maybe<NoSafeCandidate>;
   readonly forks: readonly ForkRecord[];
   readonly restores: readonly RestoreRecord[];
@@ -406,7 +419,8 @@ export interface DrillRecord {
   readonly findings: readonly RecordFinding[];
   /** Absent in records made before it was kept. */
   readonly lastDrill?: Maybe<EarlierDrill> | undefined;
-  /** These five are absent in records made before they were kept. */
+  /** These six are absent in records made before they were kept. */
+  readonly securityParity?: Maybe<SecurityParity> | undefined;
   readonly planning?: Planning | undefined;
   readonly archiveExposure?: Maybe<ArchiveExposure> | undefined;
   readonly watchdog?: Maybe<WatchdogFact> | undefined;

@@ -51,7 +51,12 @@ export function planningFacts(record: DrillRecord): readonly Fact[] {
   ];
 }
 
-function safeguardFacts({ archiveExposure = NOT_KEPT, watchdog = NOT_KEPT, incidents = NOT_KEPT }: DrillRecord): readonly Fact[] {
+function safeguardFacts({
+  archiveExposure = NOT_KEPT,
+  watchdog = NOT_KEPT,
+  incidents = NOT_KEPT,
+  securityParity = NOT_KEPT,
+}: DrillRecord): readonly Fact[] {
   return [
     [
       'Exposure of the archive',
@@ -63,6 +68,15 @@ function safeguardFacts({ archiveExposure = NOT_KEPT, watchdog = NOT_KEPT, incid
     [
       'Watchdog of the leader',
       said(watchdog, ({ node, mode, device, isFed }) => `${isFed ? 'fed' : 'not fed'} on ${node}: mode ${mode}, ${device}`),
+    ],
+    [
+      'Guarded after as before',
+      said(securityParity, ({ from, to, aspects }) => [
+        `${to} beside ${from}, by digests that were not kept`,
+        ...aspects.map(
+          ({ aspect, same }) => `${aspect}: ${isNotRecorded(same) ? `not recorded: ${same.notRecorded}` : same ? 'the same' : 'DIFFERENT'}`,
+        ),
+      ]),
     ],
     [
       'Like real incidents',

@@ -170,6 +170,8 @@ describe('report.html', () => {
         'not examined: deletion: not tried',
         'INC-2031 of 2026-08-14: process-kill; nothing of it was lacking',
         'a person halts it',
+        'rules of access: the same',
+        'kinds of password verifiers: not recorded: before, on n1: permission denied for table pg',
         'at most 10 min',
       ])
         expect(text).toContain(words);
@@ -181,6 +183,7 @@ describe('report.html', () => {
       archiveExposure: _exposure,
       watchdog: _watchdog,
       incidents: _incidents,
+      securityParity: _parity,
       ...old
     } = sampleRecord();
     for (const text of [renderHtml(old, options), renderMarkdown(old, options)]) {

@@ -3,7 +3,7 @@
  * nothing is measured here, because a duration taken from workflow time is not a measurement.
  */
 import { log, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
-import type { DrillRef, InjectResult, MarkResult, ProbeRef, RegistrationRef, Topology } from '../activities/contract';
+import type { DrillRef, InjectResult, MarkResult, ProbeRef, RegistrationRef, SecurityBefore, Topology } from '../activities/contract';
 import { present } from '../core/assert';
 import type { EventBody } from '../model/event';
 import type { LeaseKey, LeaseView } from '../model/fault';
@@ -44,6 +44,7 @@ export class DrillContext {
   probe: ProbeRef | null = null;
   startTopology: Topology | null = null;
   safeguards: Safeguards | undefined = undefined;
+  security: SecurityBefore | null | undefined = undefined;
   baselineP99Ms: number | null = null;
   /** Why the method ended before its last step; null if it did not. */
   methodEnded: string | null = null;

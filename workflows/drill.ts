@@ -149,6 +149,7 @@ async function ready(context: DrillContext): Promise<void> {
   );
   context.startTopology = result.topology;
   context.safeguards = result.safeguards;
+  context.security = result.security;
   context.readiness.push(...result.checks);
   const bad = result.checks.filter((check) => !check.ok);
   for (const check of bad) context.failed.push(`not ready: ${check.name}: ${check.found}${check.hint === null ? '' : ` (${check.hint})`}`);
@@ -411,6 +412,7 @@ async function seal(context: DrillContext, outcome: Outcome): Promise<DrillResul
       left: leftBehind(context, unhealed, outcome.redundancy),
       ...(announced === undefined ? {} : { announced }),
       ...(context.safeguards === undefined ? {} : { safeguards: context.safeguards }),
+      ...(context.security === undefined ? {} : { security: context.security }),
       pendingEvents: context.pendingEvents,
     });
   });

@@ -19,9 +19,9 @@ afterAll(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-async function agentOf(isFed: boolean, args: readonly string[]): Promise<LiveTarget> {
-  const code = `${isFed ? `require('fs').openSync(${JSON.stringify(device)}, 'w');` : ''} console.log('up'); setInterval(() => {}, 1000);`;
-  const child = spawn(process.execPath, ['-e', code, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+/** `tail -f` holds every file open that it is given, and names its file last. */
+async function agentOf(...files: readonly string[]): Promise<LiveTarget> {
+  const child = spawn('tail', ['-v', '-f', ...files], { stdio: ['ignore', 'pipe', 'ignore'] });
   running.push(child);
   await once(child.stdout, 'data');
   return liveOf(['echo', String(child.pid)]);
@@ -46,14 +46,14 @@ const leads = async (): Promise<string | null> => Promise.resolve('n1');
 
 test('a leader that holds its device open feeds a watchdog, and one that does not feeds none', async () => {
   writeFileSync(file, `scope: demo\nrestapi: { authentication: { password: secret } }\nwatchdog:\n  mode: required\n  device: ${device}\n`);
-  const fed = await readWatchdog(await agentOf(true, [file]), leads);
+  const fed = await readWatchdog(await agentOf(device, file), leads);
   expect(fed).toEqual({ node: 'n1', mode: 'required', device, isFed: true });
-  expect(await readWatchdog(await agentOf(false, [file]), leads)).toEqual({ node: 'n1', mode: 'required', device, isFed: false });
+  expect(await readWatchdog(await agentOf(file), leads)).toEqual({ node: 'n1', mode: 'required', device, isFed: false });
 });
 
 test('what cannot be told says why', async () => {
-  expect(await readWatchdog(await agentOf(false, []), leads)).toEqual({ notRecorded: expect.stringContaining('names no file') as string });
-  expect(await readWatchdog(await agentOf(false, [join(dir, 'gone.yml')]), leads)).toMatchObject({
+  expect(await readWatchdog(await agentOf(device), leads)).toEqual({ notRecorded: expect.stringContaining('names no file') as string });
+  expect(await readWatchdog(await agentOf(device, join(dir, 'gone.yml')), leads)).toMatchObject({
     notRecorded: expect.any(String) as string,
   });
   expect(await readWatchdog(liveOf(['echo', '0']), leads)).toEqual({ notRecorded: expect.stringContaining('does not run') as string });
