@@ -30,7 +30,7 @@ import { renderFurther } from '../report/further';
 import { renderHtml } from '../report/html';
 import { renderMarkdown } from '../report/markdown';
 import { guardianOf, type Hand } from './open-drill';
-import { ledgerFiles } from './seal-activities';
+import { ledgerFiles, proberChain } from './seal-activities';
 
 /** Of each target the newest are looked at: older ones have been looked at before. */
 const LOOK_BACK = 50;
@@ -163,7 +163,8 @@ async function sealLost(hand: Hand, { registration, data, plan, ledgerDir }: Uns
     noSafeCandidate: candidatesRecord(measured),
   });
   const record = buildRecord({ ...facts, plan, judgement, measured, rpo: null });
-  await writeManifest(place, registration.drill, plan, facts, [...(await readAllEvents(store, bundle)).flat(), ...chain]);
+  const chains = [chain, proberChain({ dir: ledgerDir })].filter((each) => each.length > 0);
+  await writeManifest(place, registration.drill, plan, facts, [...(await readAllEvents(store, bundle)).flat(), ...chains.flat()]);
   const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: (await evidence.signer()).fingerprint };
   await sealIn(hand.home, evidence, {
     prefix: bundle,
@@ -172,7 +173,7 @@ async function sealLost(hand: Hand, { registration, data, plan, ledgerDir }: Uns
     reportHtml: renderHtml(record, options),
     reportMarkdown: renderMarkdown(record, options),
     files: [...(await ledgerFiles({ dir: ledgerDir })), ...renderFurther(record, options)],
-    events: [...(await readAllEvents(store, bundle)), ...(chain.length === 0 ? [] : [chain])],
+    events: [...(await readAllEvents(store, bundle)), ...chains],
     sealedAt: nowUtc(),
   });
 }
