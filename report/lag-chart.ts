@@ -82,7 +82,7 @@ function drawLane(axis: TimeAxis, { node, bins }: ReplicaLag, { top, decades, se
     (value) =>
       markup`<line class="rule" x1="${GUTTER}" x2="${WIDTH - 12}" y1="${y(value)}" y2="${y(value)}"/>${
         value === rules[0] || value === rules.at(-1)
-          ? markup`<text x="${GUTTER - 8}" y="${y(value) + 4}" text-anchor="end">${formatMs(value).replace('.0 ', ' ').replace('.00 ', ' ')}</text>`
+          ? markup`<text x="${GUTTER - 8}" y="${y(value) + 4}" text-anchor="end">${value === rules[0] ? '≤ ' : ''}${formatMs(value).replace('.0 ', ' ').replace('.00 ', ' ')}</text>`
           : null
       }`,
   )}</g>${path((bin) => (bin.highMs === null ? null : bin.lowMs), 'lag-low')}${path(({ highMs }) => highMs, 'lag')}${path(
