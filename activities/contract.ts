@@ -19,9 +19,11 @@ import type {
   ForkRecord,
   MarkFacts,
   RestoreRecord,
+  Safeguards,
   StepRecord,
 } from '../model/record';
 import type { FailoverResult, SalvageResult, Topology } from '../targets/ports';
+import type { SecurityDigests } from '../targets/security-facts';
 
 export type { Topology };
 
@@ -155,8 +157,19 @@ export interface SealInput {
   readonly redundancySkipped: string | null;
   readonly people: DrillRecord['people'];
   readonly left: readonly string[];
+  /** Absent where nobody said, and where the pre-flight did not come so far. */
+  readonly announced?: boolean;
+  readonly safeguards?: Safeguards;
+  readonly security?: SecurityBefore | null;
   /** Events that could not be written before; they are appended to the chain first. */
   readonly pendingEvents: readonly EventBody[];
+}
+
+/** What guarded the node that led before anything was broken, as digests under a key that stays out of every bundle. */
+export interface SecurityBefore {
+  readonly node: string;
+  readonly key: string;
+  readonly digests: SecurityDigests;
 }
 
 export interface SealResult {
@@ -196,7 +209,13 @@ export interface SiteActivities {
     /** Absent while nobody has started anything. */
     readonly startedBy?: string;
     readonly approvals?: readonly SignedApproval[];
-  }): Promise<{ readonly checks: readonly CheckResult[]; readonly topology: Topology | null }>;
+  }): Promise<{
+    readonly checks: readonly CheckResult[];
+    readonly topology: Topology | null;
+    /** Absent in histories of drills before it was looked at. */
+    readonly safeguards?: Safeguards;
+    readonly security?: SecurityBefore | null;
+  }>;
   startProbe(input: { readonly plan: Plan; readonly drill: DrillRef }): Promise<ProbeRef>;
   awaitWindow(input: AwaitWindowInput): Promise<WindowResult>;
   /** Ends when a stop condition has failed often enough; otherwise only by cancellation. */

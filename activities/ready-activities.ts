@@ -3,18 +3,20 @@ import { GamedayError, messageOf } from '../core/errors';
 import { formatBytes, formatMs } from '../core/units';
 import { TIMER_NAMES } from '../model/constants';
 import type { Plan, Timers } from '../model/plan';
-import type { CheckResult } from '../model/record';
+import type { CheckResult, Safeguards } from '../model/record';
 import { faultLabel, NO_MEMORY } from '../faults/contract';
 import { findFault } from '../faults/registry';
 import { fateOfPrimary } from './fate-of-primary';
-import { auditAtReady } from '../targets/archives/audit/audit-source';
+import { examineAtReady } from '../targets/archives/audit/audit-source';
 import { readLineage } from '../targets/controllers/lineage';
 import { openTarget } from '../targets/open-target';
 import type { LiveTarget, Topology } from '../targets/ports';
-import type { SiteActivities } from './contract';
+import type { SecurityBefore, SiteActivities } from './contract';
 import { approvalsFor, guardianOf, type Hand } from './open-drill';
 import { quarantineChecks } from './quarantine-readiness';
 import { restoreChecks } from './restore-readiness';
+import { readSafeguards } from './safeguards';
+import { readSecurityBefore } from './security-parity';
 import { approvalChecks, blastChecks, faultSteps, policyChecks, result } from './policy-checks';
 
 /** Stands for the drill's name while there is no drill. */
@@ -32,8 +34,12 @@ export async function checkReadiness(
 ): Promise<{
   readonly checks: readonly CheckResult[];
   readonly topology: Topology | null;
+  readonly safeguards: Safeguards;
+  readonly security: SecurityBefore | null;
 }> {
   const live = openTarget(plan.target);
+  const consents = approvalsFor(hand, plan, approvals);
+  let exposure: Safeguards['archiveExposure'] = { notRecorded: 'the target names no archive' };
   let topology: Topology | null = null;
   const checks: CheckResult[] = [];
   try {
@@ -53,11 +59,21 @@ export async function checkReadiness(
   const named: readonly (readonly [string, Check])[] = [
     ['target opted in', () => policyChecks(plan)],
     ['blast radius', () => blastChecks(plan, live, drill?.drill ?? NO_DRILL)],
-    ['approvals', () => approvalChecks(plan, approvalsFor(hand, plan, approvals), startedBy ?? null)],
+    ['approvals', () => approvalChecks(plan, consents, startedBy ?? null)],
     ['guardian ready', guardianChecks],
     ['guardian permits these faults', permitChecks],
     ['topology', topologyChecks],
-    ['archive', archiveChecks],
+    [
+      'archive',
+      async () => {
+        if (live.archive === null) return [];
+        exposure = { notRecorded: 'the archive could not be examined' };
+        const own = await live.archive.audit();
+        const examined = await examineAtReady(plan.target);
+        exposure = examined.exposure;
+        return [...own, examined.check];
+      },
+    ],
     ['disk headroom', diskChecks],
     ['restores possible', restoreChecks],
     ['faults possible', (facts) => faultChecks(facts, drill?.drill ?? NO_DRILL)],
@@ -72,7 +88,12 @@ export async function checkReadiness(
       checks.push(result(name, false, messageOf(error), 'the check can be made', error instanceof GamedayError ? error.hint : null));
     }
   }
-  return { checks, topology };
+  return {
+    checks,
+    topology,
+    safeguards: await readSafeguards({ plan, live }, consents, startedBy ?? null, exposure),
+    security: await readSecurityBefore(live, topology?.primary ?? null),
+  };
 }
 
 const guardianChecks: Check = async ({ plan }) => {
@@ -151,10 +172,6 @@ const topologyChecks: Check = ({ plan, topology }) => {
         ]),
   ];
 };
-
-/** What the archive's own kind checks at once, then a look into the archive itself. */
-const archiveChecks: Check = async ({ plan, live }) =>
-  live.archive === null ? [] : [...(await live.archive.audit()), await auditAtReady(plan.target)];
 
 const diskChecks: Check = async ({ plan, live }) => {
   const wanted = plan.target.policy.minFreeDiskBytes;

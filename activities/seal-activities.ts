@@ -8,6 +8,7 @@ import { readJsonFile, sha256Hex } from '../core/files';
 import { homePaths } from '../core/home';
 import type { ChainedEvent } from '../model/event';
 import type { RpoMeasurement } from '../model/measurement';
+import { circumstancesOf } from '../evidence/beside-plan';
 import { buildRecord } from '../evidence/build-record';
 import { encodeRecord, type BundleFile } from '../evidence/bundle';
 import { openChain, sealIn } from '../evidence/drill-evidence';
@@ -17,6 +18,7 @@ import { recordFrame } from '../evidence/record-frame';
 import { writeManifest } from '../evidence/manifest';
 import { bundlePrefix } from '../evidence/register';
 import { packLedger } from '../probe/ledger-pack';
+import { readProberEvents } from '../probe/prober-journal';
 import { renderFurther } from '../report/further';
 import { renderHtml } from '../report/html';
 import { renderMarkdown } from '../report/markdown';
@@ -25,6 +27,7 @@ import type { ControlActivities, ProbeRef, SealInput, SealResult } from './contr
 import type { Measured } from './judge-activities';
 import { excerptFiles } from './excerpt-files';
 import { evidenceOf, guardianOf, type Hand } from './open-drill';
+import { compareSecurity } from './security-parity';
 
 /** Attempts at sealing that insist on the shared store; after them the bundle is sealed here and delivered later. */
 const STORE_ATTEMPTS = 2;
@@ -44,6 +47,7 @@ export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
     ...courseOf(input),
     ...frame,
     left: [...input.left, ...guardian.left, ...(away === null ? [] : [away]), ...problems],
+    circumstances: circumstancesOf(input.announced, input.safeguards, await compareSecurity(plan, input.security)),
     postgresVersion: await postgresVersion(input),
     predicted: measured?.band ?? null,
     judged: measured !== null,
@@ -56,7 +60,8 @@ export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
     measured: measured?.ledger ?? null,
     rpo: input.rpoFile === null ? null : readJsonFile<RpoMeasurement>(input.rpoFile),
   });
-  await writeManifest(place, drill.drill, plan, kept, [...(await readAllEvents(store, prefix)).flat(), ...guardian.events]);
+  const chains = [guardian.events, proberChain(input.probe)].filter((chain) => chain.length > 0);
+  await writeManifest(place, drill.drill, plan, kept, [...(await readAllEvents(store, prefix)).flat(), ...chains.flat()]);
   const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: (await evidence.signer()).fingerprint };
   const sealed = await sealIn(hand.home, evidence, {
     prefix,
@@ -65,7 +70,7 @@ export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
     reportHtml: renderHtml(record, options),
     reportMarkdown: renderMarkdown(record, options),
     files: [...(await ledgerFiles(input.probe)), ...renderFurther(record, options)],
-    events: [...(await readAllEvents(store, prefix)), ...(guardian.events.length === 0 ? [] : [guardian.events])],
+    events: [...(await readAllEvents(store, prefix)), ...chains],
     sealedAt: nowUtc(),
   });
   if (sealed.waiting !== null) process.stderr.write(`${prefix} is sealed here and waits for the evidence store: ${sealed.waiting}\n`);
@@ -78,7 +83,7 @@ export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
 }
 
 /** The drill as its workflow tells it. */
-function courseOf(input: SealInput): Omit<KeptFacts, 'postgresVersion' | 'predicted' | 'judged' | 'joined'> {
+function courseOf(input: SealInput): Omit<KeptFacts, 'circumstances' | 'postgresVersion' | 'predicted' | 'judged' | 'joined'> {
   const { drill, registration } = input;
   return {
     planSha256: input.planSha256,
@@ -125,6 +130,11 @@ async function guardianChain({
     if (activityInfo().attempt < GUARDIAN_ATTEMPTS) throw error;
     return { events: [], left: [`the guardian’s own chain of events is not in this bundle: ${messageOf(error)}`] };
   }
+}
+
+/** The prober's own chain; empty without a prober. */
+export function proberChain(probe: Pick<ProbeRef, 'dir'> | null): readonly ChainedEvent[] {
+  return probe === null ? [] : readProberEvents(probe.dir);
 }
 
 /** The ledger goes into the bundle packed: unpacked, it is every byte that the judge read. With it goes what the nodes left. */

@@ -9,6 +9,7 @@ import { messageOf } from '../core/errors';
 import { sha256Hex } from '../core/files';
 import { homePaths } from '../core/home';
 import { drillSequence } from '../core/ids';
+import { unknownCircumstances } from '../evidence/beside-plan';
 import { buildRecord, candidatesRecord, faultRecord, predictedRecord, redundancyRecord } from '../evidence/build-record';
 import { encodeRecord } from '../evidence/bundle';
 import { deliverWaiting } from '../evidence/deliver';
@@ -29,7 +30,7 @@ import { renderFurther } from '../report/further';
 import { renderHtml } from '../report/html';
 import { renderMarkdown } from '../report/markdown';
 import { guardianOf, type Hand } from './open-drill';
-import { ledgerFiles } from './seal-activities';
+import { ledgerFiles, proberChain } from './seal-activities';
 
 /** Of each target the newest are looked at: older ones have been looked at before. */
 const LOOK_BACK = 50;
@@ -162,7 +163,8 @@ async function sealLost(hand: Hand, { registration, data, plan, ledgerDir }: Uns
     noSafeCandidate: candidatesRecord(measured),
   });
   const record = buildRecord({ ...facts, plan, judgement, measured, rpo: null });
-  await writeManifest(place, registration.drill, plan, facts, [...(await readAllEvents(store, bundle)).flat(), ...chain]);
+  const chains = [chain, proberChain({ dir: ledgerDir })].filter((each) => each.length > 0);
+  await writeManifest(place, registration.drill, plan, facts, [...(await readAllEvents(store, bundle)).flat(), ...chains.flat()]);
   const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: (await evidence.signer()).fingerprint };
   await sealIn(hand.home, evidence, {
     prefix: bundle,
@@ -171,7 +173,7 @@ async function sealLost(hand: Hand, { registration, data, plan, ledgerDir }: Uns
     reportHtml: renderHtml(record, options),
     reportMarkdown: renderMarkdown(record, options),
     files: [...(await ledgerFiles({ dir: ledgerDir })), ...renderFurther(record, options)],
-    events: [...(await readAllEvents(store, bundle)), ...(chain.length === 0 ? [] : [chain])],
+    events: [...(await readAllEvents(store, bundle)), ...chains],
     sealedAt: nowUtc(),
   });
 }
@@ -225,5 +227,6 @@ function lostCourse(registration: Registration, registrationSha256: string): Omi
     postgresVersion: null,
     predicted: null,
     joined: false,
+    circumstances: unknownCircumstances('the drill was lost, and with it what its pre-flight saw'),
   };
 }

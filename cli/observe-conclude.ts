@@ -10,6 +10,7 @@ import { sha256Hex, writeFileDurably } from '../core/files';
 import { homePaths } from '../core/home';
 import { resolveSecret } from '../core/secrets';
 import { formatMs } from '../core/units';
+import { unknownCircumstances } from '../evidence/beside-plan';
 import { buildRecord, candidatesRecord, predictedRecord } from '../evidence/build-record';
 import { encodeRecord, type BundleFile } from '../evidence/bundle';
 import { sealIn } from '../evidence/drill-evidence';
@@ -119,6 +120,7 @@ export async function concludeObservation(input: Concluding): Promise<ExitCode> 
     left: [...joined.left, ...(chain.away === null ? [] : [chain.away]), ...problems],
     notExercised: [...course.cut, ...joined.notCompared],
     predicted: null,
+    circumstances: unknownCircumstances('an observation looks at clients alone'),
     judged: ledger !== null,
     joined: rpo !== null,
   });

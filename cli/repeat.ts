@@ -14,7 +14,7 @@ import type { BuiltPlan } from '../scenarios/build-plan';
 import { isInjectionPhase, type SeriesRun } from '../scenarios/series';
 import { askReadiness } from './commands/check';
 import { controlProblem, runLine, seriesLine, seriesText, worstExit, type Series, type SeriesRunLine } from './repeat-summary';
-import { runDrill } from './run-drill';
+import { runDrill, type Occasion } from './run-drill';
 import { withTemporal } from './temporal';
 import type { Terminal } from './terminal';
 
@@ -25,6 +25,7 @@ export interface SeriesRequest {
   readonly home: string;
   readonly terminal: Terminal;
   readonly person: string | undefined;
+  readonly occasion: Occasion;
   readonly repeat: number;
   /** Null: one is drawn, and printed. */
   readonly seed: number | null;
@@ -122,10 +123,10 @@ class Course {
   }
 
   private async run(built: BuiltPlan, name: string): Promise<Ended> {
-    const { home, terminal, person } = this.request;
+    const { home, terminal, person, occasion } = this.request;
     terminal.progress(`── ${name} ──`);
     try {
-      const { exit, result } = await runDrill({ home, terminal, built, person, detach: false });
+      const { exit, result } = await runDrill({ home, terminal, built, person, occasion, detach: false });
       if (result === null) return { exit, record: null, evidence: '', stop: 'let go of by Ctrl-C; that drill goes on' };
       const record = this.readBack(result);
       return { exit, record, evidence: result.evidence, stop: this.stopAfter(result, record) };

@@ -15,6 +15,8 @@ import { followDrill } from './follow';
 import { withTemporal, type TemporalAccess } from './temporal';
 import { personId, type Terminal } from './terminal';
 
+export type Occasion = Partial<Pick<DrillInput, 'trigger' | 'announced'>>;
+
 export interface RunRequest {
   readonly home: string;
   readonly terminal: Terminal;
@@ -23,6 +25,8 @@ export interface RunRequest {
   readonly person: string | undefined;
   /** Start only, print the workflow's id. */
   readonly detach: boolean;
+  /** Why it is run, and whether people were told of it before; absent: a command, and nobody said. */
+  readonly occasion?: Occasion;
   /** Brought along; those in the workers' home are found there. */
   readonly approvals?: readonly SignedApproval[];
 }
@@ -39,6 +43,7 @@ export async function runDrill(request: RunRequest): Promise<{ readonly exit: Ex
       startedBy: personId(request.person),
       trigger: { kind: 'command', name: null },
       home,
+      ...request.occasion,
       ...(request.approvals === undefined ? {} : { approvals: request.approvals }),
     };
     const handle = await start(temporal, input);

@@ -25,6 +25,7 @@ const measured = (outages: typeof rto.outages, receipts = RECEIPTS): LedgerJudge
   splitBrain: [],
   unlocked: [],
   replicaStaleness: [],
+  replicaLag: [],
   noSafeCandidate: null,
   latencies: [],
   series: [],

@@ -23,6 +23,7 @@ import type {
 import type { LedgerJudgement } from '../probe/contract';
 import { controlsOf, type ControlRule } from './controls';
 import { findingsOf, type KnownFinding } from './findings';
+import { besidePlan, stepsBesidePlan, type Circumstances } from './beside-plan';
 
 export interface RecordFacts {
   readonly plan: Plan | ObservationPlan;
@@ -72,6 +73,8 @@ export interface RecordFacts {
   readonly known?: readonly KnownFinding[];
   /** The drill to compare with, as it was when the record was made; absent in facts kept before. */
   readonly lastDrill?: DrillRecord['lastDrill'];
+  /** What stood around the drill; absent in facts kept before, whose record says nothing of it then. */
+  readonly circumstances?: Circumstances;
   /** Of the process that made the record first; a record made again keeps it. */
   readonly tool?: DrillRecord['tool'];
 }
@@ -85,6 +88,7 @@ const NO_PROBE = 'no prober ran in this drill';
 
 export function buildRecord(facts: RecordFacts): DrillRecord {
   const { plan, measured } = facts;
+  const faults = facts.leases.map(faultRecord);
   const record: Omit<DrillRecord, 'findings' | 'controls'> = {
     formatVersion: FORMAT_VERSION,
     drill: facts.drill,
@@ -125,9 +129,9 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     rpo: facts.rpo ?? { notRecorded: whyNoRpo(facts) },
     splitBrain: measured?.splitBrain ?? [],
     restores: facts.restores,
-    faults: facts.leases.map(faultRecord),
+    faults,
     phases: facts.phases,
-    steps: facts.steps,
+    steps: facts.circumstances === undefined ? facts.steps : stepsBesidePlan(facts.steps, plan),
     readiness: facts.readiness,
     verification: facts.verification,
     predicted: predictedRecord(facts.predicted),
@@ -144,6 +148,12 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     notExercised: notExercised(facts),
     tool: facts.tool ?? runningTool(plan),
     ...(facts.lastDrill === undefined ? {} : { lastDrill: facts.lastDrill }),
+    ...(facts.circumstances === undefined
+      ? {}
+      : {
+          ...besidePlan(plan, facts.circumstances, { steps: facts.steps, faults }),
+          replicaLag: measured?.replicaLag ?? { notRecorded: NO_PROBE },
+        }),
   };
   return { ...record, findings: findingsOf(record, facts.known), controls: controlsOf(record, facts.controls ?? []) };
 }

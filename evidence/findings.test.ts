@@ -121,6 +121,77 @@ describe('findings', () => {
     expect(texts(sampleRecord({ nodeSpans: [...before, led('n3', 3, 60_000, 90_000)] }))).toEqual([]);
   });
 
+  it('says that the archive is exposed, and leaves to the audit what is about restores', () => {
+    const finding = (
+      check: 'public access' | 'versioning' | 'deletion' | 'object lock' | 'lifecycle',
+      severity: 'high' | 'medium' | 'low',
+    ) => ({
+      check,
+      severity,
+      what: `${check} is bad`,
+      effect: 'it is gone.',
+    });
+    const exposed = (...findings: ReturnType<typeof finding>[]) => sampleRecord({ archiveExposure: { findings, notExamined: [] } });
+    expect(texts(exposed(finding('versioning', 'medium'), finding('public access', 'high'), finding('deletion', 'medium')))).toEqual([
+      'high: the archive is exposed: public access is bad: it is gone',
+      'medium: the archive is exposed: versioning is bad: it is gone',
+      'medium: the archive is exposed: deletion is bad: it is gone',
+    ]);
+    expect(texts(exposed(finding('object lock', 'low'), finding('lifecycle', 'high')))).toEqual([]);
+    expect(findingsOf(exposed(finding('versioning', 'medium')))[0]?.rule).toBe('archive-exposure: versioning');
+  });
+
+  it('says that a leader of Patroni fed no watchdog, and nothing where it did or nobody could look', () => {
+    const watchdog = { node: 'n1', mode: 'automatic', device: '/dev/watchdog', isFed: false } as const;
+    expect(texts(sampleRecord({ watchdog }))).toEqual([
+      'medium: Patroni on n1 led without a watchdog (watchdog.mode is automatic, and /dev/watchdog is not open): if it hangs, nothing keeps its server from taking writes beside the next leader',
+    ]);
+    expect(texts(sampleRecord({ watchdog: { ...watchdog, mode: 'off' } }))[0]).toContain('(watchdog.mode is off)');
+    expect(texts(sampleRecord({ watchdog: { ...watchdog, isFed: true } }))).toEqual([]);
+    expect(texts(sampleRecord({ watchdog: { notRecorded: 'no agent' } }))).toEqual([]);
+  });
+
+  it('says where the node that took over is guarded otherwise, and nothing of what could not be compared', () => {
+    const aspects = [
+      { aspect: 'TLS', same: false },
+      { aspect: 'rules of access', same: false },
+      { aspect: 'roles', same: true },
+      { aspect: 'kinds of password verifiers', same: { notRecorded: 'permission denied' } },
+    ] as const;
+    expect(texts(sampleRecord({ securityParity: { from: 'n1', to: 'n2', aspects } }))).toEqual([
+      'medium: n2, which leads now, is not guarded as n1 was: TLS differs',
+      'medium: n2, which leads now, is not guarded as n1 was: rules of access differ',
+    ]);
+    expect(texts(sampleRecord({ securityParity: { notRecorded: 'n1 leads as it did before' } }))).toEqual([]);
+  });
+
+  it('says that the newest incident of its kind was harder, and nothing of older ones', () => {
+    const incident = (name: string, ...lacking: string[]) => ({ name, on: '2026-08-14', alike: ['process-kill'], lacking });
+    expect(texts(sampleRecord({ incidents: [incident('INC-2', 'link-cut'), incident('INC-1', 'drop-table')] }))).toEqual([
+      'medium: the drill was easier than incident INC-2 of 2026-08-14: that had link-cut besides process-kill',
+    ]);
+    expect(texts(sampleRecord({ incidents: [incident('INC-2'), incident('INC-1', 'drop-table')] }))).toEqual([]);
+    expect(texts(sampleRecord({ incidents: [] }))).toEqual([]);
+  });
+
+  it('says what went otherwise than planned, once', () => {
+    const deviation = { step: 'kill', planned: 'process-kill is taken off by the drill', actual: 'its time ran out' };
+    expect(
+      texts(
+        sampleRecord({
+          deviations: [
+            { ...deviation, kind: 'ended early' },
+            { kind: 'took longer', step: 'go', planned: 'at most 1.00 s', actual: '3.00 s' },
+            { kind: 'not carried out', step: 'pitr', planned: 'Restore', actual: 'failed: no' },
+          ],
+        }),
+      ),
+    ).toEqual([
+      'medium: step kill went otherwise than planned: process-kill is taken off by the drill; its time ran out',
+      'low: step go went otherwise than planned: at most 1.00 s; 3.00 s',
+    ]);
+  });
+
   it('puts the worst first and numbers them in that order', () => {
     const found = findingsOf(
       sampleRecord({

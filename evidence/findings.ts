@@ -27,7 +27,15 @@ const RULES: readonly (readonly [string, Rule])[] = [
   ['restore', restores],
   ['fork', forks],
   ['prediction', predicted],
+  ['archive-exposure', exposure],
+  ['no-watchdog', unwatched],
+  ['security-parity', unlike],
+  ['easier-than-incident', easier],
+  ['deviation', deviations],
 ];
+
+/** Checks of the archive's audit that are about who can read or destroy it; the others are about restores, and the pre-flight refuses what is bad there. */
+const EXPOSING = ['public access', 'versioning', 'deletion'];
 
 /** What people have decided about a finding before, and since when it is known. */
 export interface KnownFinding {
@@ -233,4 +241,67 @@ function forks(record: Facts): readonly Found[] {
       text: `${node} alone held ${wal.commits} committed transactions beyond the fork (${divergedBytes} bytes of WAL, kept in quarantine)`,
     };
   });
+}
+
+/** An archive that anybody reads, or whose objects go for good at one mistake, is exposed however well the drill went. */
+function exposure({ archiveExposure }: Facts): readonly Found[] {
+  if (archiveExposure === undefined || 'notRecorded' in archiveExposure) return [];
+  return archiveExposure.findings
+    .filter(({ check }) => EXPOSING.includes(check))
+    .map(({ check, severity, what, effect }) => ({
+      severity,
+      about: check,
+      text: `the archive is exposed: ${what}: ${effect.replace(/\.$/, '')}`,
+    }));
+}
+
+/** Patroni itself recommends it: without one, nothing but its own agent keeps an old leader from writing. */
+function unwatched({ watchdog }: Facts): readonly Found[] {
+  if (watchdog === undefined || 'notRecorded' in watchdog || watchdog.isFed) return [];
+  const { node, mode, device } = watchdog;
+  const why = mode === 'off' ? 'watchdog.mode is off' : `watchdog.mode is ${mode}, and ${device} is not open`;
+  return [
+    {
+      severity: 'medium',
+      text: `Patroni on ${node} led without a watchdog (${why}): if it hangs, nothing keeps its server from taking writes beside the next leader`,
+    },
+  ];
+}
+
+/** Whoever takes over must be guarded as whoever led: nobody looks at that in an outage. */
+function unlike({ securityParity }: Facts): readonly Found[] {
+  if (securityParity === undefined || 'notRecorded' in securityParity) return [];
+  const { from, to, aspects } = securityParity;
+  return aspects
+    .filter(({ same }) => same === false)
+    .map(({ aspect }) => ({
+      severity: 'medium',
+      about: aspect,
+      text: `${to}, which leads now, is not guarded as ${from} was: ${aspect} ${aspect === 'roles' || aspect === 'extensions' || aspect.includes(' of ') ? 'differ' : 'differs'}`,
+    }));
+}
+
+/** Of the incidents that had something of this drill the newest counts: the older ones were learnt from already. */
+function easier({ incidents }: Facts): readonly Found[] {
+  if (incidents === undefined || 'notRecorded' in incidents) return [];
+  const [last] = incidents;
+  if (last === undefined || last.lacking.length === 0) return [];
+  return [
+    {
+      severity: 'medium',
+      about: last.name,
+      text: `the drill was easier than incident ${last.name} of ${last.on}: that had ${last.lacking.join(', ')} besides ${last.alike.join(', ')}`,
+    },
+  ];
+}
+
+/** A step that was not carried out has its own finding. */
+function deviations({ deviations: found = [] }: Facts): readonly Found[] {
+  return found
+    .filter(({ kind }) => kind !== 'not carried out')
+    .map(({ kind, step, planned, actual }) => ({
+      severity: kind === 'took longer' ? ('low' as const) : ('medium' as const),
+      about: `${step} ${kind}`,
+      text: `step ${step} went otherwise than planned: ${planned}; ${actual}`,
+    }));
 }

@@ -73,7 +73,7 @@ const asSealed = (events: readonly ChainedEvent[], facts = course(), entries?: r
 ];
 
 test('every step of the plan has a beginning and an end, nested ones too; what was not executed is excused with the reason', () => {
-  const names = expectedEvents(plan, course(), false).map(
+  const names = expectedEvents(plan, course(), { guardian: false, prober: false }).map(
     ({ step: at, kinds, excuse }) => `${at} ${kinds.join('/')}${excuse === null ? '' : ` (${excuse})`}`,
   );
   expect(names).toEqual([
@@ -136,12 +136,30 @@ test('a sealed bundle verifies with its manifest', async () => {
   expect(checks.find(({ name }) => name === 'expected events')).toEqual({
     name: 'expected events',
     ok: true,
-    detail: '8 of 8 expected events are there',
+    detail: '10 of 10 expected events are there',
   });
   expect(ok).toBe(true);
   const last = readFileSync(join(dir, 'events.jsonl'), 'utf8')
     .trim()
     .split('\n')
     .map((line) => (JSON.parse(line) as { event: ChainedEvent }).event);
-  expect(last.find(({ kind }) => kind === 'manifest')?.text).toBe('8 of 8 expected events are written');
+  expect(last.find(({ kind }) => kind === 'manifest')?.text).toBe('10 of 10 expected events are written');
 }, 60_000);
+
+test('of a drill whose prober kept a chain its beginning and end are expected, of one before it nothing', () => {
+  const circumstances = { announced: true } as unknown as NonNullable<KeptFacts['circumstances']>;
+  const probers = (events: readonly ChainedEvent[], facts: KeptFacts): readonly string[] =>
+    manifestOf(plan, facts, events)
+      .filter(({ writer }) => writer === 'prober')
+      .map(({ kind, state }) => `${kind}: ${state}`);
+  const began = event('prober', 'probe', 'started');
+  expect(probers(told, course())).toEqual([]);
+  expect(probers([...told, began], course({ circumstances }))).toEqual(['started: written', 'ended: not recorded: nobody wrote it']);
+  expect(probers([...told, began], course({ circumstances, state: 'lost' }))).toEqual([
+    'started: written',
+    'ended: not recorded: the drill was lost: nobody wrote its end',
+  ]);
+  expect(probers(told, course({ circumstances }))).toEqual(
+    ['started', 'ended'].map((kind) => `${kind}: not recorded: no prober ran, or its own chain of events is not in this bundle`),
+  );
+});

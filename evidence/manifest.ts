@@ -13,9 +13,10 @@ import { findFacts, type FactsPlace, type KeptFacts } from './kept-facts';
 
 const MANIFEST_KIND = 'manifest';
 const SHOWN = 5;
+const NO_PROBER = 'no prober ran, or its own chain of events is not in this bundle';
 const NO_GUARDIAN = 'the guardian’s own chain of events is not in this bundle';
 
-type Course = Pick<KeptFacts, 'state' | 'steps' | 'leases'>;
+type Course = Pick<KeptFacts, 'state' | 'steps' | 'leases' | 'circumstances'>;
 
 interface ExpectedEvent {
   readonly writer: Writer;
@@ -34,8 +35,8 @@ export interface ManifestEntry extends Omit<EventKey, 'drill'> {
 /** What must have been written, in the plan's order. */
 export function expectedEvents(
   plan: Plan | ObservationPlan,
-  { state, steps, leases }: Course,
-  hasGuardian: boolean,
+  { state, steps, leases, circumstances }: Course,
+  writers: { readonly guardian: boolean; readonly prober: boolean },
 ): readonly ExpectedEvent[] {
   if ('observation' in plan) {
     const observed = (kind: string): ExpectedEvent => ({ writer: 'operator', step: 'observe', kinds: [kind], excuse: null });
@@ -60,7 +61,7 @@ export function expectedEvents(
         writer: 'guardian',
         step: key.step,
         kinds,
-        excuse: hasGuardian ? null : NO_GUARDIAN,
+        excuse: writers.guardian ? null : NO_GUARDIAN,
       });
       return [
         guardian(['armed']),
@@ -69,6 +70,13 @@ export function expectedEvents(
         ...(lease === 'gone' ? [guardian(['gone'])] : []),
       ];
     }),
+    // Probers of before kept no chain; what they left is as whole as it was.
+    ...(circumstances === undefined
+      ? []
+      : ['started', 'ended'].map((kind): ExpectedEvent => {
+          const excuse = writers.prober ? (kind === 'ended' ? lost : null) : NO_PROBER;
+          return { writer: 'prober', step: 'probe', kinds: [kind], excuse };
+        })),
     own('seal', ['verdict'], null),
   ];
 }
@@ -79,7 +87,7 @@ function flatten(steps: readonly PlanStep[]): readonly PlanStep[] {
 
 /** Each expected key with whether its event is there. */
 export function manifestOf(plan: Plan | ObservationPlan, course: Course, events: readonly ChainedEvent[]): readonly ManifestEntry[] {
-  return expectedEvents(plan, course, hasGuardianIn(events)).map((expected) => {
+  return expectedEvents(plan, course, writersIn(events)).map((expected) => {
     const found = findEvent(events, expected);
     const { writer, step, kinds, excuse } = expected;
     const base = { writer, step, kind: found?.kind ?? kinds[0] ?? '', attempt: found?.attempt ?? 1 };
@@ -123,7 +131,7 @@ export function checkManifest(plan: Plan | ObservationPlan, events: readonly Cha
   const entries = manifest.facts['keys'] as unknown as readonly ManifestEntry[];
   const problems: string[] = [];
   const excused: string[] = [];
-  const expected = expectedEvents(plan, facts, hasGuardianIn(events));
+  const expected = expectedEvents(plan, facts, writersIn(events));
   for (const each of expected) {
     const name = `${each.writer} "${each.kinds.join('" or "')}" of ${each.step}`;
     const told = entries.find(({ writer, step, kind }) => writer === each.writer && step === each.step && each.kinds.includes(kind));
@@ -150,6 +158,7 @@ function findEvent(events: readonly ChainedEvent[], { writer, step, kinds }: Exp
   return events.find((event) => event.writer === writer && event.step === step && kinds.includes(event.kind));
 }
 
-function hasGuardianIn(events: readonly ChainedEvent[]): boolean {
-  return events.some(({ writer }) => writer === 'guardian');
+function writersIn(events: readonly ChainedEvent[]): { readonly guardian: boolean; readonly prober: boolean } {
+  const wrote = (name: Writer): boolean => events.some(({ writer }) => writer === name);
+  return { guardian: wrote('guardian'), prober: wrote('prober') };
 }

@@ -65,13 +65,15 @@ const GROUPS: readonly { readonly from: string; readonly fields: readonly Field[
   { from: 'ledger', fields: ['rto'] },
   { from: 'ledger', fields: ['views', 'latencies'] },
   { from: 'ledger', fields: ['series', 'probeEpoch'] },
-  { from: 'ledger', fields: ['splitBrain', 'unlocked', 'nodeSpans', 'replicaStaleness', 'noSafeCandidate'] },
+  { from: 'ledger', fields: ['splitBrain', 'unlocked', 'nodeSpans', 'replicaStaleness', 'replicaLag', 'noSafeCandidate'] },
   { from: 'ledger and surviving rows', fields: ['rpo'] },
   { from: 'the judge’s rules', fields: ['verdict', 'judgement'] },
   { from: 'the findings’ rules', fields: ['findings', 'controls'] },
   { from: 'ledger and events', fields: ['redundancy'] },
   { from: 'events', fields: ['faults', 'restores', 'predicted', 'forks'] },
   { from: 'events', fields: ['lastDrill'] },
+  { from: 'plan and events', fields: ['planning', 'incidents', 'deviations'] },
+  { from: 'events', fields: ['archiveExposure', 'watchdog', 'securityParity'] },
   {
     from: 'events',
     fields: [
@@ -98,6 +100,7 @@ const ON_SERVERS: readonly string[] = [
   'predicted: read from the controller’s live settings; the events keep it',
   'readiness, verification, what redundancy lacked, the server’s version: answers of servers; the events keep them',
   'rpo.replicas, rpo.rpoBytes, rpo.joinedOn: counted on servers; the file of surviving rows keeps the counts',
+  'archiveExposure, watchdog, securityParity, planning.approvals: what stood around the drill; the events keep it',
   'lastDrill: another bundle; the events keep what it said when this record was made',
   'phases, steps, people: the workflow’s own clock and what people answered; the events keep them',
 ];

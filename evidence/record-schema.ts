@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { GamedayError } from '../core/errors';
-import { PROOF_CHECKS } from '../model/constants';
+import { PROOF_CHECKS, SECURITY_ASPECTS } from '../model/constants';
 import type { Json } from '../model/json';
 import type { DrillRecord } from '../model/record';
 
@@ -260,6 +260,8 @@ const step = z.strictObject({
   startedAt: time.nullable(),
   endedAt: time.nullable(),
   output: json,
+  plannedMs: maybe(ms).optional().describe('how long it should take at most'),
+  outputSha256: sha256.nullable().optional().describe('of the canonical JSON of the output; null: it has none'),
 });
 
 const bin = z.strictObject({
@@ -310,6 +312,72 @@ const earlierDrill = z
   })
   .describe('the last drill of the same scenario on the same system that ran to its end');
 
+const archiveExposure = z
+  .strictObject({
+    findings: list(
+      z.strictObject({
+        check: z.enum([
+          'archive',
+          'backups',
+          'timelines',
+          'WAL continuity',
+          'WAL objects',
+          'WAL content',
+          'reach',
+          'newest WAL',
+          'versioning',
+          'object lock',
+          'lifecycle',
+          'public access',
+          'deletion',
+        ]),
+        severity,
+        what: z.string(),
+        effect: z.string(),
+      }),
+    ),
+    notExamined: list(z.string()),
+  })
+  .describe('who could read or destroy the archive, as the audit before the drill found it');
+const watchdog = z
+  .strictObject({ node: z.string(), mode: z.enum(['off', 'automatic', 'required']), device: z.string(), isFed: z.boolean() })
+  .describe('of the node that led before anything was broken');
+const securityParity = z
+  .strictObject({
+    from: z.string(),
+    to: z.string(),
+    aspects: list(z.strictObject({ aspect: z.enum(SECURITY_ASPECTS), same: maybe(z.boolean()) })),
+  })
+  .describe('whether the node that leads after the drill is guarded as the one that led before it');
+const incident = z.strictObject({ name: z.string(), on: z.string(), alike: list(z.string()), lacking: list(z.string()) });
+const deviation = z.strictObject({
+  kind: z.enum(['not carried out', 'ended early', 'other node', 'took longer']),
+  step: z.string(),
+  planned: z.string(),
+  actual: z.string(),
+});
+const planning = z
+  .strictObject({
+    announced: maybe(z.boolean()),
+    rationale: maybe(z.string()),
+    assumptions: maybe(list(z.string())),
+    exclusions: maybe(list(z.string())),
+    runbook: maybe(z.strictObject({ file: z.string(), sha256 })),
+    roles: maybe(list(z.strictObject({ role: z.string(), absent: z.boolean() }))),
+    approvals: maybe(list(z.strictObject({ approver: z.string(), key: z.string(), from: time, until: time }))),
+    blastRadius: maybe(
+      z.strictObject({
+        maxNodesAtOnce: count,
+        allowQuorumLoss: z.boolean(),
+        acceptDataLoss: z.boolean(),
+        maxFaultMs: ms,
+        maxDrillMs: ms,
+      }),
+    ),
+    abortCriteria: maybe(list(z.string())),
+  })
+  .describe('what was decided about the drill before it began');
+
 export const recordSchema = z.strictObject({
   formatVersion: count,
   drill: z.string(),
@@ -317,7 +385,7 @@ export const recordSchema = z.strictObject({
   state,
   verdict,
   type: z.enum(['lab', 'staging', 'live']),
-  trigger: z.strictObject({ kind: z.enum(['command', 'schedule']), name: z.string().nullable() }),
+  trigger: z.strictObject({ kind: z.enum(['command', 'schedule', 'change', 'retest']), name: z.string().nullable() }),
   startedBy: z.string(),
   target: target.extend({ labels }),
   scenario: z.strictObject({ name: z.string(), title: z.string(), hypothesis: z.string(), description: z.string() }),
@@ -344,6 +412,9 @@ export const recordSchema = z.strictObject({
       atMs: ms,
     }),
   ).describe('how old the data of each standby that answered was at worst'),
+  replicaLag: maybe(list(z.strictObject({ node: z.string(), bins: list(z.strictObject({ atMs: ms, lowMs: ms, highMs: ms.nullable() })) })))
+    .optional()
+    .describe('staleness over time: the worst of each second; a second without a bin: nothing could be told'),
   noSafeCandidate: maybe(noSafeCandidate).describe('time in which no standby could have taken over without losing acknowledged writes'),
   forks: list(fork),
   restores: list(restore),
@@ -375,6 +446,12 @@ export const recordSchema = z.strictObject({
     }),
   ),
   lastDrill: maybe(earlierDrill).optional(),
+  planning: planning.optional(),
+  securityParity: maybe(securityParity).optional(),
+  archiveExposure: maybe(archiveExposure).optional(),
+  watchdog: maybe(watchdog).optional(),
+  incidents: maybe(list(incident)).optional().describe('real incidents with a kind of fault that this drill had too, newest first'),
+  deviations: list(deviation).optional().describe('what was done otherwise than planned'),
   controls: list(
     z.strictObject({
       framework: z.string(),

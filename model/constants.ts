@@ -72,3 +72,14 @@ export const DEFAULT_PROOF_MAX_BYTES = 64 * 1024 ** 3;
 
 /** Why a node was no safe candidate, in words. */
 export const CANDIDATE_LACK = { down: 'down', behind: 'behind', timeline: 'on an older timeline', primary: 'a primary itself' } as const;
+
+/** What guards a node against people, compared between the one that led before a drill and the one that leads after it. */
+export const SECURITY_ASPECTS = [
+  'TLS',
+  'rules of access',
+  'password encryption',
+  'kinds of password verifiers',
+  'roles',
+  'extensions',
+  'archiving',
+] as const;

@@ -152,6 +152,13 @@ export interface ReplicaStaleness {
   readonly atMs: number;
 }
 
+/** One standby's staleness over time: the worst of each second, in ms since the prober's start. A second without a bin: nothing could be told. */
+export interface ReplicaLag {
+  readonly node: string;
+  /** `highMs` null: it lacked something that had been written before the prober began. */
+  readonly bins: readonly { readonly atMs: number; readonly lowMs: number; readonly highMs: number | null }[];
+}
+
 /**
  * Why a node was no safe candidate: it did not answer, lacked what had been acknowledged, was on an older timeline than the primary, or was one itself.
  */

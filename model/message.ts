@@ -3,13 +3,15 @@ import type { SignedApproval } from './approval';
 import type { LeaseView } from './fault';
 import type { ObjectiveResult, Verdict } from './measurement';
 import type { Plan } from './plan';
-import type { DrillState, Phase } from './record';
+import type { DrillState, DrillTrigger, Phase } from './record';
 
 export interface DrillInput {
   readonly plan: Plan;
   readonly planSha256: string;
   readonly startedBy: string;
-  readonly trigger: { readonly kind: 'command' | 'schedule'; readonly name: string | null };
+  readonly trigger: DrillTrigger;
+  /** Whether those who run the target were told of it before; absent: nobody said. */
+  readonly announced?: boolean;
   /** Absolute path of GAMEDAY_HOME on the workers' machine. */
   readonly home: string;
   /** Brought along by whoever starts it; what lies in the workers' home counts besides. */

@@ -142,6 +142,8 @@ export interface StopCondition {
 interface StepBase {
   readonly id: string;
   readonly title: string;
+  /** How long it should take at most, as the scenario says; what takes longer is a deviation and stops nothing. */
+  readonly plannedMs?: number;
 }
 export interface FaultStep extends StepBase {
   readonly kind: 'fault';
@@ -236,6 +238,13 @@ export interface Plan {
     readonly variables: { readonly [name: string]: Json };
     /** Absent where nothing was computed. */
     readonly live?: LiveVariables;
+    /** These five are absent where the file does not say them. */
+    readonly rationale?: string;
+    readonly assumptions?: readonly string[];
+    readonly exclusions?: readonly string[];
+    /** The file as the scenario names it, and the SHA-256 of what it held when the plan was made. */
+    readonly runbook?: { readonly file: string; readonly sha256: string };
+    readonly roles?: readonly { readonly role: string; readonly absent: boolean }[];
     /** Verbatim text of the scenario file, and the SHA-256 of it. */
     readonly source: string;
     readonly sha256: string;

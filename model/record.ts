@@ -2,6 +2,8 @@
  * The record: one JSON document with every fact a report needs; its JSON Schema is published (`evidence/record.schema.json`).
  * A missing fact is `{ notRecorded: reason }`, never blank and never zero.
  */
+import type { AuditCheckName, AuditSeverity } from './archive-audit';
+import type { SECURITY_ASPECTS } from './constants';
 import type { Json } from './json';
 import type {
   Interval,
@@ -10,6 +12,7 @@ import type {
   ObjectiveResult,
   PhaseLatency,
   PredictedFailover,
+  ReplicaLag,
   ReplicaStaleness,
   RpoMeasurement,
   RtoMeasurement,
@@ -44,6 +47,10 @@ export interface StepRecord {
   readonly startedAt: string | null;
   readonly endedAt: string | null;
   readonly output: Json;
+  /** How long it should take at most; absent in records made before it was kept. */
+  readonly plannedMs?: Maybe<number> | undefined;
+  /** Of the output's canonical JSON; null: the step has none. */
+  readonly outputSha256?: string | null | undefined;
 }
 
 export interface FaultRecord {
@@ -255,6 +262,94 @@ export interface EarlierDrill {
   readonly findings: readonly Pick<RecordFinding, 'id' | 'rule' | 'severity' | 'text'>[];
 }
 
+/** Who could read or destroy the archive, as the audit before the drill found it. `notExamined`: checks that were not made, each with the reason. */
+export interface ArchiveExposure {
+  readonly findings: readonly {
+    readonly check: AuditCheckName;
+    readonly severity: AuditSeverity;
+    readonly what: string;
+    readonly effect: string;
+  }[];
+  readonly notExamined: readonly string[];
+}
+
+/** Patroni's watchdog on the node that led before anything was broken. `isFed`: its Patroni holds the device open, as only a leader's does. */
+export interface WatchdogFact {
+  readonly node: string;
+  readonly mode: 'off' | 'automatic' | 'required';
+  readonly device: string;
+  readonly isFed: boolean;
+}
+
+/** A person's consent that counted before the drill. `key`: fingerprint of the key that signed. */
+export interface ApprovalFact {
+  readonly approver: string;
+  readonly key: string;
+  readonly from: string;
+  readonly until: string;
+}
+
+/** What stood around the drill when it began, as far as it could be seen. */
+export interface Safeguards {
+  readonly archiveExposure: Maybe<ArchiveExposure>;
+  readonly watchdog: Maybe<WatchdogFact>;
+  readonly approvals: Maybe<readonly ApprovalFact[]>;
+}
+
+export type SecurityAspect = (typeof SECURITY_ASPECTS)[number];
+
+/** Whether the node that leads after the drill is guarded as the one that led before it. No rule, role or setting stands here, nor a digest of one. */
+export interface SecurityParity {
+  readonly from: string;
+  readonly to: string;
+  readonly aspects: readonly { readonly aspect: SecurityAspect; readonly same: Maybe<boolean> }[];
+}
+
+/** A real incident that the target file names, beside what this drill broke: kinds of fault that both had, and those that only the incident had. */
+export interface IncidentMatch {
+  readonly name: string;
+  /** `2026-08-14` */
+  readonly on: string;
+  readonly alike: readonly string[];
+  readonly lacking: readonly string[];
+}
+
+/** What was done otherwise than planned; `not carried out` has its own finding. */
+export interface Deviation {
+  readonly kind: 'not carried out' | 'ended early' | 'other node' | 'took longer';
+  readonly step: string;
+  readonly planned: string;
+  readonly actual: string;
+}
+
+/** What was decided about the drill before it began. */
+export interface Planning {
+  readonly announced: Maybe<boolean>;
+  readonly rationale: Maybe<string>;
+  readonly assumptions: Maybe<readonly string[]>;
+  readonly exclusions: Maybe<readonly string[]>;
+  readonly runbook: Maybe<{ readonly file: string; readonly sha256: string }>;
+  /** `absent`: the drill was held as if whoever has this role were not there. */
+  readonly roles: Maybe<readonly { readonly role: string; readonly absent: boolean }[]>;
+  readonly approvals: Safeguards['approvals'];
+  /** The most that faults may hurt, and for how long. */
+  readonly blastRadius: Maybe<{
+    readonly maxNodesAtOnce: number;
+    readonly allowQuorumLoss: boolean;
+    readonly acceptDataLoss: boolean;
+    readonly maxFaultMs: number;
+    readonly maxDrillMs: number;
+  }>;
+  /** What would have ended the drill early, in words; those that every drill has come last. */
+  readonly abortCriteria: Maybe<readonly string[]>;
+}
+
+/** Why a drill was run: somebody's command, a schedule's slot, a change (its name), or a finding that is tested again (its key). */
+export interface DrillTrigger {
+  readonly kind: 'command' | 'schedule' | 'change' | 'retest';
+  readonly name: string | null;
+}
+
 export interface DrillRecord {
   readonly formatVersion: number;
   readonly drill: string;
@@ -262,7 +357,7 @@ export interface DrillRecord {
   readonly state: DrillState;
   readonly verdict: Verdict;
   readonly type: 'lab' | 'staging' | 'live';
-  readonly trigger: { readonly kind: 'command' | 'schedule'; readonly name: string | null };
+  readonly trigger: DrillTrigger;
   readonly startedBy: string;
   readonly target: {
     readonly name: string;
@@ -291,6 +386,8 @@ export interface DrillRecord {
   readonly splitBrain: readonly SplitBrainSpan[];
   readonly unlocked: readonly UnlockedSpan[];
   readonly replicaStaleness: readonly ReplicaStaleness[];
+  /** Absent in records made before it was kept. */
+  readonly replicaLag?: Maybe<readonly ReplicaLag[]> | undefined;
   readonly noSafeCandidate: Maybe<NoSafeCandidate>;
   readonly forks: readonly ForkRecord[];
   readonly restores: readonly RestoreRecord[];
@@ -322,6 +419,14 @@ export interface DrillRecord {
   readonly findings: readonly RecordFinding[];
   /** Absent in records made before it was kept. */
   readonly lastDrill?: Maybe<EarlierDrill> | undefined;
+  /** These six are absent in records made before they were kept. */
+  readonly securityParity?: Maybe<SecurityParity> | undefined;
+  readonly planning?: Planning | undefined;
+  readonly archiveExposure?: Maybe<ArchiveExposure> | undefined;
+  readonly watchdog?: Maybe<WatchdogFact> | undefined;
+  /** Newest first, those alike alone. */
+  readonly incidents?: Maybe<readonly IncidentMatch[]> | undefined;
+  readonly deviations?: readonly Deviation[] | undefined;
   readonly controls: readonly ControlEvidence[];
   readonly left: readonly string[];
   readonly notExercised: readonly string[];

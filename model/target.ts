@@ -331,6 +331,15 @@ export interface Target {
   readonly runDir: string;
   /** Free-form labels shown in reports (service, owner, …). */
   readonly labels: { readonly [name: string]: Json };
+  /** Real incidents, which drills are compared with; missing: nobody names any. */
+  readonly incidents?: readonly TargetIncident[] | undefined;
+}
+
+/** `on`: its day, as 2026-08-14. `faults`: kinds of fault that come closest to what broke. */
+export interface TargetIncident {
+  readonly name: string;
+  readonly on: string;
+  readonly faults: readonly string[];
 }
 
 export interface TargetQuarantine {

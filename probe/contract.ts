@@ -6,6 +6,7 @@ import type { JsonObject } from '../model/json';
 import type {
   NoSafeCandidate,
   PhaseLatency,
+  ReplicaLag,
   ReplicaStaleness,
   RpoMeasurement,
   RtoMeasurement,
@@ -120,6 +121,7 @@ export interface LedgerJudgement {
   readonly splitBrain: readonly SplitBrainSpan[];
   readonly unlocked: readonly UnlockedSpan[];
   readonly replicaStaleness: readonly ReplicaStaleness[];
+  readonly replicaLag: readonly ReplicaLag[];
   /** Null: no primary ever answered the sampler. */
   readonly noSafeCandidate: NoSafeCandidate | null;
   readonly latencies: readonly PhaseLatency[];

@@ -10,7 +10,7 @@ import type { ReceiptEntry } from './ledger-format';
 import { noSafeCandidate } from './candidates';
 import { ledgerIn, type LedgerSource } from './ledger-reader';
 import { nodeSpans, promotions, splitBrainSpans, unlockedSpans } from './nodes';
-import { replicaStaleness } from './staleness';
+import { replicaLag, replicaStaleness } from './staleness';
 import {
   ACKED,
   EXCUSED,
@@ -46,6 +46,7 @@ export async function judgeLedger(ledger: string | LedgerSource, request: JudgeR
     splitBrain: splitBrainSpans(loaded.samples),
     unlocked: unlockedSpans(loaded.samples, loaded.controller),
     replicaStaleness: replicaStaleness(loaded.samples),
+    replicaLag: replicaLag(loaded.samples),
     noSafeCandidate: noSafeCandidate(loaded.samples, loaded.acks, loaded.header.nodes),
     latencies: rto.latencies,
     series: seriesOf(headline.ops),

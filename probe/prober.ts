@@ -21,6 +21,7 @@ import { LEDGER_VERSION, type Entry, type StreamInfo } from './ledger-format';
 import { LedgerWriter } from './ledger-writer';
 import { LiveFigures } from './live-figures';
 import { NodeSampler } from './node-sampler';
+import { ProberJournal } from './prober-journal';
 import { ProbeStream, type DueTally, type StreamContext } from './stream';
 
 const PREPARE_TIMEOUT_MS = 30_000;
@@ -50,6 +51,7 @@ export function streamsOf({ settings, paths }: Pick<ProberConfig, 'settings' | '
 class Prober {
   private readonly zero = process.hrtime.bigint();
   private readonly ledger: LedgerWriter;
+  private readonly journal: ProberJournal;
   private readonly streams: ProbeStream[];
   private readonly sampler: NodeSampler;
   private readonly watcher: ControllerWatch | null;
@@ -82,6 +84,7 @@ class Prober {
       },
       () => this.nowNs(),
     );
+    this.journal = new ProberJournal(config.dir, config.drill);
     const firstNs = this.nowNs() + 100e6;
     this.streams = infos.map((info, id) => {
       const dueNs = Math.round(firstNs + (id * info.periodMs * 1e6) / infos.length);
@@ -152,6 +155,8 @@ class Prober {
   }
 
   start(): void {
+    const facts = { pid: process.pid, streams: this.streams.length, table: this.config.table };
+    this.journal.add('probe', 'started', 'the prober began to act as clients do', facts);
     this.tick();
   }
 
@@ -182,6 +187,10 @@ class Prober {
     });
     this.flush();
     this.receipts.set(receiptKey(receipt), atNs);
+    const { name, phase, subject } = receipt;
+    // While a question is open this comes every second; the ledger has them all.
+    if (name !== 'declare' || phase === 'done')
+      this.journal.add(subject, `${name} ${phase}`, `stamped: ${name} ${phase} ${subject}`, { atNs: String(atNs) });
     return { atNs: String(atNs) };
   }
 
@@ -242,6 +251,8 @@ class Prober {
     this.watch(this.nowNs());
     this.ledger.add({ kind: 'end', atNs: this.nowNs(), reason });
     this.ledger.close();
+    const { due, acked, rejected, indeterminate, missed } = status;
+    this.journal.add('probe', 'ended', `the prober ended: ${reason}`, { reason, due, acked, rejected, indeterminate, missed });
     return { ...status, ledgerBytes: this.ledger.bytes };
   }
 

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { formatLsn } from '../core/lsn';
 import type { SampleEntry } from './ledger-format';
-import { replicaStaleness } from './staleness';
+import { replicaLag, replicaStaleness } from './staleness';
 
 function look(node: string, role: SampleEntry['role'], askedMs: number, lsn: number, timeline = 1, takesMs = 1): SampleEntry {
   return {
@@ -22,6 +22,50 @@ const writing = (fromMs: number, toMs: number, node = 'n1', timeline = 1): Sampl
   );
 
 describe('staleness of a standby', () => {
+  it('over time is the worst of each second, and has no second in which nobody wrote', () => {
+    const samples = [
+      ...writing(0, 1_900),
+      ...[950, 1_050, 1_150].map((at) => look('n2', 'standby', at, 5_050)),
+      look('n2', 'standby', 3_500, 5_050),
+      ...writing(4_000, 5_000),
+      look('n2', 'standby', 4_950, 49_400),
+    ];
+    expect(replicaLag(samples)).toEqual([
+      {
+        node: 'n2',
+        bins: [
+          { atMs: 0, lowMs: 950 - 601, highMs: 951 - 500 },
+          { atMs: 1_000, lowMs: 1_150 - 601, highMs: 1_151 - 500 },
+          { atMs: 4_000, lowMs: 0, highMs: 51 },
+        ],
+      },
+    ]);
+  });
+
+  it('over time is at worst what the whole drill is at worst, whoever looked when', () => {
+    const standby = fc.record({
+      node: fc.constantFrom('n2', 'n3'),
+      at: fc.integer({ min: 0, max: 6_000 }),
+      lsn: fc.integer({ min: 1, max: 70_000 }),
+    });
+    fc.assert(
+      fc.property(fc.array(standby, { maxLength: 40 }), (looks) => {
+        const samples = [
+          ...writing(500, 3_000),
+          ...writing(4_000, 6_000),
+          ...looks.map(({ node, at, lsn }) => look(node, 'standby', at, lsn)),
+        ];
+        const worst = replicaStaleness(samples).map(({ node, lowMs, highMs }) => ({ node, lowMs, highMs }));
+        const overTime = replicaLag(samples).map(({ node, bins }) => ({
+          node,
+          lowMs: Math.max(...bins.map((bin) => bin.lowMs)),
+          highMs: bins.some(({ highMs }) => highMs === null) ? null : Math.max(...bins.map(({ highMs }) => highMs ?? 0)),
+        }));
+        expect(overTime).toEqual(worst);
+      }),
+    );
+  });
+
   it('is nothing, to the sampler’s resolution, where it has all that the primary had', () => {
     const [n2] = replicaStaleness([...writing(0, 1_000), look('n2', 'standby', 1_050, 10_400)]);
     expect(n2).toEqual({ node: 'n2', lowMs: 0, highMs: 51, atMs: 1_050 });

@@ -3,7 +3,7 @@
  * had passed P. Pure; its resolution is the sampler's pace, and it says nothing of a standby that did not answer. Instants in ms since the prober's start.
  */
 import { parseLsn } from '../core/lsn';
-import type { Interval, ReplicaStaleness } from '../model/measurement';
+import type { Interval, ReplicaLag, ReplicaStaleness } from '../model/measurement';
 import type { SampleEntry } from './ledger-format';
 
 /** Without an answer of a primary for this long nobody is known to write, and nothing to be stale against: three looks of the sampler. */
@@ -17,19 +17,46 @@ interface Look extends Interval {
   readonly lsn: bigint;
 }
 
+/** Bins of the course, as wide as those of the latency. */
+const BIN_MS = 1_000;
+
 /** The worst of every standby that ever answered with a position while a primary did, in order of names. */
 export function replicaStaleness(samples: readonly SampleEntry[]): readonly ReplicaStaleness[] {
-  const looks: Look[] = [];
   const worst = new Map<string, ReplicaStaleness>();
+  for (const age of agesOf(samples)) worst.set(age.node, worse(worst.get(age.node), age));
+  return [...worst.values()].sort((a, b) => (a.node < b.node ? -1 : 1));
+}
+
+/** The same over time: the worst of each second, by standby in order of names. A second in which nothing could be told has no bin. */
+export function replicaLag(samples: readonly SampleEntry[]): readonly ReplicaLag[] {
+  const nodes = new Map<string, Map<number, ReplicaStaleness>>();
+  for (const age of agesOf(samples)) {
+    const bins = nodes.get(age.node) ?? new Map<number, ReplicaStaleness>();
+    nodes.set(age.node, bins);
+    const atMs = Math.floor(age.atMs / BIN_MS) * BIN_MS;
+    bins.set(atMs, worse(bins.get(atMs), age));
+  }
+  return [...nodes]
+    .map(([node, bins]) => ({
+      node,
+      bins: [...bins].sort(([a], [b]) => a - b).map(([atMs, { lowMs, highMs }]) => ({ atMs, lowMs, highMs })),
+    }))
+    .sort((a, b) => (a.node < b.node ? -1 : 1));
+}
+
+/** Every look at a standby that a primary's answer stood shortly before. */
+function agesOf(samples: readonly SampleEntry[]): readonly ReplicaStaleness[] {
+  const looks: Look[] = [];
+  const ages: ReplicaStaleness[] = [];
   for (const { node, role, timeline, lsn, askedNs, answeredNs } of inOrderOfAnswers(samples)) {
     if (timeline === null || lsn === null) continue;
     const look: Look = { lowMs: ms(askedNs), highMs: ms(answeredNs), timeline, lsn: parseLsn(lsn) };
     if (role === 'primary') addLook(looks, look);
     if (role !== 'standby') continue;
     const age = ageOf(look, looks);
-    if (age !== null) worst.set(node, worse(worst.get(node), { node, ...age, atMs: look.lowMs }));
+    if (age !== null) ages.push({ node, ...age, atMs: look.lowMs });
   }
-  return [...worst.values()].sort((a, b) => (a.node < b.node ? -1 : 1));
+  return ages;
 }
 
 /** The highest of both ends, dated by the one that may be longer. */

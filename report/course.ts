@@ -2,6 +2,7 @@
 import { formatMs } from '../core/units';
 import type { DrillRecord, StepRecord } from '../model/record';
 import { markup, type Markup } from './markup';
+import { plannedText } from './planning';
 import { formatTime, textOf } from './words';
 
 const OUTCOME_MARK = { done: '✓', failed: '✕', skipped: '–', 'not executed': '–' } as const;
@@ -15,9 +16,9 @@ export function stepsTable(record: DrillRecord): Markup {
   if (record.steps.length === 0) return markup`<p>No step was planned.</p>`;
   const rows = record.steps.map(
     (step) => markup`<tr><th scope="row">${step.title}<small>${step.id}</small></th><td>${step.kind}</td><td>${step.actor}</td>
-<td class="num">${startOf(step, record)}</td><td class="num">${durationOf(step)}</td><td>${outcome(step.outcome)}${step.reason === null ? null : markup`<small>${step.reason}</small>`}</td></tr>`,
+<td class="num">${startOf(step, record)}</td><td class="num">${plannedText(step)}</td><td class="num">${durationOf(step)}</td><td>${outcome(step.outcome)}${step.reason === null ? null : markup`<small>${step.reason}</small>`}</td></tr>`,
   );
-  return markup`<div class="scroll"><table><thead><tr><th scope="col">Step</th><th scope="col">Kind</th><th scope="col">By</th><th scope="col" class="num">After start</th><th scope="col" class="num">Took</th><th scope="col">Outcome</th></tr></thead><tbody>${rows}</tbody></table></div>`;
+  return markup`<div class="scroll"><table><thead><tr><th scope="col">Step</th><th scope="col">Kind</th><th scope="col">By</th><th scope="col" class="num">After start</th><th scope="col" class="num">Planned, at most</th><th scope="col" class="num">Took</th><th scope="col">Outcome</th></tr></thead><tbody>${rows}</tbody></table></div>`;
 }
 
 export function faultsTable(record: DrillRecord): Markup {

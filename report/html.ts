@@ -3,9 +3,11 @@ import { formatMs } from '../core/units';
 import type { DrillRecord } from '../model/record';
 import { faultsTable, peopleTable, phasesTable, stepsTable } from './course';
 import { lanesChart } from './lanes';
+import { lagChart } from './lag-chart';
 import { latencyChart } from './latency-chart';
 import { markup, type Markup } from './markup';
 import { pageOne, type ReportOptions } from './page-one';
+import { deviationSection, planningSection } from './planning';
 import { checksTable, restoresSection } from './restores';
 import { patterns } from './svg';
 import { THEME } from './theme';
@@ -15,7 +17,17 @@ import { comparisonSection } from './comparison';
 import { viewsSection } from './views';
 import { controlsSection } from './controls';
 import { waterfallChart } from './waterfall';
-import { candidatesText, declarationText, formatCount, formatInterval, formatTime, isNotRecorded, limitsOf, textOf } from './words';
+import {
+  candidatesText,
+  declarationText,
+  formatCount,
+  formatInterval,
+  formatTime,
+  isNotRecorded,
+  limitsOf,
+  textOf,
+  triggerText,
+} from './words';
 import { writesSection } from './writes';
 
 export type { ReportOptions } from './page-one';
@@ -38,15 +50,17 @@ function block(id: string, title: string, body: readonly (Markup | null)[]): Mar
 function sections(record: DrillRecord): Markup {
   return markup`${[
     scope(record),
+    block('planning', 'Planned before, and what stood around it', [planningSection(record)]),
     timeline(record),
     recovery(record),
     latency(record),
+    block('lag-section', 'How old the data of standbys was', [lag(record)]),
     block('ways-in', 'Ways in', [viewsSection(record)]),
     block('writes', 'Every write accounted for', [writesSection(record)]),
     block('forks', 'What the old primary alone held', [forksSection(record)]),
     block('restores', 'Restores', [restoresSection(record)]),
     block('faults', 'What was broken, and the proofs', [faultsTable(record)]),
-    block('steps', 'Steps, planned and carried out', [stepsTable(record)]),
+    block('steps', 'Steps, planned and carried out', [stepsTable(record), deviationSection(record)]),
     block('people', 'People and decisions', [peopleTable(record)]),
     findings(record),
     block('comparison', 'Beside the last drill', [comparisonSection(record)]),
@@ -71,7 +85,7 @@ function scope(record: DrillRecord): Markup {
       ['Nodes', target.nodes.join(', ') || 'not recorded: no node was named'],
       ['Controller', target.controller],
       ['PostgreSQL', textOf(target.postgresVersion)],
-      ['Trigger', trigger.kind === 'command' ? 'command' : `schedule ${trigger.name ?? ''}`],
+      ['Trigger', triggerText(trigger)],
       ['Started by', record.startedBy],
       ...labels.map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)] as const),
     ]),
@@ -168,6 +182,22 @@ function latency(record: DrillRecord): Markup {
       ? null
       : markup`<div class="scroll"><table><thead><tr><th scope="col">When</th><th scope="col" class="num">Writes due</th><th scope="col" class="num">Acknowledged</th><th scope="col" class="num">p50</th><th scope="col" class="num">p99</th><th scope="col" class="num">Slowest</th></tr></thead><tbody>${rows}</tbody></table></div>`,
   ]);
+}
+
+function lag(record: DrillRecord): Markup {
+  const drawn = lagChart(record, axisOf(record));
+  if (isNotRecorded(drawn)) return markup`<p>Not recorded: ${drawn.notRecorded}</p>`;
+  return markup`<div class="figurebox">${drawn.chart}</div><ul class="legend">${(
+    [
+      ['lag', 'at most'],
+      ['lag-low', 'at least'],
+      ['lag-open', 'at least, and no bound above'],
+    ] as const
+  ).map(
+    ([look, word]) => markup`<li><svg viewBox="0 0 12 12" aria-hidden="true"><path class="${look}" d="M0 6H12"/></svg>${word}</li>`,
+  )}<li><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="shade" width="12" height="12" rx="2"/></svg>fault standing</li></ul>
+<p class="note">A standby lacks what the primary wrote after it had passed the standby’s position; the sampler looks ten times a second. ${drawn.secondsPerPoint === 1 ? 'Each point is the worst of its second.' : `Each point is the worst of ${drawn.secondsPerPoint} seconds.`} Gaps are gaps: the standby or every primary was silent.</p>
+<p>Worst: ${stalenessText(record)}</p>`;
 }
 
 function findings(record: DrillRecord): Markup {

@@ -12,7 +12,7 @@ const ERRORS_TOP = TOP + PLOT + 26;
 const ERRORS = 64;
 const BOTTOM = ERRORS_TOP + ERRORS;
 /** More points than pixels help nobody: beyond this, the second with the highest p99 stands for its neighbours. */
-const MAX_POINTS = 900;
+export const MAX_POINTS = 900;
 
 export interface LatencyChart {
   readonly chart: Markup;
@@ -28,7 +28,7 @@ export function latencyChart(record: DrillRecord, axis: TimeAxis): LatencyChart 
   const values = bins.flatMap(({ p50Ms, p99Ms }) => [p50Ms, p99Ms]).filter((value) => value !== null);
   const scale = logScale(Math.min(...values, 1), Math.max(...values, 10));
   const body = [
-    shading(record, axis),
+    faultShading(record, axis, TOP, BOTTOM),
     timeGrid(axis, TOP, BOTTOM),
     markup`<g class="grid">${scale.ticks.map((value) => {
       const y = scale.y(value);
@@ -118,12 +118,13 @@ function errors(bins: readonly SeriesBin[], axis: TimeAxis, secondsPerPoint: num
 <g class="grid"><text x="${GUTTER - 8}" y="${ERRORS_TOP + 8}" text-anchor="end">100 % failed</text><text x="${GUTTER - 8}" y="${BOTTOM}" text-anchor="end">0</text></g></g>`;
 }
 
-function shading(record: DrillRecord, axis: TimeAxis): Markup {
+/** The ground behind a chart, from `top` to `bottom`, shaded while a fault stood. */
+export function faultShading(record: DrillRecord, axis: TimeAxis, top: number, bottom: number): Markup {
   return markup`<g>${record.faults.map((fault) => {
     const from = isNotRecorded(fault.injectedAt) ? null : wallToMs(axis, fault.injectedAt);
     if (from === null) return null;
     const to = (isNotRecorded(fault.removedAt) ? null : wallToMs(axis, fault.removedAt)) ?? axis.toMs;
     const x = xOf(axis, from);
-    return markup`<rect class="shade" x="${x}" y="${TOP}" width="${Math.max(2, round(xOf(axis, to) - x))}" height="${BOTTOM - TOP}"><title>${fault.step}: ${fault.fault}</title></rect>`;
+    return markup`<rect class="shade" x="${x}" y="${top}" width="${Math.max(2, round(xOf(axis, to) - x))}" height="${bottom - top}"><title>${fault.step}: ${fault.fault}</title></rect>`;
   })}</g>`;
 }

@@ -6,6 +6,7 @@ import { COMPARISON_COLUMNS, comparedReport, LAST_FINDINGS_COLUMNS } from './com
 import { CONTROLS_NOTE, NO_CONTROLS, byFramework, controlLimits } from './controls';
 import { FORK_COLUMNS, forkFacts, forkRelations } from './forks';
 import { signoffText, type ReportOptions } from './page-one';
+import { DEVIATION_COLUMNS, deviationRows, noDeviations, plannedText, planningFacts } from './planning';
 import { VIEW_FIGURES, VIEWS_NOTE, viewRows } from './views';
 import {
   VERDICT_MARK,
@@ -25,6 +26,7 @@ import {
   serviceName,
   targetText,
   textOf,
+  triggerText,
   validityFacts,
   verdictSentence,
 } from './words';
@@ -65,6 +67,13 @@ export function renderMarkdown(record: DrillRecord, options: ReportOptions): str
       ) || 'None by rule.',
     ),
     section('Hypothesis', text(record.scenario.hypothesis)),
+    section(
+      'Planned',
+      bullets([
+        `Trigger: ${triggerText(record.trigger)}`,
+        ...planningFacts(record).map(([name, values]) => `${name}: ${values.join('; ')}`),
+      ]),
+    ),
     section('Recovery time', recovery(record)),
     section('Ways in', ways(record)),
     section('Writes', writes(record)),
@@ -86,16 +95,18 @@ export function renderMarkdown(record: DrillRecord, options: ReportOptions): str
     section(
       'Steps',
       table(
-        ['Step', 'Kind', 'By', 'Took', 'Outcome'],
+        ['Step', 'Kind', 'By', 'Planned, at most', 'Took', 'Outcome'],
         record.steps.map((s) => [
           s.title,
           s.kind,
           s.actor,
+          plannedText(s),
           took(s.startedAt, s.endedAt),
           s.reason === null ? s.outcome : `${s.outcome}: ${s.reason}`,
         ]),
       ) || 'No step was planned.',
     ),
+    section('Otherwise than planned', noDeviations(record) ?? table([...DEVIATION_COLUMNS], deviationRows(record))),
     section(
       'People',
       table(

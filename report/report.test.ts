@@ -155,6 +155,45 @@ describe('report.html', () => {
     expect(html({ faults })).toContain('pg_ctl -D /data/n1 start');
   });
 
+  it('says what was planned, what stood around the drill and what went otherwise, or that it was not kept', () => {
+    const evil = '<b onload=x>';
+    const told = sampleRecord({
+      trigger: { kind: 'retest', name: 'f-3a91c0d2e4' },
+      planning: { ...sampleRecord().planning!, rationale: evil, exclusions: { notRecorded: evil } },
+      deviations: [{ kind: 'took longer', step: 'go', planned: 'at most 10 min', actual: evil }],
+    });
+    for (const text of [renderHtml(told, options), renderMarkdown(told, options)]) {
+      for (const words of [
+        'retest of finding f-3a91c0d2e4',
+        'Senior DBA: counted as absent',
+        '5c'.repeat(32),
+        'not examined: deletion: not tried',
+        'INC-2031 of 2026-08-14: process-kill; nothing of it was lacking',
+        'a person halts it',
+        'rules of access: the same',
+        'kinds of password verifiers: not recorded: before, on n1: permission denied for table pg',
+        'at most 10 min',
+      ])
+        expect(text).toContain(words);
+      expect(text).not.toContain('<b ');
+    }
+    const {
+      planning: _planning,
+      deviations: _deviations,
+      archiveExposure: _exposure,
+      watchdog: _watchdog,
+      incidents: _incidents,
+      securityParity: _parity,
+      ...old
+    } = sampleRecord();
+    for (const text of [renderHtml(old, options), renderMarkdown(old, options)]) {
+      expect(text).toContain('not recorded: the version that made this record did not keep it');
+      expect(text).toContain('Deviations not recorded');
+      expect(text).not.toMatch(/undefined|null|\[object/);
+    }
+    expect(unbalanced(renderHtml(told, options))).toBeNull();
+  });
+
   it('is the same text for the same record', () => {
     expect(html()).toBe(html());
   });

@@ -58,6 +58,12 @@ export function textOf(value: Maybe<string>): string {
   return isNotRecorded(value) ? `not recorded: ${value.notRecorded}` : value;
 }
 
+/** Why a drill was run. */
+export function triggerText({ kind, name }: DrillRecord['trigger']): string {
+  const word = { command: 'command', schedule: 'schedule', change: 'change', retest: 'retest of finding' }[kind];
+  return name === null ? word : `${word} ${name}`;
+}
+
 export function objectiveWord(result: ObjectiveResult): string {
   const { name, step, path, about } = result.objective;
   const word = about === undefined ? OBJECTIVE_WORD[name] : RTO_ABOUT[about];

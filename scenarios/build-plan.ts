@@ -2,9 +2,10 @@
  * Scenario × target → plan: every id, default and reference resolved to plain data, and the digest that gets registered. It asks no server;
  * what the target's policy forbids is said in `notes` and refused later, by readiness and by the guardian.
  */
-import { basename } from 'node:path';
+import { readFileSync, statSync } from 'node:fs';
+import { basename, dirname, resolve } from 'node:path';
 import { canonicalJson } from '../core/canonical-json';
-import { GamedayError } from '../core/errors';
+import { GamedayError, messageOf } from '../core/errors';
 import { sha256Hex, toolVersion } from '../core/files';
 import { lineOf, type YamlPath } from '../core/yaml-places';
 import { findFault } from '../faults/registry';
@@ -36,6 +37,8 @@ import { findStopProblems, planStopConditions } from './stop-conditions';
 import type { YamlProblem } from './yaml-source';
 import { problemsOf } from './zod-problems';
 
+/** Larger is no document that a person follows in an outage. */
+const MAX_RUNBOOK_BYTES = 16 * 1024 * 1024;
 const WAIT_TIMEOUT_MS = 120_000;
 const FAILOVER_TIMEOUT_MS = 60_000;
 const RESTORE_TIMEOUT_MS = 600_000;
@@ -90,6 +93,8 @@ export function buildPlan(request: {
   readonly overrides?: Readonly<Record<string, string>>;
   /** What the target's controller goes by now; empty: it tells nothing, and variables keep their defaults. */
   readonly timers?: Timers;
+  /** Of the runbook when a plan is made again that had one; absent: the file is read. */
+  readonly runbookSha256?: string | undefined;
   /** One run of a series: with a drawn injection phase, or without any fault. */
   readonly series?: SeriesRun | undefined;
 }): BuiltPlan {
@@ -97,6 +102,7 @@ export function buildPlan(request: {
   const { target } = request.target;
   const { written, variables, live } = interpretScenario(yaml, request.overrides ?? {}, request.timers);
   const names = nameSteps(written.steps);
+  const runbook = runbookOf(request.scenario, written.runbook, request.runbookSha256);
   const problems = [
     ...findReferenceProblems(written, names),
     ...findPathProblems(written, target),
@@ -131,6 +137,8 @@ export function buildPlan(request: {
       description: written.description,
       variables,
       ...(live === null ? {} : { live }),
+      ...spoken({ rationale: written.rationale, assumptions: written.assumptions, exclusions: written.exclusions, roles: written.roles }),
+      ...(runbook === null ? {} : { runbook }),
       source: yaml.text,
       sha256: yaml.sha256,
     },
@@ -145,6 +153,32 @@ export function buildPlan(request: {
     limits,
   };
   return { plan, planSha256: sha256Hex(canonicalJson(plan)), notes: policyNotes(steps, request.target) };
+}
+
+/** What the file says, without what it does not say. */
+function spoken<T extends object>(said: { readonly [K in keyof T]: T[K] | undefined }): Partial<T> {
+  return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
+
+/** The runbook stands beside the scenario file; its digest says which edition was meant. */
+function runbookOf(
+  { yaml }: LoadedScenario,
+  file: string | undefined,
+  known: string | undefined,
+): NonNullable<Plan['scenario']['runbook']> | null {
+  if (file === undefined) return null;
+  if (known !== undefined) return { file, sha256: known };
+  const path = resolve(dirname(yaml.file), file);
+  const refuse = (message: string): GamedayError => yaml.error('plan_invalid', [{ path: ['runbook'], message }]);
+  let text: Buffer;
+  try {
+    if (statSync(path).size > MAX_RUNBOOK_BYTES) throw refuse(`${path} is larger than ${MAX_RUNBOOK_BYTES} bytes`);
+    text = readFileSync(path);
+  } catch (error) {
+    if (error instanceof GamedayError) throw error;
+    throw refuse(`${path} cannot be read: ${messageOf(error)}`);
+  }
+  return { file, sha256: sha256Hex(text) };
 }
 
 function seriesSteps(steps: readonly PlanStep[], target: Target, series: SeriesRun | undefined): readonly PlanStep[] {
@@ -168,7 +202,11 @@ class StepResolver {
 
   step(step: StepWritten): PlanStep {
     const id = this.names.get(step) ?? '';
-    const base = (title: string): { id: string; title: string } => ({ id, title: step.title ?? title });
+    const base = (title: string): { id: string; title: string; plannedMs?: number } => ({
+      id,
+      title: step.title ?? title,
+      ...(step.takes === undefined ? {} : { plannedMs: step.takes }),
+    });
     switch (step.verb) {
       case 'fault':
         return {

@@ -40,3 +40,19 @@ test.each([
 ])('%s written as %s is shown where it stands', (right, wrong, message) => {
   expect(() => load(LINES.map((line) => (line === right ? wrong : line)))).toThrow(message);
 });
+
+const INCIDENTS = ['incidents:', "  - { name: INC-2031, on: '2026-08-14', faults: [process-kill, link-cut] }"];
+
+test('real incidents are read', () => {
+  expect(load([...LINES, ...INCIDENTS]).target.incidents).toEqual([
+    { name: 'INC-2031', on: '2026-08-14', faults: ['process-kill', 'link-cut'] },
+  ]);
+});
+
+test.each([
+  ['link-cut', 'link-cutt', /shop\.yaml:15:\d+: incidents\[0\]\.faults\[1\]: there is no fault "link-cutt".*link-cut/],
+  ["'2026-08-14'", 'August', /shop\.yaml:15:\d+: incidents\[0\]\.on: must be a day/],
+  ['[process-kill, link-cut]', '[]', /shop\.yaml:15:\d+: incidents\[0\]\.faults: must name at least one/],
+])('an incident with %s written as %s is shown where it stands', (right, wrong, message) => {
+  expect(() => load([...LINES, ...INCIDENTS.map((line) => line.replace(right, wrong))])).toThrow(message);
+});

@@ -3,9 +3,11 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { GamedayError } from '../core/errors';
 import { homePaths } from '../core/home';
+import { FAULTS } from '../faults/registry';
 import type { Target } from '../model/target';
 import { targetSchema } from '../targets/schema';
-import { checkYaml, readYaml } from './yaml-source';
+import { suggest } from './nearest';
+import { checkYaml, readYaml, type YamlProblem } from './yaml-source';
 
 export interface LoadedTarget {
   readonly target: Target;
@@ -19,7 +21,26 @@ export interface LoadedTarget {
 export function loadTarget(path: string): LoadedTarget {
   const yaml = readYaml(path);
   const target: Target = checkYaml(yaml, targetSchema, 'target_invalid');
+  const problems = findIncidentProblems(target);
+  if (problems.length > 0) throw yaml.error('target_invalid', problems);
   return { target, source: yaml.text, sha256: yaml.sha256, file: path };
+}
+
+/** A kind of fault that does not exist would be one that every drill lacks. */
+function findIncidentProblems({ incidents = [] }: Target): YamlProblem[] {
+  const known = FAULTS.map(({ name }) => name);
+  return incidents.flatMap(({ faults }, index) =>
+    faults.flatMap((fault, at) =>
+      known.includes(fault)
+        ? []
+        : [
+            {
+              path: ['incidents', index, 'faults', at],
+              message: `there is no fault "${fault}"${suggest(fault, known)}; docs/WRITING-A-FAULT.md lists them`,
+            },
+          ],
+    ),
+  );
 }
 
 /** The file of a target given by path or by its name in `<home>/targets/`. Throws `target_unknown`. */

@@ -21,6 +21,7 @@ const sources = z.looseObject({
   scenario: z.looseObject({
     name: z.string(),
     source: z.string(),
+    runbook: z.strictObject({ file: z.string(), sha256: z.string().regex(/^[0-9a-f]{64}$/) }).optional(),
     variables: z.record(z.string(), z.union([z.string(), z.number()])),
     live: z
       .strictObject({ variables: z.record(z.string(), z.string()), timers: z.partialRecord(z.enum(TIMER_NAMES), z.number()) })
@@ -54,6 +55,7 @@ export function readPlanFile(path: string): BuiltPlan {
       ),
     ),
     timers: scenario.live?.timers ?? {},
+    runbookSha256: scenario.runbook?.sha256,
   });
   if (built.planSha256 === sha256Hex(text)) return built;
   const other =

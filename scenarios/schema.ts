@@ -25,7 +25,7 @@ export const stepId = z
 const limit = durationBetween(SECOND, DAY, '1s and 1d');
 const lsn = z.string().regex(/^[0-9A-Fa-f]{1,8}\/[0-9A-Fa-f]{1,8}$/, 'is no LSN such as 0/3000148');
 
-const common = { id: stepId.optional(), title: text(200).optional() };
+const common = { id: stepId.optional(), title: text(200).optional(), takes: limit.optional() };
 
 const check = z.strictObject({
   sql: text(10_000),
@@ -139,6 +139,7 @@ export type ParallelWritten = {
   readonly path: YamlPath;
   readonly id?: string | undefined;
   readonly title?: string | undefined;
+  readonly takes?: number | undefined;
   readonly branches: readonly (readonly StepWritten[])[];
 };
 /** One step as written, with its place in the file. */
@@ -303,11 +304,30 @@ export const variablesSchema = z.record(
 );
 export type Variables = z.output<typeof variablesSchema>;
 
+/** Of the drill, beside what it does: for whoever reads its record. */
+const planning = {
+  rationale: text(2_000).optional(),
+  assumptions: z.array(text(500)).min(1, 'must hold at least one, or be left out').max(20).optional(),
+  exclusions: z.array(text(500)).min(1, 'must hold at least one, or be left out').max(20).optional(),
+  runbook: text(400).optional(),
+  roles: z
+    .array(
+      z.union([person, z.strictObject({ role: person, absent: z.boolean().default(false) })], {
+        error: 'must be a role, or { role, absent: true } where whoever has it counts as not there',
+      }),
+    )
+    .min(1, 'must hold at least one, or be left out')
+    .max(20)
+    .transform((roles) => roles.map((each) => (typeof each === 'string' ? { role: each, absent: false } : each)))
+    .optional(),
+};
+
 const head = {
   name: stepId,
   title: text(120),
   description: z.string().trim().max(4_000).default(''),
   hypothesis: text(2_000),
+  ...planning,
   variables: variablesSchema.optional(),
   objectives,
   probe: probe.default({}),
@@ -356,7 +376,9 @@ function checkStep(value: unknown, path: YamlPath, problems: YamlProblem[]): Ste
     const branches = result.data.parallel.map((branch, b) =>
       branch.flatMap((step, s) => checkStep(step, [...path, 'parallel', b, s], problems)),
     );
-    return problems.length === before ? [{ verb, path, id: result.data.id, title: result.data.title, branches }] : [];
+    return problems.length === before
+      ? [{ verb, path, id: result.data.id, title: result.data.title, takes: result.data.takes, branches }]
+      : [];
   }
   const schema = VERBS[verb];
   const result = schema.safeParse(value);
@@ -379,7 +401,7 @@ function findVerb(value: unknown, path: YamlPath, problems: YamlProblem[]): Verb
   if (second !== undefined)
     problems.push({ path: [...path, second], at: 'key', message: `a step has one verb, this one has ${verbs.join(' and ')}` });
   else {
-    const odd = keys.find((key) => suggest(key, VERB_NAMES) !== '') ?? keys.find((key) => !['id', 'title'].includes(key));
+    const odd = keys.find((key) => suggest(key, VERB_NAMES) !== '') ?? keys.find((key) => !['id', 'title', 'takes'].includes(key));
     if (odd === undefined) problems.push({ path, message: `a step needs a verb: ${VERB_NAMES.join(', ')}` });
     else
       problems.push({

@@ -5,7 +5,7 @@
 import type { ProcessId, RunResult } from '../core/process';
 import type { PredictedFailover } from '../model/measurement';
 import type { Timers } from '../model/plan';
-import type { CheckResult } from '../model/record';
+import type { CheckResult, Maybe, WatchdogFact } from '../model/record';
 import type { JsonObject } from '../model/json';
 import type { Target, TargetLink, TargetNode } from '../model/target';
 import type { StoreAnswer } from '../objects/s3-door';
@@ -124,6 +124,8 @@ export interface Controller {
    * node is gone; `asked`: a primary that is there is asked to hand over.
    */
   predictedFailover(primary: 'lost' | 'asked'): Promise<PredictedFailover | null>;
+  /** Optional power: whether the node that leads feeds a watchdog, or why that cannot be told. Never rejects. */
+  watchdog?(): Promise<Maybe<WatchdogFact>>;
   /** Optional power: the timers it goes by now, in milliseconds, by the field's names. Throws `controller_unreachable`. */
   timers?(): Promise<Timers>;
   /**

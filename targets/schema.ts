@@ -263,6 +263,16 @@ const shape = z.strictObject({
   quarantine: z.strictObject({ certificate: path }).optional(),
   runDir: path,
   labels: z.record(z.string(), json).default({}),
+  incidents: z
+    .array(
+      z.strictObject({
+        name: z.string().trim().min(1, 'must not be empty').max(80),
+        on: z.iso.date({ error: 'must be a day like 2026-08-14, in quotes' }),
+        faults: z.array(z.string().min(1)).min(1, 'must name at least one kind of fault: what comes closest to what broke').max(20),
+      }),
+    )
+    .max(100)
+    .optional(),
 });
 
 type Problem = { readonly at: (string | number)[]; readonly message: string };
@@ -407,6 +417,11 @@ function findProblems(target: z.infer<typeof shape>): Problem[] {
     ...findLinkProblems(target),
     ...findUpstreamProblems(target),
     ...findServiceProblems(target),
+    ...repeated(
+      (target.incidents ?? []).map((incident) => incident.name),
+      (index) => ['incidents', index, 'name'],
+      'incident name',
+    ),
     ...repeated(
       target.policy.allowFaults.map((permit) => (typeof permit === 'string' ? permit : permit.fault)),
       (index) => ['policy', 'allowFaults', index],

@@ -3,13 +3,13 @@
  * nothing is measured here, because a duration taken from workflow time is not a measurement.
  */
 import { log, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
-import type { DrillRef, InjectResult, MarkResult, ProbeRef, RegistrationRef, Topology } from '../activities/contract';
+import type { DrillRef, InjectResult, MarkResult, ProbeRef, RegistrationRef, SecurityBefore, Topology } from '../activities/contract';
 import { present } from '../core/assert';
 import type { EventBody } from '../model/event';
 import type { LeaseKey, LeaseView } from '../model/fault';
 import type { Json } from '../model/json';
 import type { AnswerInput, DrillInput, HaltInput, OpenQuestion } from '../model/message';
-import type { CheckResult, DrillRecord, Phase, PhaseRecord, RestoreRecord, StepRecord } from '../model/record';
+import type { CheckResult, DrillRecord, Phase, PhaseRecord, RestoreRecord, Safeguards, StepRecord } from '../model/record';
 import { failureText } from './failure-text';
 import type { Hands } from './proxies';
 import { UndoStack } from './undo-stack';
@@ -43,6 +43,8 @@ export class DrillContext {
   registration: RegistrationRef | null = null;
   probe: ProbeRef | null = null;
   startTopology: Topology | null = null;
+  safeguards: Safeguards | undefined = undefined;
+  security: SecurityBefore | null | undefined = undefined;
   baselineP99Ms: number | null = null;
   /** Why the method ended before its last step; null if it did not. */
   methodEnded: string | null = null;

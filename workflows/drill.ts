@@ -148,6 +148,8 @@ async function ready(context: DrillContext): Promise<void> {
     context.hands.site.checkReadiness({ plan: context.input.plan, drill: context.ref, ...context.consent }),
   );
   context.startTopology = result.topology;
+  context.safeguards = result.safeguards;
+  context.security = result.security;
   context.readiness.push(...result.checks);
   const bad = result.checks.filter((check) => !check.ok);
   for (const check of bad) context.failed.push(`not ready: ${check.name}: ${check.found}${check.hint === null ? '' : ` (${check.hint})`}`);
@@ -378,7 +380,7 @@ interface Outcome extends Findings {
 }
 
 async function seal(context: DrillContext, outcome: Outcome): Promise<DrillResult> {
-  const { plan, planSha256, startedBy, trigger } = context.input;
+  const { plan, planSha256, startedBy, trigger, announced } = context.input;
   const { state, judged } = outcome;
   const leases = [...context.leases.values()];
   const unhealed = leases.filter((lease) => context.undo.newestFirst(null).some((entry) => entry.step === lease.key.step));
@@ -408,6 +410,9 @@ async function seal(context: DrillContext, outcome: Outcome): Promise<DrillResul
       redundancySkipped: redundancySkipped(context, outcome.redundancy),
       people: context.people,
       left: leftBehind(context, unhealed, outcome.redundancy),
+      ...(announced === undefined ? {} : { announced }),
+      ...(context.safeguards === undefined ? {} : { safeguards: context.safeguards }),
+      ...(context.security === undefined ? {} : { security: context.security }),
       pendingEvents: context.pendingEvents,
     });
   });

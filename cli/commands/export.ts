@@ -94,7 +94,7 @@ function drillRow(entry: DrillEntry, out: string): IndexRow {
     ...base,
     outcome: 'run',
     scenario: record.scenario.name,
-    schedule: record.trigger.name ?? '',
+    schedule: record.trigger.kind === 'schedule' ? (record.trigger.name ?? '') : '',
     state: record.state,
     verdict: record.verdict,
     reason: record.judgement.reasons[0] ?? '',

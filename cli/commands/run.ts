@@ -4,6 +4,7 @@ import { GamedayError } from '../../core/errors';
 import { parseDurationMs } from '../../core/units';
 import { readSignedApproval } from '../../faults/approval-files';
 import { collect, defineCommand, type CommandContext } from '../command';
+import { occasionOf } from '../occasion';
 import { planFor } from '../plan-request';
 import { runSeries } from '../repeat';
 import { runDrill } from '../run-drill';
@@ -24,6 +25,10 @@ interface Options {
   readonly seed?: string;
   readonly control?: boolean;
   readonly controlFor: string;
+  readonly announced?: boolean;
+  readonly unannounced?: boolean;
+  readonly change?: string;
+  readonly retest?: string;
 }
 
 export function runCommand(): Command {
@@ -40,6 +45,10 @@ export function runCommand(): Command {
       [],
     )
     .option('--as <person>', 'who starts, answers and halts from here')
+    .option('--announced', 'for the record: those who run the target were told before')
+    .option('--unannounced', 'for the record: they were not')
+    .option('--change <id>', 'for the record: a change is the reason, as a ticket names it')
+    .option('--retest <finding>', 'for the record: this finding is tested again; its key, as `gameday findings` shows it')
     .option('--detach', 'start it and do not follow')
     .option('-n, --repeat <n>', 'a series: so many drills, the first fault of each at a random instant')
     .option('--seed <number>', 'of the random instants; drawn and printed if not given')
@@ -59,8 +68,9 @@ export function runCommand(): Command {
 
 async function runOnce({ home, terminal }: CommandContext, options: Options, scenario: string): Promise<void> {
   const built = await planFor(home, { scenario, target: options.target, set: options.set });
+  const occasion = occasionOf(home, options, built.plan);
   const approvals = options.approval.map(readSignedApproval);
-  exitWith((await runDrill({ home, terminal, built, person: options.as, detach: options.detach === true, approvals })).exit);
+  exitWith((await runDrill({ home, terminal, built, person: options.as, occasion, detach: options.detach === true, approvals })).exit);
 }
 
 function whatToRun(scenario: string | undefined, plan: string | undefined): string {
@@ -83,11 +93,13 @@ async function runRepeated({ home, terminal }: CommandContext, options: Options,
   const controlMs = parseDurationMs(options.controlFor);
   if (controlMs === null || controlMs < 1_000)
     throw new GamedayError('usage', `--control-for "${options.controlFor}" is no duration of a second or more`, 'write it like 20s.');
+  const occasion = occasionOf(home, options, (await planFor(home, { scenario, target: options.target, set: options.set })).plan);
   exitWith(
     await runSeries({
       home,
       terminal,
       person: options.as,
+      occasion,
       repeat,
       seed: options.seed === undefined ? null : integer('--seed', options.seed, 0, MAX_SEED),
       controlMs: (options.control ?? repeat > 1) ? Math.round(controlMs) : null,

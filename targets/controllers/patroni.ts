@@ -6,6 +6,7 @@ import type { Automation, Controller, FailoverResult, LiveTarget } from '../port
 import { askAll } from './node-status';
 import { patroniBand, patroniTimers } from './patroni-band';
 import { openPatroniRest, type PatroniController, type PatroniRest } from './patroni-rest';
+import { readWatchdog } from './patroni-watchdog';
 import { POLL_MS } from './promoted-by-others';
 import {
   carryOut,
@@ -102,6 +103,7 @@ export function openPatroniController(live: LiveTarget, controller: PatroniContr
       return topologyOf(driven, TITLE, book, (slot) => slots.includes(slot));
     },
     predictedFailover: async (primary) => (primary === 'lost' ? patroniBand(await rest.config(), live.router.kind !== 'none') : null),
+    watchdog: () => readWatchdog(live, () => driven.leader()),
     timers: async () => patroniTimers(await rest.config()),
     failover: (request) => carryOut(driven, request),
     async startNode(node, environment) {

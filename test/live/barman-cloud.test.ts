@@ -21,7 +21,7 @@ import { until } from '../../core/clock';
 import { lookUpUser } from '../../core/process';
 import type { BarmanCloudTargetArchive, Target } from '../../model/target';
 import { ensureBucket } from '../../objects/s3-store';
-import { auditAtReady } from '../../targets/archives/audit/audit-source';
+import { examineAtReady } from '../../targets/archives/audit/audit-source';
 import { openTarget } from '../../targets/open-target';
 import type { Archive, RecoveryTarget, RestoreOutcome, RestoreProgress } from '../../targets/ports';
 import { withSql } from '../../targets/sql';
@@ -166,7 +166,12 @@ afterAll(async () => {
 
 test('a healthy archive passes its audit and the pre-flight’s, says when its backup ended and what a restore would move', async () => {
   expect((await archive.audit()).filter(({ ok }) => !ok)).toEqual([]);
-  expect(await auditAtReady(targetOf())).toMatchObject({ ok: true, found: expect.stringContaining('segments read') as string });
+  const { check, exposure } = await examineAtReady(targetOf());
+  expect(check).toMatchObject({ ok: true, found: expect.stringContaining('segments read') as string });
+  // Said, and no reason to refuse: nobody switched versions on for this bucket, and nobody tries to delete anything in it.
+  if ('notRecorded' in exposure) throw new Error(exposure.notRecorded);
+  expect(exposure.findings.map(({ check: name, severity }) => `${name} ${severity}`)).toContain('versioning medium');
+  expect(exposure.notExamined).toContain('deletion: not tried');
   const { backup, baseBytes, segments } = await archive.estimate(recovery);
   expect(backup.name).toMatch(/^\d{8}T\d{6}$/);
   // The tool's own list has lost the time zone of it.

@@ -12,6 +12,7 @@ import type { SupervisorStatus } from '../../infra/supervisor/contract';
 import { labUp } from '../../infra/lab/up';
 import type { DrillRecord } from '../../model/record';
 import type { Target } from '../../model/target';
+import type { EventLine } from '../../evidence/events';
 import type { Entry } from '../../probe/ledger-format';
 import { ledgerIn } from '../../probe/ledger-reader';
 import { openTarget } from '../../targets/open-target';
@@ -112,6 +113,27 @@ describe('a primary lost under load', () => {
     if ('notRecorded' in record.redundancy) throw new Error('redundancy was not recorded');
     expect(record.redundancy.regainedAfterMs?.highMs).toBeGreaterThan(record.rto.untilVerified?.highMs ?? Infinity);
     expect(record.replicaStaleness.map(({ node }) => node)).toEqual(expect.arrayContaining(['n2', 'n3']));
+    // The prober's own chain is among the bundle's events: it began, it stamped the injection, it ended.
+    const events = readFileSync(join(line.evidence, 'events.jsonl'), 'utf8').trim().split('\n');
+    const probers = events.map((text) => (JSON.parse(text) as EventLine).event).filter(({ writer }) => writer === 'prober');
+    expect([probers[0]?.kind, probers.at(-1)?.kind]).toEqual(['started', 'ended']);
+    expect(probers.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['inject about-to', 'inject done', 'verified done']));
+    if (record.replicaLag === undefined || 'notRecorded' in record.replicaLag) throw new Error('the lag was not recorded');
+    const lag = record.replicaLag.map(({ node, bins }) => ({
+      node,
+      lowMs: Math.max(...bins.map((bin) => bin.lowMs)),
+      seconds: bins.length,
+    }));
+    expect(lag.map(({ node, lowMs }) => [node, lowMs])).toEqual(record.replicaStaleness.map(({ node, lowMs }) => [node, lowMs]));
+    expect(Math.min(...lag.map(({ seconds }) => seconds))).toBeGreaterThan(0);
+    // The bucket was asked for its settings, and the lab's keeps versions; whether these credentials may delete is tried by nobody here.
+    if (record.archiveExposure === undefined || 'notRecorded' in record.archiveExposure)
+      throw new Error(JSON.stringify(record.archiveExposure));
+    expect(record.archiveExposure.findings.map(({ check }) => check)).not.toContain('versioning');
+    expect(record.archiveExposure.notExamined).toContain('deletion: not tried');
+    if (record.securityParity === undefined || 'notRecorded' in record.securityParity)
+      throw new Error(JSON.stringify(record.securityParity));
+    expect(record.securityParity.aspects.filter(({ same }) => same === false)).toEqual([]);
     // How old at most is not known of a standby that lacked something from before the prober began.
     expect(record.replicaStaleness.filter(({ lowMs, highMs }) => highMs !== null && highMs < lowMs)).toEqual([]);
     // Counted a second time, past gameday: every acknowledged write has its row on the new primary.

@@ -49,6 +49,17 @@ test('a lost primary is replaced within the band that its live settings predict,
   expect(names).toEqual(['detection', 'decision', 'promotion', 'routing', 'client recovery']);
   expect(rto.segments[0]?.name).toBe('detection');
   expect(record.findings.filter(({ text }) => text.includes('slower than the settings predict'))).toEqual([]);
+  // The lab's Patroni has no watchdog, and says so on its host alone; whoever took over is guarded as the lost primary was.
+  expect(record.watchdog).toMatchObject({ mode: 'automatic', device: '/dev/watchdog', isFed: false });
+  expect(record.findings.filter(({ rule }) => rule === 'no-watchdog')).toHaveLength(1);
+  if (record.securityParity === undefined || 'notRecorded' in record.securityParity) throw new Error(JSON.stringify(record.securityParity));
+  const { from, to, aspects } = record.securityParity;
+  expect(from).not.toBe(to);
+  expect(aspects.filter(({ same }) => same === false)).toEqual([]);
+  expect(aspects.filter(({ same }) => same === true).map(({ aspect }) => aspect)).toEqual(
+    expect.arrayContaining(['TLS', 'rules of access', 'password encryption', 'roles', 'extensions', 'archiving']),
+  );
+  expect(record.deviations).toEqual([]);
 }, 240_000);
 
 fullTest(

@@ -12,9 +12,11 @@ import { sampleRecord, sampleSeries } from '../fixtures/record';
 
 const SECTIONS = [
   'scope',
+  'planning',
   'timeline',
   'rto',
   'latency-section',
+  'lag-section',
   'ways-in',
   'writes',
   'forks',

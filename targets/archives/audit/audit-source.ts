@@ -5,8 +5,8 @@
 import { randomInt } from 'node:crypto';
 import { GamedayError, messageOf } from '../../../core/errors';
 import { formatMs } from '../../../core/units';
-import type { ArchiveAudit, ArchiveLayout } from '../../../model/archive-audit';
-import type { CheckResult } from '../../../model/record';
+import type { ArchiveAudit, ArchiveLayout, AuditCheckName } from '../../../model/archive-audit';
+import type { ArchiveExposure, CheckResult, Maybe } from '../../../model/record';
 import type { Target } from '../../../model/target';
 import { openS3Store, type S3Settings } from '../../../objects/s3-store';
 import { archiveSettings } from '../archive-store';
@@ -81,54 +81,74 @@ const READY_SAMPLE = 2;
 const READY_MS = 10_000;
 const READY_PROGRESS = (): void => undefined;
 
+/** Checks that are about the bucket's own settings, and about who could destroy what is in it. */
+const BUCKET_CHECKS: readonly AuditCheckName[] = ['versioning', 'object lock', 'lifecycle', 'public access', 'deletion'];
+
+/** The audit as a pre-flight's check; what it says of the bucket, too, is in `examineAtReady`. Never rejects. */
+export async function auditAtReady(target: Target): Promise<CheckResult> {
+  return (await examineAtReady(target)).check;
+}
+
 /**
  * The audit as a pre-flight's check: a small sample, broken off after ten seconds. Only what hits a restore of the newest state refuses a drill; the rest
- * is said. Changes nothing in the store, and never rejects.
+ * is said, and what the bucket promises is told beside it. Changes nothing in the store, so it does not try to delete; it never rejects.
  */
-export async function auditAtReady(target: Target): Promise<CheckResult> {
+export async function examineAtReady(target: Target): Promise<{ readonly check: CheckResult; readonly exposure: Maybe<ArchiveExposure> }> {
   const name = 'archive audit';
   const expected = 'nothing that keeps the newest state from being restored';
   if (target.archive?.kind === 'pgbackrest') {
     const found = 'not examined: where the repository stands is for pgBackRest to know; `gameday archive audit` reads it by --bucket';
-    return { name, ok: true, found, expected, hint: null };
+    return { check: { name, ok: true, found, expected, hint: null }, exposure: { notRecorded: found } };
   }
   const late = AbortSignal.timeout(READY_MS);
-  const seed = randomInt(2 ** 32);
   try {
-    const source = auditSourceOf(target);
-    const options = {
-      sample: READY_SAMPLE,
-      seed,
-      windowMs: null,
-      maxAgeMs: null,
-      tryDelete: false,
-      signal: late,
-      onProgress: READY_PROGRESS,
-    };
-    const audit = await auditArchive({
-      ...options,
-      store: openS3Store({ ...source.settings, timeoutMs: READY_MS }),
-      layout: source.layout,
-      stanza: source.stanza,
-      systemIdentifier: source.systemIdentifier,
-      filesPerBackup: 0,
-      bucket: null,
-    });
-    const hits = audit.findings.filter(({ severity, hitsNewest }) => severity === 'high' && hitsNewest);
-    const others = audit.findings.length - hits.length;
+    const audit = await readyAudit(auditSourceOf(target), late);
+    const archive = audit.findings.filter(({ check }) => !BUCKET_CHECKS.includes(check));
+    const hits = archive.filter(({ severity, hitsNewest }) => severity === 'high' && hitsNewest);
+    const others = archive.length - hits.length;
     const [worst] = hits;
-    const found = `${audit.examined} of ${audit.segments} segments read, seed ${seed}${others === 0 ? '' : `, ${others} findings that do not hit the newest state: \`gameday archive audit\` lists them`}`;
-    if (worst === undefined) return { name, ok: true, found, expected, hint: null };
-    return { name, ok: false, found: `${worst.key ?? audit.location}: ${worst.what}; ${worst.effect}`, expected, hint: worst.remedy };
+    const found = `${audit.examined} of ${audit.segments} segments read, seed ${audit.seed}${others === 0 ? '' : `, ${others} findings that do not hit the newest state: \`gameday archive audit\` lists them`}`;
+    const check: CheckResult =
+      worst === undefined
+        ? { name, ok: true, found, expected, hint: null }
+        : { name, ok: false, found: `${worst.key ?? audit.location}: ${worst.what}; ${worst.effect}`, expected, hint: worst.remedy };
+    return { check, exposure: exposureOf(audit) };
   } catch (error) {
-    if (late.aborted)
-      return {
-        name,
-        ok: true,
-        found: `not examined: more than ${formatMs(READY_MS)}; \`gameday archive audit\` takes its time`,
-        expected,
-        hint: null,
-      };
-    return { name, ok: false, found: messageOf(error), expected, hint: error instanceof GamedayError ? error.hint : null };
+    const found = late.aborted
+      ? `not examined: more than ${formatMs(READY_MS)}; \`gameday archive audit\` takes its time`
+      : messageOf(error);
+    const hint = !late.aborted && error instanceof GamedayError ? error.hint : null;
+    return { check: { name, ok: late.aborted, found, expected, hint }, exposure: { notRecorded: found } };
   }
+}
+
+function readyAudit({ settings, layout, stanza, systemIdentifier }: AuditSource, signal: AbortSignal): Promise<ArchiveAudit> {
+  const quick = { ...settings, timeoutMs: READY_MS };
+  return auditArchive({
+    store: openS3Store(quick),
+    layout,
+    stanza,
+    systemIdentifier,
+    sample: READY_SAMPLE,
+    filesPerBackup: 0,
+    seed: randomInt(2 ** 32),
+    windowMs: null,
+    maxAgeMs: null,
+    bucket: quick,
+    tryDelete: false,
+    signal,
+    onProgress: READY_PROGRESS,
+  });
+}
+
+/** Of an audit, what is about the bucket: who can read the archive, and what becomes of an object that is deleted. */
+export function exposureOf({ checks, findings }: Pick<ArchiveAudit, 'checks' | 'findings'>): ArchiveExposure {
+  return {
+    findings: findings
+      .filter(({ check }) => BUCKET_CHECKS.includes(check))
+      .map(({ check, severity, what, effect }) => ({ check, severity, what, effect })),
+    notExamined: checks
+      .filter(({ name, state }) => BUCKET_CHECKS.includes(name) && state === 'not-examined')
+      .map(({ name, found }) => `${name}: ${found}`),
+  };
 }

@@ -1,6 +1,7 @@
 import type { BucketFacts } from '../../../objects/bucket-facts';
 import { openStatements } from '../../../objects/bucket-facts';
 import { bucketChecks } from './bucket-checks';
+import { exposureOf } from './audit-source';
 import { FindingBook } from './finding-book';
 
 const SAFE: BucketFacts = {
@@ -73,4 +74,27 @@ test.each([
   ['{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:root"},"Action":"s3:*"}]}', 0],
 ])('open statements of the policy %s: %i', (policy, count) => {
   expect(openStatements(policy)).toHaveLength(count);
+});
+
+test('a pre-flight keeps what is about the bucket, and says what was not examined', () => {
+  const book = new FindingBook();
+  const question = {
+    facts: { ...SAFE, versioning: { told: true, value: 'off' }, publicAccess: { told: true, value: ['its policy lets anybody read'] } },
+    trial: null,
+    root: '',
+    windowMs: null,
+  } as const;
+  const checks = bucketChecks(book, question);
+  book.add({ check: 'reach', severity: 'high', key: null, what: 'a hole', about: { effect: 'e', hitsNewest: true }, remedy: 'r' });
+  const findings = book.drafts().map(({ check: name, severity, key, what, remedy }) => ({
+    ...{ check: name, severity, key, what, remedy },
+    ...{ effect: 'an effect', hitsNewest: false },
+  }));
+  expect(exposureOf({ checks, findings })).toEqual({
+    findings: [
+      expect.objectContaining({ check: 'versioning', severity: 'medium', what: 'versioning of the bucket is off' }),
+      expect.objectContaining({ check: 'public access', severity: 'high', what: 'its policy lets anybody read' }),
+    ],
+    notExamined: ['deletion: not tried'],
+  });
 });
