@@ -18,6 +18,7 @@ import type {
   PhaseRecord,
   ForkRecord,
   MarkFacts,
+  RefusedRestore,
   RestoreRecord,
   Safeguards,
   StepRecord,
@@ -87,6 +88,10 @@ export interface RestoreInput {
   readonly mark?: MarkResult | null;
 }
 
+/** The refusal that was expected; else what came instead. */
+export type RefusalResult =
+  { readonly refused: RefusedRestore; readonly instead: null } | { readonly refused: null; readonly instead: string };
+
 export interface MarkResult {
   readonly facts: MarkFacts;
   /** Prober's clock, as of an injection. */
@@ -149,6 +154,7 @@ export interface SealInput {
   readonly rpoFile: string | null;
   readonly leases: readonly LeaseView[];
   readonly restores: readonly RestoreRecord[];
+  readonly refusedRestores?: readonly RefusedRestore[];
   readonly phases: readonly PhaseRecord[];
   readonly steps: readonly StepRecord[];
   readonly readiness: readonly CheckResult[];
@@ -248,6 +254,8 @@ export interface SiteActivities {
     readonly probe: ProbeRef;
   }): Promise<FailoverResult>;
   restore(input: RestoreInput): Promise<RestoreRecord>;
+  /** Looks the point up as a restore would. Restores nothing. */
+  expectRefusal(input: RestoreInput): Promise<RefusalResult>;
   mark(input: { readonly plan: Plan; readonly drill: DrillRef; readonly step: MarkStep; readonly probe: ProbeRef }): Promise<MarkResult>;
   check(input: { readonly plan: Plan; readonly check: CheckSpec; readonly sandbox: string | null }): Promise<CheckResult>;
   /** Stamps that the incident is about to be declared, or is. */

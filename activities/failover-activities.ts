@@ -114,7 +114,7 @@ export function topologyDifferences(before: Topology, after: Topology): string[]
   return found;
 }
 
-export function requirePrimary(topology: Topology): string {
+export function requirePrimary(topology: Pick<Topology, 'primary'>): string {
   if (topology.primary === null) throw new GamedayError('step_failed', 'no primary is up');
   return topology.primary;
 }

@@ -11,7 +11,7 @@ import { awaitWindow, hold, startProbe, stopProbe } from './probe-activities';
 import { checkReadiness } from './ready-activities';
 import { recordEvents, register } from './register-activities';
 import { mark } from './mark-activities';
-import { removeSandbox, restore } from './restore-activities';
+import { expectRefusal, removeSandbox, restore } from './restore-activities';
 import { recordSkip } from './schedule-activities';
 import { notify, seal } from './seal-activities';
 import { asActivities } from './as-activities';
@@ -43,6 +43,7 @@ export function createActivities(hand: Hand & Asking): Activities {
       injectFault: (input) => injectFault(hand, input),
       failover,
       restore,
+      expectRefusal,
       mark,
       check,
       declare,

@@ -5,13 +5,14 @@
 import { activityInfo } from '@temporalio/activity';
 import { join } from 'node:path';
 import { monotonicNs } from '../core/clock';
-import { GamedayError } from '../core/errors';
-import { DEFAULT_PROOF_MAX_BYTES, PROOF_CHECKS } from '../model/constants';
+import { GamedayError, messageOf } from '../core/errors';
+import { DEFAULT_PROOF_MAX_BYTES, PROOF_CHECKS, RESTORE_REFUSALS } from '../model/constants';
+import type { RestoreStep } from '../model/plan';
 import type { CheckResult, RestoreRecord } from '../model/record';
 import { proveRestore, type Proof } from '../targets/archives/proof/prove';
 import { openTarget } from '../targets/open-target';
-import type { RestoreOutcome } from '../targets/ports';
-import type { RestoreInput, UndoActivities } from './contract';
+import type { LiveTarget, RestoreOutcome } from '../targets/ports';
+import type { RefusalResult, RestoreInput, UndoActivities } from './contract';
 import { requirePrimary } from './failover-activities';
 import { cancellable, guardianOf } from './open-drill';
 import { reportProgress } from './progress';
@@ -35,7 +36,7 @@ async function restoreStep(input: RestoreInput, signal: AbortSignal): Promise<Re
   if (archive === null || sandbox === null)
     throw new GamedayError('step_failed', `target "${plan.target.name}" declares no ${archive === null ? 'archive' : 'sandbox'}`);
   requireDeclaredHost(plan.target);
-  const primary = requirePrimary(await live.controller.topology());
+  const primary = await primaryOf(input, live);
   // What a try before the worker's death left in the sandbox is gone on with, or removed where a server ran on it: the sandbox itself decides.
   const started = monotonicNs();
   const point = await resolvePoint(input, live, archive, primary, signal);
@@ -51,7 +52,7 @@ async function restoreStep(input: RestoreInput, signal: AbortSignal): Promise<Re
       timeoutMs: step.timeoutMs,
       signal,
       onProgress: (progress) => reportProgress({ step: step.id, ...progress }),
-      through: step.through === 'primary' ? primary : (step.through ?? null),
+      through: step.through === 'primary' ? requirePrimary({ primary }) : (step.through ?? null),
     },
   );
   const totalMs = Number(monotonicNs() - started) / 1e6 - outcome.checksMs;
@@ -59,6 +60,56 @@ async function restoreStep(input: RestoreInput, signal: AbortSignal): Promise<Re
   const landing = await findLanding(input, live, primary, outcome, point, archivedTo, signal);
   const checks = [...outcome.checks, ...(await examineTable(input, outcome)), ...landing.checks, ...proof.checks];
   return record(input, { outcome, point, totalMs, landing, proof, checks });
+}
+
+/** A controller that cannot be asked has no primary to tell of; a restore out of the archive alone goes on without it. */
+async function primaryOf({ step }: RestoreInput, live: LiveTarget): Promise<string | null> {
+  if (step.to.kind !== 'latest') return (await live.controller.topology()).primary;
+  return live.controller.topology().then(
+    ({ primary }) => primary,
+    () => null,
+  );
+}
+
+/**
+ * The step that expects a refusal: the point is looked up as a restore would, and the archive has to say, before a byte moves, that it cannot be had. What is not
+ * the archive's own word about that point (no room, no primary, WAL that does not come in time) is an error, never the refusal.
+ */
+export async function expectRefusal(input: RestoreInput): Promise<RefusalResult> {
+  return cancellable(async (signal) => {
+    const { plan, step } = input;
+    const live = openTarget(plan.target);
+    const { archive } = live;
+    if (archive === null) throw new GamedayError('step_failed', `target "${plan.target.name}" declares no archive`);
+    const primary = await primaryOf(input, live);
+    const started = monotonicNs();
+    const refused = (error: unknown, requested: string): RefusalResult =>
+      refusalOf(error, { step, requested, ms: Number(monotonicNs() - started) / 1e6 });
+    let point: Resolved;
+    try {
+      point = await resolvePoint(input, live, archive, primary, signal);
+    } catch (error) {
+      return refused(error, step.to.kind === 'time' ? `time ${step.to.time}` : step.to.kind);
+    }
+    await awaitArchived(live, archive, primary, point, signal);
+    try {
+      const { backup, lastSegment } = await archive.locate(point);
+      return { refused: null, instead: `not refused: ${point.words} can be restored, from backup ${backup} and WAL up to ${lastSegment}` };
+    } catch (error) {
+      return refused(error, point.words);
+    }
+  });
+}
+
+/** Throws what is no refusal. */
+function refusalOf(error: unknown, about: { readonly step: RestoreStep; readonly requested: string; readonly ms: number }): RefusalResult {
+  const { step, requested, ms } = about;
+  const code = error instanceof GamedayError ? RESTORE_REFUSALS.find((each) => each === error.code) : undefined;
+  if (code === undefined) throw error;
+  const wanted = step.expect?.refused ?? null;
+  const reason = messageOf(error);
+  if (wanted !== null && code !== wanted) return { refused: null, instead: `refused, but with ${code} instead of ${wanted}: ${reason}` };
+  return { refused: { step: step.id, requested, code, reason, ms }, instead: null };
 }
 
 /** The guardian removes the copy when nobody renews it any more, whatever becomes of us. */
@@ -127,6 +178,7 @@ function record({ step }: RestoreInput, { outcome, point, totalMs, landing, proo
     proof: { ms: proof.ms, notRecorded: proof.notRecorded },
     firstUse: proof.firstUse ?? { notRecorded: missing ?? 'the copy could not be asked' },
     landingError: landing.error,
+    ...(step.to.kind === 'latest' && landing.findings !== null ? { archiveLoss: landing.findings.lacking } : {}),
   };
 }
 

@@ -3,7 +3,7 @@
  * joined with the rows that the copy holds.
  */
 import { join } from 'node:path';
-import { messageOf } from '../core/errors';
+import { GamedayError, messageOf } from '../core/errors';
 import { formatLsn, parseLsn, WAL_SEGMENT_BYTES, walSegmentName } from '../core/lsn';
 import type { CheckResult, LandingError, Maybe } from '../model/record';
 import { examineVictim } from '../faults/accident';
@@ -36,21 +36,25 @@ interface Settled {
 export async function findLanding(
   input: RestoreInput,
   live: LiveTarget,
-  primary: string,
+  primary: string | null,
   outcome: RestoreOutcome,
   point: Resolved,
   archivedTo: string,
   signal: AbortSignal,
 ): Promise<Landing> {
-  const settled = await settle(live, primary, outcome, point, archivedTo, signal);
+  // What the copy itself replayed last is the end of it: behind that the archive may hold half a record.
+  const upTo = endsWithArchive(point) ? outcome.landed.lsn : archivedTo;
+  const settled = await settle(live, primary, outcome, point, upTo, signal);
   const findings = await compareWithLedger(input, outcome, point, settled);
   return { findings, checks: landingChecks(findings), error: landingError(findings, outcome, settled) };
 }
 
+const endsWithArchive = ({ setting, value }: Resolved): boolean => setting === 'recovery_target' && value === 'latest';
+
 /** Commits around the target and how many had to be replayed; in words what keeps us from knowing. */
 async function settle(
   live: LiveTarget,
-  primary: string,
+  primary: string | null,
   outcome: RestoreOutcome,
   point: Resolved,
   archivedTo: string,
@@ -84,7 +88,7 @@ function boundaryOf(point: Resolved, outcome: RestoreOutcome): Boundary {
 
 async function readCommits(
   live: LiveTarget,
-  primary: string,
+  primary: string | null,
   outcome: RestoreOutcome,
   point: Resolved,
   archivedTo: string,
@@ -98,6 +102,7 @@ async function readCommits(
     const range = { timeline: point.timeline, fromLsn: formatLsn(from), toLsn: archivedTo, binDir: live.target.sandbox?.binDir ?? '' };
     return archive.commits(range, signal);
   }
+  if (primary === null) throw new GamedayError('step_failed', 'no primary is up, and this archive’s WAL is for its own tool alone to read');
   return fromPrimary(live, primary, point, from, signal);
 }
 
@@ -159,7 +164,14 @@ async function compareWithLedger(
     password: null,
     database: plan.target.entry.database,
   };
-  return compareRestore({ ledger: probe.dir, rows: readSurvivors(address, probe.table), damage: instants, commitsBefore, commitsAfter });
+  return compareRestore({
+    ledger: probe.dir,
+    rows: readSurvivors(address, probe.table),
+    damage: instants,
+    commitsBefore,
+    commitsAfter,
+    nothingBehind: endsWithArchive(point),
+  });
 }
 
 function landingChecks(findings: RestoreFindings | null): readonly CheckResult[] {

@@ -7,7 +7,7 @@ import { GamedayError } from '../core/errors';
 import { formatLsn, parseLsn, WAL_SEGMENT_BYTES, walSegmentName } from '../core/lsn';
 import type { RestorePoint, RestoreStep } from '../model/plan';
 import type { CommitRecord } from '../targets/archives/commit-order';
-import type { Archive, BackupView, LiveTarget, RecoveryTarget } from '../targets/ports';
+import type { Archive, ArchiveEnd, BackupView, LiveTarget, RecoveryTarget } from '../targets/ports';
 import type { InjectResult, MarkResult, RestoreInput } from './contract';
 
 const ARCHIVE_WAIT_MS = 60_000;
@@ -31,17 +31,19 @@ interface Position {
   readonly timeline: number;
 }
 
-/** Throws `step_failed`, `backup_missing`, `setting_invalid`; writes one small record into WAL where a time is asked for, and nothing else. */
+/**
+ * Throws `step_failed`, `backup_missing`, `wal_missing`, `setting_invalid`; writes one small record into WAL where a time is asked for, and nothing else.
+ * `primary`: null when none is up; only points whose place is known without it can be resolved then.
+ */
 export async function resolvePoint(
   input: RestoreInput,
   live: LiveTarget,
   archive: Archive,
-  primary: string,
+  primary: string | null,
   signal: AbortSignal,
 ): Promise<Resolved> {
   const { step, mark } = input;
-  const point = await resolveKind(input, live, archive, primary, signal);
-  const marked = step.to.kind === 'name' && mark != null ? namedPoint(mark) : point;
+  const marked = step.to.kind === 'name' && mark != null ? namedPoint(mark) : await resolveKind(input, live, archive, primary, signal);
   return step.backup === undefined ? marked : { ...marked, backup: step.backup };
 }
 
@@ -61,13 +63,15 @@ async function resolveKind(
   { step, damage }: RestoreInput,
   live: LiveTarget,
   archive: Archive,
-  primary: string,
+  primary: string | null,
   signal: AbortSignal,
 ): Promise<Resolved> {
   const { to } = step;
   switch (to.kind) {
     case 'before-step':
       return beforeStep(to.step, damage);
+    case 'latest':
+      return latestPoint(await archive.end());
     case 'xid': {
       const now = await currentPosition(live, primary);
       const place = step.backup === undefined ? await placeOfXid(archive, live, to.xid, now, signal) : now;
@@ -99,6 +103,12 @@ async function resolveKind(
       return { setting: 'recovery_target', value: 'immediate', inclusive: true, lsn, timeline, words, backup: name };
     }
   }
+}
+
+/** The last segment's end: what lies behind the last record in it, recovery finds out. */
+function latestPoint({ lsn, timeline }: ArchiveEnd): Resolved {
+  const words = `all that the archive holds: timeline ${timeline} up to ${lsn}`;
+  return { setting: 'recovery_target', value: 'latest', inclusive: true, lsn, timeline, words, backup: null };
 }
 
 function beforeStep(step: string, damage: InjectResult | null): Resolved {
@@ -144,7 +154,18 @@ async function newestBackup(archive: Archive, name: string | undefined): Promise
   return backup;
 }
 
-async function currentPosition(live: LiveTarget, primary: string): Promise<Position> {
+/** Throws `step_failed`. */
+function requireOne(primary: string | null): string {
+  if (primary !== null) return primary;
+  throw new GamedayError(
+    'step_failed',
+    'no primary is up, and this point’s place in WAL is for it to tell',
+    'without a primary a restore goes to `latest`, `immediate`, a restore point of this drill, or before a step of it.',
+  );
+}
+
+async function currentPosition(live: LiveTarget, name: string | null): Promise<Position> {
+  const primary = requireOne(name);
   const rows = await live.sql(primary, 'operate', (sql) =>
     sql.query('SELECT lsn::text AS lsn, pg_walfile_name(lsn) AS segment FROM pg_current_wal_insert_lsn() AS lsn'),
   );
@@ -162,7 +183,8 @@ function positionOf(row: { readonly [column: string]: string | null } | undefine
  * Commits a transaction after the time, by the primary's own clock: recovery to a time stops at the first commit behind it, and without one it ends in an
  * error (PostgreSQL 13 and later).
  */
-async function markTime(live: LiveTarget, primary: string, time: string): Promise<Position> {
+async function markTime(live: LiveTarget, name: string | null, time: string): Promise<Position> {
+  const primary = requireOne(name);
   return live.sql(primary, 'operate', async (sql) => {
     const late = await sql.query('SELECT (clock_timestamp() > $1::timestamptz)::text AS past, clock_timestamp()::text AS now', [time]);
     if (late[0]?.['past'] !== 'true')
@@ -207,14 +229,17 @@ const behind = ({ lsn }: CommitRecord): string => formatLsn(parseLsn(lsn) + 8_19
 
 /**
  * Switches WAL on the living primary and waits until the archive holds the segment with the target. Returns the position up to which WAL is archived now.
+ * Where no primary is up nothing more comes: what the archive holds is all there is.
  */
 export async function awaitArchived(
   live: LiveTarget,
   archive: Archive,
-  primary: string,
+  primary: string | null,
   point: Resolved,
   signal: AbortSignal,
 ): Promise<string> {
+  if (point.setting === 'recovery_target' && point.value === 'latest') return point.lsn;
+  if (primary === null) return endOfSegment(formatLsn(parseLsn(point.lsn) - 1n));
   // lsn may stand exactly at a segment's end: what must be replayed lies before it.
   const wanted = { lsn: formatLsn(parseLsn(point.lsn) - 1n), timeline: point.timeline };
   const now = await currentPosition(live, primary);

@@ -6,17 +6,21 @@ import type { CheckResult } from '../model/record';
 import { atLine } from '../faults/blast-radius';
 import { costOfRestore, refuseCost, refuseEstimate } from '../targets/archives/restore-cost';
 import type { Archive, LiveTarget, RecoveryTarget } from '../targets/ports';
+import { credentialChecks } from './restore-credentials';
 import { requireDeclaredHost } from './restore-place';
 
 function restoreSteps(steps: readonly PlanStep[]): readonly RestoreStep[] {
-  return steps.flatMap((step) => (step.kind === 'parallel' ? step.branches.flatMap(restoreSteps) : step.kind === 'restore' ? [step] : []));
+  return steps.flatMap((step) =>
+    step.kind === 'parallel' ? step.branches.flatMap(restoreSteps) : step.kind === 'restore' && step.expect === undefined ? [step] : [],
+  );
 }
 
 export async function restoreChecks({ plan, live }: { readonly plan: Plan; readonly live: LiveTarget }): Promise<readonly CheckResult[]> {
   const steps = restoreSteps(plan.steps);
   const { archive } = live;
   if (steps.length === 0 || archive === null) return [];
-  return [placeCheck(plan), ...(await Promise.all(steps.map((step) => costCheck(plan, step, live, archive))))];
+  const credentials = await credentialChecks(plan.target, (node, path) => live.host(node).readFile(path));
+  return [placeCheck(plan), ...credentials, ...(await Promise.all(steps.map((step) => costCheck(plan, step, live, archive))))];
 }
 
 function placeCheck({ target }: Plan): CheckResult {

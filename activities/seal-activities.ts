@@ -103,6 +103,7 @@ function courseOf(input: SealInput): Omit<KeptFacts, 'circumstances' | 'postgres
     endedAt: input.phases.at(-1)?.endedAt ?? nowUtc(),
     leases: input.leases,
     restores: input.restores,
+    ...(input.refusedRestores === undefined ? {} : { refusedRestores: input.refusedRestores }),
     phases: input.phases,
     steps: input.steps,
     readiness: input.readiness,

@@ -12,6 +12,7 @@ const OBJECTIVE: Readonly<Record<Objective['name'], string>> = {
   split_brain: 'time in which two nodes take writes',
   restore_time: 'time to restore',
   recovery_point_error: 'writes missing or too many after the restore',
+  archive_rpo: 'acknowledged writes lost, in time, if only the archive is left',
   commit_p99: 'commit latency p99',
   promotions: 'promotions',
   rejections: 'writes refused by a server',
@@ -116,6 +117,7 @@ function words(step: PlanStep): string {
     case 'failover':
       return `${step.title}, at most ${formatMs(step.timeoutMs)}`;
     case 'restore':
+      if (step.expect !== undefined) return `${step.title} · ${restoreWords(step.to)}: ${refusalWords(step.expect)}`;
       return `${step.title} · ${restoreWords(step.to)}, at most ${formatMs(step.timeoutMs)} · proof: ${step.proof?.checks.join(', ') ?? 'all'}`;
     case 'mark':
       return `${step.title}${step.tables.length === 0 ? '' : ` · counts and digests of ${step.tables.map(({ schema, table }) => `${schema}.${table}`).join(', ')}`}`;
@@ -137,6 +139,9 @@ function words(step: PlanStep): string {
 const declaring = ({ declares }: Extract<PlanStep, { kind: 'manual' | 'gate' }>): string =>
   declares === undefined ? '' : ', and so declares the incident';
 
+const refusalWords = ({ refused }: NonNullable<Extract<PlanStep, { kind: 'restore' }>['expect']>): string =>
+  `must be refused${refused === null ? '' : ` with ${refused}`} before a byte moves`;
+
 function restoreWords(to: Extract<PlanStep, { kind: 'restore' }>['to']): string {
   switch (to.kind) {
     case 'before-step':
@@ -147,6 +152,8 @@ function restoreWords(to: Extract<PlanStep, { kind: 'restore' }>['to']): string 
       return `to the restore point ${to.name}`;
     case 'immediate':
       return 'to where the newest backup is consistent';
+    case 'latest':
+      return 'as far as the archive holds WAL';
     case 'xid':
     case 'lsn':
       return `to ${to.kind} ${to.kind === 'xid' ? to.xid : to.lsn}, ${to.inclusive ? 'included' : 'excluded'}`;

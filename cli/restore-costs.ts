@@ -30,7 +30,7 @@ export function measuredRestores(home: string, systemIdentifier: string): readon
 }
 
 export async function planRestores(home: string, plan: Plan): Promise<readonly PlannedRestore[]> {
-  const steps = flattenSteps(plan.steps).filter((step): step is RestoreStep => step.kind === 'restore');
+  const steps = flattenSteps(plan.steps).filter((step): step is RestoreStep => step.kind === 'restore' && step.expect === undefined);
   const live = openTarget(plan.target);
   const { archive } = live;
   if (archive === null) return [];

@@ -17,6 +17,7 @@ import type {
   FaultRecord,
   Maybe,
   PhaseRecord,
+  RefusedRestore,
   RestoreRecord,
   StepRecord,
 } from '../model/record';
@@ -49,6 +50,8 @@ export interface RecordFacts {
   readonly postgresVersion: string | null;
   readonly leases: readonly LeaseView[];
   readonly restores: readonly RestoreRecord[];
+  /** Absent where no step expected a refusal. */
+  readonly refusedRestores?: readonly RefusedRestore[] | undefined;
   readonly phases: readonly PhaseRecord[];
   readonly steps: readonly StepRecord[];
   readonly readiness: readonly CheckResult[];
@@ -129,6 +132,7 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     rpo: facts.rpo ?? { notRecorded: whyNoRpo(facts) },
     splitBrain: measured?.splitBrain ?? [],
     restores: facts.restores,
+    ...(facts.refusedRestores === undefined ? {} : { refusedRestores: facts.refusedRestores }),
     faults,
     phases: facts.phases,
     steps: facts.circumstances === undefined ? facts.steps : stepsBesidePlan(facts.steps, plan),
@@ -230,7 +234,7 @@ function notExercised({ steps, plan, notExercised: more = [] }: RecordFacts): st
     .filter((step) => step.outcome === 'not executed')
     .map((step) => `step ${step.id} (${step.reason ?? 'no reason recorded'})`);
   const never: string[] = [];
-  if (!plan.steps.some((step) => step.kind === 'restore')) never.push('restore from the archive');
+  if (!plan.steps.some((step) => step.kind === 'restore' && step.expect === undefined)) never.push('restore from the archive');
   if (!plan.steps.some((step) => step.kind === 'failover')) never.push('failover');
   return [...skipped, ...never];
 }

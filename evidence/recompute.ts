@@ -70,7 +70,7 @@ const GROUPS: readonly { readonly from: string; readonly fields: readonly Field[
   { from: 'the judge’s rules', fields: ['verdict', 'judgement'] },
   { from: 'the findings’ rules', fields: ['findings', 'controls'] },
   { from: 'ledger and events', fields: ['redundancy'] },
-  { from: 'events', fields: ['faults', 'restores', 'predicted', 'forks'] },
+  { from: 'events', fields: ['faults', 'restores', 'refusedRestores', 'predicted', 'forks'] },
   { from: 'events', fields: ['lastDrill'] },
   { from: 'plan and events', fields: ['planning', 'incidents', 'deviations'] },
   { from: 'events', fields: ['archiveExposure', 'watchdog', 'securityParity'] },

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { GamedayError } from '../core/errors';
-import { PROOF_CHECKS, SECURITY_ASPECTS } from '../model/constants';
+import { PROOF_CHECKS, RESTORE_REFUSALS, SECURITY_ASPECTS } from '../model/constants';
 import type { Json } from '../model/json';
 import type { DrillRecord } from '../model/record';
 
@@ -136,6 +136,7 @@ export const objectiveSchema = z.strictObject({
     'split_brain',
     'restore_time',
     'recovery_point_error',
+    'archive_rpo',
     'commit_p99',
     'promotions',
     'rejections',
@@ -197,6 +198,10 @@ const restore = z.strictObject({
   landingError: maybe(z.strictObject({ transactions: count, ms: maybe(z.number()) }))
     .optional()
     .describe('recovered point less requested point'),
+  archiveLoss: z
+    .strictObject({ transactions: count, ms })
+    .optional()
+    .describe('of a restore of all that the archive holds: acknowledged writes that the copy lacks, and the time that they span'),
 });
 
 const fork = z.strictObject({
@@ -418,6 +423,9 @@ export const recordSchema = z.strictObject({
   noSafeCandidate: maybe(noSafeCandidate).describe('time in which no standby could have taken over without losing acknowledged writes'),
   forks: list(fork),
   restores: list(restore),
+  refusedRestores: list(z.strictObject({ step: z.string(), requested: z.string(), code: z.enum(RESTORE_REFUSALS), reason: z.string(), ms }))
+    .optional()
+    .describe('restores that had to be refused and were, before any byte moved'),
   faults: list(fault),
   phases: list(phase),
   steps: list(step),

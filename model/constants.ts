@@ -70,6 +70,9 @@ export const THOROUGH_PROOF_CHECKS: readonly (typeof PROOF_CHECKS)[number][] = [
 /** A copy larger than this is not read whole unless the scenario says so. */
 export const DEFAULT_PROOF_MAX_BYTES = 64 * 1024 ** 3;
 
+/** Errors by which an archive says, before any byte moves, that a point cannot be restored; a step may expect one of them. */
+export const RESTORE_REFUSALS = ['backup_missing', 'wal_missing', 'archive_key_wrong'] as const;
+
 /** Why a node was no safe candidate, in words. */
 export const CANDIDATE_LACK = { down: 'down', behind: 'behind', timeline: 'on an older timeline', primary: 'a primary itself' } as const;
 

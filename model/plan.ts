@@ -2,7 +2,7 @@
  * A plan: scenario × target, validated and resolved to plain data. The workflow interprets it and nothing else; its digest is registered.
  * Every duration is in milliseconds, every size in bytes. No defaults are left open here: `scenarios/` has filled them in.
  */
-import type { PROOF_CHECKS, TIMER_NAMES } from './constants';
+import type { PROOF_CHECKS, RESTORE_REFUSALS, TIMER_NAMES } from './constants';
 import type { Json, JsonObject } from './json';
 import type { Target } from './target';
 
@@ -16,6 +16,7 @@ export type ObjectiveName =
   | 'split_brain'
   | 'restore_time'
   | 'recovery_point_error'
+  | 'archive_rpo'
   | 'commit_p99'
   | 'promotions'
   | 'rejections'
@@ -32,7 +33,8 @@ export type RtoAbout = 'injection' | 'first-ack' | 'verified' | 'redundant' | 'd
 export type Unit = 'ms' | 'tx' | 'bytes' | 'count';
 
 /**
- * `target`: highest value that passes, in `unit`. `restore_time` and `recovery_point_error` are about the restore step `step`; `rto`, `write_stall` and
+ * `target`: highest value that passes, in `unit`. `restore_time` and `recovery_point_error` are about the restore step `step`, and so is `archive_rpo`: the time of
+ * acknowledged writes that are lost if nothing but the archive is left; `rto`, `write_stall` and
  * `rejections` about the further way in `path`, where one is named. `rto_beyond_prediction`: by how much RTO may exceed what the controller's live settings predict
  * at most. `promotions`: how often a node began a new timeline. `rejections`: writes that a server
  * refused, as one that only reads does. `time_to_redundancy`: until the starting topology stood again. `replica_staleness`: how old the data of a standby that
@@ -90,7 +92,11 @@ export type RestorePoint =
   | { readonly kind: 'time'; readonly time: string }
   | { readonly kind: 'name'; readonly name: string }
   /** As soon as the copy is consistent: the end of the newest backup. */
-  | { readonly kind: 'immediate' };
+  | { readonly kind: 'immediate' }
+  /** As far as the archive holds WAL. Asks no primary, so it can be had when nothing but the archive is left. */
+  | { readonly kind: 'latest' };
+
+export type RefusalCode = (typeof RESTORE_REFUSALS)[number];
 
 export type ProofName = (typeof PROOF_CHECKS)[number];
 
@@ -172,6 +178,8 @@ export interface RestoreStep extends StepBase {
   readonly backup?: string;
   /** Node over whose link to the store base and WAL come, or `primary`; absent: straight from the store. */
   readonly through?: string;
+  /** The archive must say that the point cannot be restored, for this reason (null: any), before a byte moves. Nothing is restored then. */
+  readonly expect?: { readonly refused: RefusalCode | null };
 }
 /** Makes a named restore point and records what stands there: catalog counts, roles, and counts and digests of the named tables. */
 export interface MarkStep extends StepBase {

@@ -21,7 +21,7 @@ import type {
   Verdict,
   ViewMeasurement,
 } from './measurement';
-import type { PlanStep, ProofName } from './plan';
+import type { PlanStep, ProofName, RefusalCode } from './plan';
 
 export type DrillState = 'completed' | 'aborted' | 'refused' | 'failed' | 'unsafe' | 'lost';
 export type NotRecorded = { readonly notRecorded: string };
@@ -135,6 +135,19 @@ export interface RestoreRecord {
     { readonly ms: number; readonly notRecorded: readonly { readonly check: ProofName; readonly reason: string }[] } | undefined;
   readonly firstUse?: Maybe<FirstUse> | undefined;
   readonly landingError?: Maybe<LandingError> | undefined;
+  /** Of a restore of all that the archive holds: acknowledged writes that the copy lacks, which is what losing everything else costs. */
+  readonly archiveLoss?: { readonly transactions: number; readonly ms: number } | undefined;
+}
+
+/** A restore that had to be refused and was, before any byte moved. */
+export interface RefusedRestore {
+  readonly step: string;
+  readonly requested: string;
+  readonly code: RefusalCode;
+  /** The archive's own words. */
+  readonly reason: string;
+  /** From the order to the refusal. */
+  readonly ms: number;
 }
 
 /** What the chart draws: bins of one second, so that an hour's drill stays small. Percentiles equal the raw data of the bin. */
@@ -391,6 +404,8 @@ export interface DrillRecord {
   readonly noSafeCandidate: Maybe<NoSafeCandidate>;
   readonly forks: readonly ForkRecord[];
   readonly restores: readonly RestoreRecord[];
+  /** Absent where no step expected a refusal. */
+  readonly refusedRestores?: readonly RefusedRestore[] | undefined;
   readonly faults: readonly FaultRecord[];
   readonly phases: readonly PhaseRecord[];
   readonly steps: readonly StepRecord[];

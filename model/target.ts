@@ -105,6 +105,8 @@ export interface NativeTargetArchive {
   readonly prefix: string;
   readonly accessKey: string;
   readonly secretKey: string;
+  /** What restores read with: keys that need not write. Missing: those above. */
+  readonly restoreKeys?: { readonly accessKey: string; readonly secretKey: string } | undefined;
   /** Directory through which `archive_command` hands segments to the resident archiver. */
   readonly spoolDir: string;
   /** Without it a store that answers 503 or 403 cannot be rehearsed. */

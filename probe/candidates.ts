@@ -144,8 +144,8 @@ interface Stretch {
 }
 
 /**
- * Where a node surely was so: from its first look of a kind to the last before another kind, or before a gap. Who did not answer what was asked did not answer
- * from the asking on; whatever else a look says was so at some instant of it. The last look of all holds until the sampler ended.
+ * Where a node surely was so: from its first look of a kind to the last before another kind, or before a gap. Whom nobody could ask could not be asked at the
+ * asking, and perhaps again before that was known; whatever else a look says was so at some instant of it. The last look of all holds until the sampler ended.
  */
 function stretches(looks: readonly Look[], endMs: number, isSo: (state: State) => boolean): readonly Stretch[] {
   const found: { fromMs: number; toMs: number }[] = [];
@@ -158,7 +158,7 @@ function stretches(looks: readonly Look[], endMs: number, isSo: (state: State) =
       open = { fromMs: look.state === 'down' ? look.lowMs : look.highMs, toMs: look.lowMs };
       found.push(open);
     }
-    open.toMs = look.state === 'down' ? look.highMs : look.lowMs;
+    open.toMs = look.lowMs;
   }
   if (open !== null && endMs - (looks.at(-1)?.highMs ?? 0) <= MISSING_MS) open.toMs = endMs;
   return found.filter(({ fromMs, toMs }) => fromMs < toMs);

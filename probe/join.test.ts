@@ -327,6 +327,25 @@ describe('restore comparison', () => {
     expect(verdict).toMatchObject({ ledgerBefore: 480, under: 0, over: 0, unsettled: 0 });
   });
 
+  it('takes what no archived WAL holds for lost, where nothing lies behind the target: none of it may be there', async () => {
+    const held = all.slice(0, 490);
+    const bracket = { aboutToNs: damage.aboutToNs, doneNs: String(Number.MAX_SAFE_INTEGER) };
+    const commitsBefore = new Set(held.map((seq) => String(1_000 + seq)));
+    const compareEnd = (present: readonly number[], nothingBehind: boolean) =>
+      compareRestore({
+        ledger: ledgerOf(history()),
+        rows: rows(present),
+        damage: bracket,
+        commitsBefore,
+        commitsAfter: new Set(),
+        nothingBehind,
+      });
+    // Acknowledged before the last archived write was sent, and not in WAL: that is a loss of the copy's own.
+    expect(await compareEnd(held, true)).toMatchObject({ ledgerBefore: 500, under: 10, over: 0, unsettled: 0 });
+    expect(await compareEnd(held, false)).toMatchObject({ under: 10, unsettled: 500 });
+    expect(await compareEnd([...held, 600], true)).toMatchObject({ over: 1 });
+  });
+
   it('finds rows that nobody attempted, inside and beyond the numbers of the ledger', async () => {
     const gap = history().filter((entry) => !('seq' in entry) || entry.seq !== 100);
     const found = await compareRestore({

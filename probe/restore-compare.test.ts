@@ -56,6 +56,12 @@ describe('a restored server', () => {
     ).toMatchObject({ under: 0, over: 0 });
   });
 
+  it('is told what it lacks of all that was acknowledged, and over how long a time', async () => {
+    expect(await land({}, ALL)).toMatchObject({ lacking: { transactions: 0, ms: 0 } });
+    expect(await land({}, ALL.slice(0, 900))).toMatchObject({ lacking: { transactions: 100, ms: 500 } });
+    expect(await land({ 1_000: 'indeterminate' }, ALL.slice(0, 900))).toMatchObject({ lacking: { transactions: 99, ms: 495 } });
+  });
+
   it('holds nothing that was sent after the damage was done, in doubt or not', async () => {
     expect(await land({ 600: 'indeterminate' }, [...before, 600])).toMatchObject({ over: 1 });
     expect(await land({}, [...before, 600])).toMatchObject({ over: 1 });

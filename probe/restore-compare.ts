@@ -18,6 +18,8 @@ export interface RestoreComparison {
   /** Transaction ids that committed before, and after, the damaging transaction in WAL; null: not known. Decimal; the low 32 bits count, as in WAL. */
   readonly commitsBefore: ReadonlySet<string> | null;
   readonly commitsAfter: ReadonlySet<string> | null;
+  /** No WAL lies behind the target, and `commitsBefore` is all that there is near it: what did not commit in it is lost to this copy. */
+  readonly nothingBehind?: boolean;
 }
 
 export interface RestoreFindings {
@@ -29,6 +31,8 @@ export interface RestoreFindings {
   readonly over: number;
   /** Concurrent with the damage, and no WAL order known: neither demanded nor forbidden. */
   readonly unsettled: number;
+  /** Acknowledged, and not there: how many, and the time from the last acknowledgement whose write is there to the last of all. */
+  readonly lacking: { readonly transactions: number; readonly ms: number };
   readonly sample: readonly { readonly stream: number; readonly seq: number; readonly finding: 'under' | 'over' }[];
 }
 
@@ -67,13 +71,13 @@ export async function compareRestore(request: RestoreComparison): Promise<Restor
   // What is left in the end, nobody attempted.
   const foreign = rows.foreign();
   for (const { stream, seq } of foreign.first) judged.overSample.add(stream, seq);
-  const { ledgerBefore, under, unsettled } = judged;
+  const { ledgerBefore, under, unsettled, lacking } = judged;
   const sample = [
     ...judged.underSample.rows.map((row) => ({ ...row, finding: 'under' as const })),
     ...judged.overSample.rows.map((row) => ({ ...row, finding: 'over' as const })),
   ];
   sample.sort((a, b) => a.stream - b.stream || a.seq - b.seq);
-  return { ledgerBefore, under, over: judged.over + foreign.count, unsettled, sample: sample.slice(0, SAMPLE_LIMIT) };
+  return { ledgerBefore, under, over: judged.over + foreign.count, unsettled, lacking, sample: sample.slice(0, SAMPLE_LIMIT) };
 }
 
 class Findings implements AttemptVisitor {
@@ -81,6 +85,8 @@ class Findings implements AttemptVisitor {
   under = 0;
   over = 0;
   unsettled = 0;
+  private readonly acked = { lacking: 0, lastNs: 0, lastPresentNs: 0 };
+  private readonly nothingBehind: boolean;
   readonly underSample = new FirstRows(SAMPLE_LIMIT);
   readonly overSample = new FirstRows(SAMPLE_LIMIT);
   private readonly aboutToNs: number;
@@ -89,17 +95,19 @@ class Findings implements AttemptVisitor {
   private readonly after: ReadonlySet<number>;
 
   constructor(
-    { damage, commitsBefore, commitsAfter }: RestoreComparison,
+    { damage, commitsBefore, commitsAfter, nothingBehind = false }: RestoreComparison,
     private readonly rows: SurvivorCounts,
   ) {
     this.aboutToNs = Number(damage.aboutToNs);
     this.doneNs = Number(damage.doneNs);
+    this.nothingBehind = nothingBehind;
     this.before = low32(commitsBefore);
     this.after = low32(commitsAfter);
   }
 
   attempt(stream: number, seq: number, outcome: number, sentNs: number, doneNs: number, _timeline: number, xid: number): void {
     const present = this.rows.take(stream, seq) > 0;
+    if (outcome === ACKED) this.countAcked(present, doneNs);
     const demand = this.demandOn(outcome, sentNs, doneNs, xid);
     if (demand === 'unsettled') this.unsettled += 1;
     if (demand === 'present') {
@@ -113,6 +121,17 @@ class Findings implements AttemptVisitor {
     }
   }
 
+  get lacking(): RestoreFindings['lacking'] {
+    const { lacking, lastNs, lastPresentNs } = this.acked;
+    return { transactions: lacking, ms: (lastNs - lastPresentNs) / 1e6 };
+  }
+
+  private countAcked(present: boolean, doneNs: number): void {
+    this.acked.lastNs = Math.max(this.acked.lastNs, doneNs);
+    if (present) this.acked.lastPresentNs = Math.max(this.acked.lastPresentNs, doneNs);
+    else this.acked.lacking += 1;
+  }
+
   /** WAL knows the order of commits, so it is asked first: a damage that is tried again after its worker died has a later receipt than its first effect. */
   private demandOn(outcome: number, sentNs: number, doneNs: number, xid: number): Demand {
     if (outcome === REJECTED) return 'absent';
@@ -122,7 +141,8 @@ class Findings implements AttemptVisitor {
     }
     if (sentNs > this.doneNs) return 'absent';
     if (outcome === INDETERMINATE) return 'either';
-    return doneNs < this.aboutToNs ? 'present' : 'unsettled';
+    if (doneNs < this.aboutToNs) return 'present';
+    return this.nothingBehind && xid >= 0 ? 'absent' : 'unsettled';
   }
 }
 

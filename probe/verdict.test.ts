@@ -238,6 +238,17 @@ describe('verdict', () => {
       facts([objective('recovery_point_error', 0, 'tx')], { restores: [restore(0, 1, { lowMs: 1, highMs: 1 })] }),
       'fail',
     ],
+    ...(
+      [
+        ['pass: the archive lacks no more than may be lost', { transactions: 40, ms: 900 }, 'pass'],
+        ['fail: the archive lacks more', { transactions: 41, ms: 1_001 }, 'fail'],
+        ['inconclusive: nobody knows what the archive lacks', undefined, 'inconclusive'],
+      ] as const
+    ).map(([name, archiveLoss, verdict]): [string, DrillFacts, string] => [
+      name,
+      facts([objective('archive_rpo', 1_000)], { restores: [{ ...restore(0, 0, { lowMs: 1, highMs: 1 }), archiveLoss }] }),
+      verdict,
+    ]),
     ['inconclusive: nothing was restored', facts([objective('restore_time', 60_000)]), 'inconclusive'],
     ['pass: commits under the fault', facts([objective('commit_p99', 42)]), 'pass'],
     ['fail: commits under the fault', facts([objective('commit_p99', 41)]), 'fail'],

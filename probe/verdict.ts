@@ -118,6 +118,8 @@ function judgeObjective(objective: Objective, facts: DrillFacts, doubts: readonl
       );
     case 'recovery_point_error':
       return judgeRestore(objective, facts, (restore) => judgeLanding(objective, restore));
+    case 'archive_rpo':
+      return judgeRestore(objective, facts, (restore) => judgeArchiveLoss(objective, restore));
     case 'commit_p99':
       return judgeCommit(objective, facts, doubts);
     case 'promotions':
@@ -408,6 +410,13 @@ function judgeLanding(objective: Objective, restore: RestoreRecord): ObjectiveRe
     high: error,
     reason: restore.ledgerBefore === 0 ? 'no ledger write had to be there' : reason,
   };
+}
+
+function judgeArchiveLoss(objective: Objective, { step, archiveLoss }: RestoreRecord): ObjectiveResult {
+  if (archiveLoss === undefined) return unknown(objective, `restore "${step}" could not be compared with the ledger`);
+  const { transactions, ms } = archiveLoss;
+  const reason = `${transactions} acknowledged writes, over ${formatMs(ms)}, are not in what the archive gives back`;
+  return byInterval(objective, { lowMs: ms, highMs: ms }, [], reason);
 }
 
 /** Judged while the fault stands if any write succeeded then, else after it, else before it. */

@@ -79,6 +79,7 @@ export function renderMarkdown(record: DrillRecord, options: ReportOptions): str
     section('Writes', writes(record)),
     ...(record.forks.length === 0 ? [] : [section('What the old primary alone held', forks(record))]),
     ...(record.restores.length === 0 ? [] : [section('Restores', restores(record))]),
+    ...((record.refusedRestores ?? []).length === 0 ? [] : [section('Restores that had to be refused, and were', refused(record))]),
     section(
       'Faults',
       table(
@@ -230,6 +231,13 @@ function controls(record: DrillRecord): string {
       )}`,
   );
   return [text(CONTROLS_NOTE), ...(limits === '' ? [] : [limits]), ...groups].join('\n\n');
+}
+
+function refused({ refusedRestores = [] }: DrillRecord): string {
+  return table(
+    ['Step', 'Asked for', 'The archive’s words', 'After'],
+    refusedRestores.map((each) => [each.step, each.requested, `${each.reason} (${each.code})`, formatMs(each.ms)]),
+  );
 }
 
 function restores(record: DrillRecord): string {

@@ -32,3 +32,13 @@ test('a record made before these were recorded is read as well', () => {
   expect(section).toContain('/x, removed<');
   expect(section).not.toContain('Not recorded: ');
 });
+
+test('one that had to be refused says so, in the archive’s words; what only the archive gives back stands beside a copy of it', () => {
+  const record = sampleRecord();
+  const refused = { step: 'gone', requested: 'time 2001', code: 'backup_missing', reason: 'outside retention', ms: 42 } as const;
+  const section = restoresSection({ ...record, restores: [], refusedRestores: [refused] }).html;
+  for (const words of ['refused', 'before any byte moved', 'time 2001', 'outside retention (backup_missing)'])
+    expect(section).toContain(words);
+  const restores = record.restores.map((each) => ({ ...each, archiveLoss: { transactions: 12, ms: 2_000 } }));
+  expect(restoresSection({ ...record, restores }).html).toContain('12 acknowledged writes, over 2.00 s');
+});

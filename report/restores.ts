@@ -1,13 +1,19 @@
 /** Restores: what was asked for, where it landed and how that was shown, and where the time went. Pure. */
 import { dominatingPhase, expectRestore, restoreRates, sampleOf } from '../core/restore-forecast';
 import { formatBytes, formatMs } from '../core/units';
-import type { CheckResult, DrillRecord, RestoreRecord } from '../model/record';
+import type { CheckResult, DrillRecord, RefusedRestore, RestoreRecord } from '../model/record';
 import { markup, type Markup } from './markup';
 import { formatCount, formatInterval } from './words';
 
 export function restoresSection(record: DrillRecord): Markup {
-  if (record.restores.length === 0) return markup`<p>No restore was part of this drill.</p>`;
-  return markup`${record.restores.map(restore)}`;
+  const refused = record.refusedRestores ?? [];
+  if (record.restores.length + refused.length === 0) return markup`<p>No restore was part of this drill.</p>`;
+  return markup`${record.restores.map(restore)}${refused.map(refusal)}`;
+}
+
+function refusal({ step, requested, code, reason, ms }: RefusedRestore): Markup {
+  return markup`<h3>${step}</h3><p><span class="chip pass"><span aria-hidden="true">✓</span> refused</span> as it had to be, after ${formatMs(ms)} and before any byte moved</p>
+<dl class="facts wide"><div><dt>Asked for</dt><dd>${requested}</dd></div><div><dt>The archive’s words</dt><dd>${reason} (${code})</dd></div></dl>`;
 }
 
 export function checksTable(checks: readonly CheckResult[]): Markup {
@@ -41,6 +47,7 @@ function restore(item: RestoreRecord): Markup {
     ['Moved', formatBytes(item.bytes)],
     ['Restore time', formatInterval(item.totalMs)],
     ...landingFacts(item),
+    ...lossFacts(item),
     ...useFacts(item),
     ['Sandbox', sandboxWords(item)],
   ];
@@ -57,6 +64,12 @@ function landingFacts({ landingError }: RestoreRecord): Facts {
   const { transactions, ms } = landingError;
   const time = typeof ms === 'number' ? formatMs(ms) : `time not recorded: ${ms.notRecorded}`;
   return [['Off its target by', `${formatCount(transactions)} transactions, ${time}`]];
+}
+
+function lossFacts({ archiveLoss }: RestoreRecord): Facts {
+  if (archiveLoss === undefined) return [];
+  const { transactions, ms } = archiveLoss;
+  return [['Lost if only the archive is left', `${formatCount(transactions)} acknowledged writes, over ${formatMs(ms)}`]];
 }
 
 function useFacts({ firstUse, proof }: RestoreRecord): Facts {

@@ -24,6 +24,7 @@ const OBJECTIVE_WORD: Readonly<Record<ObjectiveName, string>> = {
   split_brain: 'Two nodes writable',
   restore_time: 'Restore time',
   recovery_point_error: 'Recovery point error',
+  archive_rpo: 'Loss if only the archive is left',
   commit_p99: 'Commit latency, p99',
   promotions: 'Promotions',
   rejections: 'Writes refused',

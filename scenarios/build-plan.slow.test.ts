@@ -70,11 +70,13 @@ describe('the library', () => {
       ['flapping-link', null],
       ['fork-rejoins', null],
       ['game-day-in-a-box', null],
+      ['history-file-lost', null],
       ['maintenance-forgotten', null],
       ['many-restores', null],
       ['mass-update', null],
       ['narrow-replication', null],
       ['one-way-partition', null],
+      ['outside-retention', null],
       ['planned-switchover', null],
       ['pooler-after-switchover', null],
       ['pooler-dies', null],
@@ -83,6 +85,7 @@ describe('the library', () => {
       ['primary-loss', null],
       ['primary-thaws', null],
       ['primary-without-dcs', null],
+      ['region-lost', null],
       ['replication-cut', null],
       ['replication-latency', null],
       ['restore-over-slow-store', null],
@@ -236,6 +239,26 @@ describe('the library', () => {
         ],
       },
       {
+        name: 'history-file-lost',
+        objectives: [
+          'rto ≤ 45000 ms',
+          'rpo_transactions ≤ 0 tx',
+          'restore_time ≤ 60000 ms (restore)',
+          'recovery_point_error ≤ 0 tx (restore)',
+        ],
+        steps: [
+          'kill=process-kill ≤ 900000',
+          'failover=failover',
+          'wait-1={"kind":"recovered","timeoutMs":90000}',
+          'accident=drop-table ≤ 900000',
+          'lost=archive-object-lost ≤ 900000',
+          'refused=restore',
+          'found=heal',
+          'restore=restore',
+          'mend=heal',
+        ],
+      },
+      {
         name: 'maintenance-forgotten',
         objectives: ['rto ≤ 60000 ms', 'rpo_transactions ≤ 0 tx'],
         steps: [
@@ -285,6 +308,11 @@ describe('the library', () => {
           'heal-1=heal',
           'wait-3={"kind":"recovered","timeoutMs":90000}',
         ],
+      },
+      {
+        name: 'outside-retention',
+        objectives: ['write_stall ≤ 5000 ms', 'rpo_transactions ≤ 0 tx'],
+        steps: ['refused=restore'],
       },
       {
         name: 'planned-switchover',
@@ -348,6 +376,18 @@ describe('the library', () => {
           'wait-1={"kind":"for","ms":5000}',
           'failover=failover',
           'wait-2={"kind":"recovered","timeoutMs":90000}',
+        ],
+      },
+      {
+        name: 'region-lost',
+        objectives: ['restore_time ≤ 120000 ms (rebuild)', 'recovery_point_error ≤ 0 tx (rebuild)', 'archive_rpo ≤ 300000 ms (rebuild)'],
+        steps: [
+          'wait-1={"kind":"for","ms":15000}',
+          'standbys=sync-standby-loss ≤ 900000',
+          'primary=process-kill ≤ 900000',
+          'rebuild=restore',
+          'mend=heal',
+          'wait-2={"kind":"recovered","timeoutMs":120000}',
         ],
       },
       {
@@ -497,6 +537,7 @@ describe('a plan', () => {
     ['steps: [{ wait: 1s, id: a }, { restore: { before: a } }]', 'is a wait step, not a fault'],
     ['steps: [{ failover: { candidate: n9 } }]', 'has no node "n9"'],
     ['steps: [{ check: { sql: select 1, expect: 1, on: sandbox } }]', 'none comes before'],
+    ['steps: [{ restore: { latest: true, expect: refused } }, { check: { sql: s, expect: 1, on: sandbox } }]', 'none comes before'],
     ['steps: [{ fault: noop, max: 2h }]', 'more than policy.maxFaultMs'],
     ['steps: [{ fault: noop, with: { nonsense: 1 } }]', 'unknown key'],
   ])('%s is refused: %s', (steps, words) => {
@@ -513,6 +554,16 @@ describe('a plan', () => {
     ['steps: [{ gate: go? }]', 'steps[0].owner: is missing'],
     ['steps: [{ failover: { candidat: n1 } }]', 'did you mean "candidate"'],
     ['steps: [{ restore: { xid: 5, name: x } }]', 'exactly one of'],
+    ['steps: [{ restore: { latest: true, immediate: true } }]', 'exactly one of'],
+    [
+      'steps: [{ restore: { latest: true, expect: refusd } }]',
+      'must be refused, or { refused: REASON } with one of backup_missing, wal_missing',
+    ],
+    [
+      'steps: [{ restore: { latest: true, expect: { refused: disk_full } } }]',
+      'expect.refused: must be one of backup_missing, wal_missing, archive_key_wrong',
+    ],
+    ['steps: [{ restore: { latest: true, expect: refused, proof: quick } }]', 'proof: goes with a restore that is carried out'],
     ['stepps: []', 'unknown key (did you mean "steps"?)'],
   ])('%s is no scenario: %s', (steps, words) => {
     const error = failure(() => build(`${HEAD}${steps}\n`));
@@ -721,6 +772,22 @@ describe('restores of a scenario', () => {
       ['restore_time', 'restore-1'],
       ['restore_time', 'restore-2'],
     ]);
+  });
+
+  test('one that must be refused is in no objective, and says for which reason', () => {
+    const { plan } = build(restore('{ before: a, expect: { refused: wal_missing } }'));
+    expect(plan.objectives.map(({ name, step }) => [name, step])).toEqual([['restore_time', 'restore-2']]);
+    expect(plan.steps[1]).toMatchObject({ kind: 'restore', title: 'a restore that must be refused', expect: { refused: 'wal_missing' } });
+    expect(build(restore('{ time: 2001-01-01T00:00:00Z, expect: refused }')).plan.steps[1]).toMatchObject({ expect: { refused: null } });
+    const alone = `${HEAD.replace('{ rto: 30s }', '{ restore_time: 60s }')}steps: [{ restore: { latest: true, expect: refused } }]\n`;
+    expect(failure(() => build(alone)).message).toContain('no step restores');
+  });
+
+  test('what only the archive holds is about restores of all of it', () => {
+    const text = (steps: string): string => `${HEAD.replace('{ rto: 30s }', '{ archive_rpo: 60s }')}steps: [${steps}]\n`;
+    const { plan } = build(text('{ restore: { latest: true } }, { restore: { immediate: true } }'));
+    expect(plan.objectives).toMatchObject([{ name: 'archive_rpo', target: 60_000, unit: 'ms', step: 'restore-1' }]);
+    expect(failure(() => build(text('{ restore: { immediate: true } }'))).message).toContain('no step has `restore: { latest: true }`');
   });
 
   test('a node’s link is taken, where there is one and gameday fetches by itself', () => {

@@ -23,7 +23,7 @@ import {
   THOROUGH_PROOF_CHECKS,
 } from '../model/constants';
 import type { JsonObject } from '../model/json';
-import type { Objective, Plan, PlanStep, ProbeSettings, ProofPlan, SteadyState, Timers, Unit } from '../model/plan';
+import type { Objective, Plan, PlanStep, ProbeSettings, ProofPlan, RestoreStep, SteadyState, Timers, Unit } from '../model/plan';
 import { nativeArchiveOf, type Target, type TargetPolicy } from '../model/target';
 import { permitOf } from '../targets/policy';
 import { interpretScenario, type LoadedScenario } from './load-scenario';
@@ -236,12 +236,13 @@ class StepResolver {
       case 'restore':
         return {
           kind: 'restore',
-          ...base('restore to a point in time'),
+          ...base(step.restore.expect === undefined ? 'restore to a point in time' : 'a restore that must be refused'),
           to: restorePoint(step),
           timeoutMs: step.timeout ?? RESTORE_TIMEOUT_MS,
           proof: proofPlan(step),
           ...(step.restore.backup === undefined ? {} : { backup: step.restore.backup }),
           ...(step.restore.through === undefined ? {} : { through: step.restore.through }),
+          ...(step.restore.expect === undefined ? {} : { expect: step.restore.expect }),
         };
       case 'mark':
         return { kind: 'mark', ...base(`make the restore point ${step.mark}`), name: step.mark, tables: step.tables ?? [] };
@@ -329,6 +330,7 @@ function restorePoint({ restore }: Extract<StepWritten, { verb: 'restore' }>): E
   if (restore.lsn !== undefined) return { kind: 'lsn', lsn: restore.lsn, inclusive: restore.inclusive ?? true };
   if (restore.time !== undefined) return { kind: 'time', time: restore.time };
   if (restore.immediate === true) return { kind: 'immediate' };
+  if (restore.latest === true) return { kind: 'latest' };
   return { kind: 'name', name: restore.name ?? '' };
 }
 
@@ -342,7 +344,7 @@ function proofPlan({ restore }: Extract<StepWritten, { verb: 'restore' }>): Proo
 /** Objectives about a restore belong to the step named, else to every restore. */
 function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): Objective[] {
   const flat = flattenSteps(steps);
-  const restores = flat.filter((step) => step.kind === 'restore');
+  const restores = flat.filter((step): step is RestoreStep => step.kind === 'restore' && step.expect === undefined);
   const units = {
     rto: 'ms',
     rto_reads: 'ms',
@@ -353,6 +355,7 @@ function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): O
     split_brain: 'ms',
     restore_time: 'ms',
     recovery_point_error: 'tx',
+    archive_rpo: 'ms',
     commit_p99: 'ms',
     promotions: 'count',
     rejections: 'count',
@@ -363,13 +366,15 @@ function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): O
   return (Object.keys(OBJECTIVE_NAMES) as (keyof typeof OBJECTIVE_NAMES)[]).flatMap((name) => {
     const objective = written.objectives[name];
     if (objective === undefined) return [];
-    const aboutRestore = name === 'restore_time' || name === 'recovery_point_error';
+    const aboutArchive = name === 'archive_rpo';
+    const aboutRestore = aboutArchive || name === 'restore_time' || name === 'recovery_point_error';
+    const held = aboutArchive ? restores.filter((step) => step.to.kind === 'latest') : restores;
     // A control run restores nothing, and nothing fails over.
     if (aboutRestore && restores.length === 0) return [];
     if (name === 'rto_beyond_prediction' && !flat.some((step) => step.kind === 'failover')) return [];
     if (objective.about === 'declaration' && !flat.some((step) => 'declares' in step)) return [];
     // Of several restores, where none is named, the slowest and the worst placed count: each is held against the target.
-    const about = !aboutRestore ? [null] : objective.step === null ? restores.map(({ id }) => id) : [objective.step];
+    const about = !aboutRestore ? [null] : objective.step === null ? held.map(({ id }) => id) : [objective.step];
     return about.map((step) => ({
       name: OBJECTIVE_NAMES[name],
       target: objective.target,

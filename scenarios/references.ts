@@ -49,11 +49,14 @@ function stepProblems(
     return [{ path: [...step.path, 'mark'], message: `the restore point "${step.mark}" is made twice` }];
   if (step.verb === 'heal' && step.heal !== 'all') return step.heal.flatMap((name, i) => earlierFault(name, [...step.path, 'heal', i]));
   const check = step.verb === 'check' || step.verb === 'manual' ? step.check : undefined;
-  if (check?.on === 'sandbox' && !all.slice(0, index).some((other) => other.verb === 'restore')) {
+  if (check?.on === 'sandbox' && !all.slice(0, index).some(carriedOut)) {
     return [{ path: [...step.path, 'check', 'on'], message: 'sandbox is what a restore step made; none comes before this step' }];
   }
   return [];
 }
+
+/** One that must be refused leaves no copy, takes no time and lands nowhere. */
+const carriedOut = (step: StepWritten): boolean => step.verb === 'restore' && step.restore.expect === undefined;
 
 /** A restore point that this scenario makes itself must be made before anybody goes back to it; others exist already. */
 function laterMark(step: Extract<StepWritten, { verb: 'restore' }>, index: number, all: readonly StepWritten[]): YamlProblem[] {
@@ -83,12 +86,17 @@ function declarationProblems(
   }));
 }
 
+const LATEST_ONLY = 'is about a restore of all that the archive holds, and no step has `restore: { latest: true }`';
+
+const toLatest = (step: StepWritten, names: ReadonlyMap<StepWritten, string>, wanted: string | null): boolean =>
+  step.verb === 'restore' && step.restore.latest === true && (wanted === null || names.get(step) === wanted);
+
 function objectiveProblems(
   { objectives, probe }: ScenarioWritten,
   all: readonly StepWritten[],
   names: ReadonlyMap<StepWritten, string>,
 ): YamlProblem[] {
-  const restores = all.flatMap((step) => (step.verb === 'restore' ? [names.get(step) ?? ''] : []));
+  const restores = all.flatMap((step) => (carriedOut(step) ? [names.get(step) ?? ''] : []));
   const unread: YamlProblem[] =
     objectives.rto_reads !== undefined && probe.readStreams === 0
       ? [{ path: ['objectives', 'rto_reads'], at: 'key', message: 'is about reads, and `probe.readStreams` is 0' }]
@@ -97,10 +105,12 @@ function objectiveProblems(
     objectives.rto_beyond_prediction !== undefined && !all.some((step) => step.verb === 'failover')
       ? [{ path: ['objectives', 'rto_beyond_prediction'], at: 'key', message: 'is about a failover, and no step fails over' }]
       : [];
-  const aboutRestores = (['restore_time', 'recovery_point_error'] as const).flatMap((name): YamlProblem[] => {
+  const aboutRestores = (['restore_time', 'recovery_point_error', 'archive_rpo'] as const).flatMap((name): YamlProblem[] => {
     const objective = objectives[name];
     if (objective === undefined) return [];
     if (restores.length === 0) return [{ path: ['objectives', name], at: 'key', message: 'is about a restore, and no step restores' }];
+    if (name === 'archive_rpo' && !all.some((step) => carriedOut(step) && toLatest(step, names, objective.step)))
+      return [{ path: ['objectives', name], at: 'key', message: LATEST_ONLY }];
     // Without a step it is about every restore.
     if (objective.step === null) return [];
     if (restores.includes(objective.step)) return [];

@@ -3,7 +3,7 @@
  * schema of its own, so that an error speaks of the verb that was meant. Ids, defaults and references are filled in by `build-plan.ts`.
  */
 import { z } from 'zod';
-import { PROOF_CHECKS } from '../model/constants';
+import { PROOF_CHECKS, RESTORE_REFUSALS } from '../model/constants';
 import type { CheckSpec, ObjectiveName, PlanStep, RtoAbout } from '../model/plan';
 import type { JsonObject } from '../model/json';
 import { suggest } from './nearest';
@@ -36,6 +36,19 @@ const check = z.strictObject({
   within: durationBetween(0, DAY, '0 and 1d').default(0),
 });
 
+/** `refused` alone takes any reason of the archive's own; `null` stands for it. */
+const refusal = z
+  .union(
+    [
+      z.literal('refused'),
+      z.strictObject({ refused: z.enum(RESTORE_REFUSALS, { error: `must be one of ${RESTORE_REFUSALS.join(', ')}` }) }),
+    ],
+    {
+      error: `must be refused, or { refused: REASON } with one of ${RESTORE_REFUSALS.join(', ')}`,
+    },
+  )
+  .transform((value) => ({ refused: value === 'refused' ? null : value.refused }));
+
 const restorePoint = z
   .strictObject({
     before: stepId.optional(),
@@ -48,6 +61,7 @@ const restorePoint = z
     time: z.iso.datetime({ offset: true, error: 'must be a time like 2026-11-23T03:12:09Z, in quotes' }).optional(),
     name: text(63).optional(),
     immediate: z.literal(true, { error: 'can only be true' }).optional(),
+    latest: z.literal(true, { error: 'can only be true' }).optional(),
     inclusive: z.boolean().optional(),
     backup: text(200).optional(),
     through: text(40).optional(),
@@ -57,11 +71,20 @@ const restorePoint = z
       })
       .optional(),
     maxProof: size.optional(),
+    expect: refusal.optional(),
   })
   .superRefine((point, context) => {
-    const named = (['before', 'xid', 'lsn', 'time', 'name', 'immediate'] as const).filter((key) => point[key] !== undefined);
+    const named = (['before', 'xid', 'lsn', 'time', 'name', 'immediate', 'latest'] as const).filter((key) => point[key] !== undefined);
     if (named.length !== 1)
-      context.addIssue({ code: 'custom', message: 'must name exactly one of before, xid, lsn, time, name, immediate' });
+      context.addIssue({ code: 'custom', message: 'must name exactly one of before, xid, lsn, time, name, immediate, latest' });
+    if (point.expect !== undefined)
+      for (const key of ['proof', 'maxProof', 'through'] as const)
+        if (point[key] !== undefined)
+          context.addIssue({
+            code: 'custom',
+            path: [key],
+            message: 'goes with a restore that is carried out, not with one that is refused',
+          });
     if (point.inclusive !== undefined && point.xid === undefined && point.lsn === undefined) {
       context.addIssue({ code: 'custom', path: ['inclusive'], message: 'goes with xid or lsn only' });
     }
@@ -187,6 +210,7 @@ const objectives = z
     split_brain: objective(duration, null).optional(),
     restore_time: objective(duration, 'step').optional(),
     recovery_point_error: objective(transactions, 'step').optional(),
+    archive_rpo: objective(duration, 'step').optional(),
     commit_p99: objective(duration, null).optional(),
     promotions: objective(count, null).optional(),
     rejections: objective(count, 'path').optional(),
@@ -206,6 +230,7 @@ export const OBJECTIVE_NAMES = {
   split_brain: 'split_brain',
   restore_time: 'restore_time',
   recovery_point_error: 'recovery_point_error',
+  archive_rpo: 'archive_rpo',
   commit_p99: 'commit_p99',
   promotions: 'promotions',
   rejections: 'rejections',

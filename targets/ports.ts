@@ -205,12 +205,18 @@ export interface Links {
 export interface RecoveryTarget {
   readonly backup: string;
   readonly timeline: number;
-  /** `recovery_target` has one value, `immediate`. */
+  /** `recovery_target` is `immediate`, or `latest`: PostgreSQL is told none, and replays all that it is given. */
   readonly setting: 'recovery_target_xid' | 'recovery_target_lsn' | 'recovery_target_time' | 'recovery_target_name' | 'recovery_target';
   readonly value: string;
   readonly inclusive: boolean;
   /** Segment that holds the target's commit record; the archive must hold everything up to it before bytes move. */
   readonly lastSegment: string;
+}
+
+/** The newest timeline of an archive, and the end of the last whole segment that it holds of it. */
+export interface ArchiveEnd {
+  readonly timeline: number;
+  readonly lsn: string;
 }
 
 export interface BackupView {
@@ -288,7 +294,7 @@ export interface ArchiveGate {
 }
 
 /** Objects of an archive in late words; which of many, a seed decides. */
-export type ObjectWord = 'newest-wal' | 'random-wal' | 'backup';
+export type ObjectWord = 'newest-wal' | 'random-wal' | 'backup' | 'newest-history';
 
 /**
  * The archive's own way to its store, for whoever must try it as a node does, or put something on top of an object and take it off again. Keys are
@@ -347,6 +353,8 @@ export interface Archive {
     /** Instead of the newest that ends before `lsn`. */
     readonly backup?: string | null;
   }): Promise<RecoveryTarget>;
+  /** How far it leads by itself, without asking any server; throws `backup_missing`, `wal_missing`. */
+  end(): Promise<ArchiveEnd>;
   /** Optional power: commits whose records start in [fromLsn, toLsn) on the history of `timeline`, in WAL order, from archived WAL. Throws `wal_missing`. */
   commits?(
     range: { readonly timeline: number; readonly fromLsn: string; readonly toLsn: string; readonly binDir: string },

@@ -104,6 +104,7 @@ const nativeArchiveSchema = z.strictObject({
   prefix: z.string().regex(/^[^/].*[^/]$|^[^/]$/, 'must not be empty, nor start or end with a slash'),
   accessKey: secret,
   secretKey: secret,
+  restoreKeys: z.strictObject({ accessKey: secret, secretKey: secret }).optional(),
   spoolDir: path,
   gate: z.strictObject({ socket: path, map: path }).optional(),
 });

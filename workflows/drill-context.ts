@@ -9,7 +9,7 @@ import type { EventBody } from '../model/event';
 import type { LeaseKey, LeaseView } from '../model/fault';
 import type { Json } from '../model/json';
 import type { AnswerInput, DrillInput, HaltInput, OpenQuestion } from '../model/message';
-import type { CheckResult, DrillRecord, Phase, PhaseRecord, RestoreRecord, Safeguards, StepRecord } from '../model/record';
+import type { CheckResult, DrillRecord, Phase, PhaseRecord, RefusedRestore, RestoreRecord, Safeguards, StepRecord } from '../model/record';
 import { failureText } from './failure-text';
 import type { Hands } from './proxies';
 import { UndoStack } from './undo-stack';
@@ -24,6 +24,7 @@ export class DrillContext {
   readonly injected = new Map<string, InjectResult>();
   readonly readiness: CheckResult[] = [];
   readonly restores: RestoreRecord[] = [];
+  readonly refusedRestores: RefusedRestore[] = [];
   /** By the name that the scenario gave the restore point. */
   readonly marks = new Map<string, MarkResult>();
   /** Directories of every restore that was begun. */

@@ -402,6 +402,7 @@ async function seal(context: DrillContext, outcome: Outcome): Promise<DrillResul
       rpoFile: outcome.rpoFile,
       leases,
       restores: context.restores,
+      ...(context.refusedRestores.length === 0 ? {} : { refusedRestores: context.refusedRestores }),
       phases: context.phases,
       steps: [...context.steps.values(), ...notExecuted(context)],
       readiness: context.readiness,

@@ -15,7 +15,7 @@ import type {
   RestoreStep,
   WaitStep,
 } from '../model/plan';
-import type { MarkResult } from '../activities/contract';
+import type { MarkResult, RestoreInput } from '../activities/contract';
 import type { DrillContext } from './drill-context';
 import { healEntries } from './heal';
 import { ask } from './questions';
@@ -163,13 +163,11 @@ async function failoverStep(context: DrillContext, step: FailoverStep): Promise<
 }
 
 async function restoreStep(context: DrillContext, step: RestoreStep): Promise<StepOutput> {
+  if (step.expect !== undefined) return refusedStep(context, step);
   const { sandbox } = context.input.plan.target;
   // Known before the restore is scheduled: whatever comes of it, healing removes the copy.
   if (sandbox !== null) context.sandboxes.add(`${sandbox.dir}/${context.ref.drill}-${step.id}`);
-  const damage = step.to.kind === 'before-step' ? (context.injected.get(step.to.step) ?? null) : null;
-  const record = await context.hands
-    .long(step.timeoutMs + RESTORE_MARGIN_MS)
-    .restore({ plan: context.input.plan, drill: context.ref, step, probe: requireProbe(context), damage, ...markOf(context, step) });
+  const record = await context.hands.long(step.timeoutMs + RESTORE_MARGIN_MS).restore(restoreInput(context, step));
   context.restores.push(record);
   context.say(
     step.id,
@@ -179,6 +177,25 @@ async function restoreStep(context: DrillContext, step: RestoreStep): Promise<St
   const wrong = record.checks.filter((check) => !check.ok);
   for (const check of wrong) context.failed.push(`restore ${step.id}: ${check.name}: ${check.found}`);
   return done({ landed: record.landed.lsn, under: record.under, over: record.over, segments: record.segments });
+}
+
+async function refusedStep(context: DrillContext, step: RestoreStep): Promise<StepOutput> {
+  const { refused, instead } = await context.hands.long(step.timeoutMs + RESTORE_MARGIN_MS).expectRefusal(restoreInput(context, step));
+  if (refused === null) {
+    // As a check of a copy that does not hold: the drill has failed, and goes on.
+    context.failed.push(`restore ${step.id}: ${instead}`);
+    context.say(step.id, 'not refused', instead);
+    return done({ refused: null, instead });
+  }
+  context.refusedRestores.push(refused);
+  const { requested, code, reason, ms } = refused;
+  context.say(step.id, 'refused', `refused as it must be, after ${formatMs(ms)}: ${reason}`, { code });
+  return done({ refused: code, requested, reason, ms });
+}
+
+function restoreInput(context: DrillContext, step: RestoreStep): RestoreInput {
+  const damage = step.to.kind === 'before-step' ? (context.injected.get(step.to.step) ?? null) : null;
+  return { plan: context.input.plan, drill: context.ref, step, probe: requireProbe(context), damage, ...markOf(context, step) };
 }
 
 /** Only where there is one: histories of earlier drills hold none. */

@@ -81,6 +81,18 @@ async function findKey(store: ObjectStore, word: ObjectWord, seed: string): Prom
       if (part === undefined) throw new GamedayError('object_missing', `${store.description} holds no backup`, 'take a base backup first.');
       return part.key;
     }
+    case 'newest-history': {
+      const keys: string[] = [];
+      for await (const { key } of store.list('wal/')) if (walFileKind(walNameOfKey(key) ?? '') === 'history') keys.push(key);
+      const newest = keys.sort((a, b) => (walNameOfKey(a) ?? '').localeCompare(walNameOfKey(b) ?? '')).at(-1);
+      if (newest === undefined)
+        throw new GamedayError(
+          'object_missing',
+          `${store.description} holds no history file`,
+          'no standby was ever promoted here; fail over first.',
+        );
+      return newest;
+    }
     case 'newest-wal':
     case 'random-wal': {
       const segments: { key: string; modifiedAt: string }[] = [];

@@ -43,3 +43,10 @@ export function openArchiveStore(target: Target, node: string | null, retry?: Re
   const settings = archiveSettings(target, node, linkToStore(target, node) === undefined ? REQUEST_TIMEOUT_MS : LINK_TIMEOUT_MS);
   return openS3Store(retry === undefined ? settings : { ...settings, retry });
 }
+
+/** What restores read: with keys of their own where the target names some. */
+export function openRestoreStore(target: Target, node: string | null, retry: RetryPolicy): ObjectStore {
+  const { archive } = target;
+  if (archive?.kind !== 'native' || archive.restoreKeys === undefined) return openArchiveStore(target, node, retry);
+  return openArchiveStore({ ...target, archive: { ...archive, ...archive.restoreKeys } }, node, retry);
+}

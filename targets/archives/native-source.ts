@@ -9,7 +9,7 @@ import type { Target } from '../../model/target';
 import type { ObjectStore } from '../../objects/store';
 import { PATIENT_RETRY } from '../../objects/store-retry';
 import type { BackupView, RestoreEstimate } from '../ports';
-import { openArchiveStore } from './archive-store';
+import { openRestoreStore } from './archive-store';
 import type { BackupManifest } from './base-backup';
 import { restoreBase } from './base-restore';
 import type { RestoreSource, WalSupply } from './sandbox-restore';
@@ -40,7 +40,7 @@ export function estimateNative({ manifest, segments }: Pick<NativeWay, 'manifest
 /** Over a store of its own, patient with one that is overloaded or starts again. */
 export function nativeSource(way: NativeWay): RestoreSource {
   const { target, manifest, through } = way;
-  const store = openArchiveStore(target, through, PATIENT_RETRY);
+  const store = openRestoreStore(target, through, PATIENT_RETRY);
   return {
     estimate: estimateNative(way),
     async fetchBase(place, signal, onBytes) {

@@ -15,6 +15,7 @@ import { PATIENT_RETRY } from '../../objects/store-retry';
 import type { Archive, ArchiveDoor, RecoveryTarget } from '../ports';
 import { withSql } from '../sql';
 import { openArchiveDoor } from './archive-door';
+import { archiveEnd } from './archive-end';
 import { openArchiveStore } from './archive-store';
 import { archivedCommits } from './archived-commits';
 import { listBackups, readManifest, takeBaseBackup, type BackupManifest } from './base-backup';
@@ -115,6 +116,7 @@ export function openNativeArchive(target: Target): NativeArchive {
       const { setting, value, inclusive, timeline } = point;
       return { backup: manifest.name, timeline, setting, value, inclusive, lastSegment: segments.at(-1) ?? manifest.startWal };
     },
+    end: async () => archiveEnd(await listBackups(store), (timeline) => segmentNames(store, timeline)),
     estimate: async (recovery) => estimateNative(await wayTo(recovery)),
     restore: (recovery, sandbox, { through = null, ...options }) =>
       restoreIntoSandbox({
@@ -200,6 +202,15 @@ async function askPrimary(target: Target): Promise<PrimaryView | null> {
       };
     }).catch(() => null);
   return (await Promise.all(target.nodes.map(ask))).find((view) => view !== null) ?? null;
+}
+
+async function segmentNames(store: ObjectStore, timeline: number): Promise<readonly string[]> {
+  const names: string[] = [];
+  for await (const { key } of store.list(`wal/${historyName(timeline).slice(0, 8)}/`)) {
+    const name = walNameOfKey(key);
+    if (name !== null && walFileKind(name) === 'segment') names.push(name);
+  }
+  return names.sort();
 }
 
 async function newestSegment(store: ObjectStore, timeline: number): Promise<{ readonly name: string; readonly modifiedAt: string } | null> {

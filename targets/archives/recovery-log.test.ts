@@ -1,4 +1,4 @@
-import { findRecoveryStop, lastReplayedTime, logExcerpt } from './recovery-log';
+import { findRecoveryStop, findStopOf, lastReplayedTime, logExcerpt } from './recovery-log';
 
 const line = (text: string): string => `2026-11-23 05:00:00.000 UTC [42] ${text}\n`;
 
@@ -24,6 +24,16 @@ test('every kind of stop is read', () => {
     side: 'after',
     name: 'before_release',
   });
+});
+
+test('without a target recovery ends where WAL does; with one that is no stop', () => {
+  const log = line('LOG:  redo done at 0/5000148 system usage: CPU: user: 0.00 s, system: 0.00 s, elapsed: 0.10 s');
+  expect(findStopOf({ setting: 'recovery_target', value: 'latest' }, log)).toMatchObject({
+    line: 'redo done at 0/5000148',
+    lsn: '0/5000148',
+  });
+  expect(findStopOf({ setting: 'recovery_target', value: 'latest' }, line('LOG:  redo starts at 0/2000028'))).toBeNull();
+  expect(findStopOf({ setting: 'recovery_target', value: 'immediate' }, log)).toBeNull();
 });
 
 test('a log without a stop has none, whatever else it says', () => {

@@ -5,6 +5,7 @@
 
 import { readServerLine } from '../excerpts/log-lines';
 import { openServerMessages } from '../excerpts/server-messages';
+import type { RecoveryTarget } from '../ports';
 
 const SERVER_MESSAGES = openServerMessages([]);
 
@@ -33,6 +34,18 @@ export function findRecoveryStop(log: string): RecoveryStop | null {
     time: pick(/time ([0-9][^,"]*)/),
     name: pick(/restore point "([^"]*)"/),
   };
+}
+
+/** The line by which recovery says that there was no more to replay, with the start of the last record; null while there is none. For restores without a target. */
+export function findRecoveryEnd(log: string): RecoveryStop | null {
+  const match = /redo done at ([0-9A-F]+\/[0-9A-F]+)/.exec(log);
+  if (match?.[1] === undefined) return null;
+  return { line: match[0], side: 'after', xid: null, lsn: match[1], time: null, name: null };
+}
+
+/** Where a recovery to this target stopped, by its own words; null while it goes on. */
+export function findStopOf({ setting, value }: Pick<RecoveryTarget, 'setting' | 'value'>, log: string): RecoveryStop | null {
+  return setting === 'recovery_target' && value === 'latest' ? findRecoveryEnd(log) : findRecoveryStop(log);
 }
 
 /** Time of the last commit that was replayed, as printed; null if none was. */

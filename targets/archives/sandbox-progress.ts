@@ -10,7 +10,7 @@ import { terminate } from '../../core/process';
 import type { JsonObject } from '../../model/json';
 import type { CheckResult } from '../../model/record';
 import type { RecoveryTarget, RestoreOutcome } from '../ports';
-import { findRecoveryStop } from './recovery-log';
+import { findStopOf } from './recovery-log';
 import { readSandboxLog, sandboxPostmaster, serversIn, type SandboxPlace } from './sandbox-server';
 
 /** A base that is complete and verified, and the time that it took. */
@@ -44,9 +44,9 @@ export function readBegun(place: SandboxPlace, recovery: RecoveryTarget, labels:
  * True when the server of an earlier try has reached its target and still runs: it is attached to. One that is still replaying is ended, because its WAL came
  * from the dead worker: recovery goes on from its own last restart point.
  */
-export async function attachToServer(place: SandboxPlace): Promise<boolean> {
+export async function attachToServer(recovery: RecoveryTarget, place: SandboxPlace): Promise<boolean> {
   const server = sandboxPostmaster(place);
-  if (server !== null && existsSync(place.logFile) && findRecoveryStop(readSandboxLog(place)) !== null) return true;
+  if (server !== null && existsSync(place.logFile) && findStopOf(recovery, readSandboxLog(place)) !== null) return true;
   if (server !== null) await terminate(server, 5_000, 'SIGQUIT');
   for (const left of serversIn(place)) await terminate(left, 1_000, 'SIGKILL');
   return false;

@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { monotonicNs, until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
-import { formatLsn, parseLsn } from '../../core/lsn';
+import { formatLsn, parseLsn, parseWalSegmentName } from '../../core/lsn';
 import { isAlive, type ProcessId } from '../../core/process';
 import { formatMs } from '../../core/units';
 import type { JsonObject } from '../../model/json';
@@ -15,7 +15,7 @@ import type { CheckResult } from '../../model/record';
 import type { Target } from '../../model/target';
 import type { RecoveryTarget, RestoreEstimate, RestoreOutcome, RestoreProgress } from '../ports';
 import { withSql, type Sql } from '../sql';
-import { findRecoveryStop, lastReplayedTime, logExcerpt, type RecoveryStop } from './recovery-log';
+import { findStopOf, lastReplayedTime, logExcerpt, type RecoveryStop } from './recovery-log';
 import {
   createSandbox,
   readControl,
@@ -122,7 +122,7 @@ async function restoreUntil(request: RestoreRequest, signal: AbortSignal): Promi
   try {
     const begun = readBegun(place, request.recovery, request.labels);
     if (begun === null) await createSandbox(target, place, request.labels);
-    const attached = begun !== null && (await attachToServer(place));
+    const attached = begun !== null && (await attachToServer(request.recovery, place));
     const wal = await source.openWal(place, signal, () => tell(timer.phases.length === 1 ? 'base' : 'replay'));
     supply = wal;
     let verified = begun?.verified;
@@ -143,7 +143,7 @@ async function restoreUntil(request: RestoreRequest, signal: AbortSignal): Promi
     const control = await readControl(place, signal);
     checkControl(target, control);
     if (!attached) await startSandbox(place, sandboxSettings(place, request.recovery, wal.command, control), signal, !wal.needsNetwork);
-    const stop = await awaitStop(place, wal, signal);
+    const stop = await awaitStop(request.recovery, place, wal, signal);
     timer.end('replay', wal.delivered().bytes);
     tell('promote');
     await awaitWritable(target, place, wal, signal);
@@ -270,8 +270,8 @@ async function awaitCondition<T>(
   return value.value;
 }
 
-function awaitStop(place: SandboxPlace, supply: WalSupply, signal: AbortSignal): Promise<RecoveryStop> {
-  return awaitCondition(place, supply, signal, () => (existsSync(place.logFile) ? findRecoveryStop(readLog(place)) : null));
+function awaitStop(recovery: RecoveryTarget, place: SandboxPlace, supply: WalSupply, signal: AbortSignal): Promise<RecoveryStop> {
+  return awaitCondition(place, supply, signal, () => (existsSync(place.logFile) ? findStopOf(recovery, readLog(place)) : null));
 }
 
 function sandboxSql<T>(target: Target, place: SandboxPlace, database: string, work: (sql: Sql) => Promise<T>): Promise<T> {
@@ -369,6 +369,8 @@ export function reached(recovery: RecoveryTarget, stop: RecoveryStop): boolean {
     case 'recovery_target_time':
       return stop.time !== null && stop.xid !== null;
     case 'recovery_target':
-      return stop.line.includes('reaching consistency');
+      if (recovery.value !== 'latest') return stop.line.includes('reaching consistency');
+      // The last record begins in the last segment that the archive holds.
+      return stop.lsn !== null && parseLsn(stop.lsn) >= (parseWalSegmentName(recovery.lastSegment)?.start ?? parseLsn(stop.lsn) + 1n);
   }
 }

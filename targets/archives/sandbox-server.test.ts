@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Target } from '../../model/target';
-import { createSandbox, sandboxPlace } from './sandbox-server';
+import { createSandbox, sandboxPlace, sandboxSettings } from './sandbox-server';
 
 let dir: string;
 let target: Target;
@@ -36,4 +36,13 @@ test('a directory that gameday did not make is not touched', async () => {
   mkdirSync(join(dir, 'theirs', 'data'), { recursive: true });
   await expect(createSandbox(target, sandboxPlace(target, join(dir, 'theirs')), {})).rejects.toMatchObject({ code: 'refused' });
   expect(existsSync(join(dir, 'theirs', 'data'))).toBe(true);
+});
+
+test.each([
+  ['latest', "recovery_target = ''"],
+  ['immediate', "recovery_target = 'immediate'"],
+])('to %s PostgreSQL is told %s, and the timeline by its number', (value, told) => {
+  const recovery = { backup: 'b', timeline: 3, setting: 'recovery_target', value, inclusive: true, lastSegment: '' } as const;
+  const lines = sandboxSettings(sandboxPlace(target, join(dir, 'one')), recovery, 'false', new Map()).split('\n');
+  expect(lines).toEqual(expect.arrayContaining([told, "recovery_target_timeline = '3'"]));
 });

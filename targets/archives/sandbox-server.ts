@@ -224,7 +224,8 @@ export function sandboxSettings(
     ['unix_socket_permissions', '0700'],
     ['cluster_name', 'gameday-sandbox'],
     ['restore_command', restoreCommand],
-    [target.setting, target.value],
+    // PostgreSQL's own word for "all that there is" is none.
+    [target.setting, target.value === 'latest' && target.setting === 'recovery_target' ? '' : target.value],
     ['recovery_target_inclusive', target.inclusive ? 'on' : 'off'],
     // Numeric: `latest` follows stray history files.
     ['recovery_target_timeline', String(target.timeline)],

@@ -8,6 +8,7 @@ import { formatMs } from '../../core/units';
 import type { CheckResult } from '../../model/record';
 import type { Target } from '../../model/target';
 import type { Archive, BackupView, RecoveryTarget, RestoreEstimate } from '../ports';
+import { archiveEnd } from './archive-end';
 import { archivedCommits, type FetchWal } from './archived-commits';
 import { restoreIntoSandbox, type RestoreSource } from './sandbox-restore';
 import { removeSandboxDirectory } from './sandbox-server';
@@ -62,6 +63,10 @@ export function openToolArchive(tool: ToolArchive): Archive {
       const parsed = parseWalSegmentName(segment);
       if (parsed === null) return false;
       return (await (await look()).segments(parsed.timeline)).some(({ name }) => name === segment);
+    },
+    async end() {
+      const repository = await look();
+      return archiveEnd(repository.backups, async (timeline) => (await repository.segments(timeline)).map(({ name }) => name));
     },
     locate: async (point) => locateIn(await look(), point),
     estimate,

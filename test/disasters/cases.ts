@@ -28,8 +28,8 @@ export interface DisasterCase {
   readonly set: Readonly<Record<string, string>>;
   readonly labs: readonly LabName[];
   readonly change?: ChangeName;
-  /** `missed`: it fails, and one of these objectives is missed. `refused`: nothing is broken, because the settings of the cluster cannot give what is asked for. */
-  readonly must: 'pass' | 'refused' | { readonly missed: readonly ObjectiveName[] };
+  /** `missed`: it fails, and one of these objectives is missed. `because`: it fails, and a reason says these words. `refused`: nothing is broken, because the settings of the cluster cannot give what is asked for. */
+  readonly must: 'pass' | 'refused' | { readonly missed: readonly ObjectiveName[] } | { readonly because: string };
 }
 
 const EVERYWHERE: readonly LabName[] = ['standalone', 'patroni', 'pg-auto-failover'];
@@ -61,6 +61,15 @@ const refused = (disasters: string, scenario: string, set: DisasterCase['set'], 
   labs,
   must: 'refused',
 });
+
+/** It fails by a step that does not come out as it must: no objective is about that. */
+const failsBecause = (
+  disasters: string,
+  scenario: string,
+  because: string,
+  set: DisasterCase['set'],
+  labs: readonly LabName[],
+): DisasterCase => ({ disasters, scenario, set, labs, must: { because } });
 
 export const CASES: readonly DisasterCase[] = [
   passes('1', 'postmaster-crash'),
@@ -129,9 +138,18 @@ export const CASES: readonly DisasterCase[] = [
   passes('28', 'pooler-after-switchover'),
   // HAProxy without `on-marked-down shutdown-sessions`, and slow to notice: the pooler's sessions stay with the old primary.
   after('router-keeps-sessions', fails('28', 'pooler-after-switchover', ['rejections', 'write_stall'], {}, DCS)),
+  passes('44', 'history-file-lost', STANDALONE),
+  // A part of a backup is lost instead, which no look at the archive's lists tells.
+  failsBecause('44', 'history-file-lost', 'not refused', { object: 'backup' }, STANDALONE),
   passes('46', 'mass-update', STANDALONE),
   // Less than PostgreSQL takes to start.
   fails('46', 'mass-update', ['restore_time'], { restore: '100ms' }, STANDALONE),
+  passes('48', 'region-lost', STANDALONE),
+  // Less than an archive can hold back.
+  fails('48', 'region-lost', ['archive_rpo'], { loss: '10ms' }, STANDALONE),
+  passes('50', 'outside-retention', STANDALONE),
+  // As if a segment were missing.
+  failsBecause('50', 'outside-retention', 'instead of wal_missing', { reason: 'wal_missing' }, STANDALONE),
   passes('52', 'bucket-emptied', STANDALONE),
   fails('52', 'bucket-emptied', ['restore_time'], { restore: '100ms' }, STANDALONE),
   passes('53', 'many-restores', STANDALONE),

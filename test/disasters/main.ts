@@ -26,7 +26,8 @@ function outage({ rto }: DrillRecord): string {
 
 const lost = ({ rpo }: DrillRecord): string => ('notRecorded' in rpo ? 'not recorded' : String(rpo.lost));
 
-const inWords = ({ must }: DisasterCase): string => (typeof must === 'string' ? must : `fail (${must.missed.join(' or ')})`);
+const inWords = ({ must }: DisasterCase): string =>
+  typeof must === 'string' ? must : 'because' in must ? `fail ("${must.because}")` : `fail (${must.missed.join(' or ')})`;
 
 /** What came out otherwise than it must; null: nothing did. */
 function surprise({ must }: DisasterCase, { judgement, splitBrain, state }: DrillRecord): string | null {
@@ -36,6 +37,7 @@ function surprise({ must }: DisasterCase, { judgement, splitBrain, state }: Dril
   const said = `${state}, ${judgement.verdict}: ${judgement.reasons.join('; ')}`;
   if (must === 'refused') return state === 'refused' ? null : said;
   if (must === 'pass') return judgement.verdict === 'pass' ? null : said;
+  if ('because' in must) return judgement.verdict === 'fail' && judgement.reasons.some((each) => each.includes(must.because)) ? null : said;
   return judgement.verdict === 'fail' && failed.some((name) => must.missed.includes(name)) ? null : said;
 }
 

@@ -25,6 +25,7 @@ import { examineAtReady } from '../../targets/archives/audit/audit-source';
 import { openTarget } from '../../targets/open-target';
 import type { Archive, RecoveryTarget, RestoreOutcome, RestoreProgress } from '../../targets/ports';
 import { withSql } from '../../targets/sql';
+import { DRAWN, drawRows } from './drawn';
 import { createPostgres, freePort, startGateway, type Gateway, type OwnPostgres } from './own-servers';
 import { lonelyTarget } from './restore-target';
 
@@ -41,6 +42,9 @@ let gateway: Gateway;
 let postgres: OwnPostgres;
 let archive: Archive;
 let recovery: RecoveryTarget;
+/** Just before the drop: a restore point, the position behind it, and the server's clock. */
+const POINT = 'before_drop';
+let before: { readonly lsn: string; readonly time: string };
 /** A position behind the drop, whose segment is archived. */
 let behindDrop: string;
 
@@ -95,9 +99,10 @@ function restoreInto(
   name: string,
   from: Archive = archive,
   options: { readonly signal?: AbortSignal; readonly onProgress?: (progress: RestoreProgress) => void } = {},
+  to: RecoveryTarget = recovery,
 ): Promise<RestoreOutcome> {
   const sandbox = { dir: join(dir, 'sb', name), labels: { drill: 'drill-000001', step: name } };
-  return from.restore(recovery, sandbox, { timeoutMs: 90_000, signal, onProgress: () => undefined, ...options });
+  return from.restore(to, sandbox, { timeoutMs: 90_000, signal, onProgress: () => undefined, ...options });
 }
 
 const copies = (): readonly string[] => (existsSync(join(dir, 'sb')) ? readdirSync(join(dir, 'sb')) : []);
@@ -141,6 +146,8 @@ beforeAll(async () => {
   if (node === undefined) throw new Error('no node');
   await archive.takeBackup(node, signal);
   await one(`create table orders as select generate_series(1, ${ROWS}) as id`);
+  const lsn = await one(`select pg_create_restore_point('${POINT}')::text`);
+  before = { lsn, time: await one('select clock_timestamp()::text') };
   const dropped = await withSql({ host: HOST, port, user: 'postgres', password: null, database: 'postgres' }, async (sql) => {
     await sql.query('begin');
     const [row] = await sql.query('select pg_current_xact_id()::text as xid');
@@ -197,6 +204,41 @@ test('a restore lands on the transaction before the drop, with every row and tab
   expect(told.at(-1)?.segments).toBe(outcome.segments);
   await archive.removeSandbox(outcome.dir);
   expect(copies()).toEqual([]);
+}, 90_000);
+
+// Every segment starts a Python of its own: one of them each time, drawn.
+const POINTS = [
+  ['a time', () => ({ setting: 'recovery_target_time', value: before.time, lsn: behindDrop }) as const, /before commit of transaction/],
+  ['a position', () => ({ setting: 'recovery_target_lsn', value: before.lsn, lsn: before.lsn }) as const, /after WAL location \(LSN\)/],
+  [
+    'a restore point',
+    () => ({ setting: 'recovery_target_name', value: POINT, lsn: before.lsn }) as const,
+    /at restore point "before_drop"/,
+  ],
+] as const;
+test.each(drawRows('points', POINTS))(
+  `a restore to %s lands before the drop${DRAWN}`,
+  async (what, point, line) => {
+    const to = await archive.locate({ ...point(), inclusive: true, timeline: 1 });
+    const outcome = await restoreInto(what.replace(/\W/g, '-'), archive, {}, to);
+    expect(outcome.checks.filter(({ ok }) => !ok)).toEqual([]);
+    expect(outcome.landed.logLine).toMatch(line);
+    expect(await one('select count(*)::text from orders', { host: outcome.socketDir, port: outcome.port })).toBe(String(ROWS));
+    await archive.removeSandbox(outcome.dir);
+  },
+  90_000,
+);
+
+test('a restore of all that the archive holds asks no server, and ends where its WAL does: the table is gone', async () => {
+  const end = await archive.end();
+  const to = await archive.locate({ setting: 'recovery_target', value: 'latest', inclusive: true, ...end });
+  const outcome = await restoreInto('latest', archive, {}, to);
+  expect(outcome.checks.filter(({ ok }) => !ok)).toEqual([]);
+  expect(outcome.landed.logLine).toMatch(/^redo done at /);
+  const copy = { host: outcome.socketDir, port: outcome.port };
+  expect(await one(`select (to_regclass('orders') is null)::text`, copy)).toBe('true');
+  expect(await one('select id::text from far', copy)).toBe('7');
+  await archive.removeSandbox(outcome.dir);
 }, 90_000);
 
 test('the order of commits is read in the bucket, without the primary’s machine', async () => {

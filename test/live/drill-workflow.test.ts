@@ -132,6 +132,7 @@ class Script {
     },
     failover: async () => Promise.reject(ApplicationFailure.nonRetryable('no candidate', 'no_candidate')),
     restore: async () => Promise.reject(new Error('not scripted')),
+    expectRefusal: async () => Promise.reject(new Error('not scripted')),
     mark: async () => Promise.reject(new Error('not scripted')),
     check: async () => Promise.reject(new Error('not scripted')),
     declare: async ({ step, phase }) => void this.calls.push(`declare ${step} ${phase}`),
