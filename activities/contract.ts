@@ -68,6 +68,11 @@ export interface AwaitWindowInput {
   readonly mark: 'baseline' | null;
 }
 
+export interface ResolvedFault extends FaultHandle {
+  /** The one node that took writes just before; null: none did, or several. Missing in histories of earlier drills. */
+  readonly primary?: string | null;
+}
+
 export interface InjectResult {
   readonly facts: JsonObject;
   readonly confirmed: FaultProof;
@@ -237,7 +242,7 @@ export interface SiteActivities {
     readonly untilHalt?: boolean;
   }): Promise<HaltInput | null>;
   stopProbe(input: { readonly probe: ProbeRef }): Promise<void>;
-  resolveFault(input: { readonly plan: Plan; readonly drill: DrillRef; readonly step: FaultStep }): Promise<FaultHandle>;
+  resolveFault(input: { readonly plan: Plan; readonly drill: DrillRef; readonly step: FaultStep }): Promise<ResolvedFault>;
   injectFault(input: {
     readonly plan: Plan;
     readonly key: LeaseKey;
@@ -252,6 +257,8 @@ export interface SiteActivities {
     readonly drill: DrillRef;
     readonly step: FailoverStep;
     readonly probe: ProbeRef;
+    /** Who took writes before the last fault since the last failover; null: no fault since, or nobody did. */
+    readonly since?: string | null;
   }): Promise<FailoverResult>;
   restore(input: RestoreInput): Promise<RestoreRecord>;
   /** Looks the point up as a restore would. Restores nothing. */

@@ -9,12 +9,13 @@ import type { RedundancyResult, SiteActivities } from './contract';
 import { examineFork } from './examine-fork';
 import { stamp, stepToken, cancellable } from './open-drill';
 
-export async function failover({ plan, step, probe }: Parameters<SiteActivities['failover']>[0]): Promise<FailoverResult> {
+export async function failover({ plan, step, probe, since }: Parameters<SiteActivities['failover']>[0]): Promise<FailoverResult> {
   const { controller } = openTarget(plan.target);
   return cancellable((signal) =>
     controller.failover({
       token: stepToken(step.id),
       candidate: step.candidate,
+      since: since ?? null,
       timeoutMs: step.timeoutMs,
       signal,
       on: async (name, phase) => {

@@ -8,11 +8,12 @@ import { atLine, findForbidden } from '../faults/blast-radius';
 import { faultLabel, NO_MEMORY } from '../faults/contract';
 import { findFault } from '../faults/registry';
 import { openTarget } from '../targets/open-target';
-import type { InjectResult, ProbeRef, SiteActivities, UndoActivities } from './contract';
+import type { NodeStatus } from '../targets/ports';
+import type { InjectResult, ProbeRef, ResolvedFault, SiteActivities, UndoActivities } from './contract';
 import { approvalsFor, guardianOf, stamp, type Hand } from './open-drill';
 import { findLossForbidden } from './policy-checks';
 
-export async function resolveFault({ plan, drill, step }: Parameters<SiteActivities['resolveFault']>[0]): Promise<FaultHandle> {
+export async function resolveFault({ plan, drill, step }: Parameters<SiteActivities['resolveFault']>[0]): Promise<ResolvedFault> {
   const fault = findFault(step.fault);
   const live = openTarget(plan.target);
   const settings = fault.schema.parse(step.settings);
@@ -26,7 +27,13 @@ export async function resolveFault({ plan, drill, step }: Parameters<SiteActivit
     resolved,
     preview: fault.preview(resolved),
     manualUndo: fault.manualUndo(resolved, plan.target),
+    primary: soleWriter(await live.controller.status()),
   };
+}
+
+function soleWriter(nodes: readonly NodeStatus[]): string | null {
+  const [first, second] = nodes.filter(({ up, inRecovery }) => up && inRecovery === false);
+  return first === undefined || second !== undefined ? null : first.node;
 }
 
 /** Told before anything is armed; the guardian asks the same again, and its word is the last. */

@@ -131,10 +131,13 @@ export interface Controller {
   /**
    * Fences the old primary's epoch, picks the most advanced standby (or the candidate), promotes, steers the router, re-follows the others.
    * Idempotent per `token`: a repeated call after a crash continues where the first stopped.
+   * `since`: who took writes before the last fault. Where automation has replaced it by now (by `candidate`, if one is named), nothing is ordered: that
+   * promotion is the one that was asked for. Controllers without automation have no use for it.
    */
   failover(request: {
     readonly token: string;
     readonly candidate: string | null;
+    readonly since?: string | null;
     readonly timeoutMs: number;
     readonly on: InstantListener;
     readonly signal: AbortSignal;

@@ -47,6 +47,8 @@ export class DrillContext {
   safeguards: Safeguards | undefined = undefined;
   security: SecurityBefore | null | undefined = undefined;
   baselineP99Ms: number | null = null;
+  /** Who took writes before the last fault, until a failover step has ended; null: no fault since, or nobody did. */
+  primaryBeforeFault: string | null = null;
   /** Why the method ended before its last step; null if it did not. */
   methodEnded: string | null = null;
   private events: EventBody[] = [];

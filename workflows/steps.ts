@@ -93,7 +93,8 @@ async function runStep(context: DrillContext, step: PlanStep): Promise<StepOutpu
 async function faultStep(context: DrillContext, step: FaultStep): Promise<StepOutput> {
   const { plan } = context.input;
   const probe = requireProbe(context);
-  const handle = await context.hands.site.resolveFault({ plan, drill: context.ref, step });
+  const { primary, ...handle } = await context.hands.site.resolveFault({ plan, drill: context.ref, step });
+  context.primaryBeforeFault = primary ?? context.primaryBeforeFault;
   // Pushed before the inject is scheduled: an inject that timed out may have happened.
   context.undo.push({ step: step.id, handle });
   context.say(step.id, 'injecting', handle.preview, { fault: handle.fault });
@@ -152,9 +153,10 @@ export function recoveryLimitMs(context: DrillContext): number {
 }
 
 async function failoverStep(context: DrillContext, step: FailoverStep): Promise<StepOutput> {
-  const input = { plan: context.input.plan, drill: context.ref, step, probe: requireProbe(context) };
+  const input = { plan: context.input.plan, drill: context.ref, step, probe: requireProbe(context), since: context.primaryBeforeFault };
   // A failover stopped half-way leaves clients without a primary: once begun it is carried to its end, and a halt heals after it.
   const result = await CancellationScope.nonCancellable(() => context.hands.long(step.timeoutMs + 15_000).failover(input));
+  context.primaryBeforeFault = null;
   context.say(step.id, 'failed over', `${result.to} is the primary, timeline ${result.timeline}, epoch ${result.epoch}`, {
     to: result.to,
     timeline: result.timeline,

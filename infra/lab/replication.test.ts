@@ -58,7 +58,7 @@ test('Patroni is told by its own settings, quorum only where it has that mode', 
     synchronous_mode: 'quorum',
     synchronous_mode_strict: false,
     synchronous_node_count: 2,
-    maximum_lag_on_failover: 1_048_576,
+    maximum_lag_on_failover: 67_108_864,
   });
   expect(patroniReplication({ replication: 'async', syncStandbys: 0 })).toMatchObject({
     synchronous_mode: false,

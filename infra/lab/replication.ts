@@ -32,10 +32,11 @@ export interface ReplicationRequest {
   readonly before: { readonly replication?: Replication | undefined; readonly syncStandbys: number } | null;
 }
 
-/** Patroni's default. */
-const LAG_BYTES = 1_048_576;
-/** Four segments: `archive_timeout` of a lab ends one every ten seconds, and what is left of it counts as lag though nothing was written there. */
-const ASYNC_LAG_BYTES = 4 * 16 * 1_048_576;
+/**
+ * Four segments, where Patroni's default is 1 MB: `archive_timeout` of a lab ends one every ten seconds, and what is left of it counts as lag though nothing was
+ * written there. A primary that has lost its standbys a moment before the store would have nobody to replace it, with synchronous replication too.
+ */
+const LAG_BYTES = 4 * 16 * 1_048_576;
 const APPLY_MS = 60_000;
 const refuse = (what: string, hint: string): GamedayError => new GamedayError('setting_invalid', what, hint);
 
@@ -104,7 +105,7 @@ export function patroniReplication({ replication, syncStandbys }: LabReplication
     synchronous_mode: replication === 'async' ? false : replication === 'quorum' ? 'quorum' : true,
     synchronous_mode_strict: false,
     synchronous_node_count: Math.max(1, syncStandbys),
-    maximum_lag_on_failover: replication === 'async' ? ASYNC_LAG_BYTES : LAG_BYTES,
+    maximum_lag_on_failover: LAG_BYTES,
   };
 }
 

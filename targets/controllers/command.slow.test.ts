@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openCommandController, commandBand, type CommandController } from './command';
 import { paperCluster, type PaperNode } from './paper-cluster.test-data';
@@ -36,10 +36,11 @@ function open(change: Partial<CommandController> = {}, lost = true) {
   return {
     controller: opened,
     stamps,
-    failover: (token = 'drill-1/failover', candidate: string | null = null, timeoutMs = 5_000) =>
+    failover: (token = 'drill-1/failover', candidate: string | null = null, timeoutMs = 5_000, since: string | null = null) =>
       opened.failover({
         token,
         candidate,
+        since,
         timeoutMs,
         signal: never,
         on: async (name, phase) => void stamps.push(`${name} ${phase}`),
@@ -58,6 +59,18 @@ test('the runbook gets the most advanced standby and the old primary, and what i
     expect(stamps.indexOf(`${name} about-to`)).toBeGreaterThanOrEqual(0);
     expect(stamps.lastIndexOf(`${name} done`)).toBeGreaterThan(stamps.indexOf(`${name} about-to`));
   }
+});
+
+test('automation was quicker than the step: its promotion is taken, and the runbook is not run', async () => {
+  const { failover, stamps } = open();
+  writeFileSync(join(dir, 'promoted'), '');
+  expect(await failover('t', null, 5_000, 'n1')).toMatchObject({ from: 'n1', to: 'n3', timeline: 2 });
+  expect(said()).toEqual([]);
+  // Nobody had looked before: a beginning would say so.
+  expect(stamps.filter((each) => each.startsWith('promote'))).toEqual(['promote done']);
+  // The same one as before the fault has not been replaced.
+  await expect(failover('u', null, 700, 'n3')).rejects.toMatchObject({ code: 'failover_failed' });
+  expect(said()).toEqual(['n2 from=n3']);
 });
 
 test('the same token runs it once: the second call says what came of the first', async () => {

@@ -17,12 +17,14 @@ import {
   awaitPromotion,
   awaitRoute,
   candidatesOf,
+  isReplaced,
   observedTopology,
   onlyWriter,
   POLL_MS,
   salvageNode,
   startByAgent,
   streamsFrom,
+  unwatched,
   type FailoverRequest,
 } from './promoted-by-others';
 import { mostAdvanced } from './standalone-failover';
@@ -55,6 +57,8 @@ interface Beginning {
   readonly candidates: FailoverResult['candidates'];
   readonly argv: readonly string[];
   readonly failure: string | null;
+  /** Automation has promoted another since the fault: the command is not run. */
+  readonly replaced?: boolean;
 }
 
 function chooseCandidate(argv: readonly string[], nodes: readonly NodeStatus[], from: string | null, wanted: string | null): string | null {
@@ -78,6 +82,10 @@ async function begin(context: Context, request: FailoverRequest): Promise<Beginn
   const nodes = await askAll(live);
   // A status command that fails with its primary does not keep the runbook from being run.
   const from = (await namedPrimary(context).catch(() => null)) ?? onlyWriter(nodes);
+  if (isReplaced(nodes, from, request)) {
+    const { since = null } = request;
+    return { from: since, candidate: null, candidates: candidatesOf(nodes, since), argv: [], failure: null, replaced: true };
+  }
   const candidate = chooseCandidate(controller.failover, nodes, from, request.candidate);
   const argv = fillWords(controller.failover, { candidate, primary: from });
   return { from, candidate, candidates: candidatesOf(nodes, from), argv, failure: null };
@@ -111,10 +119,11 @@ async function carryOut(context: Context, request: FailoverRequest): Promise<Fai
   const save = (state: Beginning): void => writeFileDurably(path, `${JSON.stringify(state)}\n`);
   if (earlier === null) save(begun);
   const decided = onceOnly(() => request.on('decide', 'done'));
+  const orders = earlier === null && begun.replaced !== true;
 
   async function runbook(signal: AbortSignal): Promise<null> {
     // Begun before, by a worker that is gone: it may run yet, or have ended. What it does is watched, and it is not begun again.
-    if (earlier !== null) return null;
+    if (!orders) return null;
     await request.on('detect', 'about-to');
     await request.on('decide', 'about-to');
     const running = runCommand(begun.argv, { timeoutMs: request.timeoutMs, signal, code: 'failover_failed' });
@@ -131,9 +140,9 @@ async function carryOut(context: Context, request: FailoverRequest): Promise<Fai
     return null;
   }
   async function outcome(signal: AbortSignal): Promise<NodeStatus> {
-    const watching = { ...request, signal };
+    const watching = { ...(begun.replaced === true ? unwatched(request) : request), signal };
     const primary = await awaitPromotion(live, watching, begun.from);
-    if (earlier === null) await decided();
+    if (orders) await decided();
     await awaitRoute(live, watching, primary.node);
     return primary;
   }

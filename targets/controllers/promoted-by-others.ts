@@ -32,6 +32,16 @@ export function onlyWriter(nodes: readonly NodeStatus[]): string | null {
   return silent.length === 1 ? (silent[0]?.node ?? null) : null;
 }
 
+/** Has automation put this leader, who takes writes, in the place of the one before the fault? If a candidate is asked for, it must be that one. */
+export const isReplaced = (nodes: readonly NodeStatus[], leader: string | null, { since = null, candidate }: FailoverRequest): boolean =>
+  since !== null && leader !== since && writers(nodes).some(({ node }) => node === leader) && (candidate === null || candidate === leader);
+
+/** Nobody looked before it happened: the end of each instant is stamped, and its beginning is not, so that it lies anywhere since the outage began. */
+export const unwatched = (request: FailoverRequest): FailoverRequest => ({
+  ...request,
+  on: async (name, phase) => (phase === 'done' ? request.on(name, phase) : undefined),
+});
+
 export const candidatesOf = (nodes: readonly NodeStatus[], from: string | null): FailoverResult['candidates'] =>
   nodes.filter(({ node }) => node !== from).map(({ node, lsn, up }) => ({ node, lsn, reachable: up }));
 

@@ -53,8 +53,8 @@ function open(nodes: Record<string, PaperNode>, conf: string, status: string, on
   };
   const controller = openRepmgrController(live, CONTROLLER, book);
   const on = async (name: string, phase: string): Promise<void> => void stamps.push(`${name} ${phase}`);
-  const failover = (candidate: string | null = null, timeoutMs = 3_000) =>
-    controller.failover({ token: 't', candidate, timeoutMs, signal: never, on });
+  const failover = (candidate: string | null = null, timeoutMs = 3_000, since: string | null = null) =>
+    controller.failover({ token: 't', candidate, since, timeoutMs, signal: never, on });
   return { controller, failover, ran, stamps, logs };
 }
 
@@ -96,6 +96,15 @@ test('where repmgrd acts by itself nobody is ordered to promote, and its log say
   expect(told).toEqual(['detect done', 'decide done', 'promote done']);
   // A look before it that had not seen it: without one the instant could lie anywhere.
   expect(stamps.indexOf('detect done')).toBeGreaterThan(2);
+});
+
+test('repmgrd was quicker than the step: its promotion is taken, and nobody hands over once more', async () => {
+  const nodes = LOST();
+  promote(nodes, 'n2');
+  const { failover, ran, stamps } = open(nodes, 'failover=automatic\n', DAEMONS);
+  expect(await failover(null, 3_000, 'n1')).toMatchObject({ from: 'n1', to: 'n2', timeline: 2 });
+  expect(ran).toEqual([]);
+  expect(stamps.filter((each) => each.startsWith('promote'))).toEqual(['promote done']);
 });
 
 test('a paused repmgrd acts for nobody', async () => {

@@ -16,11 +16,13 @@ import {
   awaitRoute,
   awaitUp,
   candidatesOf,
+  isReplaced,
   observedTopology,
   POLL_MS,
   runAgent,
   salvageNode,
   streamsFrom,
+  unwatched,
   writers,
   type FailoverRequest,
   type StartedNode,
@@ -76,12 +78,19 @@ interface Beginning {
   readonly hasDaemons: boolean;
   /** Nodes whose repmgrd somebody had paused before. */
   readonly pausedBefore: readonly string[];
+  /** repmgrd had promoted another before the step began. */
+  readonly replaced?: boolean;
 }
 
-async function begin(repmgr: Repmgr, { candidate: wanted }: FailoverRequest): Promise<Beginning> {
+async function begin(repmgr: Repmgr, request: FailoverRequest): Promise<Beginning> {
   const { live } = repmgr;
+  const { candidate: wanted, since = null } = request;
   const nodes = await askAll(live);
   const from = await leaderOf(repmgr);
+  if (isReplaced(nodes, from, request)) {
+    const candidates = candidatesOf(nodes, since);
+    return { from: since, way: 'repmgrd', candidate: null, candidates, hasDaemons: true, pausedBefore: [], replaced: true };
+  }
   const standbys = nodes.filter(({ node, up, inRecovery }) => node !== from && up && inRecovery === true);
   const chosen = wanted ?? mostAdvanced(standbys);
   if (chosen === null || !standbys.some(({ node }) => node === chosen))
@@ -158,11 +167,12 @@ async function awaitBook(repmgr: Repmgr, request: FailoverRequest, to: string): 
   });
 }
 
-async function carryOut(repmgr: Repmgr, request: FailoverRequest): Promise<FailoverResult> {
+async function carryOut(repmgr: Repmgr, asked: FailoverRequest): Promise<FailoverResult> {
   const { live } = repmgr;
-  const path = join(live.target.runDir, `failover-${sha256Hex(request.token).slice(0, 16)}.json`);
+  const path = join(live.target.runDir, `failover-${sha256Hex(asked.token).slice(0, 16)}.json`);
   const earlier = readJsonFile<Beginning>(path);
-  const begun = earlier ?? (await begin(repmgr, request));
+  const begun = earlier ?? (await begin(repmgr, asked));
+  const request = begun.replaced === true ? unwatched(asked) : asked;
   if (earlier === null) writeFileDurably(path, `${JSON.stringify(begun)}\n`);
   const { from, candidate } = begun;
   if (begun.way === 'switchover' && from !== null && candidate !== null)
@@ -171,7 +181,10 @@ async function carryOut(repmgr: Repmgr, request: FailoverRequest): Promise<Failo
       await rejoin(repmgr, from, request);
     });
   if (begun.way === 'promote') await promote(repmgr, request, begun);
-  const primary = begun.way === 'repmgrd' ? await watchFailover(repmgr, request, from) : await awaitPromotion(live, request, from);
+  const primary =
+    begun.way === 'repmgrd' && begun.replaced !== true
+      ? await watchFailover(repmgr, request, from)
+      : await awaitPromotion(live, request, from);
   await awaitRoute(live, request, primary.node);
   await awaitBook(repmgr, request, primary.node);
   if (begun.way === 'promote') await leadOthers(repmgr, request, primary.node);

@@ -11,7 +11,7 @@ import { readJsonFile, sha256Hex, writeFileDurably } from '../../core/files';
 import { parseLsn } from '../../core/lsn';
 import type { Controller, FailoverResult, LiveTarget, NodeStatus, SalvageResult, Topology } from '../ports';
 import { askAll, readSettings, readSlots, streamingStandbys, type StandbyNames } from './node-status';
-import { awaitRoute, candidatesOf, POLL_MS, type FailoverRequest } from './promoted-by-others';
+import { awaitRoute, candidatesOf, isReplaced, POLL_MS, unwatched, type FailoverRequest } from './promoted-by-others';
 import type { EpochFile } from './standalone-epoch';
 import { findDivergence, quarantineDir, salvageTail } from './standalone-salvage';
 
@@ -81,6 +81,8 @@ export async function topologyOf(
 interface Beginning {
   readonly from: string | null;
   readonly ordered: boolean;
+  /** Automation had promoted another before the step began. */
+  readonly replaced?: boolean;
 }
 
 async function beginning(driven: SelfDriven, request: FailoverRequest): Promise<Beginning> {
@@ -90,8 +92,10 @@ async function beginning(driven: SelfDriven, request: FailoverRequest): Promise<
   if (earlier !== null) return earlier;
   const [leader, paused, nodes] = [await driven.leader().catch(() => null), await driven.isPaused().catch(() => false), await askAll(live)];
   const from = leader ?? nodes.find(({ inRecovery }) => inRecovery === false)?.node ?? null;
-  // A primary that still serves is asked to hand over; one that does not is the controller's to replace.
-  const begun: Beginning = { from, ordered: isWritable(nodes, from) || paused };
+  // A primary that still serves is asked to hand over; one that does not is the controller's to replace, and may have been replaced already.
+  const begun: Beginning = isReplaced(nodes, from, request)
+    ? { from: request.since ?? null, ordered: false, replaced: true }
+    : { from, ordered: isWritable(nodes, from) || paused };
   writeFileDurably(path, `${JSON.stringify(begun)}\n`);
   return begun;
 }
@@ -138,7 +142,7 @@ export async function carryOut(driven: SelfDriven, request: FailoverRequest): Pr
         ),
     },
   );
-  await awaitRoute(live, request, to);
+  await awaitRoute(live, begun.replaced === true ? unwatched(request) : request, to);
   await awaitFollowers(driven, request, to);
   const status = (await askAll(live)).find(({ node }) => node === to);
   const timeline = status?.timeline ?? 0;

@@ -92,7 +92,8 @@ export const CASES: readonly DisasterCase[] = [
   // Without a watchdog.
   fails('6', 'controller-dies', ['rpo_transactions', 'split_brain'], {}, DCS),
   passes('3', 'maintenance-forgotten', DCS),
-  fails('3', 'maintenance-forgotten', ['rto'], { rto: '20s' }, DCS),
+  // Less than the pause goes unnoticed.
+  fails('3', 'maintenance-forgotten', ['rto'], { rto: '12s' }, DCS),
   passes('7', 'planned-switchover', [...EVERYWHERE, 'docker'], { rto: '30s' }),
   fails('7', 'planned-switchover', ['rto'], { rto: '10ms' }),
   passes('9', 'dcs-outage', DCS),

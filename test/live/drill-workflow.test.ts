@@ -53,6 +53,10 @@ class Script {
   /** What happens while the activity of this name runs, once. */
   meanwhile: { readonly at: string; readonly work: () => Promise<void> } | null = null;
   injectFails = false;
+  /** Whom a failover step makes the primary; null: nobody can be. */
+  promotes: string | null = null;
+  /** Who took writes before a fault, by its step. */
+  primaries: Readonly<Record<string, string>> = {};
   undoFails = false;
   /** By itself, though its answer to the drill is lost. */
   guardianHeals = false;
@@ -122,7 +126,7 @@ class Script {
       this.calls.push(`resolve ${step.id}`);
       const handle = { fault: step.fault, drill: 'drill-000001', resolved: {}, preview: step.id, manualUndo: ['true'] };
       this.handles.set(step.id, handle);
-      return handle;
+      return { ...handle, primary: this.primaries[step.id] ?? null };
     },
     injectFault: async ({ key, handle }) => {
       this.calls.push(`inject ${key.step}`);
@@ -130,7 +134,11 @@ class Script {
       if (this.injectFails) throw ApplicationFailure.nonRetryable('the answer was lost', 'step_failed');
       return { facts: {}, confirmed: proof, lease: lease(key.step, handle, 'active'), aboutToNs: '1', doneNs: '2' };
     },
-    failover: async () => Promise.reject(ApplicationFailure.nonRetryable('no candidate', 'no_candidate')),
+    failover: async ({ step, since }) => {
+      if (this.promotes === null) throw ApplicationFailure.nonRetryable('no candidate', 'no_candidate');
+      this.calls.push(`failover ${step.id} since ${since}`);
+      return { from: since ?? null, to: this.promotes, epoch: 2, timeline: 2, candidates: [] };
+    },
     restore: async () => Promise.reject(new Error('not scripted')),
     expectRefusal: async () => Promise.reject(new Error('not scripted')),
     mark: async () => Promise.reject(new Error('not scripted')),
@@ -529,6 +537,19 @@ describe('drill workflow', () => {
       expect(stamps.filter((call) => call.endsWith('page'))).toEqual([]);
     });
   }, 60_000);
+
+  test('a failover step hears who took writes before the last fault that found anybody; one without a fault since the last failover hears of nobody', async () => {
+    const script = new Script();
+    script.promotes = 'n2';
+    script.primaries = { one: 'n1' };
+    const failover = (id: string): PlanStep => ({ kind: 'failover', id, title: id, candidate: null, timeoutMs: 1_000 });
+    // Nobody takes writes when the second goes in: the first has seen to that.
+    await withDrill([failover('planned'), fault('one'), fault('two'), failover('lost'), failover('again')], script, async (running) => {
+      expect(await result(running)).toMatchObject({ state: 'completed' });
+      const asked = script.calls.filter((call) => call.startsWith('failover'));
+      expect(asked).toEqual(['failover planned since null', 'failover lost since n1', 'failover again since null']);
+    });
+  });
 
   test('parallel branches: a failing branch ends the other, and both faults are undone', async () => {
     const script = new Script();
