@@ -228,12 +228,19 @@ export function statusOf(error: unknown): number | undefined {
   return (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
 }
 
-/** Null for "no such object". A missing bucket is 404 as well, but no absence: it must not read as an empty store. */
+/**
+ * Whether the store said that an object is not there. A missing bucket is 404 as well, and a key that the store does not know is with some: neither must read as an
+ * empty store. An answer to HEAD has no body, and so no other name than NotFound.
+ */
+export function isAbsence(error: unknown): boolean {
+  return statusOf(error) === 404 && ['NoSuchKey', 'NoSuchVersion', 'NotFound'].includes((error as Error).name);
+}
+
 async function orNull<T>(work: () => Promise<T>): Promise<T | null> {
   try {
     return await work();
   } catch (error) {
-    if (statusOf(error) === 404 && (error as Error).name !== 'NoSuchBucket') return null;
+    if (isAbsence(error)) return null;
     throw error;
   }
 }

@@ -12,7 +12,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { GamedayError } from '../core/errors';
 import { validKey } from './object-key';
-import { clientFor, sha256Base64, statusOf, type S3Settings } from './s3-store';
+import { clientFor, isAbsence, sha256Base64, statusOf, type S3Settings } from './s3-store';
 import { withStoreRetry } from './store-retry';
 
 export interface ObjectVersion {
@@ -77,7 +77,7 @@ export function openVersionedStore(settings: S3Settings): VersionedStore {
           return (await answer.Body?.transformToByteArray()) ?? new Uint8Array();
         } catch (error) {
           // 405: a delete marker was asked for by its id.
-          if (statusOf(error) === 405 || (statusOf(error) === 404 && (error as Error).name !== 'NoSuchBucket')) return null;
+          if (statusOf(error) === 405 || isAbsence(error)) return null;
           throw error;
         }
       }),

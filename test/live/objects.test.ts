@@ -115,4 +115,7 @@ test('does not repeat a refusal, and does not read a missing bucket as an empty 
   const refused = openS3Store({ ...settings, secretKey: `file:${wrong}` }).put('a', Buffer.from('x'));
   await expect(refused).rejects.toMatchObject({ code: 'store_unreachable', message: expect.stringContaining('1 attempt: 1 403') });
   await expect(refused).rejects.not.toMatchObject({ message: expect.stringContaining('not-the-secret') });
+  // This gateway says 404 to whom it does not know.
+  const stranger = openS3Store({ ...settings, accessKey: `file:${wrong}` }).get('a');
+  await expect(stranger).rejects.toMatchObject({ code: 'store_unreachable' });
 });
