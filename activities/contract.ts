@@ -80,6 +80,8 @@ export interface InjectResult {
   /** Prober's clock, nanoseconds since its start as decimal strings, just before and just after; null when it could not be asked. */
   readonly aboutToNs: string | null;
   readonly doneNs: string | null;
+  /** p99 of the writes in the window that ended just before, in ms: for the first fault, what recovery is held against. Null when it could not be asked. */
+  readonly p99BeforeMs?: number | null;
 }
 
 export interface RestoreInput {

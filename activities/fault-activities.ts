@@ -10,7 +10,7 @@ import { findFault } from '../faults/registry';
 import { openTarget } from '../targets/open-target';
 import type { NodeStatus } from '../targets/ports';
 import type { InjectResult, ProbeRef, ResolvedFault, SiteActivities, UndoActivities } from './contract';
-import { approvalsFor, guardianOf, stamp, type Hand } from './open-drill';
+import { approvalsFor, guardianOf, proberOf, stamp, type Hand } from './open-drill';
 import { findLossForbidden } from './policy-checks';
 
 export async function resolveFault({ plan, drill, step }: Parameters<SiteActivities['resolveFault']>[0]): Promise<ResolvedFault> {
@@ -62,10 +62,14 @@ export async function injectFault(
     approvals: approvalsFor(hand, plan, approvals),
     ...(startedBy === undefined ? {} : { startedBy }),
   });
+  const { windowMs, successRatio, maxP99Ms } = plan.steady;
+  const before = await proberOf(probe)
+    .window({ windowMs, successRatio, maxP99Ms, after: null })
+    .catch(() => null);
   const aboutToNs = await stamp(probe, 'inject', 'about-to', key.step, { fault: handle.fault });
   const { facts, confirmed, lease } = await guardian.inject(key);
   const doneNs = await stamp(probe, 'inject', 'done', key.step, { fault: handle.fault, confirmed: confirmed.holds });
-  return { facts, confirmed, lease, aboutToNs, doneNs };
+  return { facts, confirmed, lease, aboutToNs, doneNs, p99BeforeMs: before?.p99Ms ?? null };
 }
 
 export async function undoFaults(input: Parameters<UndoActivities['undoFaults']>[0]): Promise<readonly LeaseView[]> {

@@ -5,7 +5,7 @@ import type { SignedApproval } from '../model/approval';
 import type { JsonObject } from '../model/json';
 import type { Plan } from '../model/plan';
 import type { Target } from '../model/target';
-import type { ProberCalls, ReceiptName } from '../probe/contract';
+import type { ProberCalls, ReceiptName, ReceiptPhase } from '../probe/contract';
 import { openProber } from '../probe/client';
 import { openEvidence, type EvidencePlace } from '../evidence/store';
 import { findApprovals } from '../faults/approval-files';
@@ -52,7 +52,7 @@ export function evidenceOf(hand: Hand, { target }: { readonly target: Pick<Targe
 export async function stamp(
   probe: ProbeRef | null,
   name: ReceiptName,
-  phase: 'about-to' | 'done',
+  phase: ReceiptPhase,
   subject: string,
   facts: JsonObject = {},
 ): Promise<string | null> {

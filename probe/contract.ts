@@ -51,9 +51,11 @@ export interface ProberConfig {
 
 export type ReceiptName =
   'inject' | 'heal' | 'detect' | 'decide' | 'promote' | 'route' | 'follow' | 'step' | 'baseline' | 'verified' | 'redundant' | 'declare';
+/** `about-to`: whoever asks is going to do it. `looking`: is going to look whether it has come about, which `done` then says. */
+export type ReceiptPhase = 'about-to' | 'looking' | 'done';
 export interface Receipt {
   readonly name: ReceiptName;
-  readonly phase: 'about-to' | 'done';
+  readonly phase: ReceiptPhase;
   /** Step id, or a node's name where that is the point. */
   readonly subject: string;
 }

@@ -61,7 +61,7 @@ const receipts: fc.Arbitrary<Entry[]> = fc.array(
       'detect' as const,
       'promote' as const,
     ),
-    phase: fc.constantFrom('about-to' as const, 'done' as const),
+    phase: fc.constantFrom('about-to' as const, 'looking' as const, 'done' as const),
     subject: fc.constantFrom('kill', 'cut'),
     facts: fc.constant({}),
   }),

@@ -188,8 +188,8 @@ class Prober {
     this.flush();
     this.receipts.set(receiptKey(receipt), atNs);
     const { name, phase, subject } = receipt;
-    // While a question is open this comes every second; the ledger has them all.
-    if (name !== 'declare' || phase === 'done')
+    // While a question is open, or something is watched for, these come every second and faster; the ledger has them all.
+    if (phase === 'done' || (phase === 'about-to' && name !== 'declare'))
       this.journal.add(subject, `${name} ${phase}`, `stamped: ${name} ${phase} ${subject}`, { atNs: String(atNs) });
     return { atNs: String(atNs) };
   }

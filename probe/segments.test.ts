@@ -52,9 +52,18 @@ describe('segments', () => {
     expect(cut([receipt('detect', 'done', 2_000)])[0]?.to).toEqual({ lowMs: 1_000, highMs: 2_000 });
   });
 
-  it('take the newest intent before the end of a receipt that was tried again', () => {
+  it('take the first intent of a receipt that was tried again: it may have come about then', () => {
     const again = [receipt('detect', 'about-to', 1_500), receipt('detect', 'about-to', 1_900), receipt('detect', 'done', 2_000)];
-    expect(cut([...again, receipt('detect', 'about-to', 2_500)])[0]?.to).toEqual({ lowMs: 1_900, highMs: 2_000 });
+    expect(cut([...again, receipt('detect', 'about-to', 2_500)])[0]?.to).toEqual({ lowMs: 1_500, highMs: 2_000 });
+  });
+
+  it('hold what was watched for from the last look in vain to the one that saw it', () => {
+    const looks = [1_500, 1_700, 1_900].map((ms) => receipt('route', 'looking', ms));
+    const to = (seen: readonly ReceiptEntry[]) => cut(seen)[0]?.to;
+    expect(to([...looks, receipt('route', 'done', 1_950)])).toEqual({ lowMs: 1_700, highMs: 1_950 });
+    expect(to([receipt('route', 'looking', 1_900), receipt('route', 'done', 1_950)])).toEqual({ lowMs: 1_000, highMs: 1_950 });
+    // A look after the end, for another failover, is none of this one's.
+    expect(to([...looks, receipt('route', 'done', 1_950), receipt('route', 'looking', 2_100)])).toEqual({ lowMs: 1_700, highMs: 1_950 });
   });
 
   it('ignore receipts of another outage, before t0 or after t_rec', () => {

@@ -77,11 +77,16 @@ function byController(name: 'detect' | 'decide', t0: Interval, tRec: Interval, c
   return { lowMs: before.askedNs / 1e6, highMs: first.answeredNs / 1e6 };
 }
 
-/** Between "about to" and "done". With `done` alone, the instant lies somewhere since t0; `about-to` alone proves nothing. */
+/**
+ * Between "about to" and "done": the first "about to", because what was tried again may have come about at the first try. What was watched for came about
+ * after the last look that did not see it had begun, and before "done". With `done` alone, or seen at the first look, it lies somewhere since t0; without `done`
+ * nothing is proven.
+ */
 function receiptInterval(name: ReceiptName, t0: Interval, tRec: Interval, receipts: readonly ReceiptEntry[]): Interval | null {
   const within = receipts.filter((r) => r.name === name && r.atNs / 1e6 >= t0.lowMs && r.atNs / 1e6 <= tRec.highMs);
   const done = within.find((r) => r.phase === 'done');
   if (done === undefined) return null;
-  const about = within.filter((r) => r.phase === 'about-to' && r.atNs <= done.atNs).at(-1);
-  return { lowMs: about === undefined ? t0.lowMs : about.atNs / 1e6, highMs: done.atNs / 1e6 };
+  const looks = within.filter((r) => r.phase === 'looking' && r.atNs <= done.atNs);
+  const since = looks.length > 0 ? looks.at(-2) : within.find((r) => r.phase === 'about-to' && r.atNs <= done.atNs);
+  return { lowMs: since === undefined ? t0.lowMs : since.atNs / 1e6, highMs: done.atNs / 1e6 };
 }

@@ -87,7 +87,10 @@ export interface Topology {
 }
 
 /** Tells the caller, with the prober's receipts around each, which instants a controller passes: detect, decide, promote, route, follow. */
-export type InstantListener = (name: 'detect' | 'decide' | 'promote' | 'route' | 'follow', phase: 'about-to' | 'done') => Promise<void>;
+export type InstantListener = (
+  name: 'detect' | 'decide' | 'promote' | 'route' | 'follow',
+  phase: 'about-to' | 'looking' | 'done',
+) => Promise<void>;
 
 export interface FailoverResult {
   readonly from: string | null;

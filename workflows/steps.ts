@@ -107,6 +107,8 @@ async function faultStep(context: DrillContext, step: FaultStep): Promise<StepOu
     probe,
     ...context.consent,
   });
+  // The judge's baseline is the window before the first fault: whoever waits for recovery waits for no less.
+  if (context.injected.size === 0) context.baselineP99Ms = result.p99BeforeMs ?? context.baselineP99Ms;
   context.injected.set(step.id, result);
   context.leases.set(step.id, result.lease);
   if (!result.confirmed.holds) {

@@ -78,7 +78,7 @@ export async function observedTopology(live: LiveTarget, named: string | null, i
 export async function awaitPromotion(live: LiveTarget, request: FailoverRequest, from: string | null): Promise<NodeStatus> {
   const found = await until(
     async () => {
-      await request.on('promote', 'about-to');
+      await request.on('promote', 'looking');
       const others = writers(await askAll(live)).filter(({ node }) => node !== from);
       return others.reduce<NodeStatus | null>((best, each) => ((each.timeline ?? 0) > (best?.timeline ?? -1) ? each : best), null);
     },
@@ -103,7 +103,7 @@ export async function awaitRoute(live: LiveTarget, request: FailoverRequest, to:
   if (live.router.kind === 'none') return;
   await until(
     async () => {
-      await request.on('route', 'about-to');
+      await request.on('route', 'looking');
       const routed = await live.router.routed();
       return routed.length === 1 && routed[0] === to ? true : null;
     },

@@ -60,7 +60,7 @@ export async function openLogWatch(repmgr: Repmgr, standbys: readonly string[]):
     async follow({ on }, stop) {
       const open = new Set<LogWord>(['detect', 'decide']);
       while (open.size > 0 && !stop.aborted) {
-        for (const word of open) await on(word, 'about-to');
+        for (const word of open) await on(word, 'looking');
         const told = (await look()).filter(({ line }) => !old.has(line)).map(({ word }) => word);
         for (const word of [...open].filter((each) => told.includes(each))) {
           await on(word, 'done');

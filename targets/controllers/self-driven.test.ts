@@ -70,7 +70,7 @@ test('the one that led at the fault, or before any, is asked to hand over', asyn
   const { failover, ordered, stamps } = open();
   expect(await failover('n3')).toMatchObject({ from: 'n3', to: 'n2', timeline: 3 });
   expect(ordered).toEqual(['n3 to anybody']);
-  expect(stamps).toContain('route about-to');
+  expect(stamps).toContain('route looking');
   const planned = open();
   expect(await planned.failover(null, null, 'planned')).toMatchObject({ from: 'n3', to: 'n2' });
 });

@@ -300,7 +300,8 @@ export const MUTATIONS: readonly Mutation[] = [
   segments('a boundary out of order makes a segment', 'to.highMs < from.lowMs ||', ''),
   segments('segments forget the bounds', 'lowMs: Math.max(0, to.lowMs - from.highMs)', 'lowMs: Math.max(0, to.highMs - from.highMs)'),
   segments('an intent is a boundary', "within.find((r) => r.phase === 'done')", 'within[0]'),
-  segments('the oldest intent counts', 'r.atNs <= done.atNs).at(-1)', 'r.atNs <= done.atNs).at(0)'),
+  segments('the newest intent counts', "within.find((r) => r.phase === 'about-to'", "within.findLast((r) => r.phase === 'about-to'"),
+  segments('the look that saw it was in vain', 'looks.at(-2)', 'looks.at(-1)'),
   segments('receipts of another outage count', 'r.atNs / 1e6 >= t0.lowMs && r.atNs / 1e6 <= tRec.highMs', 'r.atNs >= 0'),
   segments('the sampler is not asked about a promotion', "if (name !== 'promote') return byReceipt;", 'return byReceipt;'),
 
@@ -352,7 +353,12 @@ export const MUTATIONS: readonly Mutation[] = [
     "if (sentNs > this.doneNs) return 'absent';",
     "if (sentNs > this.doneNs) return 'either';",
   ),
-  restore('concurrent writes must be there', "doneNs < this.aboutToNs ? 'present' : 'unsettled'", "'present'"),
+  restore('concurrent writes must be there', "xid >= 0 ? 'absent' : 'unsettled';", "xid >= 0 ? 'absent' : 'present';"),
+  restore(
+    'where the archive ends, what it lacks must be there',
+    "xid >= 0 ? 'absent' : 'unsettled';",
+    "xid >= 0 ? 'present' : 'unsettled';",
+  ),
   restore('WAL’s order is ignored', "if (this.after.has(xid % 2 ** 32)) return 'absent';", ''),
   restore('rows that nobody wrote are ignored', 'over: judged.over + foreign.count', 'over: judged.over'),
   restore('missing rows are not missing', 'this.under += 1;', 'this.under += 0;'),
