@@ -17,7 +17,7 @@ import { labUp } from '../../infra/lab/up';
 import { openSupervisorClient } from '../../infra/supervisor/client';
 import type { Target } from '../../model/target';
 import { withSql } from '../../targets/sql';
-import { cutPower, lab, makeHome, removeHome } from './lab';
+import { cli, cutPower, lab, makeHome, removeHome } from './lab';
 
 const OWN_NET = '127.0.78';
 const TAKEN_NET = '127.0.79';
@@ -178,3 +178,14 @@ test('a lab that was killed is taken down without its supervisor', async () => {
   await labDown({ home: own });
   expect(labProcesses(join(own, 'run'), realpathSync(join(own, 'lab'))).map(describeProcess)).toEqual([]);
 }, 60_000);
+
+test('the lab has all that a drill needs: check of it ends with 0', async () => {
+  const { code, stdout } = await cli(['check', '--target', 'lab'], { timeoutMs: 90_000 });
+  expect({ code, lacking: stdout.split('\n').filter((line) => line.startsWith('  ✕') && !line.includes('possible once')) }).toEqual({
+    code: 0,
+    lacking: [],
+  });
+  expect(stdout).toContain('✓ process-kill: possible');
+  expect(stdout).toContain('✓ link-latency: possible');
+  expect(stdout).toContain('ready: a drill could run on lab');
+}, 120_000);
