@@ -37,7 +37,7 @@ const ENTRY_POINTS = [
   /^infra\/supervisor\/(supervisor|restart-child)\.ts$/,
   /^[^/]*\.config\.m?js$/,
   /\.test\.tsx?$/,
-  /^test\/live\/global-(build|setup|teardown)\.ts$/,
+  /^test\/live\/global-(setup|teardown)\.ts$/,
 ];
 
 const IMPORT = /(?:from|import|require)\s*\(?\s*'(\.[^']*)'/g;

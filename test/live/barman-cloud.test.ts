@@ -25,7 +25,7 @@ import { examineAtReady } from '../../targets/archives/audit/audit-source';
 import { openTarget } from '../../targets/open-target';
 import type { Archive, RecoveryTarget, RestoreOutcome, RestoreProgress } from '../../targets/ports';
 import { withSql } from '../../targets/sql';
-import { DRAWN, drawRows } from './drawn';
+import { DRAWN, drawRows, fullTest } from './drawn';
 import { createPostgres, freePort, startGateway, type Gateway, type OwnPostgres } from './own-servers';
 import { lonelyTarget } from './restore-target';
 
@@ -229,17 +229,21 @@ test.each(drawRows('points', POINTS))(
   90_000,
 );
 
-test('a restore of all that the archive holds asks no server, and ends where its WAL does: the table is gone', async () => {
-  const end = await archive.end();
-  const to = await archive.locate({ setting: 'recovery_target', value: 'latest', inclusive: true, ...end });
-  const outcome = await restoreInto('latest', archive, {}, to);
-  expect(outcome.checks.filter(({ ok }) => !ok)).toEqual([]);
-  expect(outcome.landed.logLine).toMatch(/^redo done at /);
-  const copy = { host: outcome.socketDir, port: outcome.port };
-  expect(await one(`select (to_regclass('orders') is null)::text`, copy)).toBe('true');
-  expect(await one('select id::text from far', copy)).toBe('7');
-  await archive.removeSandbox(outcome.dir);
-}, 90_000);
+fullTest(
+  'a restore of all that the archive holds asks no server, and ends where its WAL does: the table is gone',
+  async () => {
+    const end = await archive.end();
+    const to = await archive.locate({ setting: 'recovery_target', value: 'latest', inclusive: true, ...end });
+    const outcome = await restoreInto('latest', archive, {}, to);
+    expect(outcome.checks.filter(({ ok }) => !ok)).toEqual([]);
+    expect(outcome.landed.logLine).toMatch(/^redo done at /);
+    const copy = { host: outcome.socketDir, port: outcome.port };
+    expect(await one(`select (to_regclass('orders') is null)::text`, copy)).toBe('true');
+    expect(await one('select id::text from far', copy)).toBe('7');
+    await archive.removeSandbox(outcome.dir);
+  },
+  90_000,
+);
 
 test('the order of commits is read in the bucket, without the primary’s machine', async () => {
   const { backup } = await archive.estimate(recovery);

@@ -1,11 +1,14 @@
 /** Builds dist/ and starts the lab that all live tests share. A lab that does not come up ends the run with its error, and is taken down again. */
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { GamedayError } from '../../core/errors';
+import { packageRoot } from '../../core/files';
 import { labUp } from '../../infra/lab/up';
-import { buildProduct } from './build-product';
 import { makeHome, removeHome, SHARED_HOME_VARIABLE, SHARED_NET } from './lab';
 
 async function globalSetup(): Promise<void> {
-  buildProduct();
+  const built = spawnSync(process.execPath, [join(packageRoot(), 'infra', 'bin', 'build.mjs')], { stdio: 'inherit', timeout: 300_000 });
+  if (built.status !== 0) throw new Error(`the build failed with ${built.status}`);
   const home = makeHome();
   process.env[SHARED_HOME_VARIABLE] = home;
   try {

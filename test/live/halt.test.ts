@@ -16,7 +16,7 @@ import type { DrillRecord, Phase } from '../../model/record';
 import { haltUpdate, progressQuery } from '../../workflows/messages';
 import { findResidue } from '../crash/residue';
 import { cli, lab } from './lab';
-import { fullTest } from './drawn';
+import { DRAWN, drawRows, fullTest } from './drawn';
 
 const PHASES: readonly Phase[] = ['heal', 'verify', 'restore redundancy', 'judge', 'seal', 'notify'];
 const HALT_ME = join(packageRoot(), 'test', 'scenarios', 'halt-me.yaml');
@@ -112,15 +112,19 @@ function expectHalted(record: DrillRecord): void {
   expect(record.judgement.reasons.join('\n')).toContain('halted by ann');
 }
 
-test('in the baseline: nothing was injected, and nothing is', async () => {
-  await start(HALT_ME, '--set', 'steadyWindow=12s');
-  await untilAt('its baseline', ({ phase }) => phase === 'baseline');
-  const record = await haltByCommand();
-  expect(record.state).toBe('aborted');
-  expect(record.faults).toEqual([]);
-}, 60_000);
+fullTest(
+  'in the baseline: nothing was injected, and nothing is',
+  async () => {
+    await start(HALT_ME, '--set', 'steadyWindow=12s');
+    await untilAt('its baseline', ({ phase }) => phase === 'baseline');
+    const record = await haltByCommand();
+    expect(record.state).toBe('aborted');
+    expect(record.faults).toEqual([]);
+  },
+  60_000,
+);
 
-test.each([
+const WAITS: readonly (readonly [string, readonly string[]])[] = [
   ['a wait', ['- wait: 10m', '  id: long']],
   [
     'a wait for clients that never recover',
@@ -129,8 +133,9 @@ test.each([
   ['a check that never holds', ['- check: { sql: "SELECT 1", expect: "2", within: 10m }', '  id: long']],
   ['a manual step that nobody does', ['- manual: Do nothing.', '  owner: nobody', '  id: long']],
   ['parallel branches', ['- parallel:', '    - [{ wait: 10m, id: long }]', '    - [{ wait: 9m, id: other }]']],
-])(
-  'in %s',
+];
+test.each(drawRows('waits', WAITS))(
+  `in %s${DRAWN}`,
   async (name, lines) => {
     await start(endingWith(name.replaceAll(' ', '-'), lines));
     await untilAt(name, ({ step }) => step === 'long' || step === 'other');
@@ -203,25 +208,29 @@ test('`temporal workflow cancel` heals like a halt', async () => {
   ]);
 }, 90_000);
 
-test('`temporal workflow terminate` runs no code of ours: the leases run out, and the guardian heals', async () => {
-  const runId = await start(endingWith('terminate', ['- wait: 10m', '  id: long']));
-  await untilAt('its wait', ({ step }) => step === 'long');
-  temporal('terminate', '--run-id', runId, '--reason', 'test');
-  const leases = await until(
-    async () => {
-      const mine = (await guardian().list()).filter(({ key }) => key.runId === runId);
-      return mine.every(({ state }) => state === 'gone') ? mine : null;
-    },
-    { timeoutMs: 30_000, onTimeout: () => new Error('leases of a terminated run still stand') },
-  );
-  expect(leases.map(({ endedBy, gone }) => [endedBy, gone?.holds])).toEqual([
-    ['expired', true],
-    ['expired', true],
-  ]);
-  // A terminated drill can drop nothing any more: the table that the guardian had put back goes when the next drill begins.
-  await start(HALT_ME);
-  await untilEnded();
-}, 90_000);
+fullTest(
+  '`temporal workflow terminate` runs no code of ours: the leases run out, and the guardian heals',
+  async () => {
+    const runId = await start(endingWith('terminate', ['- wait: 10m', '  id: long']));
+    await untilAt('its wait', ({ step }) => step === 'long');
+    temporal('terminate', '--run-id', runId, '--reason', 'test');
+    const leases = await until(
+      async () => {
+        const mine = (await guardian().list()).filter(({ key }) => key.runId === runId);
+        return mine.every(({ state }) => state === 'gone') ? mine : null;
+      },
+      { timeoutMs: 30_000, onTimeout: () => new Error('leases of a terminated run still stand') },
+    );
+    expect(leases.map(({ endedBy, gone }) => [endedBy, gone?.holds])).toEqual([
+      ['expired', true],
+      ['expired', true],
+    ]);
+    // A terminated drill can drop nothing any more: the table that the guardian had put back goes when the next drill begins.
+    await start(HALT_ME);
+    await untilEnded();
+  },
+  90_000,
+);
 
 fullTest(
   '`temporal workflow reset`: the new run finds what the old one broke, and heals it',

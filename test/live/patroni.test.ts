@@ -70,11 +70,15 @@ fullTest(
   240_000,
 );
 
-test('a primary whose way to the store is cut gives its key up, and never two nodes write', async () => {
-  const cut = await run('primary-without-dcs', '--set', 'rto=60s');
-  expect(outcome(cut)).toEqual(PASSED);
-  expect(cut.record.splitBrain).toEqual([]);
-}, 240_000);
+fullTest(
+  'a primary whose way to the store is cut gives its key up, and never two nodes write',
+  async () => {
+    const cut = await run('primary-without-dcs', '--set', 'rto=60s');
+    expect(outcome(cut)).toEqual(PASSED);
+    expect(cut.record.splitBrain).toEqual([]);
+  },
+  240_000,
+);
 
 test('a plan’s numbers follow from the live timers, and it is refused once these have changed', async () => {
   const { controller } = readLabTarget(home);

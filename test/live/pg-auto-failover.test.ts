@@ -1,6 +1,7 @@
 /** Drills under pg_auto_failover: the lab's monitor decides and its keepers act, by the same scenario files as under gameday's runbook and Patroni. */
 import { readLabTarget } from '../../infra/lab/lab-file';
 import { openTarget } from '../../targets/open-target';
+import { fullTest } from './drawn';
 import { cli, makeHome, removeHome } from './lab';
 import { outcome, PASSED, runScenario } from './scenario-run';
 
@@ -39,9 +40,13 @@ test('a lost primary is replaced within the band that the monitor’s timers pre
   expect(record.splitBrain).toEqual([]);
 }, 240_000);
 
-test('a healthy primary hands over when it is asked to', async () => {
-  expect(outcome(await runScenario(home, 'planned-switchover', '--set', 'rto=30s'))).toEqual(PASSED);
-}, 240_000);
+fullTest(
+  'a healthy primary hands over when it is asked to',
+  async () => {
+    expect(outcome(await runScenario(home, 'planned-switchover', '--set', 'rto=30s'))).toEqual(PASSED);
+  },
+  240_000,
+);
 
 test('the lab goes down with everything that was started for it, and comes back with its data', async () => {
   const down = await cli(['lab', 'down'], { home, timeoutMs: 120_000 });

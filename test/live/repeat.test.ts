@@ -44,45 +44,49 @@ beforeEach(async () => {
   });
 }, 70_000);
 
-test('two drills after a quiet control run: each at its drawn instant, min, median and max over both', async () => {
-  const { home } = lab();
-  const args = ['run', scenario('gentle-loss'), '--repeat', '2', '--seed', '41', '--control-for', '3s'];
-  const ended = await cli([...args, '--json'], { home, timeoutMs: 150_000 });
-  const last = ended.stdout.trim().split('\n').at(-1) ?? '';
-  if (!last.startsWith('{"repeat"')) throw new Error(`no series line; exit ${ended.code}\n${ended.stdout}\n${ended.stderr}`);
-  const series = JSON.parse(last) as SeriesLine;
-  expect([series.repeat, series.seed, series.stopped]).toEqual([2, 41, null]);
-  expect(series.control).toMatchObject({ state: 'completed', verdict: 'pass', problem: null, rto: null });
-  if (series.control === null) throw new Error('no control run');
-  expect(planOf(series.control).steps.map(({ kind }) => kind)).toEqual(['wait']);
-  expect(series.runs.map(({ run, state }) => [run, state])).toEqual([
-    [1, 'completed'],
-    [2, 'completed'],
-  ]);
-  expect(series.runs.map(({ sequence }) => sequence)).toEqual([1, 2].map((n) => (series.control?.sequence ?? 0) + n));
-  for (const run of series.runs) {
-    const drawn = drawPhaseMs(41, run.run, injectionPeriodMs('standalone'));
-    const [wait, fault] = planOf(run).steps;
-    expect([run.phaseMs, wait?.kind === 'wait' && wait.wait.kind === 'for' ? wait.wait.ms : null, fault?.kind]).toEqual([
-      drawn,
-      drawn,
-      'fault',
+fullTest(
+  'two drills after a quiet control run: each at its drawn instant, min, median and max over both',
+  async () => {
+    const { home } = lab();
+    const args = ['run', scenario('gentle-loss'), '--repeat', '2', '--seed', '41', '--control-for', '3s'];
+    const ended = await cli([...args, '--json'], { home, timeoutMs: 150_000 });
+    const last = ended.stdout.trim().split('\n').at(-1) ?? '';
+    if (!last.startsWith('{"repeat"')) throw new Error(`no series line; exit ${ended.code}\n${ended.stdout}\n${ended.stderr}`);
+    const series = JSON.parse(last) as SeriesLine;
+    expect([series.repeat, series.seed, series.stopped]).toEqual([2, 41, null]);
+    expect(series.control).toMatchObject({ state: 'completed', verdict: 'pass', problem: null, rto: null });
+    if (series.control === null) throw new Error('no control run');
+    expect(planOf(series.control).steps.map(({ kind }) => kind)).toEqual(['wait']);
+    expect(series.runs.map(({ run, state }) => [run, state])).toEqual([
+      [1, 'completed'],
+      [2, 'completed'],
     ]);
-    const record = readJsonFile<DrillRecord>(join(run.evidence, 'record.json'));
-    expect(record?.steps[0]).toMatchObject({ id: 'injection-phase', outcome: 'done' });
-    expect(record?.rto).toMatchObject({ rto: run.rto });
-  }
-  const middles = series.runs.map(({ rto }) => ((rto?.lowMs ?? NaN) + (rto?.highMs ?? NaN)) / 2);
-  const { rto } = series.summary;
-  expect(rto).toMatchObject({ n: 2 });
-  expect(rto?.min).toBeCloseTo(Math.min(...middles), 3);
-  expect(rto?.max).toBeCloseTo(Math.max(...middles), 3);
-  expect(rto?.median).toBeCloseTo(((rto?.min ?? 0) + (rto?.max ?? 0)) / 2, 3);
-  const worst = series.runs.map(({ verdict }) => verdict);
-  expect(ended.code).toBe(
-    worst.every((verdict) => verdict === 'pass') ? 0 : worst.some((verdict) => verdict === 'fail' || verdict === 'marginal') ? 1 : 3,
-  );
-}, 170_000);
+    expect(series.runs.map(({ sequence }) => sequence)).toEqual([1, 2].map((n) => (series.control?.sequence ?? 0) + n));
+    for (const run of series.runs) {
+      const drawn = drawPhaseMs(41, run.run, injectionPeriodMs('standalone'));
+      const [wait, fault] = planOf(run).steps;
+      expect([run.phaseMs, wait?.kind === 'wait' && wait.wait.kind === 'for' ? wait.wait.ms : null, fault?.kind]).toEqual([
+        drawn,
+        drawn,
+        'fault',
+      ]);
+      const record = readJsonFile<DrillRecord>(join(run.evidence, 'record.json'));
+      expect(record?.steps[0]).toMatchObject({ id: 'injection-phase', outcome: 'done' });
+      expect(record?.rto).toMatchObject({ rto: run.rto });
+    }
+    const middles = series.runs.map(({ rto }) => ((rto?.lowMs ?? NaN) + (rto?.highMs ?? NaN)) / 2);
+    const { rto } = series.summary;
+    expect(rto).toMatchObject({ n: 2 });
+    expect(rto?.min).toBeCloseTo(Math.min(...middles), 3);
+    expect(rto?.max).toBeCloseTo(Math.max(...middles), 3);
+    expect(rto?.median).toBeCloseTo(((rto?.min ?? 0) + (rto?.max ?? 0)) / 2, 3);
+    const worst = series.runs.map(({ verdict }) => verdict);
+    expect(ended.code).toBe(
+      worst.every((verdict) => verdict === 'pass') ? 0 : worst.some((verdict) => verdict === 'fail' || verdict === 'marginal') ? 1 : 3,
+    );
+  },
+  170_000,
+);
 
 fullTest(
   'clients that see an outage in the control run make the series inconclusive, and nothing is broken',

@@ -17,6 +17,7 @@ import { startArchiver } from '../../targets/archives/native-archiver';
 import { archiveCommand, prepareSpool } from '../../targets/archives/native-push';
 import type { RecoveryTarget, RestoreOutcome, RestoreProgress } from '../../targets/ports';
 import { withSql } from '../../targets/sql';
+import { fullTest } from './drawn';
 import { createPostgres, freePort, startGateway, type Gateway, type OwnPostgres } from './own-servers';
 import { restoreTarget } from './restore-target';
 import { CALM, startStormProxy, type StormProxy } from './storm-proxy';
@@ -142,18 +143,22 @@ test.each(['base', 'replay'] as const)(
   120_000,
 );
 
-test('a store that stays away ends the restore with its name, and nothing is left of it', async () => {
-  let killed: Promise<void> | null = null;
-  const gone = restore('gone', (progress) => {
-    if (progress.phase === 'base') killed ??= gateway.kill();
-  });
-  try {
-    await expect(gone).rejects.toMatchObject({ code: 'store_unreachable', message: expect.stringContaining('archive at http') });
-    expect(existsSync(join(dir, 'sb', 'gone'))).toBe(false);
-  } finally {
-    await gateway.start();
-  }
-}, 120_000);
+fullTest(
+  'a store that stays away ends the restore with its name, and nothing is left of it',
+  async () => {
+    let killed: Promise<void> | null = null;
+    const gone = restore('gone', (progress) => {
+      if (progress.phase === 'base') killed ??= gateway.kill();
+    });
+    try {
+      await expect(gone).rejects.toMatchObject({ code: 'store_unreachable', message: expect.stringContaining('archive at http') });
+      expect(existsSync(join(dir, 'sb', 'gone'))).toBe(false);
+    } finally {
+      await gateway.start();
+    }
+  },
+  120_000,
+);
 
 test('after SIGKILL of the restoring process the next one fetches only the parts that were not written', async () => {
   const parts = (await readManifest(openArchiveStore(target, null), recovery.backup)).parts.map(({ key }) => key);

@@ -112,15 +112,20 @@ test('a slot that passed while Temporal was down is recorded as missed, and noth
     const { policies } = await handle.describe();
     expect([policies.catchupWindow, policies.overlap]).toEqual([300_000, 'SKIP']);
     // The same schedule with one slot a few seconds away, and the shortest catch-up that Temporal has: five minutes are too long for a test.
-    const due = new Date(Math.ceil(Date.now() / 1_000) * 1_000 + 8_000);
-    const at = { year: due.getUTCFullYear(), month: MONTHS[due.getUTCMonth()]!, dayOfMonth: due.getUTCDate() };
-    const time = { hour: due.getUTCHours(), minute: due.getUTCMinutes(), second: due.getUTCSeconds() };
-    await handle.update((schedule) => ({
-      ...schedule,
-      spec: { calendars: [{ ...at, ...time }], timezone: 'UTC' },
-      policies: { ...schedule.policies, catchupWindow: '10s' },
-    }));
+    const dueSoon = async (leadMs: number): Promise<Date> => {
+      const due = new Date(Math.ceil(Date.now() / 1_000) * 1_000 + leadMs);
+      const at = { year: due.getUTCFullYear(), month: MONTHS[due.getUTCMonth()]!, dayOfMonth: due.getUTCDate() };
+      const time = { hour: due.getUTCHours(), minute: due.getUTCMinutes(), second: due.getUTCSeconds() };
+      await handle.update((schedule) => ({
+        ...schedule,
+        spec: { calendars: [{ ...at, ...time }], timezone: 'UTC' },
+        policies: { ...schedule.policies, catchupWindow: '10s' },
+      }));
+      return due;
+    };
+    const due = await dueSoon(15_000);
     await supervisor.stop('temporal');
+    expect(Date.now()).toBeLessThan(due.getTime());
     try {
       await until(async () => (Date.now() > due.getTime() + 12_000 ? true : undefined), 'the slot and its catch-up pass', 40_000);
     } finally {
