@@ -55,9 +55,9 @@ test('the runbook gets the most advanced standby and the old primary, and what i
   expect(result).toMatchObject({ from: 'n1', to: 'n3', timeline: 2 });
   expect(result.candidates.map(({ node }) => node)).toEqual(['n2', 'n3']);
   // The order is the detection; the decision lies between the start and the new primary.
-  for (const name of ['detect', 'decide', 'promote']) {
-    expect(stamps.indexOf(`${name} about-to`)).toBeGreaterThanOrEqual(0);
-    expect(stamps.lastIndexOf(`${name} done`)).toBeGreaterThan(stamps.indexOf(`${name} about-to`));
+  for (const [name, phase] of Object.entries({ detect: 'about-to', decide: 'about-to', promote: 'looking' })) {
+    expect(stamps.indexOf(`${name} ${phase}`)).toBeGreaterThanOrEqual(0);
+    expect(stamps.lastIndexOf(`${name} done`)).toBeGreaterThan(stamps.indexOf(`${name} ${phase}`));
   }
 });
 
