@@ -187,7 +187,7 @@ function completed(text: string): string {
       expect(result).toMatchObject({ from: 'n1', timeline: 2 });
       const at = (what: string): number => stamps.find((stamp) => stamp.what === what)?.afterMs ?? NaN;
       expect(at('detect done')).toBeGreaterThanOrEqual(detection.lowMs);
-      expect(stamps.filter(({ what }) => what === 'detect about-to').at(-1)?.afterMs).toBeLessThanOrEqual(detection.highMs);
+      expect(stamps.filter(({ what }) => what === 'detect looking').at(-1)?.afterMs).toBeLessThanOrEqual(detection.highMs);
       expect(at('decide done')).toBeGreaterThanOrEqual(at('detect done'));
       expect(at('promote done')).toBeLessThanOrEqual(band.highMs);
 
