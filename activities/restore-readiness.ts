@@ -1,7 +1,8 @@
 /** Pre-flight of restores: where copies may stand, and what each would move and need. Touches nothing. */
 import { messageOf, GamedayError } from '../core/errors';
 import { formatBytes } from '../core/units';
-import type { Plan, PlanStep, RestoreStep } from '../model/plan';
+import type { Plan, RestoreStep } from '../model/plan';
+import { restoresIn } from '../model/plan-steps';
 import type { CheckResult } from '../model/record';
 import { atLine } from '../faults/blast-radius';
 import { costOfRestore, refuseCost, refuseEstimate } from '../targets/archives/restore-cost';
@@ -9,14 +10,8 @@ import type { Archive, LiveTarget, RecoveryTarget } from '../targets/ports';
 import { credentialChecks } from './restore-credentials';
 import { requireDeclaredHost } from './restore-place';
 
-function restoreSteps(steps: readonly PlanStep[]): readonly RestoreStep[] {
-  return steps.flatMap((step) =>
-    step.kind === 'parallel' ? step.branches.flatMap(restoreSteps) : step.kind === 'restore' && step.expect === undefined ? [step] : [],
-  );
-}
-
 export async function restoreChecks({ plan, live }: { readonly plan: Plan; readonly live: LiveTarget }): Promise<readonly CheckResult[]> {
-  const steps = restoreSteps(plan.steps);
+  const steps = restoresIn(plan.steps);
   const { archive } = live;
   if (steps.length === 0 || archive === null) return [];
   const credentials = await credentialChecks(plan.target, (node, path) => live.host(node).readFile(path));

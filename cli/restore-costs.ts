@@ -7,8 +7,8 @@ import { homePaths } from '../core/home';
 import { expectRestore, restoreRates, sampleOf, type RestoreSample } from '../core/restore-forecast';
 import { formatBytes, formatMs } from '../core/units';
 import { listDrills } from '../evidence/read-bundle';
-import type { Plan, RestoreStep } from '../model/plan';
-import { flattenSteps } from '../scenarios/build-plan';
+import type { Plan } from '../model/plan';
+import { restoresIn } from '../model/plan-steps';
 import type { RestoreCost } from '../targets/archives/restore-cost';
 import { costOfRestore, openTarget, refuseCost } from '../targets/open-target';
 
@@ -30,7 +30,7 @@ export function measuredRestores(home: string, systemIdentifier: string): readon
 }
 
 export async function planRestores(home: string, plan: Plan): Promise<readonly PlannedRestore[]> {
-  const steps = flattenSteps(plan.steps).filter((step): step is RestoreStep => step.kind === 'restore' && step.expect === undefined);
+  const steps = restoresIn(plan.steps);
   const live = openTarget(plan.target);
   const { archive } = live;
   if (archive === null) return [];

@@ -8,6 +8,7 @@ import { formatMs } from '../core/units';
 import { DEFAULT_MAX_NODES_AT_ONCE } from '../model/constants';
 import type { ObservationPlan } from '../model/observation';
 import type { Plan, PlanStep, StopCondition } from '../model/plan';
+import { flattenSteps } from '../model/plan-steps';
 import type {
   Deviation,
   DrillRecord,
@@ -100,7 +101,7 @@ function planningOf(plan: Plan | ObservationPlan, { announced, approvals }: Circ
       ...(plan.stop ?? []).map(stopText),
       `the method takes longer than ${formatMs(limits.maxDrillMs)}`,
       'a person halts it',
-      ...(flat(plan.steps).some(({ kind }) => kind === 'gate') ? ['a person answers no-go'] : []),
+      ...(flattenSteps(plan.steps).some(({ kind }) => kind === 'gate') ? ['a person answers no-go'] : []),
     ],
   };
 }
@@ -109,14 +110,9 @@ function stopText({ id, check, failures, of }: StopCondition): string {
   return `stop condition ${id} (${check.kind}) fails ${failures} of ${of} times`;
 }
 
-/** Every step, those inside parallel branches included. */
-function flat(steps: readonly PlanStep[]): readonly PlanStep[] {
-  return steps.flatMap((step) => (step.kind === 'parallel' ? [step, ...step.branches.flatMap(flat)] : [step]));
-}
-
 /** Each step with how long it should have taken and the digest of what it showed. */
 export function stepsBesidePlan(steps: readonly StepRecord[], plan: Plan | ObservationPlan): readonly StepRecord[] {
-  const planned = new Map(flat(plan.steps).map((step) => [step.id, plannedMs(step)]));
+  const planned = new Map(flattenSteps(plan.steps).map((step) => [step.id, plannedMs(step)]));
   return steps.map((step) => ({
     ...step,
     plannedMs: planned.get(step.id) ?? { notRecorded: UNSAID },
@@ -131,7 +127,7 @@ function plannedMs(step: PlanStep): Maybe<number> {
 
 /** In the plan's order. A wait for a time is never said to have taken longer: what passes beyond it is the machine's own. */
 function deviationsOf({ steps: planned }: Plan, { steps, faults }: Course): readonly Deviation[] {
-  return flat(planned).flatMap((plan) => {
+  return flattenSteps(planned).flatMap((plan) => {
     const step = steps.find(({ id }) => id === plan.id);
     const fault = faults.find((one) => one.step === plan.id);
     return [...(step === undefined ? [] : stepDeviations(plan, step)), ...(fault === undefined ? [] : endedEarly(fault))];

@@ -7,7 +7,8 @@ import { GamedayError } from '../core/errors';
 import type { ChainedEvent, EventKey, Writer } from '../model/event';
 import type { Json } from '../model/json';
 import type { ObservationPlan } from '../model/observation';
-import type { Plan, PlanStep } from '../model/plan';
+import type { Plan } from '../model/plan';
+import { flattenSteps } from '../model/plan-steps';
 import { recordEvents } from './events';
 import { findFacts, type FactsPlace, type KeptFacts } from './kept-facts';
 
@@ -51,7 +52,7 @@ export function expectedEvents(
   });
   return [
     own('register', ['registered'], null),
-    ...flatten(plan.steps).flatMap(({ id }) => {
+    ...flattenSteps(plan.steps).flatMap(({ id }) => {
       const step = steps.find((one) => one.id === id);
       const excuse = step?.outcome === 'not executed' ? `the step was not executed: ${step.reason ?? 'no reason recorded'}` : null;
       return [own(id, ['started'], excuse), own(id, step?.outcome === 'failed' ? ['failed'] : ['ended'], excuse)];
@@ -79,10 +80,6 @@ export function expectedEvents(
         })),
     own('seal', ['verdict'], null),
   ];
-}
-
-function flatten(steps: readonly PlanStep[]): readonly PlanStep[] {
-  return steps.flatMap((step) => (step.kind === 'parallel' ? [step, ...step.branches.flatMap(flatten)] : [step]));
 }
 
 /** Each expected key with whether its event is there. */

@@ -24,6 +24,7 @@ import {
 } from '../model/constants';
 import type { JsonObject } from '../model/json';
 import type { Objective, Plan, PlanStep, ProbeSettings, ProofPlan, RestoreStep, SteadyState, Timers, Unit } from '../model/plan';
+import { flattenSteps } from '../model/plan-steps';
 import { nativeArchiveOf, type Target, type TargetPolicy } from '../model/target';
 import { permitOf } from '../targets/policy';
 import { interpretScenario, type LoadedScenario } from './load-scenario';
@@ -185,11 +186,6 @@ function seriesSteps(steps: readonly PlanStep[], target: Target, series: SeriesR
   if (series === undefined) return steps;
   if (series.kind === 'control') return controlSteps(steps, series.waitMs);
   return withInjectionPhase(steps, series, injectionPeriodMs(target.controller.kind));
-}
-
-/** Every step, those inside parallel branches included, in the file's order. */
-export function flattenSteps(steps: readonly PlanStep[]): readonly PlanStep[] {
-  return steps.flatMap((step) => (step.kind === 'parallel' ? [step, ...step.branches.flatMap(flattenSteps)] : [step]));
 }
 
 class StepResolver {

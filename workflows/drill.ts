@@ -8,7 +8,7 @@ import { present } from '../core/assert';
 import { formatMs } from '../core/units';
 import type { LeaseView } from '../model/fault';
 import type { AnswerInput, DrillInput, DrillResult, HaltInput } from '../model/message';
-import type { PlanStep } from '../model/plan';
+import { flattenSteps } from '../model/plan-steps';
 import type { CheckResult, DrillState, Phase, StepRecord } from '../model/record';
 import { DrillContext } from './drill-context';
 import { failureText } from './failure-text';
@@ -450,10 +450,8 @@ function methodBegan(context: DrillContext): boolean {
 
 /** Steps of the plan that were never started, nested ones included. */
 function notExecuted(context: DrillContext): StepRecord[] {
-  const flat = (steps: readonly PlanStep[]): PlanStep[] =>
-    steps.flatMap((step) => (step.kind === 'parallel' ? [step, ...step.branches.flatMap(flat)] : [step]));
   const reason = context.methodEnded ?? 'the drill ended before';
-  return flat(context.input.plan.steps)
+  return flattenSteps(context.input.plan.steps)
     .filter((step) => !context.steps.has(step.id))
     .map((step) => ({
       id: step.id,
