@@ -7,6 +7,7 @@ import type { Plan } from '../model/plan';
 import { atLine, findForbidden } from '../faults/blast-radius';
 import { faultLabel, NO_MEMORY } from '../faults/contract';
 import { findFault } from '../faults/registry';
+import { writers } from '../targets/controllers/promoted-by-others';
 import { openTarget } from '../targets/open-target';
 import type { NodeStatus } from '../targets/ports';
 import type { InjectResult, ProbeRef, ResolvedFault, SiteActivities, UndoActivities } from './contract';
@@ -32,7 +33,7 @@ export async function resolveFault({ plan, drill, step }: Parameters<SiteActivit
 }
 
 function soleWriter(nodes: readonly NodeStatus[]): string | null {
-  const [first, second] = nodes.filter(({ up, inRecovery }) => up && inRecovery === false);
+  const [first, second] = writers(nodes);
   return first === undefined || second !== undefined ? null : first.node;
 }
 

@@ -10,6 +10,7 @@ import { examineVictim } from '../faults/accident';
 import { commitsDemanded, microsOf, type Boundary } from '../probe/restore-boundary';
 import { bracketByCommits, compareRestore, type RestoreFindings } from '../probe/restore-compare';
 import { readSurvivors } from '../probe/survivors';
+import { endsWithArchive } from '../targets/archives/archive-end';
 import { commitsBetween, type CommitRecord } from '../targets/archives/commit-order';
 import type { Host, LiveTarget, RestoreOutcome } from '../targets/ports';
 import { withSql } from '../targets/sql';
@@ -48,8 +49,6 @@ export async function findLanding(
   const findings = await compareWithLedger(input, outcome, point, settled);
   return { findings, checks: landingChecks(findings), error: landingError(findings, outcome, settled) };
 }
-
-const endsWithArchive = ({ setting, value }: Resolved): boolean => setting === 'recovery_target' && value === 'latest';
 
 /** Commits around the target and how many had to be replayed; in words what keeps us from knowing. */
 async function settle(

@@ -6,6 +6,7 @@ import { until } from '../core/clock';
 import { GamedayError } from '../core/errors';
 import { formatLsn, parseLsn, WAL_SEGMENT_BYTES, walSegmentName } from '../core/lsn';
 import type { RestorePoint, RestoreStep } from '../model/plan';
+import { endsWithArchive } from '../targets/archives/archive-end';
 import type { CommitRecord } from '../targets/archives/commit-order';
 import type { Archive, ArchiveEnd, BackupView, LiveTarget, RecoveryTarget } from '../targets/ports';
 import type { InjectResult, MarkResult, RestoreInput } from './contract';
@@ -238,7 +239,7 @@ export async function awaitArchived(
   point: Resolved,
   signal: AbortSignal,
 ): Promise<string> {
-  if (point.setting === 'recovery_target' && point.value === 'latest') return point.lsn;
+  if (endsWithArchive(point)) return point.lsn;
   if (primary === null) return endOfSegment(formatLsn(parseLsn(point.lsn) - 1n));
   // lsn may stand exactly at a segment's end: what must be replayed lies before it.
   const wanted = { lsn: formatLsn(parseLsn(point.lsn) - 1n), timeline: point.timeline };

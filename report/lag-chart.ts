@@ -6,7 +6,7 @@ import { faultShading, MAX_POINTS } from './latency-chart';
 import { markup, type Markup } from './markup';
 import { GUTTER, WIDTH, drawing, laneLabel, round, timeGrid, xOf } from './svg';
 import type { TimeAxis } from './time-axis';
-import { formatInterval, isNotRecorded } from './words';
+import { formatInterval, isNotRecorded, NOT_KEPT } from './words';
 
 const TOP = 14;
 const LANE = 78;
@@ -23,7 +23,7 @@ export interface LagChart {
 }
 
 export function lagChart(record: DrillRecord, axis: TimeAxis): Maybe<LagChart> {
-  const lag = record.replicaLag ?? { notRecorded: 'the version that made this record did not keep it' };
+  const lag = record.replicaLag ?? NOT_KEPT;
   if (isNotRecorded(lag)) return lag;
   const seen = lag.filter(({ bins }) => bins.length > 0);
   if (seen.length === 0) return { notRecorded: 'no standby answered the sampler while a primary did' };

@@ -5,11 +5,10 @@
 import { formatMs } from '../core/units';
 import type { DrillRecord, Maybe, StepRecord } from '../model/record';
 import { markup, type Markup } from './markup';
-import { formatTime, isNotRecorded } from './words';
+import { formatTime, isNotRecorded, NOT_KEPT } from './words';
 
 type Fact = readonly [name: string, values: readonly string[]];
 
-const NOT_KEPT = { notRecorded: 'the version that made this record did not keep it' };
 export const DEVIATION_COLUMNS = ['Step', 'Planned', 'What happened'] as const;
 
 const said = <T>(value: Maybe<T>, words: (value: T) => string | readonly string[]): readonly string[] => {

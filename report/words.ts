@@ -51,6 +51,9 @@ export const STATE_SENTENCE: Readonly<Record<DrillState, string>> = {
   lost: 'The drill was lost: its workflow ended without a result.',
 };
 
+/** Of a fact that records of an earlier version do not hold. */
+export const NOT_KEPT: NotRecorded = { notRecorded: 'the version that made this record did not keep it' };
+
 export function isNotRecorded<T>(value: Maybe<T>): value is NotRecorded {
   return typeof value === 'object' && value !== null && 'notRecorded' in value;
 }

@@ -4,7 +4,7 @@
  */
 import { GamedayError } from '../../core/errors';
 import { formatLsn, parseWalSegmentName, WAL_SEGMENT_BYTES } from '../../core/lsn';
-import type { ArchiveEnd, BackupView } from '../ports';
+import type { ArchiveEnd, BackupView, RecoveryTarget } from '../ports';
 
 /** Numbers of timelines that nothing was archived on are passed over, so many in a row: a standby may have been promoted and never have archived. */
 const GAP = 8;
@@ -30,3 +30,7 @@ export async function archiveEnd(
     );
   return found;
 }
+
+/** Whether a recovery to this target replays all that the archive holds. */
+export const endsWithArchive = ({ setting, value }: Pick<RecoveryTarget, 'setting' | 'value'>): boolean =>
+  setting === 'recovery_target' && value === 'latest';

@@ -10,7 +10,7 @@ import { resolveSecret } from '../../core/secrets';
 import { formatBytes, formatMs } from '../../core/units';
 import type { CheckResult } from '../../model/record';
 import type { Target, TargetNode } from '../../model/target';
-import type { ObjectStore } from '../../objects/store';
+import type { ObjectHead, ObjectStore } from '../../objects/store';
 import { PATIENT_RETRY } from '../../objects/store-retry';
 import type { Archive, ArchiveDoor, RecoveryTarget } from '../ports';
 import { withSql } from '../sql';
@@ -157,12 +157,17 @@ interface WalWay {
 async function walNames(store: ObjectStore, spans: readonly TimelineSpan[]): Promise<Map<string, number>> {
   const names = new Map<string, number>();
   for (const span of spans) {
-    for await (const head of store.list(`wal/${historyName(span.timeline).slice(0, 8)}/`)) {
-      const name = walNameOfKey(head.key);
-      if (name !== null) names.set(name, head.bytes);
-    }
+    for await (const { name, bytes } of archivedWal(store, span.timeline)) names.set(name, bytes);
   }
   return names;
+}
+
+/** The archived WAL files of one timeline by name, in order. */
+async function* archivedWal(store: ObjectStore, timeline: number): AsyncGenerator<ObjectHead & { readonly name: string }> {
+  for await (const head of store.list(`wal/${historyName(timeline).slice(0, 8)}/`)) {
+    const name = walNameOfKey(head.key);
+    if (name !== null) yield { ...head, name };
+  }
 }
 
 const check = (name: string, ok: boolean, found: string, expected: string, hint: string | null): CheckResult => ({
@@ -206,19 +211,13 @@ async function askPrimary(target: Target): Promise<PrimaryView | null> {
 
 async function segmentNames(store: ObjectStore, timeline: number): Promise<readonly string[]> {
   const names: string[] = [];
-  for await (const { key } of store.list(`wal/${historyName(timeline).slice(0, 8)}/`)) {
-    const name = walNameOfKey(key);
-    if (name !== null && walFileKind(name) === 'segment') names.push(name);
-  }
+  for await (const { name } of archivedWal(store, timeline)) if (walFileKind(name) === 'segment') names.push(name);
   return names.sort();
 }
 
 async function newestSegment(store: ObjectStore, timeline: number): Promise<{ readonly name: string; readonly modifiedAt: string } | null> {
   let newest: { name: string; modifiedAt: string } | null = null;
-  for await (const head of store.list(`wal/${historyName(timeline).slice(0, 8)}/`)) {
-    const name = walNameOfKey(head.key);
-    if (name !== null && walFileKind(name) === 'segment') newest = { name, modifiedAt: head.modifiedAt };
-  }
+  for await (const { name, modifiedAt } of archivedWal(store, timeline)) if (walFileKind(name) === 'segment') newest = { name, modifiedAt };
   return newest;
 }
 

@@ -6,6 +6,7 @@
 import { readServerLine } from '../excerpts/log-lines';
 import { openServerMessages } from '../excerpts/server-messages';
 import type { RecoveryTarget } from '../ports';
+import { endsWithArchive } from './archive-end';
 
 const SERVER_MESSAGES = openServerMessages([]);
 
@@ -44,8 +45,8 @@ export function findRecoveryEnd(log: string): RecoveryStop | null {
 }
 
 /** Where a recovery to this target stopped, by its own words; null while it goes on. */
-export function findStopOf({ setting, value }: Pick<RecoveryTarget, 'setting' | 'value'>, log: string): RecoveryStop | null {
-  return setting === 'recovery_target' && value === 'latest' ? findRecoveryEnd(log) : findRecoveryStop(log);
+export function findStopOf(recovery: Pick<RecoveryTarget, 'setting' | 'value'>, log: string): RecoveryStop | null {
+  return endsWithArchive(recovery) ? findRecoveryEnd(log) : findRecoveryStop(log);
 }
 
 /** Time of the last commit that was replayed, as printed; null if none was. */

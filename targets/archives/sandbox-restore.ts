@@ -15,6 +15,7 @@ import type { CheckResult } from '../../model/record';
 import type { Target } from '../../model/target';
 import type { RecoveryTarget, RestoreEstimate, RestoreOutcome, RestoreProgress } from '../ports';
 import { withSql, type Sql } from '../sql';
+import { endsWithArchive } from './archive-end';
 import { findStopOf, lastReplayedTime, logExcerpt, type RecoveryStop } from './recovery-log';
 import {
   createSandbox,
@@ -369,7 +370,7 @@ export function reached(recovery: RecoveryTarget, stop: RecoveryStop): boolean {
     case 'recovery_target_time':
       return stop.time !== null && stop.xid !== null;
     case 'recovery_target':
-      if (recovery.value !== 'latest') return stop.line.includes('reaching consistency');
+      if (!endsWithArchive(recovery)) return stop.line.includes('reaching consistency');
       // The last record begins in the last segment that the archive holds.
       return stop.lsn !== null && parseLsn(stop.lsn) >= (parseWalSegmentName(recovery.lastSegment)?.start ?? parseLsn(stop.lsn) + 1n);
   }

@@ -23,6 +23,7 @@ import { identify, isAlive, lookUpUser, processesIn, run, terminate, type Proces
 import type { JsonObject } from '../../model/json';
 import type { Target } from '../../model/target';
 import type { RecoveryTarget } from '../ports';
+import { endsWithArchive } from './archive-end';
 import { isolating, removeGroups } from './sandbox-isolation';
 
 export const SANDBOX_PORT = 5432;
@@ -225,7 +226,7 @@ export function sandboxSettings(
     ['cluster_name', 'gameday-sandbox'],
     ['restore_command', restoreCommand],
     // PostgreSQL's own word for "all that there is" is none.
-    [target.setting, target.value === 'latest' && target.setting === 'recovery_target' ? '' : target.value],
+    [target.setting, endsWithArchive(target) ? '' : target.value],
     ['recovery_target_inclusive', target.inclusive ? 'on' : 'off'],
     // Numeric: `latest` follows stray history files.
     ['recovery_target_timeline', String(target.timeline)],
