@@ -7,6 +7,11 @@ export function sha256Hex(data: string | Uint8Array): string {
   return createHash('sha256').update(data).digest('hex');
 }
 
+/** The same of many bytes, summed in a thread of Node's pool. */
+export async function sha256OfBytes(data: Uint8Array): Promise<string> {
+  return Buffer.from(await crypto.subtle.digest('SHA-256', data)).toString('hex');
+}
+
 export function fsyncDirectory(path: string): void {
   const fd = openSync(path, 'r');
   try {

@@ -88,6 +88,20 @@ export function processesIn(dir: string, programs: string): ProcessId[] {
     .flatMap((name) => identify(Number(name)) ?? []);
 }
 
+/** Processes that were started with exactly this `NAME=value` in their environment, and those of other users as far as /proc shows them. */
+export function processesStartedWith(entry: string): ProcessId[] {
+  const carries = (pid: number): boolean => {
+    try {
+      return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(entry);
+    } catch {
+      return false;
+    }
+  };
+  return readdirSync('/proc')
+    .filter((name) => /^[0-9]+$/.test(name) && carries(Number(name)))
+    .flatMap((name) => identify(Number(name)) ?? []);
+}
+
 /** Sends a signal to exactly this process; false if it is gone. */
 export function signal(id: ProcessId, name: NodeJS.Signals): boolean {
   if (!isAlive(id)) return false;

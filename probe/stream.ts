@@ -15,8 +15,8 @@ import { FactReader, Facts, readMessage, WriteStatement } from './statement';
 const MAX_CONNECTING = 8;
 const MIN_CONNECTIONS = 2;
 /**
- * A server that takes a connection is given this long to make it usable before the next is tried: whoever comes back to a rush of its own making waits for
- * itself, and would report that as the outage's. A refused connection is not waited for.
+ * A server that takes a connection is given this long to make it usable, and as long to answer on the first one that is, before the next is tried: whoever
+ * comes back to a rush of its own making waits for itself, and would report that as the outage's. A refused connection is not waited for.
  */
 const ACCEPTED_GRACE_NS = 25e6;
 const EARLY_NS = 0.5e6;
@@ -77,6 +77,8 @@ export class ProbeStream {
   private nextSeq = 1;
   private nextAttemptNs = 0;
   private wanted: number;
+  /** Since then there is one usable connection after there was none, and nothing was answered yet; -Infinity: something was. */
+  private backSinceNs = -Infinity;
   private stopped = false;
   private readonly factReader: FactReader;
   private readonly isNaive: boolean;
@@ -105,7 +107,7 @@ export class ProbeStream {
 
   /** When the stream wants its next tick: an operation is due, or a connection may be attempted. */
   get nextWake(): number {
-    return this.hasConnection() ? this.nextDueNs : Math.min(this.nextDueNs, this.nextAttemptNs);
+    return this.usable > 0 ? this.nextDueNs : Math.min(this.nextDueNs, this.nextAttemptNs);
   }
 
   /** Due instants of operations that are queued or in flight. */
@@ -156,15 +158,16 @@ export class ProbeStream {
     this.context.endTurnSoon();
   }
 
-  private hasConnection(): boolean {
-    for (const { connection } of this.slots) if (connection.state === 'idle' || connection.state === 'busy') return true;
-    return false;
+  private get usable(): number {
+    let count = 0;
+    for (const { connection } of this.slots) if (connection.state === 'idle' || connection.state === 'busy') count += 1;
+    return count;
   }
 
   private expireQueue(nowNs: number): void {
     if (this.queue.length === 0) return;
     // Without any connection only the newest waits, for one period: whoever is connected again has something to send at once.
-    if (!this.hasConnection()) {
+    if (this.usable === 0) {
       while (this.queue[0] !== undefined && nowNs - this.queue[0] >= this.periodNs)
         this.miss(this.queue.shift() as number, nowNs, 'no-connection');
     }
@@ -200,6 +203,7 @@ export class ProbeStream {
     const doneNs = this.context.nowNs();
     const { seq, dueNs } = slot;
     slot.seq = 0;
+    if (reply.ok) this.backSinceNs = -Infinity;
     const outcome: OutcomeName = reply.ok ? (reply.syncWaitCancelled ? 'indeterminate' : 'acked') : outcomeOfFailure(reply.word);
     const sqlstate = reply.ok ? (reply.syncWaitCancelled ? SYNC_WAIT_CANCELLED : null) : reply.word.sqlstate;
     this.recordOutcome(seq, outcome, doneNs, sqlstate, reply.ok ? slot.facts : NO_FACTS);
@@ -257,6 +261,7 @@ export class ProbeStream {
     if (this.queue.length > 0 && idle === 0 && connecting === 0 && this.slots.length >= this.wanted)
       this.wanted = Math.min(this.wanted + 1, this.maxConnections);
     const usable = this.slots.length - connecting;
+    if (usable > 0) holdNs = Math.max(holdNs, this.backSinceNs + ACCEPTED_GRACE_NS);
     const atOnce = this.isNaive ? this.wanted : Math.min(MAX_CONNECTING, this.maxConnections);
     const missing = usable === 0 ? connecting < atOnce : this.slots.length < this.wanted;
     if (!missing || (!this.isNaive && nowNs < holdNs)) return;
@@ -283,6 +288,7 @@ export class ProbeStream {
     this.slots.push(slot);
     try {
       await connection.open();
+      if (this.usable === 1) this.backSinceNs = context.nowNs();
     } catch (error) {
       if (this.remove(slot)) this.noteConnection(slot, 'failed', context.nowNs(), messageOf(error));
       return;

@@ -8,6 +8,7 @@ import { openDirectoryStore } from '../../objects/directory-store';
 import type { ObjectStore } from '../../objects/store';
 import type { BackupManifest, BackupPart } from './base-backup';
 import { restoreBase, type BaseRestored } from './base-restore';
+import { Unpacker } from './unpacker';
 
 /** Of the plain stream: cuts headers, contents and padding alike. */
 const PART = 61_003;
@@ -18,6 +19,7 @@ let store: ObjectStore;
 let manifest: BackupManifest;
 let dataDir: string;
 let reads: string[];
+const unpacker = new Unpacker();
 
 function packParts(tar: Buffer): { parts: BackupPart[]; objects: Map<string, Buffer> } {
   const [parts, objects]: [BackupPart[], Map<string, Buffer>] = [[], new Map()];
@@ -73,12 +75,14 @@ beforeEach(async () => {
 });
 
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
+afterAll(() => unpacker.close());
 
 const restore = (
   options: { readonly signal?: AbortSignal; readonly onBytes?: (bytes: number) => void; readonly of?: BackupManifest } = {},
 ): Promise<BaseRestored> =>
   restoreBase({
     store,
+    unpacker,
     manifest: options.of ?? manifest,
     dataDir,
     journal: join(dir, 'journal'),
@@ -181,4 +185,12 @@ test('a name that leads out of the directory is refused, and so is a link', asyn
     await expect(restore({ of: { ...manifest, name: `b-${name}`, bytes: tar.length, parts } })).rejects.toMatchObject({ code });
     expect(existsSync(join(dir, 'out'))).toBe(false);
   }
+});
+
+test('an unpacking thread that died is the reason, and nobody waits for it', async () => {
+  const dead = new Unpacker();
+  const asked = expect(dead.ask<'end'>({ kind: 'end' })).rejects.toMatchObject({ code: 'restore_failed' });
+  await dead.close();
+  await asked;
+  await expect(dead.ask<'end'>({ kind: 'end' })).rejects.toThrow('nobody unpacks any more');
 });

@@ -4,13 +4,15 @@
  */
 import { chownSync, closeSync, constants, existsSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { present } from '../../core/assert';
 import { bootId } from '../../core/clock';
 import { GamedayError } from '../../core/errors';
 import { readJsonFile } from '../../core/files';
 import type { ObjectStore } from '../../objects/store';
-import type { BackupManifest } from './base-backup';
-import { plainParts } from './base-parts';
-import { TAR_START, TarUnpacker, type TarState } from './tar-unpack';
+import type { BackupManifest, BackupPart } from './base-backup';
+import { packedParts, type PackedPart } from './base-parts';
+import { TAR_START, type TarState } from './tar-unpack';
+import type { Unpacker } from './unpacker';
 
 /** Bytes on disk survive the death of a process, not of a machine: nothing here is fsynced, hence the boot. */
 interface Journal {
@@ -24,6 +26,7 @@ interface Journal {
 
 export interface BaseRestore {
   readonly store: ObjectStore;
+  readonly unpacker: Unpacker;
   readonly manifest: BackupManifest;
   /** Exists or is made; its content is this restore's. */
   readonly dataDir: string;
@@ -42,27 +45,44 @@ export interface BaseRestored {
 }
 
 const JOURNAL_BYTES = 4_096;
+/** Parts given to the unpacker before the first of them is written. */
+const AHEAD = 3;
 
 /** Throws `object_missing`, `object_corrupt`, `store_unreachable`, `disk_full`, `restore_failed`, or the signal's reason; what was written stays for the next try. */
 export async function restoreBase(request: BaseRestore): Promise<BaseRestored> {
-  const { store, manifest, dataDir, owner, signal } = request;
+  const { store, unpacker, manifest, dataDir, owner, signal } = request;
   const { parts: kept, tar } = readJournal(request) ?? startOver(request);
   let bytes = manifest.parts.slice(0, kept).reduce((sum, part) => sum + part.plainBytes, 0);
   let done = kept;
-  const unpacker = new TarUnpacker(dataDir, owner, tar);
+  const writing: { readonly part: BackupPart; readonly written: Promise<TarState> }[] = [];
   const file = openSync(request.journal, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  const begin = ({ part, packed }: PackedPart): void => {
+    const written = unpacker.ask<'part'>({ kind: 'part', part, packed });
+    // Its error is raised when its turn comes.
+    written.catch(() => undefined);
+    writing.push({ part, written });
+  };
+  const finish = async (): Promise<void> => {
+    const { part, written } = present(writing[0], 'a part that is being written');
+    const state = await written;
+    writing.shift();
+    done += 1;
+    bytes += part.plainBytes;
+    writeJournal(file, request, done, state);
+    request.onBytes(bytes);
+    signal.throwIfAborted();
+  };
   try {
-    for await (const plain of plainParts(store, manifest.parts.slice(kept), signal)) {
-      await unpacker.feed(plain);
-      done += 1;
-      bytes += plain.length;
-      writeJournal(file, request, done, unpacker.state());
-      request.onBytes(bytes);
-      signal.throwIfAborted();
+    await unpacker.ask<'base'>({ kind: 'base', dir: dataDir, owner, tar });
+    for await (const packed of packedParts(store, manifest.parts.slice(kept), signal)) {
+      begin(packed);
+      if (writing.length > AHEAD) await finish();
     }
-    unpacker.end();
+    while (writing.length > 0) await finish();
+    await unpacker.ask<'end'>({ kind: 'end' });
   } finally {
-    unpacker.close();
+    // Nothing is written behind the back of whoever goes on from here.
+    await Promise.allSettled(writing.map(({ written }) => written));
     closeSync(file);
   }
   if (bytes !== manifest.bytes)

@@ -2,11 +2,11 @@
  * The files of one restore from the native archive: base parts straight into place, WAL through the prefetcher. Every byte is verified before it is used.
  */
 import { join } from 'node:path';
+import { present } from '../../core/assert';
 import { GamedayError } from '../../core/errors';
 import { WAL_SEGMENT_BYTES } from '../../core/lsn';
 import type { CheckResult } from '../../model/record';
 import type { Target } from '../../model/target';
-import type { ObjectStore } from '../../objects/store';
 import { PATIENT_RETRY } from '../../objects/store-retry';
 import type { BackupView, RestoreEstimate } from '../ports';
 import { openRestoreStore } from './archive-store';
@@ -15,7 +15,8 @@ import { restoreBase } from './base-restore';
 import type { RestoreSource, WalSupply } from './sandbox-restore';
 import { runTool, type SandboxPlace } from './sandbox-server';
 import { WalFeeder } from './wal-feeder';
-import { walFetcher } from './wal-fetch';
+import { Unpacker } from './unpacker';
+import { walFetcher, type WalSource } from './wal-fetch';
 
 export interface NativeWay {
   readonly target: Target;
@@ -41,21 +42,23 @@ export function estimateNative({ manifest, segments }: Pick<NativeWay, 'manifest
 export function nativeSource(way: NativeWay): RestoreSource {
   const { target, manifest, through } = way;
   const store = openRestoreStore(target, through, PATIENT_RETRY);
+  let unpacker: Unpacker | null = null;
   return {
     estimate: estimateNative(way),
     async fetchBase(place, signal, onBytes) {
       const { dataDir, owner } = place;
-      await restoreBase({ store, manifest, dataDir, journal: join(place.dir, 'base.json'), owner, signal, onBytes });
+      const opened = present(unpacker, 'WAL that was opened before');
+      await restoreBase({ store, unpacker: opened, manifest, dataDir, journal: join(place.dir, 'base.json'), owner, signal, onBytes });
       return manifest.bytes;
     },
     verifyBase,
-    openWal: (place, _signal, onDelivered) => openWal(way, store, place, onDelivered),
+    openWal: (place, _signal, onDelivered) => openWal(way, { store, unpacker: (unpacker = new Unpacker()) }, place, onDelivered),
   };
 }
 
 async function openWal(
   { target, segments, sizes }: NativeWay,
-  store: ObjectStore,
+  { store, unpacker }: Pick<WalSource, 'store' | 'unpacker'>,
   place: SandboxPlace,
   onDelivered: () => void,
 ): Promise<WalSupply> {
@@ -65,7 +68,7 @@ async function openWal(
     dir: place.walDir,
     owner: place.owner,
     plan: segments,
-    fetch: walFetcher({ store, systemIdentifier: target.systemIdentifier, sizes }),
+    fetch: walFetcher({ store, unpacker, systemIdentifier: target.systemIdentifier, sizes }),
     onDelivered: (name, bytes) => {
       if (!wanted.has(name)) return;
       delivered = { segments: delivered.segments + 1, bytes: delivered.bytes + bytes };
@@ -75,10 +78,12 @@ async function openWal(
   return {
     command: await feeder.start(),
     needsNetwork: false,
-    release: () => feeder.release(),
     failure: () => feeder.failure,
     delivered: () => delivered,
-    stop: () => feeder.stop(),
+    async stop() {
+      await feeder.stop();
+      await unpacker.close();
+    },
   };
 }
 

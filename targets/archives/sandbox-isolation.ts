@@ -6,7 +6,8 @@ import { existsSync, mkdirSync, readFileSync, readlinkSync, rmdirSync, writeFile
 import { totalmem } from 'node:os';
 import { basename, join } from 'node:path';
 import { messageOf } from '../../core/errors';
-import { run, type ProcessId } from '../../core/process';
+import { sha256Hex } from '../../core/files';
+import { identify, run, type ProcessId } from '../../core/process';
 
 const ROOT = '/sys/fs/cgroup';
 const TRY_MS = 5_000;
@@ -22,9 +23,9 @@ export interface IsolationWish {
   readonly memoryBytes: number | null;
 }
 
-/** Directories of the copy's own groups, one per hierarchy; named after its directory, so that a later process finds them again. */
+/** Directories of the copy's own groups, one per hierarchy; named after its whole path, so that a later process finds them again, and no other copy's. */
 function groupsOf(dir: string): readonly { readonly dir: string; readonly limits: readonly (readonly [string, string])[] }[] {
-  const name = `gameday-sandbox-${basename(dir)}`;
+  const name = `gameday-sandbox-${basename(dir)}-${sha256Hex(dir).slice(0, 8)}`;
   if (existsSync(join(ROOT, 'cgroup.controllers'))) {
     return [
       {
@@ -58,6 +59,18 @@ function makeGroups({ dir, memoryBytes }: IsolationWish): readonly string[] {
       return [];
     }
   });
+}
+
+/** Whoever lives in the copy's groups: the server, and what its commands left running, wherever that works. */
+export function membersOf(dir: string): ProcessId[] {
+  const pids = groupsOf(dir).flatMap((group) => {
+    try {
+      return readFileSync(join(group.dir, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean);
+    } catch {
+      return [];
+    }
+  });
+  return [...new Set(pids)].flatMap((pid) => identify(Number(pid)) ?? []);
 }
 
 /** Removes the copy's groups, once nobody lives in them. Returns those that stay. */

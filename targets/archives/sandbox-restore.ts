@@ -49,8 +49,6 @@ export interface WalSupply {
   readonly command: string;
   /** It fetches over the network by itself, so that a recovering server cannot be cut off from it. */
   readonly needsNetwork: boolean;
-  /** The base is in place and replay is next. */
-  release(): void;
   /** What should have come and did not: the cause of a recovery that ends. */
   failure(): Error | null;
   /** Segments of the estimate handed over so far, and their bytes. */
@@ -132,14 +130,12 @@ async function restoreUntil(request: RestoreRequest, signal: AbortSignal): Promi
         baseBytes = bytes;
         tell('base');
       });
-      wal.release();
       verified = await source.verifyBase(place, signal);
       timer.end('base', baseBytes);
       saveBegun(place, { recovery: request.recovery, labels: request.labels, baseBytes, verified, phases: timer.phases });
     } else {
       baseBytes = begun.baseBytes;
       timer.goOnFrom(begun.phases);
-      wal.release();
     }
     const control = await readControl(place, signal);
     checkControl(target, control);

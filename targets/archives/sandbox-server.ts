@@ -19,12 +19,12 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import { until } from '../../core/clock';
 import { GamedayError } from '../../core/errors';
 import { readJsonFile, writeFileDurably } from '../../core/files';
-import { identify, isAlive, lookUpUser, processesIn, run, terminate, type ProcessId } from '../../core/process';
+import { identify, isAlive, lookUpUser, processesIn, processesStartedWith, run, terminate, type ProcessId } from '../../core/process';
 import type { JsonObject } from '../../model/json';
 import type { Target } from '../../model/target';
 import type { RecoveryTarget } from '../ports';
 import { endsWithArchive } from './archive-end';
-import { isolating, removeGroups } from './sandbox-isolation';
+import { isolating, membersOf, removeGroups } from './sandbox-isolation';
 
 export const SANDBOX_PORT = 5432;
 const LOG_LIMIT_BYTES = 16 * 1024 * 1024;
@@ -105,24 +105,30 @@ async function clearSandbox(place: SandboxPlace): Promise<void> {
   const server = sandboxPostmaster(place);
   if (server !== null) await terminate(server, 5_000, 'SIGQUIT');
   // What a killed postmaster left behind, and tools that were reading the copy.
-  for (const left of serversIn(place)) await terminate(left, 1_000, 'SIGKILL');
+  for (const left of workersOf(place)) await terminate(left, 1_000, 'SIGKILL');
   // The marker goes last: a removal that is cut short can be continued.
   for (const name of readdirSync(dir))
     if (name !== MARKER) rmSync(join(dir, name), { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
 }
 
-/** PostgreSQL's own programs that work in it: nobody's shell is ended for standing there. */
-export function serversIn({ dir, binDir }: SandboxPlace): readonly ProcessId[] {
+/**
+ * What works for this copy: PostgreSQL's own programs in its directory (nobody's shell is ended for standing there), and whatever the server's commands left
+ * behind somewhere else, such as pgBackRest's asynchronous archive-get, which works in / and outlives who asked for it.
+ */
+export function workersOf({ dir, binDir }: SandboxPlace): readonly ProcessId[] {
   const parent = dirname(dir);
-  return existsSync(parent) && existsSync(binDir) ? processesIn(join(realpathSync(parent), basename(dir)), realpathSync(binDir)) : [];
+  const servers =
+    existsSync(parent) && existsSync(binDir) ? processesIn(join(realpathSync(parent), basename(dir)), realpathSync(binDir)) : [];
+  const found = [...servers, ...membersOf(dir), ...processesStartedWith(`${SANDBOX_ENV}=${dir}`)];
+  return [...new Map(found.map((id) => [id.pid, id])).values()];
 }
 
 async function requireGone(place: SandboxPlace): Promise<string> {
   const { dir } = place;
   const stays = (): readonly string[] => [
     ...(existsSync(dir) ? [`directory ${dir}`] : []),
-    ...serversIn(place).map(({ pid }) => `process ${pid}`),
+    ...workersOf(place).map(({ pid }) => `process ${pid}`),
     ...removeGroups(dir).map((group) => `control group ${group}`),
   ];
   await until(() => (stays().length === 0 ? true : null), {
@@ -171,6 +177,8 @@ export function sandboxPostmaster(place: SandboxPlace): ProcessId | null {
 }
 
 const TOOL_ENV = { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
+/** Names the copy to all that its server starts. */
+const SANDBOX_ENV = 'GAMEDAY_SANDBOX';
 
 function asOwner(place: SandboxPlace): { uid?: number; gid?: number } {
   return place.owner === null ? {} : { uid: place.owner.uid, gid: place.owner.gid };
@@ -304,7 +312,7 @@ async function launch(place: SandboxPlace, signal: AbortSignal, withoutNetwork: 
   const argv = ['start', wait, '-s', '-t', '120', '-D', place.dataDir, '-l', place.logFile, '-o', `-c config_file='${configFile(place)}'`];
   const result = await run([...lead, join(place.binDir, 'pg_ctl'), ...argv], {
     cwd: place.dir,
-    env: TOOL_ENV,
+    env: { ...TOOL_ENV, [SANDBOX_ENV]: dir },
     timeoutMs: wait === '-w' ? 130_000 : 15_000,
     signal,
     // Where it is led, the last word of the lead makes it the owner.

@@ -2,16 +2,11 @@
  * Writes the members of a tar stream into a directory as they come, each byte once, and can go on from any point of the stream.
  * It writes nothing outside its directory, follows no link that it did not make, and makes none.
  */
-import { closeSync, constants, fchmodSync, fchownSync, lchownSync, mkdirSync, openSync, write, writeSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fchownSync, lchownSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { GamedayError } from '../../core/errors';
+import { failing, writePlain } from './plain-file';
 import { parseTarHeader, TAR_BLOCK, type TarHeader } from './tar-header';
-
-const writeAsync = promisify(write);
-
-/** Below this a write in place costs less than handing it to a thread. */
-const SMALL_BYTES = 32 * 1024;
 
 /** Where the stream stands, as plain data: what a later process needs to go on behind the last byte that was fed. */
 export interface TarState {
@@ -49,17 +44,9 @@ export class TarUnpacker {
     return { member: this.member, at: this.at, padding: this.padding, header: this.header.toString('base64') };
   }
 
-  /** Resolves when every byte of `chunk` is in its file. */
-  async feed(chunk: Buffer): Promise<void> {
-    const writing: Promise<unknown>[] = [];
-    const closing: number[] = [];
-    try {
-      for (let from = 0; from < chunk.length;) from += this.step(chunk, from, writing, closing);
-    } finally {
-      const results = await Promise.allSettled(writing);
-      for (const fd of closing) closeSync(fd);
-      for (const result of results) if (result.status === 'rejected') throw writeError(result.reason);
-    }
+  /** On return every byte of `chunk` is in its file. Throws `object_corrupt`, `disk_full`, `restore_failed`. */
+  feed(chunk: Buffer): void {
+    for (let from = 0; from < chunk.length;) from += this.step(chunk, from);
   }
 
   /** Throws `object_corrupt` unless the stream ended between two members. */
@@ -74,7 +61,7 @@ export class TarUnpacker {
   }
 
   /** Takes what belongs together from `chunk` at `from`; returns how much that was. */
-  private step(chunk: Buffer, from: number, writing: Promise<unknown>[], closing: number[]): number {
+  private step(chunk: Buffer, from: number): number {
     const left = chunk.length - from;
     if (this.padding > 0) {
       const skipped = Math.min(this.padding, left);
@@ -83,8 +70,8 @@ export class TarUnpacker {
     }
     if (this.member !== null) {
       const taken = Math.min(this.member.bytes - this.at, left);
-      this.put(chunk.subarray(from, from + taken), writing);
-      if (this.at === this.member.bytes) this.finish(closing);
+      this.put(chunk.subarray(from, from + taken));
+      if (this.at === this.member.bytes) this.finish();
       return taken;
     }
     const taken = Math.min(TAR_BLOCK - this.header.length, left);
@@ -92,22 +79,18 @@ export class TarUnpacker {
     if (this.header.length === TAR_BLOCK) {
       const header = parseTarHeader(this.header);
       this.header = Buffer.alloc(0);
-      if (header !== null) this.begin(header, closing);
+      if (header !== null) this.begin(header);
     }
     return taken;
   }
 
-  private put(data: Buffer, writing: Promise<unknown>[]): void {
-    const fd = this.fd;
-    if (fd === null) throw new GamedayError('internal', 'a member without an open file');
-    const position = this.at;
+  private put(data: Buffer): void {
+    if (this.fd === null) throw new GamedayError('internal', 'a member without an open file');
+    writePlain(this.fd, data, this.at);
     this.at += data.length;
-    if (data.length <= SMALL_BYTES) {
-      for (let done = 0; done < data.length;) done += writeSync(fd, data, done, data.length - done, position + done);
-    } else writing.push(writeWhole(fd, data, position));
   }
 
-  private begin({ name, kind, bytes, mode }: TarHeader, closing: number[]): void {
+  private begin({ name, kind, bytes, mode }: TarHeader): void {
     if (kind === 'other') throw new GamedayError('restore_failed', `the backup holds ${name}, which is neither a file nor a directory`);
     const path = this.pathOf(name);
     if (kind === 'directory') {
@@ -116,21 +99,18 @@ export class TarUnpacker {
       return;
     }
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
-    try {
+    failing(() => {
       this.fd = openSync(path, flags, 0o600);
       if (mode !== 0o600) fchmodSync(this.fd, mode);
       if (this.owner !== null) fchownSync(this.fd, this.owner.uid, this.owner.gid);
-    } catch (error) {
-      throw writeError(error);
-    }
+    });
     this.member = { name, bytes, mode };
     this.at = 0;
-    if (bytes === 0) this.finish(closing);
+    if (bytes === 0) this.finish();
   }
 
-  private finish(closing: number[]): void {
-    if (this.fd !== null) closing.push(this.fd);
-    this.fd = null;
+  private finish(): void {
+    this.close();
     this.padding = (TAR_BLOCK - ((this.member?.bytes ?? 0) % TAR_BLOCK)) % TAR_BLOCK;
     this.member = null;
     this.at = 0;
@@ -142,13 +122,4 @@ export class TarUnpacker {
       throw new GamedayError('object_corrupt', `the backup names the file ${JSON.stringify(name)}, which is not inside a data directory`);
     return join(this.dir, ...parts);
   }
-}
-
-async function writeWhole(fd: number, data: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < data.length;) done += (await writeAsync(fd, data, done, data.length - done, position + done)).bytesWritten;
-}
-
-function writeError(error: unknown): Error {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return new GamedayError(code === 'ENOSPC' || code === 'EDQUOT' ? 'disk_full' : 'restore_failed', message, null, { cause: error });
 }

@@ -4,7 +4,7 @@
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { sha256OfBytes } from './base-parts';
+import { sha256OfBytes } from '../../core/files';
 import { walFileKind } from './wal-object';
 
 /** Segments under way at once besides the one that is asked for: each is held plain and packed. */

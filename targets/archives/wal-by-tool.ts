@@ -71,7 +71,6 @@ export function openWalByTool(tool: WalTool, place: SandboxPlace, { segments, kn
   return {
     command: `/bin/sh '${join(dir, 'get.sh')}' "%f" "%p"`,
     needsNetwork: true,
-    release: () => undefined,
     failure() {
       const [first] = read('failed');
       if (first === undefined) return null;

@@ -8,10 +8,8 @@ import { join } from 'node:path';
 import { GamedayError, messageOf } from '../../core/errors';
 import { walFileKind } from './wal-object';
 
-/** Segments (16 MB each, on disk) that may lie ready ahead of replay. */
+/** Segments (16 MB each, on disk) that may lie ready ahead of replay, from the start: what came beside the base files is not waited for later. */
 const WINDOW = 32;
-/** Until replay is near: what it begins with, so that base files and WAL don't compete for the machine. */
-const LEAD = 4;
 /** Requests under way: at 200 ms of latency this is more WAL than one core can replay. */
 const PARALLEL = 6;
 /** Fallback for an event of the file system that was lost. */
@@ -70,13 +68,12 @@ export class WalFeeder {
   private readonly gone = new AbortController();
   private readonly watchers: FSWatcher[] = [];
   private next = 0;
-  private window = LEAD;
   private wake: () => void = () => undefined;
   private loop: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: FeederOptions) {}
 
-  /** Writes the script and fetches what replay begins with; returns the value for restore_command. What an earlier feeder left in the directory is fetched anew. */
+  /** Writes the script and begins to fill the window; returns the value for restore_command. What an earlier feeder left in the directory is fetched anew. */
   async start(): Promise<string> {
     const { dir, owner } = this.options;
     if (/['\n%\\]/.test(dir))
@@ -96,12 +93,6 @@ export class WalFeeder {
     }
     this.loop = this.run().catch((error: unknown) => this.fail('the prefetcher', error));
     return restoreCommand(dir);
-  }
-
-  /** Replay is about to begin: from now on the whole window is filled. */
-  release(): void {
-    this.window = WINDOW;
-    this.wake();
   }
 
   async stop(): Promise<void> {
@@ -143,7 +134,7 @@ export class WalFeeder {
   private fillWindow(): void {
     // In one go with `fetching`: a file that arrives meanwhile counts twice rather than not at all.
     const ready = readdirSync(join(this.options.dir, 'ready')).length;
-    while (this.next < this.options.plan.length && this.fetching.size < PARALLEL && ready + this.fetching.size < this.window) {
+    while (this.next < this.options.plan.length && this.fetching.size < PARALLEL && ready + this.fetching.size < WINDOW) {
       const name = this.options.plan[this.next];
       this.next += 1;
       if (name !== undefined && !this.fetching.has(name)) this.launch(name);

@@ -3,12 +3,14 @@
  * that the bytes are the segment that the name says. Pure but for zlib; it never guesses about bytes that do not check out.
  */
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
-import { pipeline } from 'node:stream/promises';
+import { closeSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { createGunzip, gzip, gunzip } from 'node:zlib';
+import { gzip, gunzip } from 'node:zlib';
 import { GamedayError, messageOf } from '../../core/errors';
+import { sha256OfBytes } from '../../core/files';
 import { formatLsn, parseWalSegmentName, WAL_SEGMENT_BYTES } from '../../core/lsn';
+import { openPlain, writePlain } from './plain-file';
+import { plainPieces } from './plain-pieces';
 
 const compress = promisify(gzip);
 const decompress = promisify(gunzip);
@@ -56,10 +58,10 @@ const EXTRA_HEADER = Buffer.from([36, 0, 0x47, 0x44, 32, 0]);
 const EXTRA_BYTES = EXTRA_HEADER.length + 32;
 
 export async function packWal(plain: Uint8Array): Promise<Buffer> {
-  const packed = await compress(plain, { level: 1 });
+  const [packed, sum] = await Promise.all([compress(plain, { level: 1 }), sha256OfBytes(plain)]);
   const header = Buffer.from(packed.subarray(0, HEADER_BYTES));
   header[3] = 0x04;
-  return Buffer.concat([header, EXTRA_HEADER, createHash('sha256').update(plain).digest(), packed.subarray(HEADER_BYTES)]);
+  return Buffer.concat([header, EXTRA_HEADER, Buffer.from(sum, 'hex'), packed.subarray(HEADER_BYTES)]);
 }
 
 /** SHA-256 (hex) of the plain content, as stated in the packed object; throws `object_corrupt` if it states none. */
@@ -76,60 +78,55 @@ export async function unpackWal(name: string, packed: Uint8Array): Promise<Buffe
   const expected = packedSha256(packed);
   let plain: Buffer;
   try {
-    plain = await decompress(packed, { maxOutputLength: SEGMENT_BYTES });
+    // One piece of output: each further one is a round trip through the thread pool.
+    const chunkSize = Math.max(64, Math.min(SEGMENT_BYTES, statedBytes(packed)) + 1);
+    plain = await decompress(packed, { maxOutputLength: SEGMENT_BYTES, chunkSize });
   } catch (error) {
     throw new GamedayError('object_corrupt', `archived WAL file ${name} does not decompress: ${messageOf(error)}`, null, { cause: error });
   }
-  const found = createHash('sha256').update(plain).digest('hex');
+  const found = await sha256OfBytes(plain);
   if (found !== expected)
     throw new GamedayError('object_corrupt', `archived WAL file ${name} has SHA-256 ${found.slice(0, 12)}…, not ${expected.slice(0, 12)}…`);
   return plain;
 }
 
-/** Unpacked this much at a time: memory of one stream is a few times this, whatever the file's size. */
-const PIECE_BYTES = 1024 * 1024;
-
-export interface UnpackedWal {
-  readonly bytes: number;
+/** As gzip's trailer has it (RFC 1952, ISIZE): a hint for the size of a buffer, and not believed any further. */
+function statedBytes(packed: Uint8Array): number {
+  return Buffer.from(packed.buffer, packed.byteOffset, packed.byteLength).readUInt32LE(packed.byteLength - 4);
 }
 
 /**
  * The plain bytes written to `path` (made anew), verified against the sum inside, and for a segment against its name and the cluster. The file counts only if
- * this resolves: whoever asked moves it to where it is used. Throws `object_corrupt`.
+ * this resolves with their number: whoever asked moves it to where it is used. Throws `object_corrupt`, `disk_full`, `restore_failed`.
  */
-export async function unpackWalInto(name: string, packed: Uint8Array, path: string, systemIdentifier: string): Promise<UnpackedWal> {
+export async function unpackWalInto(name: string, packed: Uint8Array, path: string, systemIdentifier: string): Promise<number> {
   const expected = packedSha256(packed);
   const kind = walFileKind(name);
+  const isSegment = kind === 'segment' || kind === 'partial';
   const hash = createHash('sha256');
-  const file = await open(path, 'w', 0o600);
   let bytes = 0;
+  const fd = openPlain(path);
   try {
-    const gunzipping = createGunzip({ chunkSize: PIECE_BYTES });
-    const writing = pipeline(gunzipping, async (pieces: AsyncIterable<Buffer>) => {
-      for await (const piece of pieces) {
-        if (bytes + piece.length > SEGMENT_BYTES)
-          throw new GamedayError('object_corrupt', `archived WAL file ${name} is larger than a segment`);
-        if (bytes === 0 && (kind === 'segment' || kind === 'partial')) checkFirstPage(name, piece, systemIdentifier);
-        hash.update(piece);
-        bytes += piece.length;
-        await file.writeFile(piece);
-      }
-    });
-    gunzipping.end(packed);
-    await writing;
+    for await (const piece of plainPieces(packed)) {
+      if (bytes + piece.length > SEGMENT_BYTES)
+        throw new GamedayError('object_corrupt', `archived WAL file ${name} is larger than a segment`);
+      if (bytes === 0 && isSegment) checkFirstPage(name, piece, systemIdentifier);
+      hash.update(piece);
+      writePlain(fd, piece, bytes);
+      bytes += piece.length;
+    }
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (error instanceof GamedayError || !/^(Z_|ERR_)/.test(code ?? '')) throw error;
+    if (error instanceof GamedayError) throw error;
     throw new GamedayError('object_corrupt', `archived WAL file ${name} does not decompress: ${messageOf(error)}`, null, { cause: error });
   } finally {
-    await file.close();
+    closeSync(fd);
   }
   const found = hash.digest('hex');
   if (found !== expected)
     throw new GamedayError('object_corrupt', `archived WAL file ${name} has SHA-256 ${found.slice(0, 12)}…, not ${expected.slice(0, 12)}…`);
-  if ((kind === 'segment' || kind === 'partial') && bytes !== SEGMENT_BYTES)
+  if (isSegment && bytes !== SEGMENT_BYTES)
     throw new GamedayError('object_corrupt', `WAL segment ${name} has ${bytes} bytes, not ${SEGMENT_BYTES}`);
-  return { bytes };
+  return bytes;
 }
 
 /**

@@ -14,9 +14,8 @@ import { sleep } from '../../core/clock';
 import { packageRoot } from '../../core/files';
 import { locateTools } from '../../infra/tools';
 import type { ProberStatus } from '../../probe/contract';
-import { WriteStatement } from '../../probe/statement';
 import { withSql } from '../../targets/sql';
-import { calibrate, planOutages, seeded, type Calibration, type Planned } from '../calibration/calibrate';
+import { calibrate, planOutages, seeded, statementText, type Calibration, type Planned } from '../calibration/calibrate';
 import { CALIBRATION_SETTINGS, startGround, type Ground } from '../calibration/ground';
 
 const NET = '127.0.64';
@@ -126,8 +125,7 @@ async function childCores(pid: number): Promise<number> {
 
 /** The prober's own statement as a script of pgbench, which else would send its two statements one after the other. */
 function proberStatement(): string {
-  const text = new WriteStatement('pgbench_rows', 0, CALIBRATION_SETTINGS.statementTimeoutMs).message(1).toString('utf8', 5).slice(0, -1);
-  return text.replace('; ', '\\; ').replace('VALUES (0,', 'VALUES (:client_id,');
+  return statementText('pgbench_rows', 0).replace('; ', '\\; ').replace('VALUES (0,', 'VALUES (:client_id,');
 }
 
 /** The same by the prober: more is due than can be done, one connection a stream. */

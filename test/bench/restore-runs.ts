@@ -22,6 +22,7 @@ import {
   SANDBOX_PORT,
   type SandboxPlace,
 } from '../../targets/archives/sandbox-server';
+import { Unpacker } from '../../targets/archives/unpacker';
 import { WalFeeder } from '../../targets/archives/wal-feeder';
 import { walFetcher } from '../../targets/archives/wal-fetch';
 import { walNameOfKey } from '../../targets/archives/wal-object';
@@ -46,8 +47,11 @@ export function settle(): void {
   execFileSync('sync');
 }
 
-/** Starts the server on the restored files and resolves when it stopped at the restore point and takes writes. Throws if it did anything else. */
-async function replay(place: SandboxPlace, restoreCommand: string): Promise<number> {
+/**
+ * Starts the server on the restored files and resolves when it stopped at the restore point and takes writes. Throws if it did anything else. Whoever fetches WAL
+ * from the store itself has the network; the others are cut off from it, as the product does.
+ */
+async function replay(place: SandboxPlace, restoreCommand: string, withoutNetwork = true): Promise<number> {
   const signal = AbortSignal.timeout(LIMIT_MS);
   const target = {
     backup: '',
@@ -59,8 +63,8 @@ async function replay(place: SandboxPlace, restoreCommand: string): Promise<numb
   } as const;
   const settings = sandboxSettings(place, target, restoreCommand, await readControl(place, signal));
   const start = monotonicNs();
-  await startSandbox(place, settings, signal);
-  await until(() => (/database system is ready to accept connections/.test(logOf(place)) ? true : null), {
+  await startSandbox(place, settings, signal, withoutNetwork);
+  await until(() => (/database system is (ready to accept connections|shut down$)/m.test(logOf(place)) ? true : null), {
     timeoutMs: LIMIT_MS,
     everyMs: 10,
     onTimeout: () => new Error(`recovery did not end: ${logOf(place).slice(-2_000)}`),
@@ -123,8 +127,10 @@ async function keepPlain(ground: RestoreGround, target: Target): Promise<string>
   }
   const store = openArchiveStore(target, null);
   const signal = AbortSignal.timeout(LIMIT_MS);
+  const unpacker = new Unpacker();
   await restoreBase({
     store,
+    unpacker,
     manifest: ground.manifest,
     dataDir: join(dir, 'data'),
     journal: join(dir, 'journal'),
@@ -132,11 +138,12 @@ async function keepPlain(ground: RestoreGround, target: Target): Promise<string>
     signal,
     onBytes: () => undefined,
   });
-  const fetchWal = walFetcher({ store, systemIdentifier: target.systemIdentifier, sizes: new Map() });
+  const fetchWal = walFetcher({ store, unpacker, systemIdentifier: target.systemIdentifier, sizes: new Map() });
   for (const name of ground.segments) {
     await fetchWal(name, join(dir, 'wal', name), signal);
     chownSync(join(dir, 'wal', name), uid, gid);
   }
+  await unpacker.close();
   mkdirSync(join(dir, 'complete'));
   return dir;
 }
@@ -157,18 +164,19 @@ export async function restoreHere(order: string): Promise<void> {
   const manifest = await readManifest(store, backup);
   const sizes = new Map<string, number>();
   for await (const { key, bytes } of store.list('wal/00000001/')) sizes.set(walNameOfKey(key) ?? '', bytes);
-  const fetch = walFetcher({ store, systemIdentifier: target.systemIdentifier, sizes });
+  const unpacker = new Unpacker();
+  const fetch = walFetcher({ store, unpacker, systemIdentifier: target.systemIdentifier, sizes });
   const feeder = new WalFeeder({ dir: place.walDir, owner: place.owner, plan: segments, fetch, onDelivered: () => undefined });
   try {
     const restoreCommand = await feeder.start();
     const journal = join(place.dir, 'base.json');
-    await restoreBase({ store, manifest, dataDir: place.dataDir, journal, owner: place.owner, signal, onBytes: () => undefined });
-    feeder.release();
+    await restoreBase({ store, unpacker, manifest, dataDir: place.dataDir, journal, owner: place.owner, signal, onBytes: () => undefined });
     const baseS = secondsSince(start);
     const replayS = await replay(place, restoreCommand);
     process.stdout.write(`${JSON.stringify({ baseS, replayS, cpu: process.resourceUsage() })}\n`);
   } finally {
     await feeder.stop();
+    await unpacker.close();
   }
 }
 
@@ -224,7 +232,7 @@ export async function runPgbackrest(ground: RestoreGround, latencyMs: number): P
     const result = await run([...base, 'restore', ...options], { timeoutMs: LIMIT_MS, ...ground.who, env: { PATH: '/usr/bin:/bin' } });
     if (result.code !== 0) throw new Error(`pgbackrest restore: ${result.stdout}${result.stderr}`);
     const baseS = secondsSince(start);
-    const replayS = await replay(place, `${base.join(' ')} archive-get %f "%p"`);
+    const replayS = await replay(place, `${base.join(' ')} archive-get %f "%p"`, false);
     return { baseS, replayS, maxRssMb: 0 };
   });
 }

@@ -5,7 +5,7 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { say, startRestoreGround, type RestoreGround } from './restore-ground';
@@ -133,6 +133,8 @@ async function main(): Promise<void> {
     megabytes: Number(values.megabytes),
     segments: Number(values.segments),
   });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.once(signal, () => void ground.close().finally(() => process.exit(128 + constants.signals[signal])));
   try {
     say(`${Math.round(ground.manifest.bytes / 1e6)} MB in ${ground.manifest.parts.length} parts, ${ground.segments.length} segments`);
     const runs = await measure(ground, Number(values.rounds), latencies);

@@ -8,6 +8,7 @@ import type { Interval, Outage, RtoMeasurement } from '../../model/measurement';
 import type { SteadyState } from '../../model/plan';
 import { judgeLedger } from '../../probe/judge';
 import { ledgerIn, readHeader } from '../../probe/ledger-reader';
+import { WriteStatement } from '../../probe/statement';
 import { CALIBRATION_SETTINGS, type DoorStamp, type Ground } from './ground';
 
 export type Way = 'cut' | 'freeze';
@@ -134,15 +135,21 @@ export async function calibrate(
   return { outages, connectCommitMs, restedConnectCommitMs, invented, rto };
 }
 
-/** What a client needs at best to be back: one new connection through the door and one committed row. */
+/** What a client needs at best to be back: one new connection through the door and one row committed by the statement that the prober sends. */
 async function connectAndCommit({ door }: Ground): Promise<number> {
+  const statement = statementText('connect_commit', 0);
   const client = new Client({ host: door.host, port: door.port, user: 'postgres', database: 'postgres' });
   const begun = process.hrtime.bigint();
   await client.connect();
-  await client.query('INSERT INTO gameday.connect_commit DEFAULT VALUES');
+  await client.query(statement);
   const ms = Number(process.hrtime.bigint() - begun) / 1e6;
   await client.end();
   return ms;
+}
+
+/** The prober's own write, for another client to send. */
+export function statementText(table: string, stream: number): string {
+  return new WriteStatement(table, stream, CALIBRATION_SETTINGS.statementTimeoutMs).message(1).toString('utf8', 5).slice(0, -1);
 }
 
 interface Made {

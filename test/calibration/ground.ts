@@ -138,7 +138,9 @@ export async function startGround(net: string): Promise<Ground> {
     const primary = addressOf(first.host);
     await withSql(primary, async (sql) => {
       await sql.query('CREATE SCHEMA gameday');
-      await sql.query('CREATE TABLE gameday.connect_commit (at timestamptz NOT NULL DEFAULT now())');
+      await sql.query(
+        'CREATE TABLE gameday.connect_commit (stream integer NOT NULL, seq bigint NOT NULL, sent_at timestamptz NOT NULL DEFAULT clock_timestamp())',
+      );
     });
     for (const node of others) {
       pg('pg_basebackup', [

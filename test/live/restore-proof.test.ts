@@ -2,9 +2,10 @@
  * What a restored copy is asked, on a real one: a sound copy holds every check, and each defect that is planted in it is found by the check that is there for
  * it and named. Isolation and removal are read from the kernel and the file system.
  */
-import { closeSync, existsSync, openSync, readlinkSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { isAlive, run } from '../../core/process';
+import { until } from '../../core/clock';
+import { identify, isAlive, run } from '../../core/process';
 import { DEFAULT_PROOF_MAX_BYTES, PROOF_CHECKS } from '../../model/constants';
 import type { ProofName } from '../../model/plan';
 import type { CheckResult, MarkFacts } from '../../model/record';
@@ -195,11 +196,18 @@ test('a page altered on disk is found by its checksum, by reading the heap, by p
 
 test('removed, nothing of it is left: no directory, no process, no control group', async () => {
   const server = sandboxPostmaster(place);
+  // As pgBackRest's asynchronous archive-get does: it outlives the command that began it, in a session of its own, and works in /.
+  const pidFile = join(outcome.dir, 'left.pid');
+  await onCopy(`copy (select 1) to program 'cd / && setsid sh -c "echo \\$\\$ >${pidFile}; exec sleep 600" </dev/null >/dev/null 2>&1 &'`);
+  const left = await until(() => (existsSync(pidFile) ? identify(Number(readFileSync(pidFile, 'utf8'))) : null), {
+    timeoutMs: 5_000,
+    onTimeout: () => new Error('nothing was left running'),
+  });
   expect(await own.archive.removeSandbox(outcome.dir)).toBe('the directory is gone, no process works in it, no control group of it stands');
   expect(existsSync(outcome.dir)).toBe(false);
   if (server === null) throw new Error('no server ran on the copy');
-  expect(isAlive(server)).toBe(false);
-  const groups = await run(['find', '/sys/fs/cgroup', '-maxdepth', '3', '-name', 'gameday-sandbox-drill-000001-pitr'], {
+  for (const process of [server, left]) expect(isAlive(process)).toBe(false);
+  const groups = await run(['find', '/sys/fs/cgroup', '-maxdepth', '3', '-name', 'gameday-sandbox-drill-000001-pitr-*'], {
     timeoutMs: 10_000,
   });
   expect(groups.stdout).toBe('');

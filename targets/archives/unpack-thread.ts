@@ -1,0 +1,74 @@
+/**
+ * The unpacking thread (its main module): decompresses, verifies and writes what a restore fetches. It is a thread because of its memory: tens of megabytes of
+ * plain bytes a second make the collector walk all objects of whoever holds them, and here there are few. Parts are written in the order in which they came;
+ * after one that failed none is.
+ */
+import { parentPort } from 'node:worker_threads';
+import { present } from '../../core/assert';
+import { GamedayError, messageOf } from '../../core/errors';
+import { unpackPart } from './base-parts';
+import { TarUnpacker, type TarState } from './tar-unpack';
+import type { UnpackAnswers, UnpackOrder, UnpackReply, UnpackRequest } from './unpack-orders';
+import { unpackWalInto } from './wal-object';
+
+/** Parts (8 MB) held plain at once, segments on their way to the disk included. */
+const PLAIN = 3;
+
+const port = present(parentPort, 'a port: this runs as a thread');
+let base: TarUnpacker | null = null;
+/** Settles when everything before is in its files. */
+let written: Promise<TarState>;
+let free = PLAIN;
+const waiting: (() => void)[] = [];
+
+/** Lets so many work at once; the others wait in the order in which they came. */
+async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  if (free === 0) await new Promise<void>((resolve) => waiting.push(resolve));
+  else free -= 1;
+  try {
+    return await work();
+  } finally {
+    const next = waiting.shift();
+    if (next === undefined) free += 1;
+    else next();
+  }
+}
+
+function writePart(order: Extract<UnpackOrder, { kind: 'part' }>): Promise<TarState> {
+  const before = written;
+  written = inTurn(async () => {
+    const unpacking = unpackPart(order.part, order.packed);
+    const [, pieces] = await Promise.all([before, unpacking]);
+    const unpacker = present(base, 'a directory to write to');
+    for (const piece of pieces) unpacker.feed(piece);
+    return unpacker.state();
+  });
+  return written;
+}
+
+const handlers: { readonly [kind in UnpackOrder['kind']]: (order: Extract<UnpackOrder, { kind: kind }>) => Promise<UnpackAnswers[kind]> } =
+  {
+    base: ({ dir, owner, tar }) => {
+      base?.close();
+      base = new TarUnpacker(dir, owner, tar);
+      return (written = Promise.resolve(tar));
+    },
+    part: writePart,
+    end: async () => {
+      const last = await written;
+      const unpacker = present(base, 'a directory that was written to');
+      unpacker.end();
+      unpacker.close();
+      return last;
+    },
+    wal: ({ name, packed, path, systemIdentifier }) => inTurn(() => unpackWalInto(name, packed, path, systemIdentifier)),
+  };
+
+port.on('message', ({ id, order }: UnpackRequest) => {
+  const handle = handlers[order.kind] as (order: UnpackOrder) => Promise<TarState | number>;
+  const answer = (reply: UnpackReply): void => port.postMessage(reply);
+  handle(order).then(
+    (value) => answer({ id, value }),
+    (error: unknown) => answer({ id, error: { code: error instanceof GamedayError ? error.code : null, message: messageOf(error) } }),
+  );
+});
