@@ -11,9 +11,9 @@ import type { BackupPart } from './base-backup';
 import { plainPieces } from './plain-pieces';
 
 /** Requests under way: enough to hide 200 ms of latency behind the work of two cores. */
-const REQUESTS = 8;
+const REQUESTS = 12;
 /** Of packed parts that are on their way or wait to be taken. */
-const PACKED_BUDGET_BYTES = 16 * 1024 * 1024;
+const PACKED_BUDGET_BYTES = 24 * 1024 * 1024;
 /** One part's plain bytes in order. Throws `object_corrupt`. */
 export async function unpackPart(part: BackupPart, packed: Uint8Array): Promise<readonly Buffer[]> {
   const found = sha256Hex(packed);

@@ -4,12 +4,11 @@
  */
 import { chownSync, closeSync, constants, existsSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { present } from '../../core/assert';
 import { bootId } from '../../core/clock';
 import { GamedayError } from '../../core/errors';
 import { readJsonFile } from '../../core/files';
 import type { ObjectStore } from '../../objects/store';
-import type { BackupManifest, BackupPart } from './base-backup';
+import type { BackupManifest } from './base-backup';
 import { packedParts, type PackedPart } from './base-parts';
 import { TAR_START, type TarState } from './tar-unpack';
 import type { Unpacker } from './unpacker';
@@ -54,35 +53,39 @@ export async function restoreBase(request: BaseRestore): Promise<BaseRestored> {
   const { parts: kept, tar } = readJournal(request) ?? startOver(request);
   let bytes = manifest.parts.slice(0, kept).reduce((sum, part) => sum + part.plainBytes, 0);
   let done = kept;
-  const writing: { readonly part: BackupPart; readonly written: Promise<TarState> }[] = [];
   const file = openSync(request.journal, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
-  const begin = ({ part, packed }: PackedPart): void => {
+  const asked: Promise<unknown>[] = [];
+  /** Settle in order: when a part is in its files and the journal says so. */
+  const writing: Promise<void>[] = [];
+  let last = Promise.resolve();
+  const write = ({ part, packed }: PackedPart): void => {
     const written = unpacker.ask<'part'>({ kind: 'part', part, packed });
+    asked.push(written);
+    last = Promise.all([written, last]).then(([state]) => {
+      signal.throwIfAborted();
+      done += 1;
+      bytes += part.plainBytes;
+      writeJournal(file, request, done, state);
+      request.onBytes(bytes);
+    });
     // Its error is raised when its turn comes.
-    written.catch(() => undefined);
-    writing.push({ part, written });
-  };
-  const finish = async (): Promise<void> => {
-    const { part, written } = present(writing[0], 'a part that is being written');
-    const state = await written;
-    writing.shift();
-    done += 1;
-    bytes += part.plainBytes;
-    writeJournal(file, request, done, state);
-    request.onBytes(bytes);
-    signal.throwIfAborted();
+    last.catch(() => undefined);
+    writing.push(last);
   };
   try {
     await unpacker.ask<'base'>({ kind: 'base', dir: dataDir, owner, tar });
     for await (const packed of packedParts(store, manifest.parts.slice(kept), signal)) {
-      begin(packed);
-      if (writing.length > AHEAD) await finish();
+      write(packed);
+      if (writing.length <= AHEAD) continue;
+      await writing.shift();
+      void asked.shift();
     }
-    while (writing.length > 0) await finish();
+    await last;
+    signal.throwIfAborted();
     await unpacker.ask<'end'>({ kind: 'end' });
   } finally {
     // Nothing is written behind the back of whoever goes on from here.
-    await Promise.allSettled(writing.map(({ written }) => written));
+    await Promise.allSettled(asked);
     closeSync(file);
   }
   if (bytes !== manifest.bytes)

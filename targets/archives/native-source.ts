@@ -14,6 +14,7 @@ import type { BackupManifest } from './base-backup';
 import { restoreBase } from './base-restore';
 import type { RestoreSource, WalSupply } from './sandbox-restore';
 import { runTool, type SandboxPlace } from './sandbox-server';
+import { historyName } from './wal-chain';
 import { WalFeeder } from './wal-feeder';
 import { Unpacker } from './unpacker';
 import { walFetcher, type WalSource } from './wal-fetch';
@@ -67,7 +68,7 @@ async function openWal(
   const feeder = new WalFeeder({
     dir: place.walDir,
     owner: place.owner,
-    plan: segments,
+    plan: walPlan(segments),
     fetch: walFetcher({ store, unpacker, systemIdentifier: target.systemIdentifier, sizes }),
     onDelivered: (name, bytes) => {
       if (!wanted.has(name)) return;
@@ -85,6 +86,12 @@ async function openWal(
       await unpacker.close();
     },
   };
+}
+
+/** What recovery will ask for: the segments, and at its end whether anybody has taken the number of the timeline that it would begin. */
+export function walPlan(segments: readonly string[]): readonly string[] {
+  const last = segments.at(-1);
+  return last === undefined ? segments : [...segments, historyName(Number.parseInt(last.slice(0, 8), 16) + 1)];
 }
 
 export function viewOf(manifest: BackupManifest): BackupView {

@@ -10,8 +10,9 @@ import { formatBytes } from '../../core/units';
 import type { RestoreStep } from '../../model/plan';
 import type { Target } from '../../model/target';
 import type { Archive, BackupView, LiveTarget, RestoreEstimate } from '../ports';
+import { WAL_AHEAD_BYTES } from './wal-feeder';
 
-/** A recovering server recycles WAL beyond max_wal_size, 1 GB unless it is set otherwise; a sandbox leaves it as it is. */
+/** A recovering server recycles WAL beyond max_wal_size, 1 GB unless it is set otherwise; a sandbox leaves it as it is. More of it lies ready ahead of replay. */
 const WAL_KEPT_BYTES = 1024 ** 3;
 
 export interface RestoreCost {
@@ -50,7 +51,11 @@ export async function costOfRestore(step: RestoreStep, live: LiveTarget, archive
 type Sizes = Pick<RestoreCost, 'baseBytes' | 'walBytes'>;
 
 function withDisk(target: Target, sizes: Sizes): Sizes & Pick<RestoreCost, 'diskBytes' | 'freeBytes'> {
-  return { ...sizes, diskBytes: sizes.baseBytes + Math.min(sizes.walBytes, WAL_KEPT_BYTES), freeBytes: freeBytesFor(target) };
+  return {
+    ...sizes,
+    diskBytes: sizes.baseBytes + Math.min(sizes.walBytes, WAL_KEPT_BYTES + WAL_AHEAD_BYTES),
+    freeBytes: freeBytesFor(target),
+  };
 }
 
 /** Free space where copies stand; the directory itself may still be to be made. */

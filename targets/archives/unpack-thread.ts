@@ -7,7 +7,7 @@ import { parentPort } from 'node:worker_threads';
 import { present } from '../../core/assert';
 import { GamedayError, messageOf } from '../../core/errors';
 import { unpackPart } from './base-parts';
-import { TarUnpacker, type TarState } from './tar-unpack';
+import { TAR_START, TarUnpacker, type TarState } from './tar-unpack';
 import type { UnpackAnswers, UnpackOrder, UnpackReply, UnpackRequest } from './unpack-orders';
 import { unpackWalInto } from './wal-object';
 
@@ -17,7 +17,7 @@ const PLAIN = 3;
 const port = present(parentPort, 'a port: this runs as a thread');
 let base: TarUnpacker | null = null;
 /** Settles when everything before is in its files. */
-let written: Promise<TarState>;
+let written: Promise<TarState> = Promise.resolve(TAR_START);
 let free = PLAIN;
 const waiting: (() => void)[] = [];
 
@@ -35,11 +35,10 @@ async function inTurn<T>(work: () => Promise<T>): Promise<T> {
 }
 
 function writePart(order: Extract<UnpackOrder, { kind: 'part' }>): Promise<TarState> {
-  const before = written;
+  const [unpacker, before] = [present(base, 'a directory to write to'), written];
   written = inTurn(async () => {
     const unpacking = unpackPart(order.part, order.packed);
     const [, pieces] = await Promise.all([before, unpacking]);
-    const unpacker = present(base, 'a directory to write to');
     for (const piece of pieces) unpacker.feed(piece);
     return unpacker.state();
   });
@@ -48,12 +47,15 @@ function writePart(order: Extract<UnpackOrder, { kind: 'part' }>): Promise<TarSt
 
 const handlers: { readonly [kind in UnpackOrder['kind']]: (order: Extract<UnpackOrder, { kind: kind }>) => Promise<UnpackAnswers[kind]> } =
   {
-    base: ({ dir, owner, tar }) => {
+    base: async ({ dir, owner, tar }) => {
+      // Whatever came before it is in its files, or failed.
+      await written.catch(() => undefined);
       base?.close();
       base = new TarUnpacker(dir, owner, tar);
-      return (written = Promise.resolve(tar));
+      written = Promise.resolve(tar);
+      return tar;
     },
-    part: writePart,
+    part: async (order) => writePart(order),
     end: async () => {
       const last = await written;
       const unpacker = present(base, 'a directory that was written to');

@@ -8,7 +8,7 @@ import { WalFeeder, type FeederOptions } from './wal-feeder';
 
 let dir: string;
 let feeder: WalFeeder | null = null;
-const names = Array.from({ length: 44 }, (_, at) => `0000000100000000000000${(at + 16).toString(16).toUpperCase()}`);
+const names = Array.from({ length: 80 }, (_, at) => `0000000100000000000000${(at + 16).toString(16).toUpperCase()}`);
 
 beforeEach(() => void (dir = mkdtempSync(join(tmpdir(), 'gd-feeder-'))));
 afterEach(async () => {
@@ -41,13 +41,13 @@ const write: FeederOptions['fetch'] = async (name, path) => (writeFileSync(path,
 
 test('what replay begins with lies ready, and never more than the window', async () => {
   const { get, delivered } = await open(write);
-  await condition(() => ready().length === 32);
-  expect(ready()).toEqual(names.slice(0, 32));
+  await condition(() => ready().length === 64);
+  expect(ready()).toEqual(names.slice(0, 64));
   for (const [at, name] of names.entries()) {
     expect(await get(name)).toBe(0);
     expect(readFileSync(join(dir, 'RECOVERYXLOG'), 'utf8')).toBe(name);
-    expect(ready().length).toBeLessThanOrEqual(32);
-    expect(delivered.length).toBeLessThanOrEqual(at + 1 + 32);
+    expect(ready().length).toBeLessThanOrEqual(64);
+    expect(delivered.length).toBeLessThanOrEqual(at + 1 + 64);
   }
   expect(delivered.sort()).toEqual(names);
 }, 20_000);

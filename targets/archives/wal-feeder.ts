@@ -6,10 +6,12 @@ import { chown, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { existsSync, readdirSync, watch, type FSWatcher } from 'node:fs';
 import { join } from 'node:path';
 import { GamedayError, messageOf } from '../../core/errors';
+import { WAL_SEGMENT_BYTES } from '../../core/lsn';
 import { walFileKind } from './wal-object';
 
 /** Segments (16 MB each, on disk) that may lie ready ahead of replay, from the start: what came beside the base files is not waited for later. */
-const WINDOW = 32;
+const WINDOW = 64;
+export const WAL_AHEAD_BYTES = WINDOW * Number(WAL_SEGMENT_BYTES);
 /** Requests under way: at 200 ms of latency this is more WAL than one core can replay. */
 const PARALLEL = 6;
 /** Fallback for an event of the file system that was lost. */

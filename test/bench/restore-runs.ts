@@ -22,6 +22,7 @@ import {
   SANDBOX_PORT,
   type SandboxPlace,
 } from '../../targets/archives/sandbox-server';
+import { walPlan } from '../../targets/archives/native-source';
 import { Unpacker } from '../../targets/archives/unpacker';
 import { WalFeeder } from '../../targets/archives/wal-feeder';
 import { walFetcher } from '../../targets/archives/wal-fetch';
@@ -166,7 +167,7 @@ export async function restoreHere(order: string): Promise<void> {
   for await (const { key, bytes } of store.list('wal/00000001/')) sizes.set(walNameOfKey(key) ?? '', bytes);
   const unpacker = new Unpacker();
   const fetch = walFetcher({ store, unpacker, systemIdentifier: target.systemIdentifier, sizes });
-  const feeder = new WalFeeder({ dir: place.walDir, owner: place.owner, plan: segments, fetch, onDelivered: () => undefined });
+  const feeder = new WalFeeder({ dir: place.walDir, owner: place.owner, plan: walPlan(segments), fetch, onDelivered: () => undefined });
   try {
     const restoreCommand = await feeder.start();
     const journal = join(place.dir, 'base.json');
