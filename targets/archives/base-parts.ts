@@ -14,6 +14,7 @@ import { plainPieces } from './plain-pieces';
 const REQUESTS = 12;
 /** Of packed parts that are on their way or wait to be taken. */
 const PACKED_BUDGET_BYTES = 24 * 1024 * 1024;
+
 /** One part's plain bytes in order. Throws `object_corrupt`. */
 export async function unpackPart(part: BackupPart, packed: Uint8Array): Promise<readonly Buffer[]> {
   const found = sha256Hex(packed);
@@ -30,8 +31,7 @@ export async function unpackPart(part: BackupPart, packed: Uint8Array): Promise<
   } catch (error) {
     throw new GamedayError('object_corrupt', `${part.key} does not decompress: ${messageOf(error)}`, null, { cause: error });
   }
-  if (bytes !== part.plainBytes)
-    throw new GamedayError('object_corrupt', `${part.key} holds ${bytes > part.plainBytes ? 'more' : bytes} bytes, not ${part.plainBytes}`);
+  if (bytes !== part.plainBytes) throw new GamedayError('object_corrupt', `${part.key} does not hold ${part.plainBytes} plain bytes`);
   return pieces;
 }
 
