@@ -33,7 +33,7 @@ const ENTRY_POINTS = [
   /^workflows\/index\.ts$/,
   /^probe\/prober\.ts$/,
   /^faults\/guardian\/guardian\.ts$/,
-  /^targets\/archives\/native-archiver\.ts$/,
+  /^targets\/archives\/(native-archiver|unpack-thread)\.ts$/,
   /^infra\/supervisor\/(supervisor|restart-child)\.ts$/,
   /^[^/]*\.config\.m?js$/,
   /\.test\.tsx?$/,
