@@ -13,9 +13,9 @@ import { fsyncDirectory } from '../core/files';
 import { readBlocks } from './block-reader';
 import { decodeEntries, SEGMENT_FILE } from './ledger-format';
 
-/** Half the time of zlib's default 6 for 3 % more bytes. */
-const LEVEL = 4;
-const CHUNK_BYTES = 256 * 1024;
+/** Packing is most of what sealing takes: 6 % more bytes than by level 4, in little more than half the time. */
+const LEVEL = 1;
+const CHUNK_BYTES = 1024 * 1024;
 const AT_ONCE = 2;
 
 export interface PackedLedger {
@@ -51,10 +51,9 @@ async function packSide(dir: string, names: readonly string[]): Promise<void> {
 async function packSegment(dir: string, name: string): Promise<void> {
   const plain = join(dir, name);
   const final = `${plain}.gz`;
-  const sha256 = await sha256Of(createReadStream(plain, { highWaterMark: CHUNK_BYTES }));
-  if (!existsSync(final) || (await sha256Unpacked(final)) !== sha256) {
+  if (!existsSync(final) || (await sha256Unpacked(final)) !== (await sha256Of(createReadStream(plain, { highWaterMark: CHUNK_BYTES })))) {
     const beside = `${final}.new`;
-    await writePacked(plain, beside);
+    const sha256 = await writePacked(plain, beside);
     if ((await sha256Unpacked(beside)) !== sha256)
       throw new GamedayError('object_corrupt', `${beside} does not unpack to ${plain}; the plain segment was kept`);
     renameSync(beside, final);
@@ -64,13 +63,17 @@ async function packSegment(dir: string, name: string): Promise<void> {
   fsyncDirectory(dir);
 }
 
-async function writePacked(from: string, to: string): Promise<void> {
+/** Returns the SHA-256 of what it read and packed. */
+async function writePacked(from: string, to: string): Promise<string> {
+  const hash = createHash('sha256');
   const file = await open(to, 'w', 0o600);
   try {
     const packer = createGzip({ level: LEVEL, chunkSize: CHUNK_BYTES });
     const plain = createReadStream(from, { highWaterMark: CHUNK_BYTES });
+    plain.on('data', (chunk) => hash.update(chunk));
     await pipeline(plain, packer, (chunks: AsyncIterable<Buffer>) => writeFile(file, chunks));
     await file.sync();
+    return hash.digest('hex');
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
