@@ -49,16 +49,21 @@ export function processState(id: ProcessId): string | null {
   return stat !== null && stat.startTicks === id.startTicks ? stat.state : null;
 }
 
+function runningPids(): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^[0-9]+$/.test(name))
+    .map(Number);
+}
+
 /** Direct and indirect children by parent pid, as they are at this moment. */
 export function descendants(pid: number): ProcessId[] {
   const boot = bootId();
   const children = new Map<number, ProcessId[]>();
-  for (const name of readdirSync('/proc')) {
-    if (!/^[0-9]+$/.test(name)) continue;
-    const stat = readStat(Number(name));
+  for (const each of runningPids()) {
+    const stat = readStat(each);
     if (stat === null) continue;
     const list = children.get(stat.ppid) ?? [];
-    list.push({ pid: Number(name), startTicks: stat.startTicks, bootId: boot });
+    list.push({ pid: each, startTicks: stat.startTicks, bootId: boot });
     children.set(stat.ppid, list);
   }
   const found: ProcessId[] = [];
@@ -83,9 +88,9 @@ export function processesIn(dir: string, programs: string): ProcessId[] {
       return false;
     }
   };
-  return readdirSync('/proc')
-    .filter((name) => /^[0-9]+$/.test(name) && inside(Number(name)))
-    .flatMap((name) => identify(Number(name)) ?? []);
+  return runningPids()
+    .filter(inside)
+    .flatMap((pid) => identify(pid) ?? []);
 }
 
 /** Processes that were started with exactly this `NAME=value` in their environment, and those of other users as far as /proc shows them. */
@@ -97,9 +102,9 @@ export function processesStartedWith(entry: string): ProcessId[] {
       return false;
     }
   };
-  return readdirSync('/proc')
-    .filter((name) => /^[0-9]+$/.test(name) && carries(Number(name)))
-    .flatMap((name) => identify(Number(name)) ?? []);
+  return runningPids()
+    .filter(carries)
+    .flatMap((pid) => identify(pid) ?? []);
 }
 
 /** Sends a signal to exactly this process; false if it is gone. */

@@ -54,14 +54,13 @@ export async function restoreBase(request: BaseRestore): Promise<BaseRestored> {
   let bytes = manifest.parts.slice(0, kept).reduce((sum, part) => sum + part.plainBytes, 0);
   let done = kept;
   const file = openSync(request.journal, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
-  const asked: Promise<unknown>[] = [];
-  /** Settle in order: when a part is in its files and the journal says so. */
+  /** Settle in order, and never before the unpacker has answered: a part is in its files, and the journal says so. */
   const writing: Promise<void>[] = [];
   let last = Promise.resolve();
   const write = ({ part, packed }: PackedPart): void => {
-    const written = unpacker.ask<'part'>({ kind: 'part', part, packed });
-    asked.push(written);
-    last = Promise.all([written, last]).then(([state]) => {
+    const before = last;
+    last = unpacker.ask<'part'>({ kind: 'part', part, packed }).then(async (state) => {
+      await before;
       signal.throwIfAborted();
       done += 1;
       bytes += part.plainBytes;
@@ -76,16 +75,14 @@ export async function restoreBase(request: BaseRestore): Promise<BaseRestored> {
     await unpacker.ask<'base'>({ kind: 'base', dir: dataDir, owner, tar });
     for await (const packed of packedParts(store, manifest.parts.slice(kept), signal)) {
       write(packed);
-      if (writing.length <= AHEAD) continue;
-      await writing.shift();
-      void asked.shift();
+      if (writing.length > AHEAD) await writing.shift();
     }
     await last;
     signal.throwIfAborted();
     await unpacker.ask<'end'>({ kind: 'end' });
   } finally {
     // Nothing is written behind the back of whoever goes on from here.
-    await Promise.allSettled(asked);
+    await Promise.allSettled(writing);
     closeSync(file);
   }
   if (bytes !== manifest.bytes)

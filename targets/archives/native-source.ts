@@ -53,7 +53,10 @@ export function nativeSource(way: NativeWay): RestoreSource {
       return manifest.bytes;
     },
     verifyBase,
-    openWal: (place, _signal, onDelivered) => openWal(way, { store, unpacker: (unpacker = new Unpacker()) }, place, onDelivered),
+    openWal(place, _signal, onDelivered) {
+      unpacker = new Unpacker();
+      return openWal(way, { store, unpacker }, place, onDelivered);
+    },
   };
 }
 

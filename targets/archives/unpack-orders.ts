@@ -1,22 +1,18 @@
 /** What the unpacking thread is asked and what it answers: plain data, because it crosses threads. Packed bytes change hands with an order and are not copied. */
 import type { ErrorCode } from '../../core/errors';
 import type { BackupPart } from './base-backup';
+import type { SandboxPlace } from './sandbox-server';
 import type { TarState } from './tar-unpack';
 
 export type UnpackOrder =
   /** Base files go into `dir` from now on, behind what `tar` says was written. Answered with that state. */
-  | { readonly kind: 'base'; readonly dir: string; readonly owner: FileOwner | null; readonly tar: TarState }
+  | { readonly kind: 'base'; readonly dir: string; readonly owner: SandboxPlace['owner']; readonly tar: TarState }
   /** The next part. Answered with the state behind it when every byte of it is in its file. */
   | { readonly kind: 'part'; readonly part: BackupPart; readonly packed: Uint8Array }
   /** No more parts. Answered with the last state if the stream ended between two files. */
   | { readonly kind: 'end' }
   /** A WAL file, to a place of its own. Answered with the number of plain bytes. */
   | { readonly kind: 'wal'; readonly name: string; readonly packed: Uint8Array; readonly path: string; readonly systemIdentifier: string };
-
-export interface FileOwner {
-  readonly uid: number;
-  readonly gid: number;
-}
 
 export interface UnpackAnswers {
   readonly base: TarState;

@@ -7,6 +7,7 @@ import { existsSync, readdirSync, watch, type FSWatcher } from 'node:fs';
 import { join } from 'node:path';
 import { GamedayError, messageOf } from '../../core/errors';
 import { WAL_SEGMENT_BYTES } from '../../core/lsn';
+import type { SandboxPlace } from './sandbox-server';
 import { walFileKind } from './wal-object';
 
 /** Segments (16 MB each, on disk) that may lie ready ahead of replay, from the start: what came beside the base files is not waited for later. */
@@ -19,15 +20,10 @@ const POLL_MS = 100;
 /** The script gives up when nobody serves it any more, so that an orphaned sandbox ends by itself. */
 const SCRIPT_WAIT_SECONDS = 90;
 
-export interface FeederOwner {
-  readonly uid: number;
-  readonly gid: number;
-}
-
 export interface FeederOptions {
   /** Directory of its own, e.g. `<sandbox>/wal`; created. On the file system of the data directory, so that a segment is renamed and not copied. */
   readonly dir: string;
-  readonly owner: FeederOwner | null;
+  readonly owner: SandboxPlace['owner'];
   /** Files that recovery will ask for, in order; what is not in the archive may be among them. */
   readonly plan: readonly string[];
   /** Writes the verified plain bytes to `path`; returns their number, or null if the store has no such file. Gives up when the signal fires. */

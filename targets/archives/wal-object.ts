@@ -84,10 +84,13 @@ export async function unpackWal(name: string, packed: Uint8Array): Promise<Buffe
   } catch (error) {
     throw new GamedayError('object_corrupt', `archived WAL file ${name} does not decompress: ${messageOf(error)}`, null, { cause: error });
   }
-  const found = await sha256OfBytes(plain);
+  requireSum(name, await sha256OfBytes(plain), expected);
+  return plain;
+}
+
+function requireSum(name: string, found: string, expected: string): void {
   if (found !== expected)
     throw new GamedayError('object_corrupt', `archived WAL file ${name} has SHA-256 ${found.slice(0, 12)}…, not ${expected.slice(0, 12)}…`);
-  return plain;
 }
 
 /** As gzip's trailer has it (RFC 1952, ISIZE): a hint for the size of a buffer, and not believed any further. */
@@ -121,9 +124,7 @@ export async function unpackWalInto(name: string, packed: Uint8Array, path: stri
   } finally {
     closeSync(fd);
   }
-  const found = hash.digest('hex');
-  if (found !== expected)
-    throw new GamedayError('object_corrupt', `archived WAL file ${name} has SHA-256 ${found.slice(0, 12)}…, not ${expected.slice(0, 12)}…`);
+  requireSum(name, hash.digest('hex'), expected);
   if (isSegment && bytes !== SEGMENT_BYTES)
     throw new GamedayError('object_corrupt', `WAL segment ${name} has ${bytes} bytes, not ${SEGMENT_BYTES}`);
   return bytes;
