@@ -3,14 +3,14 @@
 const transform = {
   '^.+\\.ts$': ['@swc/jest', { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'commonjs' } }],
 };
-// The longest wait is for a command line that starts beside everything else that runs; what hangs has deadlines of its own.
 const shared = {
   transform,
   testEnvironment: 'node',
-  testTimeout: 30_000,
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.gameday/'],
 };
 module.exports = {
+  // The longest wait is for a command line that starts beside everything else that runs; what hangs has deadlines of its own. Of a project jest takes none.
+  testTimeout: 30_000,
   projects: [
     {
       ...shared,

@@ -142,6 +142,7 @@ export const clockSkew: Fault<Settings, Resolved> = {
   },
   preview: (r) => `restart ${r.node} with its clock ${formatMs(Math.abs(r.skewMs))} ${r.skewMs < 0 ? 'slow' : 'fast'}`,
   reach: ({ node }) => ({ nodes: [node] }),
+  holdsDown: ({ node }) => [node],
   manualUndo: ({ node }, target) => [howToStop(target, node, 'fast'), ...howToStart(target, node)],
   ready,
   async inject(resolved, { live, memory }) {

@@ -75,6 +75,11 @@ export interface Fault<S, R extends JsonObject> {
   resolve(settings: S, context: FaultContext): Promise<R>;
   preview(resolved: R): string;
   reach(resolved: R): Reach;
+  /**
+   * Optional: the nodes and services that do not run, or must not be touched, while it stands. To bring them back is its undo's, and nobody else starts
+   * them meanwhile; whatever else is down may be started at any time, for an undo may need it.
+   */
+  holdsDown?(resolved: R): readonly string[];
   manualUndo(resolved: R, target: Target): readonly string[];
   /** Pre-flight: would it work and could it be undone? Touches nothing. */
   ready(settings: S, context: FaultContext): Promise<readonly CheckResult[]>;

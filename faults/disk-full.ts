@@ -164,6 +164,7 @@ export const diskFull: Fault<Settings, Resolved> = {
   preview: ({ node, dir, leaveBytes }) =>
     `fill the file system of ${dir} on ${node}${leaveBytes === 0 ? '' : `, but for ${formatBytes(leaveBytes)}`}`,
   reach: ({ node }) => ({ nodes: [node] }),
+  holdsDown: ({ node }) => [node],
   manualUndo: ({ node, file }, target) => [
     onHost(describeNode(target, node), commandLine(['rm', '-f', file, `${file}.try`])),
     ...howToStart(target, node),

@@ -77,6 +77,7 @@ export const hostNetCut: Fault<Settings, Resolved> = {
   preview: ({ node, direction, whole, filter }) =>
     `drop every packet ${direction === 'both' ? 'to and from' : direction === 'in' ? 'to' : 'from'} ${whole ? node : `PostgreSQL’s port of ${node}`} by ${filter} on its host`,
   reach: ({ node }) => ({ nodes: [node] }),
+  holdsDown: ({ node }) => [node],
   manualUndo: ({ node, mark, filter }, target) => manualPass(target, node, mark, filter),
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);

@@ -76,6 +76,7 @@ export const hostStop: Fault<Settings, Resolved> = {
   preview: ({ node, postmaster, whole }) =>
     `SIGKILL the whole PostgreSQL process tree of ${node} (postmaster ${postmaster.pid}) and drop every packet to and from ${whole ? 'it' : 'its PostgreSQL port'}`,
   reach: ({ node }) => ({ nodes: [node] }),
+  holdsDown: ({ node }) => [node],
   manualUndo: ({ node, mark, filter }, target) => [...manualPass(target, node, mark, filter), ...howToStart(target, node)],
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);

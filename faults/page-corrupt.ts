@@ -241,6 +241,7 @@ export const pageCorrupt: Fault<Settings, Resolved> = {
   },
   preview: ({ node, table }) => `restart ${node} and spoil a page of gameday.${table}, a table made for it, in its files`,
   reach: ({ node }) => ({ nodes: [node] }),
+  holdsDown: ({ node }) => [node],
   manualUndo: ({ node, table }, target) => [
     `# on the primary: replaying it removes the spoiled file from ${node}`,
     dropByHand(target, { table }),

@@ -175,6 +175,7 @@ export const processFreeze: Fault<Settings, Resolved> = {
       ? `SIGSTOP the controller’s agent of ${r.node} (process ${r.agent?.pid ?? 0})`
       : `SIGSTOP ${r.scope === 'tree' ? 'every PostgreSQL process' : 'the postmaster'} of ${r.node} (postmaster ${r.postmaster.pid})${r.thaw ? ', and SIGCONT whatever has become of its role' : ''}`,
   reach: ({ node }) => ({ nodes: [node] }),
+  holdsDown: ({ node }) => [node],
   manualUndo: (r, target) => {
     const node = describeNode(target, r.node);
     const send = (name: 'CONT' | 'KILL'): readonly string[] => [

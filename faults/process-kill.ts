@@ -186,6 +186,7 @@ export const processKill: Fault<Settings, Resolved> = {
   preview: (r) =>
     `SIGKILL ${VICTIM[r.scope]} of ${r.node} (postmaster ${r.postmaster.pid}${r.agent === null ? '' : `, agent ${r.agent.pid}`})`,
   reach: ({ node }) => ({ nodes: [node] }),
+  holdsDown: ({ node, scope }) => (scope === 'backend' ? [] : [node]),
   manualUndo: (r, target) => (r.scope === 'backend' ? ['true  # PostgreSQL restarts by itself'] : howToStart(target, r.node)),
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);

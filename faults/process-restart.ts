@@ -37,6 +37,7 @@ export const processRestart: Fault<Settings, Resolved> = {
   },
   preview: ({ node, mode, postmaster }) => `restart PostgreSQL of ${node} (${mode} shutdown, postmaster ${postmaster.pid})`,
   reach: ({ node }) => ({ nodes: [node] }),
+  holdsDown: ({ node }) => [node],
   manualUndo: ({ node }, target) => howToStart(target, node),
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);

@@ -60,6 +60,7 @@ export const promoteBehindBack: Fault<Settings, Resolved> = {
   },
   preview: ({ node }) => `pg_promote() on ${node}, without telling its controller`,
   reach: ({ node }) => ({ nodes: [node] }),
+  holdsDown: ({ node }) => [node],
   manualUndo: ({ node }, target) => [
     `# ends the intruder ${node}; then it is started fenced, never writable:`,
     howToStop(target, node, 'immediate'),

@@ -3,7 +3,7 @@
  * Reads the cluster's state; never changes it.
  */
 import { GamedayError } from '../core/errors';
-import type { LiveTarget, NodeStatus } from '../targets/ports';
+import type { LiveTarget, NodeStatus, Topology } from '../targets/ports';
 
 /** The one node that is up and writable. Throws `fault_refused` when there is none, or more than one. */
 export async function findPrimary(live: LiveTarget): Promise<string> {
@@ -25,7 +25,11 @@ function primaryOf(nodes: readonly NodeStatus[]): string {
 
 /** Standbys that the primary waits for when it commits, in the target's order. */
 export async function findSyncStandbys(live: LiveTarget): Promise<readonly string[]> {
-  const { replication } = await live.controller.topology();
+  return syncStandbysOf(live, await live.controller.topology());
+}
+
+/** As `findSyncStandbys`, of what was seen already. */
+export function syncStandbysOf(live: LiveTarget, { replication }: Topology): readonly string[] {
   return live.target.nodes.map(({ name }) => name).filter((name) => ['sync', 'quorum'].includes(replication[name] ?? ''));
 }
 

@@ -31,6 +31,7 @@ export const serviceFreeze: Fault<Settings, Resolved> = {
   },
   preview: ({ services }) => `SIGSTOP ${services.map(({ name, process }) => `${name} (process ${process.pid})`).join(' and ')}`,
   reach: ({ services }) => ({ nodes: services.map(({ name }) => name) }),
+  holdsDown: ({ services }) => services.map(({ name }) => name),
   manualUndo: ({ services }, target) => [
     ...services.map(({ name, process }) => signalByHand(describeService(target, name), process, 'CONT')),
     ...howToStartServices(target, services),

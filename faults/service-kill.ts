@@ -57,6 +57,7 @@ export const serviceKill: Fault<Settings, Resolved> = {
   preview: ({ services, back }) =>
     `SIGKILL ${services.map(({ name, process }) => `${name} (process ${process.pid})`).join(' and ')}${back === 'heal' ? ', and keep it down' : ''}`,
   reach: ({ services }) => ({ nodes: services.map(({ name }) => name) }),
+  holdsDown: ({ services }) => services.map(({ name }) => name),
   manualUndo: ({ services }, target) => howToStartServices(target, services),
   ready: ({ service }, { live }) => checkServices(live, service),
   async inject({ services, back }, { live }) {

@@ -3,10 +3,10 @@ import type { FaultContext } from './contract';
 import { HEALTHY, paperContext } from './paper-target.test-data';
 import { syncStandbyLoss } from './sync-standby-loss';
 
-function withReplication(replication: Record<string, string>, primary = 'n1'): FaultContext {
-  const now = HEALTHY.map((each) => ({ ...each, inRecovery: each.node !== primary }));
+function withReplication(replication: Record<string, string>, primary = 'n1', timelines: Record<string, number> = {}): FaultContext {
+  const now = HEALTHY.map((each) => ({ ...each, inRecovery: each.node !== primary, timeline: timelines[each.node] ?? 1 }));
   const context = paperContext('loss', now);
-  const controller = { ...context.live.controller, topology: async () => ({ primary, replication }) };
+  const controller = { ...context.live.controller, topology: async () => ({ primary, replication, nodes: now }) };
   return { ...context, live: { ...context.live, controller } as unknown as FaultContext['live'] };
 }
 const quorum = { n2: 'quorum', n3: 'quorum' };
@@ -42,4 +42,38 @@ test('under the same primary they must confirm commits again', async () => {
     holds: true,
     by: 'n2, n3 are up; n2, n3 confirm commits',
   });
+});
+
+test('one that somebody else keeps from streaming is not missed among those who confirm', async () => {
+  const resolved = await syncStandbyLoss.resolve({ count: 1 }, withReplication(quorum));
+  expect(await syncStandbyLoss.confirmGone(resolved, withReplication({ n2: 'quorum' }, 'n1', { n3: 2 }))).toMatchObject({
+    holds: true,
+    by: 'n2 are up; n2 confirm commits',
+  });
+});
+
+test('one that was promoted meanwhile is back when it is up, and is told to wait for its rejoining', async () => {
+  const resolved = await syncStandbyLoss.resolve({ count: 'all' }, withReplication(quorum));
+  expect(await syncStandbyLoss.confirmGone(resolved, withReplication({ n2: 'quorum' }, 'n1', { n3: 2 }))).toMatchObject({
+    holds: true,
+    by: 'n2, n3 are up; n2 confirm commits; n3 diverged meanwhile and waits to be rejoined',
+    facts: { confirming: ['n2'], diverged: ['n3'] },
+  });
+});
+
+test.each([
+  ['streams not', { n3: 'quorum' }],
+  ['streams, and confirms nothing', { n2: 'async', n3: 'quorum' }],
+])('a lost one that %s is not back', async (_what, replication: Record<string, string>) => {
+  const resolved = await syncStandbyLoss.resolve({ count: 1 }, withReplication(quorum));
+  // Looked at once, and then its time is over.
+  const clock = jest
+    .spyOn(process.hrtime, 'bigint')
+    .mockReturnValueOnce(0n)
+    .mockReturnValue(1n << 62n);
+  try {
+    await expect(syncStandbyLoss.confirmGone(resolved, withReplication(replication))).rejects.toMatchObject({ code: 'step_failed' });
+  } finally {
+    clock.mockRestore();
+  }
 });

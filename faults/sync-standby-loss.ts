@@ -6,12 +6,12 @@ import { z } from 'zod';
 import { until } from '../core/clock';
 import { GamedayError } from '../core/errors';
 import type { FaultProof } from '../model/fault';
-import type { LiveTarget } from '../targets/ports';
+import type { LiveTarget, Topology } from '../targets/ports';
 import type { Fault } from './contract';
 import { bringUp } from './node-power';
 import { findAgent, isSameServer, killNode, requireRunning, type ProcessHandle } from './node-process';
 import { howToStart, proveNodeBack } from './node-role';
-import { findPrimary, findSyncStandbys } from './resolve-node';
+import { findPrimary, findSyncStandbys, syncStandbysOf } from './resolve-node';
 
 const STREAMS_WITHIN_MS = 20_000;
 
@@ -56,10 +56,16 @@ async function confirm(resolved: Resolved, { live }: { readonly live: LiveTarget
   };
 }
 
+/** A standby that somebody promoted meanwhile is ahead of the primary's timeline: it is fenced, and streams only when it has rejoined. */
+function hasDiverged({ nodes }: Topology, name: string, primary: string): boolean {
+  const timelineOf = (each: string): number => nodes.find(({ node }) => node === each)?.timeline ?? 0;
+  return timelineOf(name) > timelineOf(primary);
+}
+
 /**
- * All of them up and streaming, and as many confirm commits as did: what streams a moment later is not yet counted by the primary, and a controller may
- * have named others meanwhile. After a failover meanwhile one that has
- * diverged is present and fenced, and streams only when it has rejoined: then being back is all that undo can bring about.
+ * All of them up and streaming, and those that stream confirm commits, as many as did or fewer where others have left since: what streams a moment later is
+ * not yet counted by the primary, and a controller may have named others meanwhile. One that has diverged, or that another primary follows, is back when it
+ * is up: the rest is settled when redundancy is restored.
  */
 async function proveBack(live: LiveTarget, { nodes, of, primary }: Resolved): Promise<FaultProof> {
   const names = nodes.map(({ node }) => node);
@@ -74,22 +80,30 @@ async function proveBack(live: LiveTarget, { nodes, of, primary }: Resolved): Pr
     const by = `${back.map((proof) => proof.by).join('; ')}; ${now} is primary now, so who confirms commits is settled when redundancy is restored`;
     return { holds: true, by, facts: { primary: now, nodes: names } };
   }
-  const left = await until(
+  const { confirming, diverged } = await until(
     async () => {
-      const { replication } = await live.controller.topology();
-      const confirming = await findSyncStandbys(live);
-      return names.every((name) => name in replication) && confirming.length >= of ? confirming : null;
+      const topology = await live.controller.topology();
+      const left = names.filter((name) => hasDiverged(topology, name, primary));
+      const streaming = Object.keys(topology.replication);
+      const found = syncStandbysOf(live, topology);
+      const all = names.every((name) => streaming.includes(name) || left.includes(name));
+      return all && found.length >= Math.min(of, streaming.length) ? { confirming: found, diverged: left } : null;
     },
     {
       timeoutMs: STREAMS_WITHIN_MS,
       onTimeout: () =>
         new GamedayError(
           'step_failed',
-          `${names.join(', ')} do not stream, or fewer than ${of} standbys confirm commits, after ${STREAMS_WITHIN_MS} ms`,
+          `${names.join(', ')} do not stream, or fewer standbys confirm commits than do, after ${STREAMS_WITHIN_MS} ms`,
         ),
     },
   );
-  return { holds: true, by: `${names.join(', ')} are up; ${left.join(', ')} confirm commits`, facts: { confirming: left } };
+  const rejoins = diverged.length === 0 ? '' : `; ${diverged.join(', ')} diverged meanwhile and waits to be rejoined`;
+  return {
+    holds: true,
+    by: `${names.join(', ')} are up; ${confirming.join(', ') || 'no standby'} confirm commits${rejoins}`,
+    facts: { confirming, diverged },
+  };
 }
 
 export const syncStandbyLoss: Fault<Settings, Resolved> = {
@@ -110,6 +124,7 @@ export const syncStandbyLoss: Fault<Settings, Resolved> = {
   preview: ({ nodes, of }) =>
     `SIGKILL PostgreSQL of ${nodes.map(({ node }) => node).join(', ')}: ${nodes.length} of ${of} standbys that commits wait for`,
   reach: ({ nodes }) => ({ nodes: nodes.map(({ node }) => node) }),
+  holdsDown: ({ nodes }) => nodes.map(({ node }) => node),
   manualUndo: ({ nodes }, target) => nodes.flatMap(({ node }) => howToStart(target, node)),
   async ready(settings, { live }) {
     const { names } = await chosen(live, settings);

@@ -50,6 +50,13 @@ export interface FaultProof {
   readonly facts: { readonly [name: string]: Json };
 }
 
+/** A node or service that a standing fault keeps down: its undo's to bring back, nobody else's. */
+export interface HeldDown {
+  readonly name: string;
+  readonly fault: string;
+  readonly drill: string;
+}
+
 /** A restored copy that stands, or may: it is removed at `expiresAt` unless its drill renews it. */
 export interface SandboxLeaseView {
   readonly dir: string;

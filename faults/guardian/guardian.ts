@@ -59,6 +59,7 @@ export async function startGuardian(home: string): Promise<RpcServer> {
     removeSandbox: (request: { target?: Target; dir: string; by: string }) => sandboxes.remove(request),
     sandboxes: () => sandboxes.list(),
     list: () => ready().list(),
+    heldDown: () => ready().heldDown(),
     describe: (key: LeaseKey) => ready().describe(key),
     haltAll: (request: { by: string; reason: string }) => ready().haltAll(request.by, request.reason),
     release: (request: { by: string; reason: string }) => ready().release(request.by, request.reason),

@@ -57,6 +57,7 @@ const trial: AnyFault = {
   resolve: async () => ({}),
   preview: () => 'try',
   reach: () => ({ nodes: [] }),
+  holdsDown: ({ step }) => [`n-${step as string}`],
   manualUndo: () => [],
   ready: async () => [],
   async inject(resolved, { memory }) {
@@ -188,6 +189,23 @@ test('an undo before the arming leaves a tombstone that refuses the late arm and
   await expect(keeper.inject(keyOf('a'))).rejects.toMatchObject({ code: 'lease_gone' });
   await expect(arm(openKeeper(), 'a')).rejects.toMatchObject({ code: 'lease_gone' });
   expect(said).toEqual([]);
+});
+
+test('what a standing fault holds down is told until it is proven gone; of one that nobody here knows, every node of its target', async () => {
+  const keeper = openKeeper();
+  await arm(keeper, 'a');
+  await keeper.inject(keyOf('a'));
+  expect(keeper.heldDown()).toEqual([{ name: 'n-a', fault: 'trial', drill: 'drill-000001' }]);
+  const { handle } = keeper.describe(keyOf('a'))!;
+  const file = join(dir, 'leases', `${leaseId(keyOf('a'))}.json`);
+  const lease = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+  await keeper.undo(keyOf('a'), 'workflow');
+  expect(keeper.heldDown()).toEqual([]);
+
+  keeper.stop();
+  const nodes = [{ name: 'n1' }, { name: 'n2' }];
+  writeFileSync(file, JSON.stringify({ ...lease, handle: { ...handle, fault: 'newer' }, target: { ...target, nodes } }));
+  expect(openKeeper().heldDown()).toEqual(nodes.map(({ name }) => ({ name, fault: 'newer', drill: 'drill-000001' })));
 });
 
 test('several that were renewed together and then forgotten are undone newest first, though no one asks', async () => {

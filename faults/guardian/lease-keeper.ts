@@ -4,7 +4,7 @@
  */
 import { bootId, bootTimeMs, nowUtc } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
-import type { FaultHandle, FaultProof, LeaseEnd, LeaseKey, LeaseView } from '../../model/fault';
+import type { FaultHandle, FaultProof, HeldDown, LeaseEnd, LeaseKey, LeaseView } from '../../model/fault';
 import type { JsonObject } from '../../model/json';
 import type { Target } from '../../model/target';
 import { maxFaultMsOf } from '../../targets/policy';
@@ -60,6 +60,7 @@ export interface KeeperParts {
 }
 
 const MAX_LEASES = 10_000;
+const nodesOf = ({ target }: Lease): readonly string[] => (target?.nodes ?? []).map(({ name }) => name);
 const now = (): Moment => ({ bootId: bootId(), bootMs: bootTimeMs(), utc: nowUtc() });
 const endOf = (by: string): LeaseEnd => (by === 'expired' || by === 'halted' || by === 'reconciled' ? by : 'undone');
 
@@ -131,6 +132,16 @@ export class LeaseKeeper {
 
   list(): readonly LeaseView[] {
     return this.newestFirst().map(viewLease);
+  }
+
+  /** Of a fault of another version nobody here can say, so every node of its target counts. */
+  heldDown(): readonly HeldDown[] {
+    return this.live().flatMap((lease) => {
+      const { fault: name, drill, resolved } = lease.handle;
+      const fault = this.faultOf(lease);
+      const held = fault === null ? nodesOf(lease) : (fault.holdsDown?.(resolved) ?? []);
+      return held.map((each) => ({ name: each, fault: name, drill }));
+    });
   }
 
   describe(key: LeaseKey): LeaseView | null {
@@ -401,7 +412,7 @@ export class LeaseKeeper {
   /** What a fault of another version may hurt nobody here can say, so it counts for every node. */
   private hurtOf(lease: Lease): Hurt {
     const fault = this.faultOf(lease);
-    const nodes = fault === null ? (lease.target?.nodes ?? []).map((node) => node.name) : fault.reach(lease.handle.resolved).nodes;
+    const nodes = fault === null ? nodesOf(lease) : fault.reach(lease.handle.resolved).nodes;
     return { fault: lease.handle.fault, nodes };
   }
 

@@ -1,39 +1,27 @@
-/** Which nodes and services a fault holds down on purpose, by the guardian's word: those are its own to bring back, and nobody else's. */
+/** What the guardian says of faults that stand, for whoever brings a lab up or repairs it. Where it does not run, nothing stands: its nodes must come back. */
 import { join } from 'node:path';
 import { GamedayError } from '../../core/errors';
 import { homePaths } from '../../core/home';
 import { callRpc } from '../../core/rpc';
-import type { LeaseView } from '../../model/fault';
+import type { HeldDown, LeaseView } from '../../model/fault';
 
-/** Faults that stand now, as the guardian says; none when it does not run, for then nobody holds them up and the nodes must come back. */
-export async function standingFaults(home: string): Promise<readonly LeaseView[]> {
+async function ask<T>(home: string, what: 'list' | 'heldDown'): Promise<readonly T[]> {
+  const options = { timeoutMs: 3_000, unreachable: 'guardian_unreachable' } as const;
   try {
-    const leases = await callRpc<readonly LeaseView[]>(
-      join(homePaths(home).run, 'guardian.sock'),
-      'list',
-      {},
-      { timeoutMs: 3_000, unreachable: 'guardian_unreachable' },
-    );
-    return leases.filter((lease) => lease.state !== 'gone');
+    return await callRpc<readonly T[]>(join(homePaths(home).run, 'guardian.sock'), what, {}, options);
   } catch (error) {
     if (error instanceof GamedayError && error.code === 'guardian_unreachable') return [];
     throw error;
   }
 }
 
-/** Nodes and services that a standing fault holds down: the guardian's to bring back; every other one must come up, whatever cut the lab short. */
-export async function heldDown(home: string, say: (text: string) => void): Promise<ReadonlySet<string>> {
-  const held = new Set<string>();
-  for (const { handle } of await standingFaults(home)) {
-    for (const name of namesOf(handle.resolved)) {
-      held.add(name);
-      say(`${name} is left alone: ${handle.fault} of ${handle.drill} stands`);
-    }
-  }
-  return held;
+export async function standingFaults(home: string): Promise<readonly LeaseView[]> {
+  return (await ask<LeaseView>(home, 'list')).filter((lease) => lease.state !== 'gone');
 }
 
-function namesOf({ node, services }: LeaseView['handle']['resolved']): readonly string[] {
-  const named = Array.isArray(services) ? services.map((each) => (each as { readonly name?: unknown }).name) : [];
-  return [node, ...named].filter((name) => typeof name === 'string');
+/** Nodes and services that a standing fault holds down: the guardian's to bring back; every other one must come up, whatever cut the lab short. */
+export async function heldDown(home: string, say: (text: string) => void): Promise<ReadonlySet<string>> {
+  const held = await ask<HeldDown>(home, 'heldDown');
+  for (const { name, fault, drill } of held) say(`${name} is left alone: ${fault} of ${drill} stands`);
+  return new Set(held.map(({ name }) => name));
 }

@@ -130,6 +130,10 @@ export function contractTests(suite: Tried['suite'], live: () => LiveTarget, res
       await fault.inject(handle, context);
       expect(await fault.confirm(handle, context)).toMatchObject({ holds: true });
       if (lasts) expect(await gone()).toBe(false);
+      // Whoever brings the cluster up meanwhile leaves those alone, and no others.
+      const held = fault.holdsDown?.(handle) ?? [];
+      for (const { name } of nodes) if ((await live().host(name).postmaster()) === null) expect(held).toContain(name);
+      for (const name of held) expect(names).toContain(name);
 
       await fault.undo(handle, context);
       await fault.undo(handle, context);

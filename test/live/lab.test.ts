@@ -16,7 +16,9 @@ import { allAddresses } from '../../infra/lab/topology';
 import { labUp } from '../../infra/lab/up';
 import { openSupervisorClient } from '../../infra/supervisor/client';
 import type { Target } from '../../model/target';
+import { openTarget } from '../../targets/open-target';
 import { withSql } from '../../targets/sql';
+import { DirectRun } from '../crash/direct';
 import { cli, cutPower, lab, makeHome, removeHome } from './lab';
 
 const OWN_NET = '127.0.78';
@@ -157,6 +159,25 @@ test('after a power cut `up` brings the data back, and the old primary is the on
   const status = await labStatus({ home: own });
   expect(status.nodes.filter((node) => node.role === 'primary').map((node) => node.name)).toEqual(['n1']);
 }, 90_000);
+
+test('a node that a standing fault holds down stays down; any other is started, though a fault that needs it stands', async () => {
+  const target = await labUp({ home: own });
+  const live = openTarget(target);
+  const run = new DirectRun(target, 901);
+  const times = { ttlMs: 120_000 };
+  await run.stand('open', { fault: 'long-transaction', with: {} }, times);
+  const lost = await run.stand('lost', { fault: 'sync-standby-loss', with: { count: 1 } }, times);
+  const primary = await live.host('n1').postmaster();
+  if (primary === null) throw new Error('n1 does not run');
+  await live.host('n1').killTree(primary);
+  const said: string[] = [];
+  await labUp({ home: own, onProgress: (text) => said.push(text) });
+  expect(said).toContain('n2 is left alone: sync-standby-loss of drill-000901 stands');
+  expect(said).toContain('starting n1');
+  expect([await live.host('n1').postmaster(), await live.host('n2').postmaster()]).toEqual([expect.anything(), null]);
+  await run.guardian.undoSteps({ ...lost, steps: ['open', 'lost'], by: 'test' });
+  expect((await run.untilGone(60_000)).map(({ gone }) => gone?.holds)).toEqual([true, true]);
+}, 150_000);
 
 test('asynchronous replication can be asked for at any time', async () => {
   const target = await labUp({ home: own, syncStandbys: 0 });

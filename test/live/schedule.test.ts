@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { packageRoot } from '../../core/files';
 import { homePaths } from '../../core/home';
+import { logTail } from '../../infra/supervisor/children';
 import { openSupervisorClient } from '../../infra/supervisor/client';
 import { FULL } from './drawn';
 import { cli, lab } from './lab';
@@ -121,9 +122,13 @@ test('a slot that passed while Temporal was down is recorded as missed, and noth
         spec: { calendars: [{ ...at, ...time }], timezone: 'UTC' },
         policies: { ...schedule.policies, catchupWindow: '10s' },
       }));
+      // Answered when it is written down, and carried out a moment later: a server that stops in between would carry it out after the slot.
+      const isPlanned = async (): Promise<true | undefined> =>
+        (await handle.describe()).info.nextActionTimes.some((next) => next.getTime() === due.getTime()) ? true : undefined;
+      await until(isPlanned, 'the slot is planned', 10_000);
       return due;
     };
-    const due = await dueSoon(15_000);
+    const due = await dueSoon(20_000);
     await supervisor.stop('temporal');
     expect(Date.now()).toBeLessThan(due.getTime());
     try {
@@ -139,7 +144,11 @@ test('a slot that passed while Temporal was down is recorded as missed, and noth
       const lines = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : [];
       return lines.some((line) => line.includes(slot) && line.includes('"missed"')) ? true : undefined;
     };
-    await until(recorded, 'the miss is on record', 90_000);
+    await until(recorded, 'the miss is on record', 90_000).catch(async (error: unknown) => {
+      const { info, spec } = await handle.describe();
+      const worker = (await supervisor.status()).children.find(({ name }) => name === 'worker');
+      throw new Error(`${String(error)}\nTemporal says ${JSON.stringify({ slot, spec, ...info })}\n${logTail(worker?.logFile ?? '', 30)}`);
+    });
     expect((await listed())?.missed).toContain(slot);
     expect((await drills()).length).toBe(before);
   } finally {
