@@ -30,6 +30,16 @@ import { chooseUpstream, startNode } from './standalone-start';
 const LOCK_WAIT_MS = 120_000;
 const CLONE_TIMEOUT_MS = 120_000;
 const STANDBY_TIMEOUT_MS = 30_000;
+const LINK_WITHIN_MS = 10_000;
+
+/** A busy machine's Toxiproxy may answer late once: what is declared is asked for again. */
+async function ensureLinks({ links }: LiveTarget): Promise<void> {
+  for (const link of links?.list() ?? [])
+    await until(async () => (await links?.ensure(link), true), {
+      timeoutMs: LINK_WITHIN_MS,
+      onTimeout: (last) => (last instanceof Error ? last : new GamedayError('link_unreachable', messageOf(last))),
+    });
+}
 
 export interface StartedNode {
   readonly node: string;
@@ -172,7 +182,7 @@ export async function createCluster(
   const first = target.nodes[0];
   if (first === undefined) throw new GamedayError('target_invalid', `target ${target.name} has no nodes`);
   return withEpochLock(epochDir(target), LOCK_WAIT_MS, async () => {
-    for (const link of live.links?.list() ?? []) await live.links?.ensure(link);
+    await ensureLinks(live);
     const epoch = await firstEpoch(live, first);
     const primary = requireNode(target, epoch.primary);
     if ((await dataDirectories(live)).length === 0) await initialisePrimary(live, primary, epoch.epoch);
@@ -232,7 +242,7 @@ async function finishFailover(live: LiveTarget, token: string): Promise<void> {
 export async function startCluster(live: LiveTarget, leaveAlone: ReadonlySet<string> = new Set()): Promise<readonly StartedNode[]> {
   const stateDir = epochDir(live.target);
   return withEpochLock(stateDir, LOCK_WAIT_MS, async () => {
-    for (const link of live.links?.list() ?? []) await live.links?.ensure(link);
+    await ensureLinks(live);
     const { file, problem } = readEpoch(stateDir);
     const names = live.target.nodes
       .map((node) => node.name)

@@ -149,25 +149,33 @@ async function finish(run: DirectRun, keys: readonly LeaseKey[], { end, seed }: 
   }
 }
 
-/** What heals behind the end has as long as the guardian's longest pause. A node that a plan killed by itself is started first: it is no fault's. */
+/**
+ * What heals behind the end has as long as the guardian's longest pause. A node that a plan killed by itself is started first: it is no fault's. What could
+ * not be looked at until the end counts as left.
+ */
 async function settledResidue(home: string, target: Target, drill: string): Promise<readonly string[]> {
-  let last: readonly string[] = [];
+  let last: readonly string[] = ['nobody could look'];
   const guardian = openGuardian(join(target.runDir, 'guardian.sock'));
   const standing = async (): Promise<number> => (await guardian.list()).filter(({ state }) => state !== 'gone').length;
-  await labUp({ home });
   let tidiedMs = -Infinity;
+  const isDue = async (): Promise<boolean> => {
+    if (Date.now() - tidiedMs <= TIDIES_EVERY_MS) return false;
+    return tidiedMs === -Infinity || (await standing()) === 0;
+  };
   return until(
     async () => {
-      if (Date.now() - tidiedMs > TIDIES_EVERY_MS && (await standing()) === 0) {
+      if (await isDue()) {
         await labUp({ home });
-        await guardian.removeStrays();
-        // A drill does so when its evidence is sealed.
-        await cleanUpDrillTables(openTarget(target), drill);
+        if ((await standing()) === 0) {
+          await guardian.removeStrays();
+          // A drill does so when its evidence is sealed.
+          await cleanUpDrillTables(openTarget(target), drill);
+        }
         tidiedMs = Date.now();
       }
       last = await findResidue(home, target);
       return last.length === 0 ? last : null;
     },
-    { timeoutMs: SETTLES_WITHIN_MS, everyMs: 300, onTimeout: () => new Error('residue') },
-  ).catch(() => last);
+    { timeoutMs: SETTLES_WITHIN_MS, everyMs: 300, onTimeout: (error) => new Error(messageOf(error)) },
+  ).catch((error: unknown) => (last.length === 0 ? [messageOf(error)] : last));
 }
