@@ -170,6 +170,8 @@ export interface SealInput {
   readonly redundancySkipped: string | null;
   readonly people: DrillRecord['people'];
   readonly left: readonly string[];
+  /** By a person, who has an event of their own to write; absent where nobody halted. */
+  readonly halted?: HaltInput;
   /** Absent where nobody said, and where the pre-flight did not come so far. */
   readonly announced?: boolean;
   readonly safeguards?: Safeguards;

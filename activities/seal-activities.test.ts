@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256Hex } from '../core/files';
 import { encodePlan } from '../evidence/bundle';
+import { HaltWitness } from '../evidence/halt-events';
 import { recomputeBundle } from '../evidence/recompute';
 import { openSigner } from '../evidence/signing';
 import { verifyBundle } from '../evidence/verify';
@@ -66,6 +67,10 @@ test('a drill is registered, judged and sealed; a second attempt changes nothing
     doubts: ['a doubt'],
     failures: [],
   };
+  const halted = { by: 'ann', reason: 'real incident' };
+  const witness = new HaltWitness(home, { ...halted, what: 'this drill', at: '2026-11-23T03:12:01.000Z' });
+  witness.answered('a', 'the drill took the halt and heals', { taken: true });
+  expect(await witness.settled()).toEqual([]);
   const judged = await judge({ plan, drill, probe, rpoFile, ...common });
   const input = {
     ...common,
@@ -85,6 +90,7 @@ test('a drill is registered, judged and sealed; a second attempt changes nothing
     readiness: [],
     people: [],
     left: [],
+    halted,
     pendingEvents: [told('register', 'registered'), told('seal', 'verdict')],
   } as const;
   // After that many attempts a guardian that is silent is said to be.
@@ -102,7 +108,16 @@ test('a drill is registered, judged and sealed; a second attempt changes nothing
   });
   expect(readFileSync(join(sealed.evidence, 'junit.xml'), 'utf8')).toContain(drill.drill);
   expect(JSON.parse(readFileSync(join(sealed.evidence, 'oscal-assessment-results.json'), 'utf8'))).toHaveProperty('assessment-results');
+  const events = readFileSync(join(sealed.evidence, 'events.jsonl'), 'utf8');
+  expect(events).toContain('"kind":"asked","n":0');
+  // The seal is there, so nothing of the halt was late; what comes now is told, and disturbs nothing.
+  expect(await witness.settled()).toEqual([]);
+  const late = new HaltWitness(home, { by: 'bob', reason: 'me too', what: 'everything', at: '2026-11-23T03:13:00.000Z' });
+  late.answered('a', 'nothing of it stands', { taken: false });
+  expect(await late.settled()).toEqual([expect.stringContaining(`"asked" is not in the evidence of ${drill.drill}: it was sealed before`)]);
   expect(await sealing()).toEqual(sealed);
+  expect((await whatHolds(sealed.evidence)).failed).toEqual([]);
+  expect(readFileSync(join(sealed.evidence, 'events.jsonl'), 'utf8')).toBe(events);
 }, 60_000);
 
 test('a drill whose workflow is gone is sealed as lost with what there is; one that runs is left alone', async () => {

@@ -114,6 +114,7 @@ function courseOf(input: SealInput): Omit<KeptFacts, 'circumstances' | 'postgres
     failures: input.failures,
     people: input.people,
     left: input.left,
+    ...(input.halted === undefined ? {} : { halted: input.halted }),
   };
 }
 

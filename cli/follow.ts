@@ -6,7 +6,8 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { monotonicNs, sleep } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
 import type { DrillProgress, DrillResult } from '../model/message';
-import { haltUpdate, progressQuery } from '../workflows/messages';
+import { progressQuery } from '../workflows/messages';
+import { haltDrill } from './halt-drill';
 import { openPrompt } from './prompt';
 import { RestoreWatch } from './restore-watch';
 import type { TemporalAccess } from './temporal';
@@ -27,6 +28,7 @@ export interface FollowOptions {
   readonly terminal: Terminal;
   readonly temporal: TemporalAccess;
   readonly handle: WorkflowHandle;
+  readonly runId: string;
   /** Who answers and halts from here. */
   readonly person: string | undefined;
   /** Shows the phase and step that a drill is in, even before its first event. */
@@ -190,13 +192,11 @@ function listenForInterrupts(options: FollowOptions, stop: AbortController): Int
   };
 }
 
-async function halt({ terminal, temporal, handle, person }: FollowOptions): Promise<void> {
+async function halt({ person, ...drill }: FollowOptions): Promise<void> {
+  const { terminal } = drill;
   terminal.progress('halting: everything is healed first; Ctrl-C once more leaves it to itself');
   try {
-    await temporal.call(
-      () => handle.executeUpdate(haltUpdate, { args: [{ by: personId(person), reason: 'interrupted at the terminal' }] }),
-      HALT_MS,
-    );
+    await haltDrill({ ...drill, halt: { by: personId(person), reason: 'interrupted at the terminal' }, timeoutMs: HALT_MS });
   } catch (error) {
     terminal.progress(
       `the halt was not taken: ${messageOf(error)}. Faults end by themselves when their leases expire; \`gameday halt --all --reason …\` heals without Temporal`,

@@ -53,8 +53,9 @@ export async function runDrill(request: RunRequest): Promise<{ readonly exit: Ex
       terminal.result({ workflowId: handle.workflowId, runId: handle.firstExecutionRunId, planSha256 });
       return { exit: EXIT.pass, result: null };
     }
-    const pinned = temporal.client.workflow.getHandle(handle.workflowId, handle.firstExecutionRunId);
-    const followed = await followDrill({ terminal, temporal, handle: pinned, person: request.person, home });
+    const runId = handle.firstExecutionRunId;
+    const pinned = temporal.client.workflow.getHandle(handle.workflowId, runId);
+    const followed = await followDrill({ terminal, temporal, handle: pinned, runId, person: request.person, home });
     if (followed.kind === 'detached') {
       terminal.result({ workflowId: handle.workflowId, runId: handle.firstExecutionRunId, detached: true });
       return { exit: EXIT.detached, result: null };

@@ -11,7 +11,7 @@ import type { ChainedEvent, EventBody, EventKey, Writer } from '../model/event';
 import type { ObjectStore } from '../objects/store';
 
 /** In the order in which ties are broken. */
-export const WRITERS: readonly Writer[] = ['workflow', 'guardian', 'prober', 'operator'];
+export const WRITERS: readonly Writer[] = ['workflow', 'guardian', 'prober', 'operator', 'halt'];
 const MAX_EVENTS = 100_000;
 /** Lost races in a row before the store is called broken. */
 const MAX_RACES = 1_000;
@@ -19,7 +19,7 @@ const MAX_CACHED_CHAINS = 16;
 
 export const chainedEventSchema = z.strictObject({
   drill: z.string(),
-  writer: z.enum(['workflow', 'guardian', 'prober', 'operator']),
+  writer: z.enum(['workflow', 'guardian', 'prober', 'operator', 'halt']),
   step: z.string(),
   kind: z.string(),
   attempt: z.number().int().nonnegative(),

@@ -6,6 +6,7 @@ import { nowUtc } from '../core/clock';
 import { GamedayError } from '../core/errors';
 import type { ChainedEvent, Writer } from '../model/event';
 import type { Json } from '../model/json';
+import type { HaltInput } from '../model/message';
 import type { ObservationPlan } from '../model/observation';
 import type { Plan } from '../model/plan';
 import type { ObjectStore } from '../objects/store';
@@ -19,6 +20,8 @@ export type KeptFacts = Omit<RecordFacts, 'plan' | 'measured' | 'rpo' | 'judgeme
   /** Whether the ledger was judged, and whether it was joined with surviving rows. */
   readonly judged: boolean;
   readonly joined: boolean;
+  /** Who halted the drill, where it heard of it before its seal; absent otherwise, and in bundles of before it was kept. */
+  readonly halted?: HaltInput;
 };
 
 export interface FactsPlace {

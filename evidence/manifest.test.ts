@@ -163,3 +163,21 @@ test('of a drill whose prober kept a chain its beginning and end are expected, o
     ['started', 'ended'].map((kind) => `${kind}: not recorded: no prober ran, or its own chain of events is not in this bundle`),
   );
 });
+
+test('of a drill that somebody halted both of their events are expected, and named where they came too late', () => {
+  const halted = course({ halted: { by: 'ann', reason: 'real incident' } });
+  const asked = [event('halt', 'halt', 'asked')];
+  const both = [...asked, event('halt', 'halt', 'answered')];
+  expect(checkManifest(plan, asSealed([...told, ...both], halted))).toMatch(/^10 of 12 /);
+  expect(checkManifest(plan, asSealed([...told, ...asked], halted))).toMatch(
+    /^9 of 12 .*halt "answered" of halt: whoever halted wrote no event of their own before the seal/,
+  );
+  const lying = manifestOf(plan, halted, [...told, ...both]);
+  expect(() => checkManifest(plan, asSealed([...told, ...asked], halted, lying))).toThrow(
+    'the manifest says that halt "answered" of halt was written, and it is not there',
+  );
+  // While the bundle is made: the manifest is written, and then the answer comes.
+  const before = manifestOf(plan, halted, [...told, ...asked]);
+  expect(checkManifest(plan, asSealed([...told, ...both], halted, before))).toMatch(/^10 of 12 /);
+  expect(checkManifest(plan, asSealed([...told, ...both]))).toMatch(/^8 of 10 /);
+});

@@ -13,11 +13,14 @@ import { recordEvents } from './events';
 import { findFacts, type FactsPlace, type KeptFacts } from './kept-facts';
 
 const MANIFEST_KIND = 'manifest';
+/** Step of a halt's events: a halt belongs to no step of the plan. */
+export const HALT_STEP = 'halt';
 const SHOWN = 5;
 const NO_PROBER = 'no prober ran, or its own chain of events is not in this bundle';
+const NO_HALT = 'whoever halted wrote no event of their own before the seal';
 const NO_GUARDIAN = 'the guardian’s own chain of events is not in this bundle';
 
-type Course = Pick<KeptFacts, 'state' | 'steps' | 'leases' | 'circumstances'>;
+type Course = Pick<KeptFacts, 'state' | 'steps' | 'leases' | 'circumstances' | 'halted'>;
 
 interface ExpectedEvent {
   readonly writer: Writer;
@@ -36,7 +39,7 @@ export interface ManifestEntry extends Omit<EventKey, 'drill'> {
 /** What must have been written, in the plan's order. */
 export function expectedEvents(
   plan: Plan | ObservationPlan,
-  { state, steps, leases, circumstances }: Course,
+  { state, steps, leases, circumstances, halted }: Course,
   writers: { readonly guardian: boolean; readonly prober: boolean },
 ): readonly ExpectedEvent[] {
   if ('observation' in plan) {
@@ -78,6 +81,10 @@ export function expectedEvents(
           const excuse = writers.prober ? (kind === 'ended' ? lost : null) : NO_PROBER;
           return { writer: 'prober', step: 'probe', kinds: [kind], excuse };
         })),
+    // By what the workflow heard and not by whether the chain is there: one that comes while the seal is made must not change what was expected.
+    ...(halted === undefined
+      ? []
+      : ['asked', 'answered'].map((kind): ExpectedEvent => ({ writer: 'halt', step: HALT_STEP, kinds: [kind], excuse: NO_HALT }))),
     own('seal', ['verdict'], null),
   ];
 }

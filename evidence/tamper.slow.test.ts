@@ -39,7 +39,7 @@ let signers: string;
 const work = join(root, 'work');
 
 beforeAll(async () => {
-  drill = await sealedDrill(join(root, 'one'));
+  drill = await sealedDrill(join(root, 'one'), { halted: { by: 'ann', reason: 'real incident' } });
   other = await sealedDrill(join(root, 'one'), { runId: 'run-2' });
   for (const name of ['ann', 'bob']) execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(root, name)]);
   signers = ['ann', 'bob'].map((name) => `${name}@example.com ${readFileSync(join(root, `${name}.pub`), 'utf8')}`).join('');

@@ -1,7 +1,8 @@
 /** One fact in the evidence chain. Whoever did the thing writes it, idempotently, under `(drill, writer, step, kind, attempt)`. */
 import type { Json } from './json';
 
-export type Writer = 'workflow' | 'guardian' | 'prober' | 'operator';
+/** `halt`: whoever halts, from the command line, whether or not the drill or anybody else could be told. */
+export type Writer = 'workflow' | 'guardian' | 'prober' | 'operator' | 'halt';
 
 export interface EventKey {
   readonly drill: string;

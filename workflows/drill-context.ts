@@ -41,6 +41,8 @@ export class DrillContext {
   phase: Phase = 'register';
   step: string | null = null;
   halted: HaltInput | null = null;
+  /** The same where a person halted, and not a stop condition, a limit or Temporal: whoever did writes an event of their own. */
+  haltedBySomebody: HaltInput | null = null;
   registration: RegistrationRef | null = null;
   probe: ProbeRef | null = null;
   startTopology: Topology | null = null;

@@ -96,6 +96,7 @@ function listen(context: DrillContext, method: CancellationScope): void {
 function haltDrill(context: DrillContext, method: CancellationScope, halt: HaltInput): void {
   if (context.halted !== null) return;
   context.halted = halt;
+  context.haltedBySomebody = halt;
   context.say(context.phase, 'halt', `halted by ${halt.by}: ${halt.reason}`);
   method.cancel();
 }
@@ -411,6 +412,7 @@ async function seal(context: DrillContext, outcome: Outcome): Promise<DrillResul
       redundancySkipped: redundancySkipped(context, outcome.redundancy),
       people: context.people,
       left: leftBehind(context, unhealed, outcome.redundancy),
+      ...(context.haltedBySomebody === null ? {} : { halted: context.haltedBySomebody }),
       ...(announced === undefined ? {} : { announced }),
       ...(context.safeguards === undefined ? {} : { safeguards: context.safeguards }),
       ...(context.security === undefined ? {} : { security: context.security }),
