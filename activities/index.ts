@@ -1,4 +1,5 @@
 /** All activities, bound to one worker's home and client, in the groups of their task queues. */
+import { printsReport } from '../evidence/report-pdf';
 import { check } from './check-activities';
 import type { ControlActivities, SiteActivities, UndoActivities } from './contract';
 import { declare, watchDeclaration } from './declare-activities';
@@ -24,6 +25,8 @@ export interface Activities {
 }
 
 export function createActivities(hand: Hand & Asking): Activities {
+  // A worker with a setting that nobody understands does not start; a seal would only note it.
+  printsReport(process.env);
   return {
     control: asActivities({
       register: (input) => register(hand, input),

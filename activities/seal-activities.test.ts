@@ -3,7 +3,7 @@
  * be said to be missing, and the bundle must verify and give its record again all the same.
  */
 import { MockActivityEnvironment } from '@temporalio/testing';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256Hex } from '../core/files';
@@ -22,7 +22,12 @@ import { seal } from './seal-activities';
 import { tendEvidence } from './seal-lost';
 
 const home = mkdtempSync(join(tmpdir(), 'gameday-seal-'));
-afterAll(() => rmSync(home, { recursive: true, force: true }));
+// Paper takes a browser's seconds: `seal-lost.slow.test.ts` prints it.
+beforeAll(() => void (process.env['GAMEDAY_REPORT_PDF'] = 'off'));
+afterAll(() => {
+  delete process.env['GAMEDAY_REPORT_PDF'];
+  rmSync(home, { recursive: true, force: true });
+});
 
 const plan = planFor({});
 const planSha256 = sha256Hex(encodePlan(plan));
@@ -110,6 +115,8 @@ test('a drill is registered, judged and sealed; a second attempt changes nothing
   expect(JSON.parse(readFileSync(join(sealed.evidence, 'oscal-assessment-results.json'), 'utf8'))).toHaveProperty('assessment-results');
   const events = readFileSync(join(sealed.evidence, 'events.jsonl'), 'utf8');
   expect(events).toContain('"kind":"asked","n":0');
+  expect(existsSync(join(sealed.evidence, 'report.pdf'))).toBe(false);
+  expect(events).toContain('report.pdf is not in this bundle: turned off by GAMEDAY_REPORT_PDF');
   // The seal is there, so nothing of the halt was late; what comes now is told, and disturbs nothing.
   expect(await witness.settled()).toEqual([]);
   const late = new HaltWitness(home, { by: 'bob', reason: 'me too', what: 'everything', at: '2026-11-23T03:13:00.000Z' });

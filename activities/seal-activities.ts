@@ -17,6 +17,7 @@ import { keepFacts, type KeptFacts } from '../evidence/kept-facts';
 import { recordFrame } from '../evidence/record-frame';
 import { writeManifest } from '../evidence/manifest';
 import { bundlePrefix } from '../evidence/register';
+import { reportOnPaper } from '../evidence/report-pdf';
 import { packLedger } from '../probe/ledger-pack';
 import { readProberEvents } from '../probe/prober-journal';
 import { renderFurther } from '../report/further';
@@ -60,16 +61,18 @@ export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
     measured: measured?.ledger ?? null,
     rpo: input.rpoFile === null ? null : readJsonFile<RpoMeasurement>(input.rpoFile),
   });
+  const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: (await evidence.signer()).fingerprint };
+  const reportHtml = renderHtml(record, options);
+  const paper = await reportOnPaper(place, drill.drill, reportHtml, process.env);
   const chains = [guardian.events, proberChain(input.probe)].filter((chain) => chain.length > 0);
   await writeManifest(place, drill.drill, plan, kept, [...(await readAllEvents(store, prefix)).flat(), ...chains.flat()]);
-  const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: (await evidence.signer()).fingerprint };
   const sealed = await sealIn(hand.home, evidence, {
     prefix,
     plan,
     record,
-    reportHtml: renderHtml(record, options),
+    reportHtml,
     reportMarkdown: renderMarkdown(record, options),
-    files: [...(await ledgerFiles(input.probe)), ...renderFurther(record, options)],
+    files: [...paper, ...(await ledgerFiles(input.probe)), ...renderFurther(record, options)],
     events: [...(await readAllEvents(store, prefix)), ...chains],
     sealedAt: nowUtc(),
   });

@@ -20,6 +20,7 @@ import { recordFrame } from '../evidence/record-frame';
 import { PLAN_FILE, REGISTRATION_FILE, SEAL_FILE } from '../evidence/layout';
 import { writeManifest } from '../evidence/manifest';
 import { bundlePrefix, decodeRegistration, type Registration } from '../evidence/register';
+import { reportOnPaper } from '../evidence/report-pdf';
 import { openEvidence } from '../evidence/store';
 import type { ChainedEvent } from '../model/event';
 import type { LeaseView } from '../model/fault';
@@ -163,16 +164,18 @@ async function sealLost(hand: Hand, { registration, data, plan, ledgerDir }: Uns
     noSafeCandidate: candidatesRecord(measured),
   });
   const record = buildRecord({ ...facts, plan, judgement, measured, rpo: null });
+  const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: (await evidence.signer()).fingerprint };
+  const reportHtml = renderHtml(record, options);
+  const paper = await reportOnPaper(place, registration.drill, reportHtml, process.env);
   const chains = [chain, proberChain({ dir: ledgerDir })].filter((each) => each.length > 0);
   await writeManifest(place, registration.drill, plan, facts, [...(await readAllEvents(store, bundle)).flat(), ...chains.flat()]);
-  const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: (await evidence.signer()).fingerprint };
   await sealIn(hand.home, evidence, {
     prefix: bundle,
     plan,
     record,
-    reportHtml: renderHtml(record, options),
+    reportHtml,
     reportMarkdown: renderMarkdown(record, options),
-    files: [...(await ledgerFiles({ dir: ledgerDir })), ...renderFurther(record, options)],
+    files: [...paper, ...(await ledgerFiles({ dir: ledgerDir })), ...renderFurther(record, options)],
     events: [...(await readAllEvents(store, bundle)), ...chains],
     sealedAt: nowUtc(),
   });

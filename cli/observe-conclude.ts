@@ -19,6 +19,7 @@ import { keepFacts, type FactsPlace, type KeptFacts } from '../evidence/kept-fac
 import { writeManifest } from '../evidence/manifest';
 import { recordFrame } from '../evidence/record-frame';
 import { bundlePrefix, type Registered } from '../evidence/register';
+import { reportOnPaper } from '../evidence/report-pdf';
 import { openEvidence } from '../evidence/store';
 import type { ExitCode } from '../model/constants';
 import type { RpoMeasurement, RtoMeasurement } from '../model/measurement';
@@ -256,14 +257,16 @@ async function seal(
   const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: (await evidence.signer()).fingerprint };
   await diary.note('verdict', `verdict: ${record.verdict} (${record.state})`);
   await diary.flush();
+  const reportHtml = renderHtml(record, options);
+  const paper = await reportOnPaper(chain, record.drill, reportHtml, process.env);
   await writeManifest(chain, record.drill, plan, kept, (await readAllEvents(chain.store, prefix)).flat());
   const { waiting } = await sealIn(home, evidence, {
     prefix,
     plan,
     record,
-    reportHtml: renderHtml(record, options),
+    reportHtml,
     reportMarkdown: renderMarkdown(record, options),
-    files: [...(await ledgerFiles(dir)), ...renderFurther(record, options)],
+    files: [...paper, ...(await ledgerFiles(dir)), ...renderFurther(record, options)],
     events: await readAllEvents(chain.store, prefix),
     sealedAt: nowUtc(),
   });

@@ -6,6 +6,8 @@ export const PLAN_FILE = 'plan.json';
 export const RECORD_FILE = 'record.json';
 export const EVENTS_FILE = 'events.jsonl';
 export const REPORT_HTML_FILE = 'report.html';
+/** Where a browser was at hand when the bundle was sealed. */
+export const REPORT_PDF_FILE = 'report.pdf';
 export const REPORT_MARKDOWN_FILE = 'report.md';
 export const SUMS_FILE = 'SHA256SUMS';
 export const VERIFY_FILE = 'VERIFY.txt';

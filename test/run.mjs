@@ -17,7 +17,9 @@ buildSync({
   packages: 'external',
   sourcemap: 'inline',
 });
-const program = spawn(process.execPath, ['--enable-source-maps', outfile, ...args], { stdio: 'inherit' });
+// Paper is no part of what these programs prove or measure, and takes seconds of processor a drill.
+const env = { GAMEDAY_REPORT_PDF: 'off', ...process.env };
+const program = spawn(process.execPath, ['--enable-source-maps', outfile, ...args], { stdio: 'inherit', env });
 // Whoever ends this means the program, which has servers to stop. Ctrl-C reaches it by itself.
 for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => program.kill(signal));
 process.on('SIGINT', () => undefined);

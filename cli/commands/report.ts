@@ -6,6 +6,7 @@ import { GamedayError } from '../../core/errors';
 import { homePaths } from '../../core/home';
 import { PUBLIC_KEY_FILE, RECORD_FILE } from '../../evidence/layout';
 import { readRecord, type ReadRecord } from '../../evidence/read-bundle';
+import { printPdf } from '../../evidence/report-pdf';
 import { fingerprintOf } from '../../evidence/signing';
 import { listSignoffs } from '../../evidence/signoff';
 import { renderCsv } from '../../report/csv';
@@ -15,7 +16,6 @@ import { renderMarkdown } from '../../report/markdown';
 import { renderOscal } from '../../report/oscal';
 import type { SignoffLine } from '../../report/page-one';
 import { defineCommand } from '../command';
-import { printPdf } from '../report-pdf';
 
 const FORMATS = ['html', 'md', 'junit', 'csv', 'json', 'oscal', 'pdf'] as const;
 

@@ -260,6 +260,12 @@ function ownProcess(name: string, parts: readonly string[], args: readonly strin
   return { name, argv: [process.execPath, join(packageRoot(), 'dist', ...parts), ...args], cwd: '/', restart: true, ...more };
 }
 
+/** How the worker prints the report, as whoever starts the lab wants it: nothing else of their environment reaches it. */
+function forTheReport(): { readonly [name: string]: string } {
+  const names = ['GAMEDAY_REPORT_PDF', 'GAMEDAY_CHROMIUM'];
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
+}
+
 /** gameday's own processes. `socket`: where the process answers once it is ready. */
 export function ownProcesses(
   home: string,
@@ -281,6 +287,9 @@ export function ownProcesses(
       readyWhen: { kind: 'socket', path: join(paths.run, 'guardian.sock') },
       stopGraceMs: 10_000,
     }),
-    worker: ownProcess('worker', ['worker', 'main.js'], ['--home', home, '--site', site], { env, stopGraceMs: 8_000 }),
+    worker: ownProcess('worker', ['worker', 'main.js'], ['--home', home, '--site', site], {
+      env: { ...env, ...forTheReport() },
+      stopGraceMs: 8_000,
+    }),
   };
 }

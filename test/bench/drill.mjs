@@ -17,6 +17,9 @@ const { labDown } = load('./infra/lab/down.js');
 const { openSupervisorClient } = load('./infra/supervisor/client.js');
 const { locateTools } = load('./infra/tools.js');
 
+// Of the orchestration, not of a browser's start: report.pdf is not printed (docs/BENCHMARKS.md says what it costs).
+process.env.GAMEDAY_REPORT_PDF ??= 'off';
+
 const NET = '127.0.82';
 const ROUNDS = 5;
 const say = (text) => process.stderr.write(`${text}\n`);

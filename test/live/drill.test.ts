@@ -320,6 +320,8 @@ test('halting a drill heals what stands and says so', async () => {
   expect(line.state).toBe('aborted');
   expect(outcome.code).toBe(4);
   expect(line.faults.every((fault) => fault.healed)).toBe(true);
+  expect(halted.stderr).not.toContain('not in the evidence');
+  expect(readFileSync(join(line.evidence, 'events.jsonl'), 'utf8')).toContain('dave halts this drill: seen enough');
   expect((await cli(['status'], { home })).code).toBe(0);
 }, 180_000);
 

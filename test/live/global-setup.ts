@@ -9,6 +9,8 @@ import { makeHome, removeHome, SHARED_HOME_VARIABLE, SHARED_NET } from './lab';
 async function globalSetup(): Promise<void> {
   const built = spawnSync(process.execPath, [join(packageRoot(), 'infra', 'bin', 'build.mjs')], { stdio: 'inherit', timeout: 300_000 });
   if (built.status !== 0) throw new Error(`the build failed with ${built.status}`);
+  // Paper takes seconds of processor a drill; one test of the seal and those of the report in a browser print it.
+  process.env['GAMEDAY_REPORT_PDF'] ??= 'off';
   const home = makeHome();
   process.env[SHARED_HOME_VARIABLE] = home;
   try {

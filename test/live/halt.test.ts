@@ -9,8 +9,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from '../../core/clock';
 import { packageRoot, readJsonFile } from '../../core/files';
+import { openSigner } from '../../evidence/signing';
+import { verifyBundle } from '../../evidence/verify';
 import { openGuardian } from '../../faults/guardian/client';
 import { locateTools } from '../../infra/tools';
+import type { ChainedEvent } from '../../model/event';
 import type { DrillProgress, DrillResult } from '../../model/message';
 import type { DrillRecord, Phase } from '../../model/record';
 import { haltUpdate, progressQuery } from '../../workflows/messages';
@@ -151,6 +154,31 @@ test('in the midst of a restore: it ends, its sandbox goes, and the faults come 
   await start(endingWith('restore', ['- restore: { before: drop }', '  id: long']));
   await untilAt('its restore', ({ step }) => step === 'long');
   expectHalted(await haltNow());
+}, 90_000);
+
+test('the lever, without Temporal: the drill hears of it from the guardian, and who halted stands in its evidence by themselves', async () => {
+  await start(endingWith('lever', ['- wait: 10m', '  id: long']));
+  await untilAt('its wait', ({ step }) => step === 'long');
+  const handle = temporalClient.workflow.getHandle(workflowId());
+  const env = { TEMPORAL_ADDRESS: '127.0.0.1:1' };
+  try {
+    const halted = await cli(['halt', '--all', '--reason', 'real incident', '--as', 'ann'], { env });
+    expect([halted.code, halted.stderr]).toEqual([0, expect.not.stringContaining('not in the evidence')]);
+    const { evidence } = (await handle.result()) as DrillResult;
+    expectHalted(recordIn(evidence));
+    const lines = readFileSync(join(evidence, 'events.jsonl'), 'utf8').trimEnd().split('\n');
+    const events = lines.map((line) => (JSON.parse(line) as { readonly event: ChainedEvent }).event);
+    expect(events.filter(({ writer }) => writer === 'halt')).toMatchObject([
+      { kind: 'asked', actor: 'ann', text: 'ann halts everything: real incident', facts: { what: 'everything' } },
+      { kind: 'answered', actor: 'ann', facts: { taken: false, healed: expect.arrayContaining(['drop']) as string[], notHealed: [] } },
+    ]);
+    const { checks } = await verifyBundle(evidence, { publicKeyPem: openSigner(join(lab().home, 'keys')).publicKeyPem });
+    expect(checks.filter(({ ok }) => !ok)).toEqual([]);
+    expect(checks.find(({ name }) => name === 'event chains')?.detail).toContain('halt 2');
+    expect(checks.find(({ name }) => name === 'expected events')?.detail).not.toContain('halt "');
+  } finally {
+    await cli(['release', '--reason', 'over', '--as', 'ann']);
+  }
 }, 90_000);
 
 test('in the midst of a failover: it is carried to its end, and healed after it', async () => {
