@@ -73,7 +73,8 @@ export class HaltWitness {
   async settled(): Promise<readonly string[]> {
     const late = new AbortController();
     const deadline = sleep(this.patienceMs, late.signal).then(
-      () => void this.problems.push(`the halt’s own events are not all in the evidence: they were not written within ${this.patienceMs} ms`),
+      () =>
+        void this.problems.push(`the halt’s own events are not all in the evidence: they were not written within ${this.patienceMs} ms`),
       () => undefined,
     );
     await Promise.race([this.everything(), deadline]);
