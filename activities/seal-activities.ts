@@ -63,7 +63,9 @@ export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
   });
   const options = { digest: sha256Hex(encodeRecord(record)), keyFingerprint: (await evidence.signer()).fingerprint };
   const reportHtml = renderHtml(record, options);
-  const paper = await reportOnPaper(place, drill.drill, reportHtml, process.env);
+  const paper = reportOnPaper(place, drill.drill, reportHtml, process.env);
+  // Side by side: the browser starts while the ledger is packed.
+  const files = (await Promise.all([paper, ledgerFiles(input.probe)])).flat();
   const chains = [guardian.events, proberChain(input.probe)].filter((chain) => chain.length > 0);
   await writeManifest(place, drill.drill, plan, kept, [...(await readAllEvents(store, prefix)).flat(), ...chains.flat()]);
   const sealed = await sealIn(hand.home, evidence, {
@@ -72,7 +74,7 @@ export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
     record,
     reportHtml,
     reportMarkdown: renderMarkdown(record, options),
-    files: [...paper, ...(await ledgerFiles(input.probe)), ...renderFurther(record, options)],
+    files: [...files, ...renderFurther(record, options)],
     events: [...(await readAllEvents(store, prefix)), ...chains],
     sealedAt: nowUtc(),
   });
