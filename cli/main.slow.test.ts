@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildSync } from 'esbuild';
 import { packageRoot, sha256Hex } from '../core/files';
+import { encodePlan } from '../evidence/bundle';
+import { registerIn } from '../evidence/drill-evidence';
+import { readEvents } from '../evidence/events';
+import { openEvidence } from '../evidence/store';
 import { armLease } from '../faults/guardian/lease-machine';
+import { planFor } from '../test/fixtures/sealed-drill';
 import { sampleTarget } from '../test/sample-plan';
 
 /** The real program in a process of its own, bundled once; no server runs, and the home is empty. Starting it takes seconds where the machine is busy. */
@@ -98,15 +103,31 @@ test('halt --all without a guardian is left for the next one, and tells how what
     const key = { workflowId: 'w', runId: 'r', step: 's' };
     const lease = armLease({ key, handle, target: sampleTarget(), ttlMs: 1, maxMs: 1, order: 1 }, now);
     writeFileSync(join(leases, 'a.json'), JSON.stringify(lease));
-    const { code, stdout } = await gameday('halt', '--all', '--reason', 'incident', '--as', 'ann');
+    const plan = planFor({});
+    const { drill } = await registerIn(openEvidence(home, 'lab'), {
+      plan,
+      planSha256: sha256Hex(encodePlan(plan)),
+      owner: key,
+      startedBy: 'mira',
+      at: now.utc,
+    });
+    const unknown = { ...lease, key: { ...key, runId: 'another' } };
+    writeFileSync(join(leases, 'b.json'), JSON.stringify(unknown));
+    const { code, stdout, stderr } = await gameday('halt', '--all', '--reason', 'incident', '--as', 'ann');
     expect([code, stdout]).toEqual([
       5,
-      expect.stringMatching(/no guardian answers.*1 faults stand[^]*NOT HEALED: break nothing\n {2}put it back/),
+      expect.stringMatching(/no guardian answers.*2 faults stand[^]*NOT HEALED: break nothing\n {2}put it back/),
     ]);
     expect(JSON.parse(readFileSync(join(home, 'guardian', 'halt.json'), 'utf8'))).toMatchObject({ by: 'ann', reason: 'incident' });
     expect((await gameday('status')).stdout).toContain('halted by ann');
+    // With nobody there to answer, who halted and what stands is in the evidence all the same; where it cannot be, they are told.
+    expect(await readEvents(openEvidence(home, 'lab').local, `${plan.target.name}/${drill}`, 'halt')).toMatchObject([
+      { kind: 'asked', actor: 'ann', facts: { what: 'everything', reason: 'incident' } },
+      { kind: 'answered', text: 'the drill could not be told; NOT HEALED: s', facts: { taken: false, healed: [], notHealed: ['s'] } },
+    ]);
+    expect(stderr).toMatch(/not in the evidence of run another: .* holds no registration of it/);
   } finally {
-    rmSync(join(home, 'guardian'), { recursive: true });
+    for (const name of ['guardian', 'drills', 'keys']) rmSync(join(home, name), { recursive: true });
   }
 }, 60_000);
 
