@@ -1,6 +1,6 @@
 /**
- * `npm run test:crash [-- --sample N --seed S --labs L --only TEXT]`: the crash matrix, whole or a seeded sample of it. Ends with one JSON line; exit 1 if
- * anything was left or a cell did not come to its end.
+ * `npm run test:crash [-- --sample N --seed S --labs L --only TEXT --from N]`: the crash matrix, whole, a seeded sample of it, or the rest of a run that was
+ * cut short. Ends with one JSON line; exit 1 if anything was left or a cell did not come to its end.
  */
 import { parseArgs } from 'node:util';
 import { messageOf } from '../../core/errors';
@@ -14,13 +14,16 @@ async function main(): Promise<void> {
       sample: { type: 'string' },
       seed: { type: 'string' },
       only: { type: 'string' },
+      from: { type: 'string', default: '1' },
       labs: { type: 'string', default: '1' },
       net: { type: 'string', default: '127.0.220' },
     },
   });
   const seed = Number(values.seed ?? Date.now() % 1_000_000);
   const all = values.sample === undefined ? allCells() : sampleCells(Number(values.sample), seeded(seed));
-  const cells = all.filter((cell) => values.only === undefined || cellName(cell).includes(values.only));
+  const wanted = all.filter((cell) => values.only === undefined || cellName(cell).includes(values.only));
+  const before = Number(values.from) - 1;
+  const cells = wanted.slice(before);
   process.stderr.write(`crash matrix: ${cells.length} cells, seed ${seed}\n`);
   const totals = { kills: 0, resumed: 0, expired: 0, residue: 0 };
   let errors = 0;
@@ -28,7 +31,7 @@ async function main(): Promise<void> {
     { lanes: Number(values.labs), net: values.net, cases: cells },
     ({ home, net }) => CrashWorld.start(home, net),
     async (world, cell, at) => {
-      const what = `[${at + 1}/${cells.length}] ${cellName(cell)}`;
+      const what = `[${before + at + 1}/${wanted.length}] ${cellName(cell)}`;
       try {
         const result = await world.runCell(cell, (text) => process.stderr.write(`    ${text}\n`));
         totals.kills += 1;
