@@ -12,6 +12,8 @@ import type { CheckSpec, FailoverStep, FaultStep, MarkStep, Plan, RestoreStep } 
 import type {
   Amendment,
   CheckResult,
+  ClockReading,
+  Clocks,
   Custody,
   DrillRecord,
   DrillState,
@@ -113,6 +115,8 @@ export interface ReconcileResult {
   readonly statement: string;
   /** The drill's own tables that could not be dropped afterwards. */
   readonly left: readonly string[];
+  /** Absent in histories of drills before it was looked at. */
+  readonly clocks?: ClockReading;
 }
 
 export interface RedundancyResult {
@@ -176,6 +180,8 @@ export interface SealInput {
   readonly announced?: boolean;
   readonly safeguards?: Safeguards;
   readonly security?: SecurityBefore | null;
+  /** Absent where they were not looked at, once or twice. */
+  readonly clocks?: Partial<Pick<Clocks, 'before' | 'after'>>;
   /** Events that could not be written before; they are appended to the chain first. */
   readonly pendingEvents: readonly EventBody[];
 }
@@ -230,6 +236,7 @@ export interface SiteActivities {
     /** Absent in histories of drills before it was looked at. */
     readonly safeguards?: Safeguards;
     readonly security?: SecurityBefore | null;
+    readonly clocks?: ClockReading;
   }>;
   startProbe(input: { readonly plan: Plan; readonly drill: DrillRef }): Promise<ProbeRef>;
   awaitWindow(input: AwaitWindowInput): Promise<WindowResult>;

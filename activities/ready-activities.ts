@@ -3,10 +3,11 @@ import { GamedayError, messageOf } from '../core/errors';
 import { formatBytes, formatMs } from '../core/units';
 import { TIMER_NAMES } from '../model/constants';
 import type { Plan, Timers } from '../model/plan';
-import type { CheckResult, Safeguards } from '../model/record';
+import type { CheckResult, ClockReading, Safeguards } from '../model/record';
 import { faultLabel, NO_MEMORY } from '../faults/contract';
 import { findFault } from '../faults/registry';
 import { fateOfPrimary } from './fate-of-primary';
+import { readClocks } from '../targets/clock-offsets';
 import { examineAtReady } from '../targets/archives/audit/audit-source';
 import { readLineage } from '../targets/controllers/lineage';
 import { openTarget } from '../targets/open-target';
@@ -36,9 +37,12 @@ export async function checkReadiness(
   readonly topology: Topology | null;
   readonly safeguards: Safeguards;
   readonly security: SecurityBefore | null;
+  readonly clocks?: ClockReading;
 }> {
   const live = openTarget(plan.target);
   const consents = approvalsFor(hand, plan, approvals);
+  // Whoever only asks whether a drill could begin keeps no record.
+  const clocks = drill === null ? {} : { clocks: await readClocks(live) };
   let exposure: Safeguards['archiveExposure'] = { notRecorded: 'the target names no archive' };
   let topology: Topology | null = null;
   const checks: CheckResult[] = [];
@@ -93,6 +97,7 @@ export async function checkReadiness(
     topology,
     safeguards: await readSafeguards({ plan, live }, consents, startedBy ?? null, exposure),
     security: await readSecurityBefore(live, topology?.primary ?? null),
+    ...clocks,
   };
 }
 

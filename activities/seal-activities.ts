@@ -8,7 +8,9 @@ import { readJsonFile, sha256Hex } from '../core/files';
 import { homePaths } from '../core/home';
 import type { ChainedEvent } from '../model/event';
 import type { RpoMeasurement } from '../model/measurement';
-import { circumstancesOf } from '../evidence/beside-plan';
+import type { FaultReach, Maybe } from '../model/record';
+import { findFault } from '../faults/registry';
+import { circumstancesOf, clocksOf } from '../evidence/beside-plan';
 import { buildRecord } from '../evidence/build-record';
 import { encodeRecord, type BundleFile } from '../evidence/bundle';
 import { openChain, sealIn } from '../evidence/drill-evidence';
@@ -48,7 +50,11 @@ export async function seal(hand: Hand, input: SealInput): Promise<SealResult> {
     ...courseOf(input),
     ...frame,
     left: [...input.left, ...guardian.left, ...(away === null ? [] : [away]), ...problems],
-    circumstances: circumstancesOf(input.announced, input.safeguards, await compareSecurity(plan, input.security)),
+    circumstances: circumstancesOf(input.announced, input.safeguards, {
+      securityParity: await compareSecurity(plan, input.security),
+      clocks: clocksOf(input.clocks ?? {}),
+      reach: reachOf(input.leases),
+    }),
     postgresVersion: await postgresVersion(input),
     predicted: measured?.band ?? null,
     judged: measured !== null,
@@ -121,6 +127,15 @@ function courseOf(input: SealInput): Omit<KeptFacts, 'circumstances' | 'postgres
     left: input.left,
     ...(input.halted === undefined ? {} : { halted: input.halted }),
   };
+}
+
+/** As each fault tells it of what it was resolved to. */
+function reachOf(leases: SealInput['leases']): Maybe<readonly FaultReach[]> {
+  try {
+    return leases.map(({ key, handle }) => ({ step: key.step, nodes: findFault(handle.fault).reach(handle.resolved).nodes }));
+  } catch (error) {
+    return { notRecorded: `what the faults were declared to reach cannot be told: ${messageOf(error)}` };
+  }
 }
 
 /** Attempts at sealing that insist on the guardian's chain: it is back within seconds when the supervisor restarts it. */

@@ -12,6 +12,7 @@ import { judgeLedger } from '../probe/judge';
 import { joinLedger } from '../probe/join';
 import { keepSurvivors, SURVIVORS_FILE } from '../probe/survivor-file';
 import { awaitReplay, compareReplica, readCommitPromise, readSurvivors, writeBarrier } from '../probe/survivors';
+import { readClocks } from '../targets/clock-offsets';
 import { encryptLeftovers } from '../targets/controllers/quarantine-encryption';
 import { quarantineDir } from '../targets/controllers/standalone-salvage';
 import { openTarget } from '../targets/open-target';
@@ -65,7 +66,9 @@ export async function verify({ plan, probe }: Parameters<SiteActivities['verify'
 export async function reconcileLedger(input: Parameters<SiteActivities['reconcileLedger']>[0]): Promise<ReconcileResult> {
   const { plan, probe } = input;
   // First: whatever becomes of the rows, the nodes are never again as near to the drill as now.
-  await keepExcerpts(openTarget(plan.target), probe.dir);
+  const live = openTarget(plan.target);
+  await keepExcerpts(live, probe.dir);
+  const clocks = await readClocks(live);
   const uncompared: { node: string; why: string }[] = [];
   const rpo = await joinWithSurvivors(input, uncompared);
   const rpoFile = join(probe.dir, 'rpo.json');
@@ -92,9 +95,8 @@ export async function reconcileLedger(input: Parameters<SiteActivities['reconcil
       hint: null,
     });
   // A halted drill examines no fork; what it left in the clear is encrypted here all the same.
-  const live = openTarget(plan.target);
   const clear = await encryptLeftovers(live, quarantineDir(plan.target)).catch((error: unknown) => [`the quarantine: ${messageOf(error)}`]);
-  return { checks, rpoFile, statement: rpo.statement, left: [...(await cleanUp(input)), ...clear] };
+  return { checks, rpoFile, statement: rpo.statement, left: [...(await cleanUp(input)), ...clear], clocks };
 }
 
 /** What the drill made in the database goes: its victims always, its probe table where it is a guest. In a lab that table stays for whoever wants to count again. */

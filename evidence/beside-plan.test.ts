@@ -79,16 +79,22 @@ describe('what a record says beside the plan', () => {
       runbook: { file: 'r.md', sha256: 'ab'.repeat(32) },
       roles: [{ role: 'DBA', absent: true }],
     };
-    const { planning } = besidePlan(planOf([GO], said), circumstancesOf(false, undefined, { notRecorded: 'no other node leads' }), {
-      steps: [],
-      faults: [],
-    });
+    const { planning } = besidePlan(
+      planOf([GO], said),
+      circumstancesOf(false, undefined, { securityParity: { notRecorded: 'no other node leads' } }),
+      {
+        steps: [],
+        faults: [],
+      },
+    );
     expect(planning).toMatchObject({ ...said, announced: false, assumptions: { notRecorded: expect.any(String) as string } });
     expect(planning.abortCriteria).toEqual(expect.arrayContaining(['a person halts it', 'a person answers no-go']));
     expect(planning.approvals).toEqual({ notRecorded: 'the pre-flight did not come so far' });
     expect(
-      besidePlan(planOf([GO]), circumstancesOf(undefined, undefined, { notRecorded: 'no other node leads' }), { steps: [], faults: [] })
-        .planning.announced,
+      besidePlan(planOf([GO]), circumstancesOf(undefined, undefined, { securityParity: { notRecorded: 'no other node leads' } }), {
+        steps: [],
+        faults: [],
+      }).planning.announced,
     ).toEqual({
       notRecorded: 'whoever started it did not say',
     });

@@ -10,8 +10,10 @@ import type { ObservationPlan } from '../model/observation';
 import type { Plan, PlanStep, StopCondition } from '../model/plan';
 import { flattenSteps } from '../model/plan-steps';
 import type {
+  Clocks,
   Deviation,
   DrillRecord,
+  FaultReach,
   FaultRecord,
   IncidentMatch,
   Maybe,
@@ -26,10 +28,13 @@ import type { TargetPolicy } from '../model/target';
 export interface Circumstances extends Safeguards {
   readonly announced: Maybe<boolean>;
   readonly securityParity: Maybe<SecurityParity>;
+  /** Both are absent in facts kept before, whose record holds no clocks, communications and unintended impact. */
+  readonly clocks?: Maybe<Clocks> | undefined;
+  readonly reach?: Maybe<readonly FaultReach[]> | undefined;
 }
 
 type Course = Pick<DrillRecord, 'steps' | 'faults'>;
-interface Beside extends Pick<Circumstances, 'archiveExposure' | 'watchdog' | 'securityParity'> {
+interface Beside extends Pick<Circumstances, 'archiveExposure' | 'watchdog' | 'securityParity' | 'clocks'> {
   readonly planning: Planning;
   readonly incidents: Maybe<readonly IncidentMatch[]>;
   readonly deviations: readonly Deviation[];
@@ -41,24 +46,44 @@ const OBSERVED = 'an observation breaks nothing';
 /** Of a drill of which nobody could say what stood around it. */
 export function unknownCircumstances(reason: string): Circumstances {
   const unknown = { notRecorded: reason };
-  return { announced: unknown, archiveExposure: unknown, watchdog: unknown, approvals: unknown, securityParity: unknown };
+  return {
+    announced: unknown,
+    archiveExposure: unknown,
+    watchdog: unknown,
+    approvals: unknown,
+    securityParity: unknown,
+    clocks: unknown,
+    reach: unknown,
+  };
 }
 
 /** Of a drill that somebody started and whose pre-flight looked around, or did not come so far. */
 export function circumstancesOf(
   announced: boolean | undefined,
   safeguards: Safeguards | undefined,
-  securityParity: Maybe<SecurityParity>,
+  found: Pick<Circumstances, 'securityParity' | 'clocks' | 'reach'>,
 ): Circumstances {
   return {
     ...(safeguards ?? unknownCircumstances('the pre-flight did not come so far')),
     announced: announced ?? { notRecorded: 'whoever started it did not say' },
-    securityParity,
+    ...found,
+  };
+}
+
+/** Offsets are those of nodes against the worker of their site, which looks and whose supervisor runs the prober. */
+export function clocksOf({ before, after }: Partial<Pick<Clocks, 'before' | 'after'>>): Clocks {
+  return {
+    reference: 'the machine of the worker and its prober',
+    by: 'clock_timestamp() asked as role observe, between two stamps of the reference; the tightest of several tries',
+    before: before ?? { notRecorded: 'the pre-flight did not come so far' },
+    after: after ?? {
+      notRecorded: 'the drill did not come so far as to join its ledger with the surviving rows, which is when it looks again',
+    },
   };
 }
 
 export function besidePlan(plan: Plan | ObservationPlan, circumstances: Circumstances, course: Course): Beside {
-  const { archiveExposure, watchdog, securityParity } = circumstances;
+  const { archiveExposure, watchdog, securityParity, clocks } = circumstances;
   return {
     planning: planningOf(plan, circumstances),
     archiveExposure,
@@ -66,6 +91,7 @@ export function besidePlan(plan: Plan | ObservationPlan, circumstances: Circumst
     securityParity,
     incidents: incidentsOf(plan, course.faults),
     deviations: 'observation' in plan ? [] : deviationsOf(plan, course),
+    ...(clocks === undefined ? {} : { clocks }),
   };
 }
 

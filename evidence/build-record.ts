@@ -22,9 +22,11 @@ import type {
   StepRecord,
 } from '../model/record';
 import type { LedgerJudgement } from '../probe/contract';
+import { communicationsOf } from './communications';
 import { controlsOf, type ControlRule } from './controls';
 import { findingsOf, type KnownFinding } from './findings';
 import { besidePlan, stepsBesidePlan, type Circumstances } from './beside-plan';
+import { unintendedImpact } from './unintended-impact';
 
 export interface RecordFacts {
   readonly plan: Plan | ObservationPlan;
@@ -92,7 +94,7 @@ const NO_PROBE = 'no prober ran in this drill';
 export function buildRecord(facts: RecordFacts): DrillRecord {
   const { plan, measured } = facts;
   const faults = facts.leases.map(faultRecord);
-  const record: Omit<DrillRecord, 'findings' | 'controls'> = {
+  const course: Omit<DrillRecord, 'findings' | 'controls'> = {
     formatVersion: FORMAT_VERSION,
     drill: facts.drill,
     sequence: facts.sequence,
@@ -159,7 +161,20 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
           replicaLag: measured?.replicaLag ?? { notRecorded: NO_PROBE },
         }),
   };
+  const record = { ...course, ...outside(facts, course) };
   return { ...record, findings: findingsOf(record, facts.known), controls: controlsOf(record, facts.controls ?? []) };
+}
+
+/** What reached people, and what was hurt beside what was meant; nothing in a record whose facts were kept before. */
+function outside(
+  { plan, circumstances }: RecordFacts,
+  course: Omit<DrillRecord, 'findings' | 'controls'>,
+): Pick<DrillRecord, 'communications' | 'unintendedImpact'> {
+  if (circumstances?.reach === undefined) return {};
+  return {
+    communications: communicationsOf(plan, { ...course, announced: circumstances.announced }),
+    unintendedImpact: unintendedImpact(course, circumstances.reach),
+  };
 }
 
 function whyNoRpo({ plan, measured }: RecordFacts): string {

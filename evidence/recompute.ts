@@ -72,8 +72,9 @@ const GROUPS: readonly { readonly from: string; readonly fields: readonly Field[
   { from: 'ledger and events', fields: ['redundancy'] },
   { from: 'events', fields: ['faults', 'restores', 'refusedRestores', 'predicted', 'forks'] },
   { from: 'events', fields: ['lastDrill'] },
-  { from: 'plan and events', fields: ['planning', 'incidents', 'deviations'] },
-  { from: 'events', fields: ['archiveExposure', 'watchdog', 'securityParity'] },
+  { from: 'plan and events', fields: ['planning', 'incidents', 'deviations', 'communications'] },
+  { from: 'ledger and events', fields: ['unintendedImpact'] },
+  { from: 'events', fields: ['archiveExposure', 'watchdog', 'securityParity', 'clocks'] },
   {
     from: 'events',
     fields: [
@@ -101,6 +102,7 @@ const ON_SERVERS: readonly string[] = [
   'readiness, verification, what redundancy lacked, the server’s version: answers of servers; the events keep them',
   'rpo.replicas, rpo.rpoBytes, rpo.joinedOn: counted on servers; the file of surviving rows keeps the counts',
   'archiveExposure, watchdog, securityParity, planning.approvals: what stood around the drill; the events keep it',
+  'clocks: read on servers and on the worker’s machine; the events keep what they said',
   'lastDrill: another bundle; the events keep what it said when this record was made',
   'phases, steps, people: the workflow’s own clock and what people answered; the events keep them',
 ];

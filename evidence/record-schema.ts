@@ -382,6 +382,59 @@ const planning = z
     abortCriteria: maybe(list(z.string())),
   })
   .describe('what was decided about the drill before it began');
+const clockReading = z.strictObject({
+  at: time.describe('by the clock of the machine that asked'),
+  nodes: list(
+    z.strictObject({ node: z.string(), offset: maybe(interval).describe('the node’s wall clock less that of the machine that asked') }),
+  ),
+  synchronised: maybe(z.strictObject({ by: z.enum(['timedatectl', 'chronyc']), synchronised: z.boolean(), said: z.string() })).describe(
+    'whether the machine that asked says that its clock follows a source of time',
+  ),
+});
+const clocks = z
+  .strictObject({ reference: z.string(), by: z.string(), before: maybe(clockReading), after: maybe(clockReading) })
+  .describe('clocks and their offsets, before anything was broken and once more before the drill was judged');
+const communications = z
+  .strictObject({
+    told: maybe(
+      list(
+        z.strictObject({
+          kind: z.enum(['announcement', 'note', 'question', 'answer', 'declaration']),
+          step: z.string().nullable().describe('null: it belongs to no step'),
+          at: maybe(time).describe('of a note or a question: when its step began'),
+          from: z.string(),
+          to: z.string(),
+          by: maybe(z.string()).describe('by which way'),
+          text: z.string(),
+          result: maybe(z.string()).describe('what came of it'),
+        }),
+      ),
+    ),
+    afterSeal: z.string().describe('what goes out after the seal and can stand in no record'),
+  })
+  .describe('who was told or asked what, when, by which way and with which result');
+const unintendedImpact = z
+  .strictObject({
+    basis: z.string().describe('what was watched, and how often'),
+    reached: list(z.string()).describe('nodes and services within the declared reach of the faults'),
+    seen: list(
+      z.strictObject({
+        kind: z.enum([
+          'node silent',
+          'role changed',
+          'two writers',
+          'writes without the lead',
+          'prober late',
+          'fault ended early',
+          'left behind',
+        ]),
+        subject: z.string(),
+        what: z.string(),
+        evidence: z.string().describe('field of this record that shows it'),
+      }),
+    ).describe('empty: nothing was seen'),
+  })
+  .describe('what was seen hurt outside the declared reach of the faults');
 
 export const recordSchema = z.strictObject({
   formatVersion: count,
@@ -460,6 +513,9 @@ export const recordSchema = z.strictObject({
   watchdog: maybe(watchdog).optional(),
   incidents: maybe(list(incident)).optional().describe('real incidents with a kind of fault that this drill had too, newest first'),
   deviations: list(deviation).optional().describe('what was done otherwise than planned'),
+  clocks: maybe(clocks).optional(),
+  communications: communications.optional(),
+  unintendedImpact: maybe(unintendedImpact).optional(),
   controls: list(
     z.strictObject({
       framework: z.string(),

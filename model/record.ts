@@ -357,6 +357,80 @@ export interface Planning {
   readonly abortCriteria: Maybe<readonly string[]>;
 }
 
+/** What the keeper of a machine's clock says of it: whether it follows a source of time, and in which words. */
+export interface ClockSync {
+  readonly by: 'timedatectl' | 'chronyc';
+  readonly synchronised: boolean;
+  readonly said: string;
+}
+
+/** One look at all clocks. `offset`: the node's wall clock less that of the machine that asked; `synchronised` is about that machine. */
+export interface ClockReading {
+  /** By the clock of the machine that asked. */
+  readonly at: string;
+  readonly nodes: readonly { readonly node: string; readonly offset: Maybe<Interval> }[];
+  readonly synchronised: Maybe<ClockSync>;
+}
+
+/** Clocks as they were found before anything was broken, and once more before the drill was judged. */
+export interface Clocks {
+  /** Whose clock the others are held against. */
+  readonly reference: string;
+  /** How, in words. */
+  readonly by: string;
+  readonly before: Maybe<ClockReading>;
+  readonly after: Maybe<ClockReading>;
+}
+
+/** One thing that somebody was told, asked or said in a drill. */
+export interface Communication {
+  readonly kind: 'announcement' | 'note' | 'question' | 'answer' | 'declaration';
+  /** Null: it belongs to no step. */
+  readonly step: string | null;
+  /** Of a note or a question: when its step began. */
+  readonly at: Maybe<string>;
+  readonly from: string;
+  readonly to: string;
+  /** By which way. */
+  readonly by: Maybe<string>;
+  readonly text: string;
+  /** What came of it. */
+  readonly result: Maybe<string>;
+}
+
+export interface Communications {
+  /** In order of time. */
+  readonly told: Maybe<readonly Communication[]>;
+  /** What goes out after the seal and can stand in no record, in words. */
+  readonly afterSeal: string;
+}
+
+/** What a fault was declared to reach, as it was resolved: names of nodes and services. */
+export interface FaultReach {
+  readonly step: string;
+  readonly nodes: readonly string[];
+}
+
+/** One thing that was seen hurt outside the declared reach of the faults. */
+export interface ImpactSeen {
+  readonly kind:
+    'node silent' | 'role changed' | 'two writers' | 'writes without the lead' | 'prober late' | 'fault ended early' | 'left behind';
+  /** A node, nodes, a step, the prober, or the target. */
+  readonly subject: string;
+  readonly what: string;
+  /** Field of this record that shows it. */
+  readonly evidence: string;
+}
+
+/** `seen` is empty where `basis` was looked at and nothing was seen. */
+export interface UnintendedImpact {
+  /** What was watched, and how often. */
+  readonly basis: string;
+  /** Nodes and services within the declared reach of the drill's faults. */
+  readonly reached: readonly string[];
+  readonly seen: readonly ImpactSeen[];
+}
+
 /** Why a drill was run: somebody's command, a schedule's slot, a change (its name), or a finding that is tested again (its key). */
 export interface DrillTrigger {
   readonly kind: 'command' | 'schedule' | 'change' | 'retest';
@@ -442,6 +516,10 @@ export interface DrillRecord {
   /** Newest first, those alike alone. */
   readonly incidents?: Maybe<readonly IncidentMatch[]> | undefined;
   readonly deviations?: readonly Deviation[] | undefined;
+  /** These three are absent in records made before they were kept. */
+  readonly clocks?: Maybe<Clocks> | undefined;
+  readonly communications?: Communications | undefined;
+  readonly unintendedImpact?: Maybe<UnintendedImpact> | undefined;
   readonly controls: readonly ControlEvidence[];
   readonly left: readonly string[];
   readonly notExercised: readonly string[];

@@ -1,13 +1,16 @@
 /** `report.html`: the whole report as one file that needs no network, no script and no font. It says only what the record says. Pure. */
 import { formatMs } from '../core/units';
 import type { DrillRecord } from '../model/record';
+import { clockFacts } from './clocks';
+import { communicationsSection } from './communications';
 import { faultsTable, peopleTable, phasesTable, stepsTable } from './course';
 import { lanesChart } from './lanes';
 import { lagChart } from './lag-chart';
 import { latencyChart } from './latency-chart';
 import { markup, type Markup } from './markup';
 import { pageOne, type ReportOptions } from './page-one';
-import { deviationSection, planningSection } from './planning';
+import { deviationSection, factSection, planningFacts } from './planning';
+import { impactSection } from './impact';
 import { checksTable, restoresSection } from './restores';
 import { patterns } from './svg';
 import { THEME } from './theme';
@@ -50,7 +53,7 @@ function block(id: string, title: string, body: readonly (Markup | null)[]): Mar
 function sections(record: DrillRecord): Markup {
   return markup`${[
     scope(record),
-    block('planning', 'Planned before, and what stood around it', [planningSection(record)]),
+    block('planning', 'Planned before, and what stood around it', [factSection(planningFacts(record))]),
     timeline(record),
     recovery(record),
     latency(record),
@@ -61,7 +64,9 @@ function sections(record: DrillRecord): Markup {
     block('restores', 'Restores', [restoresSection(record)]),
     block('faults', 'What was broken, and the proofs', [faultsTable(record)]),
     block('steps', 'Steps, planned and carried out', [stepsTable(record), deviationSection(record)]),
+    block('impact', 'Hurt beside what was meant', [impactSection(record)]),
     block('people', 'People and decisions', [peopleTable(record)]),
+    block('communications', 'Who was told what', [communicationsSection(record)]),
     findings(record),
     block('comparison', 'Beside the last drill', [comparisonSection(record)]),
     block('verification', 'Afterwards', [redundancy(record), markup`<h3>Verification</h3>`, checksTable(record.verification)]),
@@ -71,6 +76,7 @@ function sections(record: DrillRecord): Markup {
       markup`<ul class="limits">${limitsOf(record).map((text) => markup`<li>${text}</li>`)}</ul>`,
     ]),
     block('controls', 'Controls that this drill is relevant to', [controlsSection(record)]),
+    block('clocks', 'Clocks and their offsets', [factSection(clockFacts(record))]),
     provenance(record),
   ]}`;
 }

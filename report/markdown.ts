@@ -2,11 +2,14 @@
 import { predictedBand } from '../core/segment-bands';
 import { formatMs } from '../core/units';
 import type { CheckResult, DrillRecord } from '../model/record';
+import { clockFacts } from './clocks';
+import { COMMUNICATION_COLUMNS, communicationNotes, communicationRows } from './communications';
 import { COMPARISON_COLUMNS, comparedReport, LAST_FINDINGS_COLUMNS } from './comparison';
 import { CONTROLS_NOTE, NO_CONTROLS, byFramework, controlLimits } from './controls';
 import { FORK_COLUMNS, forkFacts, forkRelations } from './forks';
+import { IMPACT_COLUMNS, impactNotes, impactRows } from './impact';
 import { signoffText, type ReportOptions } from './page-one';
-import { DEVIATION_COLUMNS, deviationRows, noDeviations, plannedText, planningFacts } from './planning';
+import { DEVIATION_COLUMNS, deviationRows, noDeviations, plannedText, planningFacts, type Fact } from './planning';
 import { VIEW_FIGURES, VIEWS_NOTE, viewRows } from './views';
 import {
   VERDICT_MARK,
@@ -67,13 +70,7 @@ export function renderMarkdown(record: DrillRecord, options: ReportOptions): str
       ) || 'None by rule.',
     ),
     section('Hypothesis', text(record.scenario.hypothesis)),
-    section(
-      'Planned',
-      bullets([
-        `Trigger: ${triggerText(record.trigger)}`,
-        ...planningFacts(record).map(([name, values]) => `${name}: ${values.join('; ')}`),
-      ]),
-    ),
+    section('Planned', bullets([`Trigger: ${triggerText(record.trigger)}`, ...planningFacts(record).map(factText)])),
     section('Recovery time', recovery(record)),
     section('Ways in', ways(record)),
     section('Writes', writes(record)),
@@ -108,6 +105,7 @@ export function renderMarkdown(record: DrillRecord, options: ReportOptions): str
       ) || 'No step was planned.',
     ),
     section('Otherwise than planned', noDeviations(record) ?? table([...DEVIATION_COLUMNS], deviationRows(record))),
+    section('Hurt beside what was meant', tableAndNotes([...IMPACT_COLUMNS], impactRows(record), impactNotes(record))),
     section(
       'People',
       table(
@@ -115,11 +113,13 @@ export function renderMarkdown(record: DrillRecord, options: ReportOptions): str
         record.people.map((p) => [p.id, p.step, p.answer, formatTime(p.at), p.note ?? '–']),
       ) || `No person was asked anything. Started by ${text(record.startedBy)}.`,
     ),
+    section('Who was told what', tableAndNotes([...COMMUNICATION_COLUMNS], communicationRows(record), communicationNotes(record))),
     section('Beside the last drill', comparison(record)),
     section('Verification', checks(record.verification)),
     section('Left behind', bullets(record.left) || 'Nothing known.'),
     section('What this drill does not show', bullets(limitsOf(record))),
     section('Controls', controls(record)),
+    section('Clocks', bullets(clockFacts(record).map(factText))),
     section(
       'Verify',
       `\`gameday verify ${record.drill} --key PUB\`, or without gameday: \`sh VERIFY.txt\`. Sign-offs: ${text(signoffText(options.signoffs))}.\n\n- record.json: \`${options.digest}\`\n- key: \`${options.keyFingerprint ?? 'not recorded: not known to the renderer'}\``,
@@ -143,6 +143,14 @@ function table(head: Row, rows: readonly Row[]): string {
 
 function bullets(items: readonly string[]): string {
   return items.map((item) => `- ${text(item)}`).join('\n');
+}
+
+function tableAndNotes(head: Row, rows: readonly Row[], notes: readonly string[]): string {
+  return [table(head, rows), bullets(notes)].filter((part) => part !== '').join('\n\n');
+}
+
+function factText([name, values]: Fact): string {
+  return `${name}: ${values.join('; ')}`;
 }
 
 function section(title: string, body: string): string {

@@ -7,7 +7,7 @@ import type { DrillRecord, Maybe, StepRecord } from '../model/record';
 import { markup, type Markup } from './markup';
 import { formatTime, isNotRecorded, NOT_KEPT } from './words';
 
-type Fact = readonly [name: string, values: readonly string[]];
+export type Fact = readonly [name: string, values: readonly string[]];
 
 export const DEVIATION_COLUMNS = ['Step', 'Planned', 'What happened'] as const;
 
@@ -91,8 +91,8 @@ function safeguardFacts({
   ];
 }
 
-export function planningSection(record: DrillRecord): Markup {
-  return markup`<dl class="facts wide">${planningFacts(record).map(
+export function factSection(facts: readonly Fact[]): Markup {
+  return markup`<dl class="facts wide">${facts.map(
     ([name, values]) => markup`<div><dt>${name}</dt>${values.map((value) => markup`<dd>${value}</dd>`)}</div>`,
   )}</dl>`;
 }

@@ -133,6 +133,17 @@ describe('report.html', () => {
       nodeSpans: [{ node: evil, role: 'primary', timeline: 1, fromMs: 0, toMs: 100_000 }],
       steps: sampleRecord().steps.map((step) => ({ ...step, id: evil, title: evil, actor: evil })),
       faults: sampleRecord().faults.map((fault) => ({ ...fault, fault: evil, step: evil, preview: evil, confirmedBy: evil })),
+      communications: {
+        told: [{ kind: 'answer', step: evil, at: { notRecorded: evil }, from: evil, to: evil, by: evil, text: evil, result: evil }],
+        afterSeal: evil,
+      },
+      unintendedImpact: { basis: evil, reached: [evil], seen: [{ kind: 'left behind', subject: evil, what: evil, evidence: evil }] },
+      clocks: {
+        reference: evil,
+        by: evil,
+        before: { at: '2026-11-23T03:12:09Z', nodes: [{ node: evil, offset: { notRecorded: evil } }], synchronised: { notRecorded: evil } },
+        after: { notRecorded: evil },
+      },
     });
     expect(bad).not.toMatch(/<script|<b /);
     expect(unbalanced(bad)).toBeNull();
@@ -173,6 +184,14 @@ describe('report.html', () => {
         'rules of access: the same',
         'kinds of password verifiers: not recorded: before, on n1: permission denied for table pg',
         'at most 10 min',
+        'n1: −1.2 ms to +0.3 ms',
+        'n3: not recorded: n3 did not answer: connection refused',
+        'the reference is synchronised (timedatectl: NTPSynchronized=yes)',
+        'question: Kill the primary?',
+        'answer: go: pager rota informed',
+        'After the seal: the verdict goes out',
+        'None seen.',
+        'On what this rests: the prober asked n1, n2, n3 10 times a second',
       ])
         expect(text).toContain(words);
       expect(text).not.toContain('<b ');
@@ -184,11 +203,17 @@ describe('report.html', () => {
       watchdog: _watchdog,
       incidents: _incidents,
       securityParity: _parity,
+      clocks: _clocks,
+      communications: _communications,
+      unintendedImpact: _impact,
       ...old
     } = sampleRecord();
     for (const text of [renderHtml(old, options), renderMarkdown(old, options)]) {
       expect(text).toContain('not recorded: the version that made this record did not keep it');
       expect(text).toContain('Deviations not recorded');
+      expect(text).toContain('Communications not recorded: the version');
+      expect(text).toContain('Unintended impact not recorded: the version');
+      expect(text).toMatch(/Clocks(: |<\/dt><dd>)not recorded: the version/);
       expect(text).not.toMatch(/undefined|null|\[object/);
     }
     expect(unbalanced(renderHtml(told, options))).toBeNull();

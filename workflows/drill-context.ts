@@ -9,7 +9,17 @@ import type { EventBody } from '../model/event';
 import type { LeaseKey, LeaseView } from '../model/fault';
 import type { Json } from '../model/json';
 import type { AnswerInput, DrillInput, HaltInput, OpenQuestion } from '../model/message';
-import type { CheckResult, DrillRecord, Phase, PhaseRecord, RefusedRestore, RestoreRecord, Safeguards, StepRecord } from '../model/record';
+import type {
+  CheckResult,
+  ClockReading,
+  DrillRecord,
+  Phase,
+  PhaseRecord,
+  RefusedRestore,
+  RestoreRecord,
+  Safeguards,
+  StepRecord,
+} from '../model/record';
 import { failureText } from './failure-text';
 import type { Hands } from './proxies';
 import { UndoStack } from './undo-stack';
@@ -48,6 +58,8 @@ export class DrillContext {
   startTopology: Topology | null = null;
   safeguards: Safeguards | undefined = undefined;
   security: SecurityBefore | null | undefined = undefined;
+  /** As found by the pre-flight, and before judging. */
+  readonly clocks: { before?: ClockReading; after?: ClockReading } = {};
   baselineP99Ms: number | null = null;
   /** Who took writes before the last fault, until a failover step has ended; null: no fault since, or nobody did. */
   primaryBeforeFault: string | null = null;

@@ -151,6 +151,7 @@ async function ready(context: DrillContext): Promise<void> {
   context.startTopology = result.topology;
   context.safeguards = result.safeguards;
   context.security = result.security;
+  if (result.clocks !== undefined) context.clocks.before = result.clocks;
   context.readiness.push(...result.checks);
   const bad = result.checks.filter((check) => !check.ok);
   for (const check of bad) context.failed.push(`not ready: ${check.name}: ${check.found}${check.hint === null ? '' : ` (${check.hint})`}`);
@@ -288,6 +289,7 @@ async function reconcileLedger(context: DrillContext, redundancy: RedundancyResu
       .reconcileLedger({ plan, drill: context.ref, probe, lostBytes, redundant: redundancy?.regained === true });
     context.say('judge', 'reconciled', result.statement);
     context.left.push(...result.left);
+    if (result.clocks !== undefined) context.clocks.after = result.clocks;
     return result;
   } catch (error) {
     context.blocked.push(`the ledger could not be reconciled with the surviving rows: ${failureText(error)}`);
@@ -416,6 +418,7 @@ async function seal(context: DrillContext, outcome: Outcome): Promise<DrillResul
       ...(announced === undefined ? {} : { announced }),
       ...(context.safeguards === undefined ? {} : { safeguards: context.safeguards }),
       ...(context.security === undefined ? {} : { security: context.security }),
+      clocks: context.clocks,
       pendingEvents: context.pendingEvents,
     });
   });
