@@ -134,6 +134,8 @@ describe('a primary lost under load', () => {
     if (record.securityParity === undefined || 'notRecorded' in record.securityParity)
       throw new Error(JSON.stringify(record.securityParity));
     expect(record.securityParity.aspects.filter(({ same }) => same === false)).toEqual([]);
+    expectOneClock(record);
+    expectHurtAsMeant(record);
     // How old at most is not known of a standby that lacked something from before the prober began.
     expect(record.replicaStaleness.filter(({ lowMs, highMs }) => highMs !== null && highMs < lowMs)).toEqual([]);
     // Counted a second time, past gameday: every acknowledged write has its row on the new primary.
@@ -256,6 +258,29 @@ async function forkOnlyRows(target: Target, drill: string, record: DrillRecord):
   }
 }
 
+/** The lab's nodes run on one machine, so that their clocks are the worker's: the bounds must hold zero, before and after. */
+function expectOneClock({ clocks, target }: DrillRecord): void {
+  if (clocks === undefined || 'notRecorded' in clocks) throw new Error(JSON.stringify(clocks));
+  for (const reading of [clocks.before, clocks.after]) {
+    if ('notRecorded' in reading) throw new Error(reading.notRecorded);
+    expect(reading.nodes.map(({ node }) => node)).toEqual(target.nodes);
+    for (const { node, offset } of reading.nodes) {
+      if ('notRecorded' in offset) throw new Error(offset.notRecorded);
+      expect({ node, holdsZero: offset.lowMs <= 0 && offset.highMs >= 0 }).toEqual({ node, holdsZero: true });
+      expect(offset.highMs - offset.lowMs).toBeLessThan(1_000);
+    }
+  }
+}
+
+/** One node was killed and another led in its place: no role changed without a reason, and what was left behind is told once more. */
+function expectHurtAsMeant({ unintendedImpact: impact, faults, left }: DrillRecord): void {
+  if (impact === undefined || 'notRecorded' in impact) throw new Error(JSON.stringify(impact));
+  expect(impact.reached).toEqual([(faults[0]?.resolved as { readonly node: string }).node]);
+  expect(impact.basis).toMatch(/^the prober asked n1, n2, n3 10 times a second/);
+  expect(impact.seen.filter(({ kind }) => kind === 'role changed' || kind === 'fault ended early')).toEqual([]);
+  expect(impact.seen.flatMap(({ kind, what }) => (kind === 'left behind' ? [what] : []))).toEqual(left);
+}
+
 test('a drill with a manual step and a gate is answered from a second terminal, and the answers are recorded', async () => {
   const { home } = lab();
   const { ended } = runInBackground(home, ['run', scenario('people'), '--json']);
@@ -279,6 +304,14 @@ test('a drill with a manual step and a gate is answered from a second terminal, 
     ['carol', 'may-we', 'go', 'as agreed'],
   ]);
   expect(record.steps.find((step) => step.id === 'tell')?.actor).toBe('carol');
+  const communicated = record.communications?.told;
+  if (communicated === undefined || 'notRecorded' in communicated) throw new Error(JSON.stringify(communicated));
+  expect(communicated.map(({ kind, step, from, result }) => [kind, step, from, result])).toEqual([
+    ['question', 'tell', 'gameday', 'carol answered done'],
+    ['declaration', 'tell', 'carol', 'the incident was declared'],
+    ['question', 'may-we', 'gameday', 'carol answered go'],
+    ['answer', 'may-we', 'carol', 'the drill went on'],
+  ]);
   if ('notRecorded' in record.rto || typeof record.probeEpoch !== 'string') throw new Error('nothing was measured');
   // Between the last look at an open question before the answer and the receipt that it is in: seconds, not the time for which it stood open.
   const { declared } = record.rto;
