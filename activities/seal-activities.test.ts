@@ -106,6 +106,13 @@ test('a drill is registered, judged and sealed; a second attempt changes nothing
   expect(record.left.join()).toMatch(/the guardian’s own chain of events is not in this bundle/);
   expect(record.custody).toMatchObject({ store: 'directory', shared: false });
   expect(notDerived.length).toBeGreaterThan(3);
+  // Nobody looked at a clock in this test, and no step spoke to anybody.
+  expect(record.clocks).toMatchObject({
+    before: { notRecorded: 'the pre-flight did not come so far' },
+    after: { notRecorded: expect.stringMatching(/did not come so far/) as string },
+  });
+  expect(record.communications?.told).toMatchObject({ notRecorded: expect.stringMatching(/^no step/) as string });
+  expect(record.unintendedImpact).toMatchObject({ reached: [] });
   // Nobody read the nodes' logs in this test, and the bundle says so.
   expect(JSON.parse(readFileSync(join(sealed.evidence, 'ledger', 'nodes', 'contents.json'), 'utf8'))).toEqual({
     entries: [],
@@ -151,6 +158,9 @@ test('a drill whose workflow is gone is sealed as lost with what there is; one t
   expect(failed).toEqual([]);
   expect(record).toMatchObject({ state: 'lost', verdict: 'inconclusive', drill: lost.drill });
   expect(record.left.join()).toMatch(/its guardian did not answer/);
+  // What its pre-flight saw and what its steps did is lost with it: none of it is guessed.
+  for (const missing of [record.clocks, record.communications?.told, record.unintendedImpact])
+    expect(missing).toMatchObject({ notRecorded: expect.stringMatching(/^the drill was lost/) as string });
   expect(await tendEvidence(hand)).toMatchObject({ sealed: [] });
   expect(running.sequence).toBe(2);
 }, 60_000);

@@ -10,6 +10,10 @@ test('each keeper’s answer is read for what it says', () => {
     said: 'leap status Normal, system time off by -0.000012345 s',
   });
   expect(readChronyTracking(`${TRACKING}Not synchronised\n`)).toMatchObject({ synchronised: false });
+  // As chronyd 4.3 says with `local stratum 10` and no server: it follows itself.
+  const itself =
+    '7F7F0101,,10,1795939239.346739497,0.000000000,0.000000000,0.000000000,0.000,0.000,0.000,0.000000000,0.000000000,0.0,Normal\n';
+  expect(readChronyTracking(itself)).toMatchObject({ synchronised: false, said: expect.stringMatching(/no source but itself$/) as string });
 });
 
 test('an answer that cannot be read is none', () => {

@@ -43,10 +43,17 @@ export function readTimedatectl(stdout: string): Omit<ClockSync, 'by'> | null {
   return said === 'yes' || said === 'no' ? { synchronised: said === 'yes', said: `NTPSynchronized=${said}` } : null;
 }
 
-/** `chronyc -c tracking`: 14 fields, the fifth the clock's offset in seconds, the last the leap status (chronyc(1), "tracking"). */
+/** The reference that chronyd names when it follows nothing but itself (`local stratum`): it calls that synchronised. */
+const ITSELF = '7F7F0101';
+
+/** `chronyc -c tracking`: 14 fields, first the reference, fifth the clock's offset in seconds, last the leap status (chronyc(1), "tracking"). */
 export function readChronyTracking(stdout: string): Omit<ClockSync, 'by'> | null {
   const fields = stdout.trim().split(',');
-  const [offset, leap] = [fields[4], fields.at(-1)];
+  const [reference, offset, leap] = [fields[0], fields[4], fields.at(-1)];
   if (fields.length !== 14 || offset === undefined || leap === undefined || !Number.isFinite(Number(offset))) return null;
-  return { synchronised: leap !== 'Not synchronised', said: `leap status ${leap}, system time off by ${offset} s` };
+  const isItself = reference === ITSELF;
+  return {
+    synchronised: leap !== 'Not synchronised' && !isItself,
+    said: `leap status ${leap}, system time off by ${offset} s${isItself ? ', from no source but itself' : ''}`,
+  };
 }

@@ -52,6 +52,38 @@ test('every field of the record stands in one compared group', async () => {
   expect(fields.sort()).toEqual(Object.keys(record).sort());
 });
 
+test('a bundle of before clocks, communications and unintended impact were kept gives its record without them, to the byte', async () => {
+  const before = copyOf((dir) => {
+    editRecord(dir, (record) => {
+      delete record.clocks;
+      delete record.communications;
+      delete record.unintendedImpact;
+    });
+    const path = join(dir, 'events.jsonl');
+    const rows = readFileSync(path, 'utf8').trim().split('\n');
+    const older = rows.map((row) => {
+      const line = JSON.parse(row) as { event: { kind: string; facts: { circumstances?: Record<string, unknown> } } };
+      if (line.event.kind !== 'facts') return row;
+      delete line.event.facts.circumstances?.['clocks'];
+      delete line.event.facts.circumstances?.['reach'];
+      return JSON.stringify(line);
+    });
+    writeFileSync(path, `${older.join('\n')}\n`);
+  });
+  expect(await failed(before)).toEqual([]);
+});
+
+test('an impact that was left out of the record is named', async () => {
+  const nicer = copyOf((dir) =>
+    editRecord(dir, (record) => {
+      const { unintendedImpact: impact } = record;
+      if (impact === undefined || 'notRecorded' in impact) throw new Error('the sample has an impact');
+      record.unintendedImpact = { ...impact, reached: ['n1', 'n2', 'n3'] };
+    }),
+  );
+  expect((await failed(nicer))[0]).toMatch(/^unintendedImpact: unintendedImpact\.reached\.1: made again nothing, recorded "n2"/);
+});
+
 test('a number that was made nicer is named with both values', async () => {
   const nicer = copyOf((dir) => editRecord(dir, (record) => void (record.rpo = { ...record.rpo, lost: 0 } as DrillRecord['rpo'])));
   expect((await failed(nicer))[0]).toBe('rpo: rpo.lost: made again 1, recorded 0');
