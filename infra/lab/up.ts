@@ -392,7 +392,8 @@ async function startStandalone(
     await Promise.all(first.nodes.map(async (node) => ((await live.host(node.name).postmaster()) === null ? node.name : null)))
   ).filter((name) => name !== null && !leaveAlone.has(name));
   if (down.length > 0) say(`starting ${down.join(', ')}`);
-  for (const { node, role, salvage } of await startCluster(live, leaveAlone)) {
+  const heldNow = (): Promise<ReadonlySet<string>> => heldDown(plan.home, () => undefined);
+  for (const { node, role, salvage } of await startCluster(live, heldNow)) {
     if (role === 'fenced')
       say(
         `${node} is fenced: it may not write, and waits to be rejoined${salvage === null ? '' : `; what it alone had was saved in ${salvage.directory}`}`,

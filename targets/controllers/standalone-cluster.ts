@@ -214,15 +214,20 @@ async function steerToPrimary(live: LiveTarget, primary: string): Promise<void> 
   if (live.router.kind !== 'none' && (routed.length !== 1 || routed[0] !== primary)) await live.router.steer([primary]);
 }
 
-/** Starts the nodes named in the role their epoch allows; nodes without data are left out. */
-async function startEach(live: LiveTarget, names: readonly string[]): Promise<readonly StartedNode[]> {
+/** Starts the nodes named in the role their epoch allows; nodes without data, and those that a fault takes down meanwhile, are left out. */
+async function startEach(
+  live: LiveTarget,
+  names: readonly string[],
+  heldDown: () => Promise<ReadonlySet<string>>,
+): Promise<readonly StartedNode[]> {
   const started: StartedNode[] = [];
   for (const name of names) {
     if (!(await live.host(name).exists(join(requireNode(live.target, name).dataDir, 'PG_VERSION')))) continue;
     try {
       started.push({ node: name, ...(await startNode(live, name)) });
     } catch (error) {
-      if (!(error instanceof GamedayError && error.code === 'epoch_unreadable')) throw error;
+      if (error instanceof GamedayError && error.code === 'epoch_unreadable') continue;
+      if (!(await heldDown()).has(name)) throw error;
     }
   }
   return started;
@@ -237,24 +242,29 @@ async function finishFailover(live: LiveTarget, token: string): Promise<void> {
 /**
  * Starts every node in the role its epoch allows, the primary first, and leads the router to it; also after a power cut in mid-drill, when a failover
  * that was decided and not finished is finished. Nodes that are up stay up. Toxiproxy and the router must run. Throws `epoch_unreadable` with every node fenced.
- * `leaveAlone`: nodes that are down on purpose and somebody else's to start.
+ * `heldDown`: nodes that are down on purpose and somebody else's to start; asked again when one does not start, for a drill that was cut off goes on as soon as
+ * its worker does.
  */
-export async function startCluster(live: LiveTarget, leaveAlone: ReadonlySet<string> = new Set()): Promise<readonly StartedNode[]> {
+export async function startCluster(
+  live: LiveTarget,
+  heldDown: () => Promise<ReadonlySet<string>> = async () => new Set(),
+): Promise<readonly StartedNode[]> {
   const stateDir = epochDir(live.target);
   return withEpochLock(stateDir, LOCK_WAIT_MS, async () => {
     await ensureLinks(live);
     const { file, problem } = readEpoch(stateDir);
+    const leaveAlone = await heldDown();
     const names = live.target.nodes
       .map((node) => node.name)
       .filter((name) => !leaveAlone.has(name))
       .sort((a, b) => depthOf(live.target, a) - depthOf(live.target, b))
       .sort((a, b) => Number(b === file?.primary) - Number(a === file?.primary));
-    let started = await startEach(live, names);
+    let started = await startEach(live, names, heldDown);
     if (file === null) throw epochError(stateDir, problem);
     const { token, timeline } = currentEntry(file);
     if (token !== null && timeline === null && !started.some((each) => each.role === 'primary')) {
       await finishFailover(live, token);
-      started = await startEach(live, names);
+      started = await startEach(live, names, heldDown);
     }
     if (started.some((each) => each.role === 'primary')) {
       await waitWritable(live, file.primary);

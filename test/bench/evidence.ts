@@ -10,7 +10,9 @@ import { canonicalJson } from '../../core/canonical-json';
 import { sha256Hex } from '../../core/files';
 import { drillName } from '../../core/ids';
 import { encodePlan, encodeRecord, sealBundle } from '../../evidence/bundle';
+import { REPORT_PDF_FILE } from '../../evidence/layout';
 import { registerDrill } from '../../evidence/register';
+import { findBrowser, printPdf } from '../../evidence/report-pdf';
 import { verifySeries } from '../../evidence/series';
 import { SEAL_PAYLOAD_TYPE, encodeEnvelope, openSigner } from '../../evidence/signing';
 import { SEAL_PREDICATE_TYPE, STATEMENT_TYPE } from '../../evidence/statement';
@@ -144,10 +146,15 @@ async function sealOnly(dir: string): Promise<object> {
   });
   const record = sampleRecord({ ...registered, custody: CUSTODY, planSha256, series: sampleSeries(SECONDS) });
   const began = now();
+  const reportHtml = renderHtml(record, { digest: sha256Hex(encodeRecord(record)), keyFingerprint: signer.fingerprint });
+  // As the product seals where a browser is at hand: it prints while the ledger is packed.
+  const printing = hasBrowser() ? printPdf(reportHtml, process.env) : null;
   await packLedger(join(dir, 'ledger'));
   const packed = now();
-  const reportHtml = renderHtml(record, { digest: sha256Hex(encodeRecord(record)), keyFingerprint: signer.fingerprint });
-  const files = readdirSync(join(dir, 'ledger')).map((name) => ({ name: `ledger/${name}`, path: join(dir, 'ledger', name) }));
+  const pdf = await printing;
+  const printed = now();
+  const ledger = readdirSync(join(dir, 'ledger')).map((name) => ({ name: `ledger/${name}`, path: join(dir, 'ledger', name) }));
+  const files = [...ledger, ...(pdf === null ? [] : [{ name: REPORT_PDF_FILE, data: pdf }])];
   await sealBundle({
     store,
     prefix: `sample/${registered.drill}`,
@@ -164,9 +171,18 @@ async function sealOnly(dir: string): Promise<object> {
     operations: SECONDS * RATE,
     seconds: now() - began,
     packSeconds: packed - began,
+    printSeconds: pdf === null ? null : printed - began,
     htmlBytes: Buffer.byteLength(reportHtml),
     maxRssMb: maxRssMb(),
   };
+}
+
+function hasBrowser(): boolean {
+  try {
+    return findBrowser(process.env) !== '';
+  } catch {
+    return false;
+  }
 }
 
 function inProcess(part: string, dir: string): object {

@@ -1,6 +1,8 @@
 /** The standalone controller on real servers: failover, fencing, salvage and rebuild, with a power cut in the middle of a drill. */
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { examineFork } from '../../activities/examine-fork';
@@ -243,6 +245,26 @@ test('a failover that finds no candidate leaves the primary alone', async () => 
   await expect(failover('nobody there')).rejects.toMatchObject({ code: 'no_candidate' });
   expect((await ground.live.controller.status()).find((node) => node.node === primary)?.inRecovery).toBe(false);
   await startCluster(ground.live);
+}, 60_000);
+
+test('a node that does not start fails the start of the cluster, unless a fault holds it down since', async () => {
+  const primary = currentPrimary(ground.target);
+  const node = ground.target.nodes.find(({ name }) => name !== primary);
+  if (node === undefined) throw new Error('a standby is declared');
+  await kill(node.name);
+  const occupier = createServer().listen(node.port, node.host);
+  await once(occupier, 'listening');
+  try {
+    await expect(startCluster(ground.live)).rejects.toThrow(`node ${node.name} did not start`);
+    let asked = 0;
+    const since = async (): Promise<ReadonlySet<string>> => new Set((asked += 1) === 1 ? [] : [node.name]);
+    const started = await startCluster(ground.live, since);
+    expect(started.map((each) => each.node).sort()).toEqual(['n1', 'n2', 'n3'].filter((name) => name !== node.name));
+  } finally {
+    occupier.close();
+    await once(occupier, 'close');
+  }
+  expect(await startCluster(ground.live)).toHaveLength(3);
 }, 60_000);
 
 test('without its epoch file every node starts fenced, and the error says what to do', async () => {
