@@ -2,9 +2,9 @@
  * What `gameday check` finds of controllers that others carry out: a runbook's commands, repmgr. Only what asks and changes nothing is run; whether a failover
  * works is for a drill to find out.
  */
-import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { messageOf } from '../core/errors';
+import { isExecutable } from '../core/files';
 import { formatMs } from '../core/units';
 import type { TargetController } from '../model/target';
 import { lookAtRepmgr, type RepmgrLook } from '../targets/discover/look-repmgr';
@@ -17,15 +17,6 @@ type Found = Omit<CheckLine, 'part'>;
 export function findProgram(program: string, path = process.env['PATH'] ?? ''): string | null {
   const places = program.includes('/') ? [program] : path.split(delimiter).map((dir) => join(dir, program));
   return places.find(isExecutable) ?? null;
-}
-
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function programLine(key: string, argv: readonly string[] | null, without: string): Found {

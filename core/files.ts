@@ -1,6 +1,18 @@
 /** Files that survive a power cut: written beside, fsynced, renamed, directory fsynced. Node only. */
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 
 export function sha256Hex(data: string | Uint8Array): string {
@@ -58,4 +70,14 @@ export function packageRoot(): string {
 /** gameday's own version, from package.json. */
 export function toolVersion(): string {
   return readJsonFile<{ version: string }>(join(packageRoot(), 'package.json'))?.version ?? 'unknown';
+}
+
+/** By this user. */
+export function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }

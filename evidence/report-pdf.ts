@@ -3,11 +3,12 @@
  * `openssl` (`timestamp.ts`), so it is run here and not in report/, which is pure. It gets an empty profile of its own and no network, and both files that pass
  * between are removed whatever happens.
  */
-import { accessSync, constants, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { nowUtc } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
+import { isExecutable } from '../core/files';
 import { run } from '../core/process';
 import type { BundleFile } from './bundle';
 import { readEvents, recordEvents } from './events';
@@ -117,15 +118,6 @@ export async function printPdf(html: string, environment: NodeJS.ProcessEnv, tim
     return made;
   } finally {
     rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
-  }
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -3,10 +3,10 @@ import { formatMs } from '../core/units';
 import type { Interval } from '../model/measurement';
 import type { ClockReading, DrillRecord, Maybe } from '../model/record';
 import type { Fact } from './planning';
-import { formatTime, isNotRecorded, NOT_KEPT } from './words';
+import { formatTime, isNotRecorded, NOT_KEPT, textOf } from './words';
 
 export function clockFacts({ clocks = NOT_KEPT }: DrillRecord): readonly Fact[] {
-  if (isNotRecorded(clocks)) return [['Clocks', [`not recorded: ${clocks.notRecorded}`]]];
+  if (isNotRecorded(clocks)) return [['Clocks', [textOf(clocks)]]];
   return [
     ['Held against', [clocks.reference]],
     ['Measured by', [clocks.by]],
@@ -16,13 +16,13 @@ export function clockFacts({ clocks = NOT_KEPT }: DrillRecord): readonly Fact[] 
 }
 
 function readingText(reading: Maybe<ClockReading>): readonly string[] {
-  if (isNotRecorded(reading)) return [`not recorded: ${reading.notRecorded}`];
+  if (isNotRecorded(reading)) return [textOf(reading)];
   const { at, nodes, synchronised } = reading;
   return [
     formatTime(at),
-    ...nodes.map(({ node, offset }) => `${node}: ${isNotRecorded(offset) ? `not recorded: ${offset.notRecorded}` : offsetText(offset)}`),
+    ...nodes.map(({ node, offset }) => `${node}: ${isNotRecorded(offset) ? textOf(offset) : offsetText(offset)}`),
     isNotRecorded(synchronised)
-      ? `the reference synchronised: not recorded: ${synchronised.notRecorded}`
+      ? `the reference synchronised: ${textOf(synchronised)}`
       : `the reference ${synchronised.synchronised ? 'is' : 'is NOT'} synchronised (${synchronised.by}: ${synchronised.said})`,
   ];
 }

@@ -1,7 +1,8 @@
 /** The section "Who was told what" of both reports. What people wrote is marked as theirs; what is missing says why. Pure. */
-import type { DrillRecord, Maybe } from '../model/record';
+import type { DrillRecord } from '../model/record';
 import { markup, type Markup } from './markup';
-import { formatTime, isNotRecorded, NOT_KEPT } from './words';
+import { tableOf } from './table';
+import { formatTime, isNotRecorded, NOT_KEPT, textOf } from './words';
 
 export const COMMUNICATION_COLUMNS = ['When', 'From', 'To', 'What', 'By which way', 'What came of it'] as const;
 
@@ -10,12 +11,12 @@ type Row = readonly [when: string, from: string, to: string, what: string, by: s
 export function communicationRows({ communications }: DrillRecord): readonly Row[] {
   if (communications === undefined || isNotRecorded(communications.told)) return [];
   return communications.told.map(({ at, from, to, kind, text, by, result }) => [
-    said(at, formatTime),
+    isNotRecorded(at) ? textOf(at) : formatTime(at),
     from,
     to,
     `${kind}: ${text}`,
-    said(by),
-    said(result),
+    textOf(by),
+    textOf(result),
   ]);
 }
 
@@ -31,13 +32,5 @@ export function communicationsSection(record: DrillRecord): Markup {
     ([when, from, to, what, by, result]) =>
       markup`<tr><th scope="row">${when}</th><td>${from}</td><td>${to}</td><td class="${from === 'gameday' ? 'told' : 'said'}">${what}</td><td>${by}</td><td>${result}</td></tr>`,
   );
-  const table =
-    rows.length === 0
-      ? null
-      : markup`<div class="scroll"><table><thead><tr>${COMMUNICATION_COLUMNS.map((name) => markup`<th scope="col">${name}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>`;
-  return markup`${table}${communicationNotes(record).map((text) => markup`<p class="note">${text}</p>`)}`;
-}
-
-function said(value: Maybe<string>, words: (text: string) => string = (text) => text): string {
-  return isNotRecorded(value) ? `not recorded: ${value.notRecorded}` : words(value);
+  return markup`${rows.length === 0 ? null : tableOf(COMMUNICATION_COLUMNS, rows)}${communicationNotes(record).map((text) => markup`<p class="note">${text}</p>`)}`;
 }

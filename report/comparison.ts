@@ -6,12 +6,11 @@ import { comparedDrill } from '../core/compared-drill';
 import type { DrillRecord, EarlierDrill, Maybe } from '../model/record';
 import { CHANGE_MARK, compareDrills, type Comparison } from './compare';
 import { markup, type Markup } from './markup';
+import { textTable, type Row } from './table';
 import { VERDICT_MARK, VERDICT_WORD, formatTime, isNotRecorded } from './words';
 
 export const COMPARISON_COLUMNS = ['Figure', 'Last drill', 'This drill', 'Change'] as const;
 export const LAST_FINDINGS_COLUMNS = ['Severity', 'Finding of the last drill', 'Now'] as const;
-type Row = readonly string[];
-
 interface ComparedReport {
   readonly comparison: Comparison;
   /** Whom it is compared with, in a sentence. */
@@ -53,14 +52,7 @@ export function comparisonSection(record: DrillRecord): Markup {
     comparison.warnings.length === 0
       ? null
       : markup`<ul class="limits">${comparison.warnings.map((text) => markup`<li>Warning: ${text}.</li>`)}</ul>`
-  }${table(COMPARISON_COLUMNS, rows)}<p class="note">A difference is one only where the bounds are apart; it is then at least as large as stated.</p><h3>Findings of the last drill</h3>${
-    lastFindings.length === 0 ? markup`<p>The last drill had none.</p>` : table(LAST_FINDINGS_COLUMNS, lastFindings)
+  }${textTable(COMPARISON_COLUMNS, rows)}<p class="note">A difference is one only where the bounds are apart; it is then at least as large as stated.</p><h3>Findings of the last drill</h3>${
+    lastFindings.length === 0 ? markup`<p>The last drill had none.</p>` : textTable(LAST_FINDINGS_COLUMNS, lastFindings)
   }`;
-}
-
-function table(head: Row, rows: readonly Row[]): Markup {
-  const body = rows.map(
-    ([first = '', ...rest]) => markup`<tr><th scope="row">${first}</th>${rest.map((cell) => markup`<td>${cell}</td>`)}</tr>`,
-  );
-  return markup`<div class="scroll"><table><thead><tr>${head.map((name) => markup`<th scope="col">${name}</th>`)}</tr></thead><tbody>${body}</tbody></table></div>`;
 }

@@ -2,6 +2,7 @@
 import { formatBytes } from '../core/units';
 import type { DrillRecord, ForkRecord } from '../model/record';
 import { markup, type Markup } from './markup';
+import { tableOf } from './table';
 import { formatCount, isNotRecorded } from './words';
 
 /** One fork in words; null facts say why. */
@@ -59,9 +60,7 @@ export function forksSection(record: DrillRecord): Markup {
         markup`<tr><td>${database}</td><th scope="row">${relation}</th>${counts.map((count) => markup`<td class="num">${count}</td>`)}</tr>`,
     );
     return markup`<h3>${fork.node}</h3><dl class="facts wide">${forkFacts(fork).map(([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>${
-      rows.length === 0
-        ? null
-        : markup`<div class="scroll"><table><thead><tr>${FORK_COLUMNS.map((name) => markup`<th scope="col">${name}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>`
+      rows.length === 0 ? null : tableOf(FORK_COLUMNS, rows)
     }`;
   })}`;
 }

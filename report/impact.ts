@@ -1,6 +1,7 @@
 /** The section "Hurt beside what was meant" of both reports: what was seen outside the declared reach of the faults, or on what "none seen" rests. Pure. */
 import type { DrillRecord } from '../model/record';
 import { markup, type Markup } from './markup';
+import { textTable } from './table';
 import { isNotRecorded, NOT_KEPT } from './words';
 
 export const IMPACT_COLUMNS = ['What', 'Of', 'Seen', 'Field of the record'] as const;
@@ -22,13 +23,6 @@ export function impactNotes({ unintendedImpact = NOT_KEPT }: DrillRecord): reado
 }
 
 export function impactSection(record: DrillRecord): Markup {
-  const rows = impactRows(record).map(
-    ([kind, subject, what, evidence]) =>
-      markup`<tr><th scope="row">${kind}</th><td>${subject}</td><td>${what}</td><td>${evidence}</td></tr>`,
-  );
-  const table =
-    rows.length === 0
-      ? null
-      : markup`<div class="scroll"><table><thead><tr>${IMPACT_COLUMNS.map((name) => markup`<th scope="col">${name}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>`;
-  return markup`${table}${impactNotes(record).map((text) => markup`<p>${text}</p>`)}`;
+  const rows = impactRows(record);
+  return markup`${rows.length === 0 ? null : textTable(IMPACT_COLUMNS, rows)}${impactNotes(record).map((text) => markup`<p>${text}</p>`)}`;
 }

@@ -5,6 +5,7 @@
 import { formatMs } from '../core/units';
 import type { DrillRecord, Maybe, StepRecord } from '../model/record';
 import { markup, type Markup } from './markup';
+import { textTable } from './table';
 import { formatTime, isNotRecorded, NOT_KEPT } from './words';
 
 export type Fact = readonly [name: string, values: readonly string[]];
@@ -110,10 +111,7 @@ export function noDeviations({ deviations }: DrillRecord): string | null {
 export function deviationSection(record: DrillRecord): Markup {
   const none = noDeviations(record);
   if (none !== null) return markup`<p>${none}</p>`;
-  const rows = deviationRows(record).map(
-    ([step, planned, actual]) => markup`<tr><th scope="row">${step}</th><td>${planned}</td><td>${actual}</td></tr>`,
-  );
-  return markup`<h3>Otherwise than planned</h3><div class="scroll"><table><thead><tr>${DEVIATION_COLUMNS.map((name) => markup`<th scope="col">${name}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>`;
+  return markup`<h3>Otherwise than planned</h3>${textTable(DEVIATION_COLUMNS, deviationRows(record))}`;
 }
 
 /** How long a step should have taken at most. */
