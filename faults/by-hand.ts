@@ -49,14 +49,29 @@ export function switchOn({ runsOn }: Place): readonly string[] {
   return runsOn.kind === 'docker' ? [commandLine(dockerWords(runsOn.socket, 'start', runsOn.container))] : [];
 }
 
-/** Signals exactly this process, and its children first where told to; one that is another by now, or gone, is left alone. */
-export function signalByHand(place: Place, { pid, startTicks, bootId }: ProcessHandle, name: 'CONT' | 'KILL', children = false): string {
+interface Whom {
+  /** Its children first. */
+  readonly children?: boolean;
+  /** Only a process that stands stopped. */
+  readonly ifStopped?: boolean;
+}
+
+/** Signals exactly this process; one that is another by now, or gone, is left alone. */
+export function signalByHand(
+  place: Place,
+  { pid, startTicks, bootId }: ProcessHandle,
+  name: 'CONT' | 'KILL',
+  { children = false, ifStopped = false }: Whom = {},
+): string {
   // Nobody inside a container may signal its first process.
-  if (place.runsOn.kind === 'docker' && pid === 1)
-    return commandLine(dockerWords(place.runsOn.socket, 'kill', '--signal', name, place.runsOn.container));
+  if (place.runsOn.kind === 'docker' && pid === 1) {
+    const kill = commandLine(dockerWords(place.runsOn.socket, 'kill', '--signal', name, place.runsOn.container));
+    return ifStopped ? `(if ${onHost(place, "grep -q ') T ' /proc/1/stat")}; then ${kill}; fi)` : kill;
+  }
   const same = `stat=$(cat /proc/${pid}/stat 2>/dev/null) && set -- \${stat##*') '} && [ "\${20}" = ${startTicks} ] && grep -qx ${bootId} /proc/sys/kernel/random/boot_id`;
+  const meant = ifStopped ? `${same} && [ "$1" = T ]` : same;
   const others = children ? `pkill -${name} -P ${pid} || [ $? -eq 1 ]; ` : '';
-  return onHost(place, `(if ${same}; then ${others}kill -${name} ${pid}; fi)`);
+  return onHost(place, `(if ${meant}; then ${others}kill -${name} ${pid}; fi)`);
 }
 
 /** Value of a connection string (libpq, "Keyword/Value Connection Strings"). */

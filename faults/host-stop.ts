@@ -11,8 +11,8 @@ import type { LiveTarget } from '../targets/ports';
 import type { Fault } from './contract';
 import { askNode } from './link-traffic';
 import { bringUp } from './node-power';
-import { describeNode, findAgent, isSameServer, killNode, requireRunning, type ProcessHandle } from './node-process';
-import { howToStart, proveNodeBack } from './node-role';
+import { describeNode, endHalfKilled, findAgent, isSameServer, killNode, requireRunning, type ProcessHandle } from './node-process';
+import { howToEndHalfKilled, howToStart, proveNodeBack } from './node-role';
 import {
   armTimer,
   checkFilter,
@@ -77,7 +77,11 @@ export const hostStop: Fault<Settings, Resolved> = {
     `SIGKILL the whole PostgreSQL process tree of ${node} (postmaster ${postmaster.pid}) and drop every packet to and from ${whole ? 'it' : 'its PostgreSQL port'}`,
   reach: ({ node }) => ({ nodes: [node] }),
   holdsDown: ({ node }) => [node],
-  manualUndo: ({ node, mark, filter }, target) => [...manualPass(target, node, mark, filter), ...howToStart(target, node)],
+  manualUndo: ({ node, mark, filter, ...killed }, target) => [
+    ...manualPass(target, node, mark, filter),
+    ...howToEndHalfKilled(target, node, killed),
+    ...howToStart(target, node),
+  ],
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const postmaster = await live.host(node).postmaster();
@@ -100,9 +104,10 @@ export const hostStop: Fault<Settings, Resolved> = {
     return { node, killed: await killNode(live, node, { postmaster, agent }) };
   },
   confirm,
-  async undo({ node, mark }, { live }) {
+  async undo({ node, mark, postmaster, agent }, { live }) {
     await passPackets(live.host(node), mark);
     await stopTimer(live.host(node), mark);
+    await endHalfKilled(live, node, { postmaster, agent });
     await bringUp(live, node);
   },
   async confirmGone({ node, mark }, { live }) {

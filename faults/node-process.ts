@@ -58,3 +58,20 @@ export async function killNode(
   const agents = agent === null ? 0 : (await host.killTree(agent)).length;
   return servers + agents;
 }
+
+/**
+ * Ends what `killNode` began and did not end: it stops everybody before it kills, and whoever kills may die between. What stands stopped is not woken: its
+ * role may have gone to another node meanwhile. A node of which nothing stands stopped is left alone.
+ */
+export async function endHalfKilled(
+  live: LiveTarget,
+  node: string,
+  { postmaster, agent }: { readonly postmaster: ProcessHandle; readonly agent: ProcessHandle | null },
+): Promise<void> {
+  const host = live.host(node);
+  const stopped = (await host.serverProcesses()).filter((each) => each.stopped);
+  const agentStopped = agent !== null && (await host.processState(agent)) === 'T';
+  if (agentStopped || stopped.some((each) => isSameServer(each, postmaster))) await killNode(live, node, { postmaster, agent });
+  // Children that outlived their postmaster: no other server starts beside them.
+  if ((await host.postmaster()) === null) for (const each of stopped) await host.signal(each, 'SIGKILL');
+}

@@ -180,7 +180,7 @@ export const processFreeze: Fault<Settings, Resolved> = {
     const node = describeNode(target, r.node);
     const send = (name: 'CONT' | 'KILL'): readonly string[] => [
       ...(r.agent === null ? [] : [signalByHand(node, r.agent, name)]),
-      ...(r.scope === 'agent' ? [] : [signalByHand(node, r.postmaster, name, true)]),
+      ...(r.scope === 'agent' ? [] : [signalByHand(node, r.postmaster, name, { children: true })]),
     ];
     if (r.scope === 'agent' || r.thaw || !r.primary) return [...send('CONT'), ...howToStart(target, r.node)];
     // What undo.sh runs without a thought must never wake a primary that was replaced meanwhile.

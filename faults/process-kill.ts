@@ -12,8 +12,17 @@ import type { CheckResult } from '../model/record';
 import type { FaultProof } from '../model/fault';
 import type { LiveTarget } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
-import { describeNode, findAgent, isSameServer, killNode, requireAgent, requireRunning, type ProcessHandle } from './node-process';
-import { howToStart, proveNodeBack } from './node-role';
+import {
+  describeNode,
+  endHalfKilled,
+  findAgent,
+  isSameServer,
+  killNode,
+  requireAgent,
+  requireRunning,
+  type ProcessHandle,
+} from './node-process';
+import { howToEndHalfKilled, howToStart, proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
 const DIES_WITHIN_MS = 10_000;
@@ -187,7 +196,10 @@ export const processKill: Fault<Settings, Resolved> = {
     `SIGKILL ${VICTIM[r.scope]} of ${r.node} (postmaster ${r.postmaster.pid}${r.agent === null ? '' : `, agent ${r.agent.pid}`})`,
   reach: ({ node }) => ({ nodes: [node] }),
   holdsDown: ({ node, scope }) => (scope === 'backend' ? [] : [node]),
-  manualUndo: (r, target) => (r.scope === 'backend' ? ['true  # PostgreSQL restarts by itself'] : howToStart(target, r.node)),
+  manualUndo: (r, target) =>
+    r.scope === 'backend'
+      ? ['true  # PostgreSQL restarts by itself']
+      : [...howToEndHalfKilled(target, r.node, r), ...howToStart(target, r.node)],
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);
     const postmaster = await live.host(node).postmaster();
@@ -205,11 +217,19 @@ export const processKill: Fault<Settings, Resolved> = {
   inject,
   confirm,
   async undo(resolved, { live }) {
+    if (resolved.scope === 'tree') await endHalfKilled(live, resolved.node, resolved);
+    if (resolved.scope === 'agent') await endHalfKilledAgent(live, resolved);
     if (await isUpAsItWas(live, resolved)) return;
     await live.controller.startNode(resolved.node);
   },
   confirmGone: ({ node }, { live }) => proveNodeBack(live, node),
 };
+
+/** Held and not killed, as `endHalfKilled` for the agent alone. */
+async function endHalfKilledAgent(live: LiveTarget, { node, agent }: Resolved): Promise<void> {
+  const host = live.host(node);
+  if (agent !== null && (await host.processState(agent)) === 'T') await host.killTree(agent);
+}
 
 /** Nothing to start: the very processes that were to be killed still run, because inject never happened or only a backend was killed. */
 async function isUpAsItWas(live: LiveTarget, resolved: Resolved): Promise<boolean> {

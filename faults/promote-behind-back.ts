@@ -9,6 +9,7 @@ import type { FaultProof } from '../model/fault';
 import type { LiveTarget } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
 import { bringUp } from './node-power';
+import type { ProcessHandle } from './node-process';
 import { howToStart, howToStop, proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
@@ -42,7 +43,9 @@ async function undo({ node }: Resolved, { live, memory }: FaultContext): Promise
   const mayWrite = await live.controller.mayWrite(node);
   const host = live.host(node);
   const postmaster = await host.postmaster();
-  if (!mayWrite && postmaster !== null && (told || (await inRecovery(live, node)) === false)) {
+  // An undo that was ended between stopping all its processes and killing them.
+  const isStopped = async (id: ProcessHandle): Promise<boolean> => (await host.processState(id)) === 'T';
+  if (!mayWrite && postmaster !== null && (told || (await isStopped(postmaster)) || (await inRecovery(live, node)) === false)) {
     await host.killTree(postmaster);
     memory.write({ told: false });
   }

@@ -46,6 +46,64 @@ export interface NativeArchive extends Archive {
 export function openNativeArchive(target: Target): NativeArchive {
   let door: ArchiveDoor | null = null;
   const store = openArchiveStore(target, null);
+  const { fetchWal, historyOf, pathTo, wayTo } = lookupIn(store);
+  // Work that moves bytes outlasts a store that is overloaded or starts again; a question is answered, or refused, soon.
+  const patient = openArchiveStore(target, null, PATIENT_RETRY);
+
+  return {
+    kind: 'native',
+    get door() {
+      return (door ??= openArchiveDoor(target));
+    },
+    backups: async () => (await listBackups(store)).map(viewOf),
+    takeBackup: async (node, signal) => viewOf(await takeBaseBackup(target, node, store, signal)),
+    audit: () => auditArchive(target, store, pathTo),
+    holds: async (segment) => (await store.head(walKey(segment))) !== null,
+    locate: async (point) => {
+      const lsn = parseLsn(point.lsn);
+      const spans = await historyOf(point.timeline);
+      const { backup = null } = point;
+      const usable = (await listBackups(store)).filter(
+        (one) =>
+          parseLsn(one.stopLsn) <= lsn && liesOn(spans, one.timeline, parseLsn(one.stopLsn)) && (backup === null || one.name === backup),
+      );
+      const manifest = usable.at(-1);
+      if (manifest === undefined)
+        throw new GamedayError(
+          'backup_missing',
+          `no backup${backup === null ? '' : ` ${backup}`} on timeline ${point.timeline} ends before ${point.lsn}`,
+        );
+      const { segments } = await pathTo(manifest, point.timeline, lastByte(lsn, point.setting));
+      const { setting, value, inclusive, timeline } = point;
+      return { backup: manifest.name, timeline, setting, value, inclusive, lastSegment: segments.at(-1) ?? manifest.startWal };
+    },
+    end: async () => archiveEnd(await listBackups(store), (timeline) => segmentNames(store, timeline)),
+    estimate: async (recovery) => estimateNative(await wayTo(recovery)),
+    restore: (recovery, sandbox, { through = null, ...options }) =>
+      restoreIntoSandbox({
+        target,
+        recovery,
+        dir: sandbox.dir,
+        labels: sandbox.labels,
+        locate: async () => nativeSource({ target, through, ...(await lookupIn(patient).wayTo(recovery)) }),
+        ...options,
+      }),
+    removeSandbox: (dir) => removeSandboxDirectory(target, dir),
+    expire: (keep, signal) => expireBackups(store, keep, Date.now(), signal),
+    verify: (options, signal) => verifyNative(patient, { systemIdentifier: target.systemIdentifier, signal, ...options }),
+    commits: async (range, signal) => archivedCommits(await historyOf(range.timeline), range, fetchWal, signal),
+  };
+}
+
+/** Reads what the archive says of timelines and of the way to a target. */
+interface Lookup {
+  readonly fetchWal: (name: string) => Promise<Buffer | null>;
+  readonly historyOf: (timeline: number) => Promise<TimelineSpan[]>;
+  readonly pathTo: (manifest: BackupManifest, timeline: number, upTo: bigint) => Promise<WalWay>;
+  readonly wayTo: (recovery: RecoveryTarget) => Promise<WalWay & { readonly manifest: BackupManifest }>;
+}
+
+function lookupIn(store: ObjectStore): Lookup {
   const fetchWal = async (name: string): Promise<Buffer | null> => {
     if (walFileKind(name) === null) return null;
     const object = await store.get(walKey(name));
@@ -88,51 +146,7 @@ export function openNativeArchive(target: Target): NativeArchive {
     const upTo = lastPosition(await historyOf(recovery.timeline), last);
     return { manifest, ...(await pathTo(manifest, recovery.timeline, upTo)) };
   };
-
-  return {
-    kind: 'native',
-    get door() {
-      return (door ??= openArchiveDoor(target));
-    },
-    backups: async () => (await listBackups(store)).map(viewOf),
-    takeBackup: async (node, signal) => viewOf(await takeBaseBackup(target, node, store, signal)),
-    audit: () => auditArchive(target, store, pathTo),
-    holds: async (segment) => (await store.head(walKey(segment))) !== null,
-    locate: async (point) => {
-      const lsn = parseLsn(point.lsn);
-      const spans = await historyOf(point.timeline);
-      const { backup = null } = point;
-      const usable = (await listBackups(store)).filter(
-        (one) =>
-          parseLsn(one.stopLsn) <= lsn && liesOn(spans, one.timeline, parseLsn(one.stopLsn)) && (backup === null || one.name === backup),
-      );
-      const manifest = usable.at(-1);
-      if (manifest === undefined)
-        throw new GamedayError(
-          'backup_missing',
-          `no backup${backup === null ? '' : ` ${backup}`} on timeline ${point.timeline} ends before ${point.lsn}`,
-        );
-      const { segments } = await pathTo(manifest, point.timeline, lastByte(lsn, point.setting));
-      const { setting, value, inclusive, timeline } = point;
-      return { backup: manifest.name, timeline, setting, value, inclusive, lastSegment: segments.at(-1) ?? manifest.startWal };
-    },
-    end: async () => archiveEnd(await listBackups(store), (timeline) => segmentNames(store, timeline)),
-    estimate: async (recovery) => estimateNative(await wayTo(recovery)),
-    restore: (recovery, sandbox, { through = null, ...options }) =>
-      restoreIntoSandbox({
-        target,
-        recovery,
-        dir: sandbox.dir,
-        labels: sandbox.labels,
-        locate: async () => nativeSource({ target, through, ...(await wayTo(recovery)) }),
-        ...options,
-      }),
-    removeSandbox: (dir) => removeSandboxDirectory(target, dir),
-    expire: (keep, signal) => expireBackups(store, keep, Date.now(), signal),
-    verify: (options, signal) =>
-      verifyNative(openArchiveStore(target, null, PATIENT_RETRY), { systemIdentifier: target.systemIdentifier, signal, ...options }),
-    commits: async (range, signal) => archivedCommits(await historyOf(range.timeline), range, fetchWal, signal),
-  };
+  return { fetchWal, historyOf, pathTo, wayTo };
 }
 
 /** Position whose segment must be there: a target position itself is compared with the record that starts at or after it; all else ends before. */

@@ -75,7 +75,7 @@ export function crashAfter(
 }
 
 /** As a person would, with nothing of the guardian's environment: the very script that stands beside ACTIVE. Returns what it said of lines that failed. */
-async function typeIn(lines: readonly string[]): Promise<{ readonly code: number; readonly said: string }> {
+export async function typeIn(lines: readonly string[]): Promise<{ readonly code: number; readonly said: string }> {
   const script = undoScript([{ handle: { preview: 'by hand', manualUndo: lines } } as unknown as Lease]);
   const env = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
   const { code, stdout, stderr } = await run(['sh', '-c', script], { timeoutMs: 90_000, env });

@@ -6,7 +6,7 @@ import { findFault } from '../../faults/registry';
 import { findPrimary } from '../../faults/resolve-node';
 import { memoryInMemory } from '../../faults/paper-target.test-data';
 import { evaluateStop } from '../../targets/stop-checks';
-import { contractTests } from './fault-contract';
+import { contractTests, typeIn } from './fault-contract';
 import { startFaultGround, type FaultGround } from './fault-ground';
 
 const DRILL = 'drill-000042';
@@ -114,6 +114,27 @@ test('a frozen primary that lost its role meanwhile never thaws writable: it is 
   expect(await late).toBe('broken');
   expect(await fault.confirmGone(resolved, context)).toMatchObject({ holds: true, facts: { node, inRecovery: true, writable: [primary] } });
 }, 60_000);
+
+test.each(['undo', 'hand'] as const)(
+  'a kill that was cut off between stopping all and killing them comes off, by %s',
+  async (by) => {
+    const fault = findFault('process-kill');
+    const context = contextOf(`half-killed-${by}`);
+    const resolved = await fault.resolve(fault.schema.parse({ node: 'n3' }), context);
+    const host = ground.live.host('n3');
+    const before = await host.serverProcesses();
+    for (const each of before) expect(await host.signal(each, 'SIGSTOP')).toBe(true);
+    expect((await fault.confirmGone(resolved, context)).holds).toBe(false);
+    if (by === 'undo') await fault.undo(resolved, context);
+    else expect(await typeIn(fault.manualUndo(resolved, ground.live.target))).toEqual({ code: 0, said: '' });
+    expect(await fault.confirmGone(resolved, context)).toMatchObject({ holds: true });
+    const after = await host.serverProcesses();
+    expect(after.length).toBeGreaterThan(1);
+    for (const each of after)
+      expect(before.map(({ pid, startTicks }) => `${pid} ${startTicks}`)).not.toContain(`${each.pid} ${each.startTicks}`);
+  },
+  60_000,
+);
 
 test('a stop condition in SQL is asked of the servers themselves, cannot write, and does not hold where one is silent', async () => {
   const sql = (text: string, expect: string, on: 'primary' | 'every-node') =>
