@@ -7,6 +7,7 @@ import type { PredictedFailover, RpoMeasurement } from '../model/measurement';
 import { candidatesRecord, faultRecord, predictedRecord, redundancyRecord } from '../evidence/build-record';
 import type { LedgerJudgement } from '../probe/contract';
 import { judgeLedger } from '../probe/judge';
+import { besidePacking } from '../probe/ledger-pack';
 import { judgeDrill } from '../probe/verdict';
 import { fateOfPrimary } from './fate-of-primary';
 import { openTarget } from '../targets/open-target';
@@ -25,7 +26,7 @@ export async function judge(input: JudgeInput): Promise<JudgeResult> {
   const ledger =
     probe === null
       ? null
-      : await measure(input).catch(
+      : await measure(input, probe.dir).catch(
           (error: unknown) => void doubts.push(`the ledger could not be judged: ${messageOf(error).replaceAll(probe.dir, 'ledger')}`),
         );
   const measured: Measured | null = ledger === null || ledger === undefined ? null : { ledger, band: await predicted(input) };
@@ -53,14 +54,15 @@ export async function judge(input: JudgeInput): Promise<JudgeResult> {
   return { judgement, measurementFile };
 }
 
-function measure({ plan, probe, leases }: JudgeInput): Promise<LedgerJudgement> {
-  return judgeLedger(probe?.dir ?? '', {
+function measure({ plan, leases }: JudgeInput, dir: string): Promise<LedgerJudgement> {
+  const judged = judgeLedger(dir, {
     settings: plan.probe,
     steady: plan.steady,
     faults: leases.map((lease) => ({ step: lease.key.step, confirmed: lease.confirmed?.holds ?? false, endedEarly: endedEarly(lease) })),
     fromMs: null,
     toMs: null,
   });
+  return besidePacking(dir, judged);
 }
 
 /** By anything but the drill's own undo: then its objectives cannot pass. */

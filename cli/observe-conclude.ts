@@ -28,7 +28,7 @@ import type { CheckResult, DrillRecord } from '../model/record';
 import type { LedgerJudgement } from '../probe/contract';
 import { joinLedger } from '../probe/join';
 import { judgeLedger } from '../probe/judge';
-import { packLedger } from '../probe/ledger-pack';
+import { besidePacking, packLedger } from '../probe/ledger-pack';
 import { keepSurvivors, SURVIVORS_FILE } from '../probe/survivor-file';
 import { awaitReplay, compareReplica, readCommitPromise, readSurvivors, writeBarrier } from '../probe/survivors';
 import { judgeDrill } from '../probe/verdict';
@@ -136,7 +136,8 @@ const NO_REDUNDANCY = 'an observation rebuilds nothing';
 async function judge({ plan, course, dir }: Concluding, doubts: string[]): Promise<LedgerJudgement | null> {
   if (!course.measured) return null;
   try {
-    return await judgeLedger(dir, { settings: plan.probe, steady: plan.steady, faults: [], fromMs: null, toMs: null });
+    const judged = judgeLedger(dir, { settings: plan.probe, steady: plan.steady, faults: [], fromMs: null, toMs: null });
+    return await besidePacking(dir, judged);
   } catch (error) {
     doubts.push(`the ledger could not be judged: ${messageOf(error).replaceAll(dir, 'ledger')}`);
     return null;

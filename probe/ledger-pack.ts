@@ -3,11 +3,11 @@
  * May be interrupted at any instruction and run again: a plain segment is removed only after its packed one is on disk under its name and was read back.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { closeSync, createReadStream, openSync, readdirSync, readFileSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { createGunzip, createGzip } from 'node:zlib';
+import { crc32, createGunzip, createGzip } from 'node:zlib';
 import { GamedayError, messageOf } from '../core/errors';
 import { fsyncDirectory } from '../core/files';
 import { readBlocks } from './block-reader';
@@ -17,6 +17,8 @@ import { decodeEntries, SEGMENT_FILE } from './ledger-format';
 const LEVEL = 1;
 const CHUNK_BYTES = 1024 * 1024;
 const AT_ONCE = 2;
+/** CRC-32 and length of what was packed, both little-endian (RFC 1952, 2.3.1). */
+const TRAILER_BYTES = 8;
 
 export interface PackedLedger {
   readonly packed: readonly string[];
@@ -26,41 +28,80 @@ export interface PackedLedger {
 
 /** Idempotent; memory: a few chunks. Throws `object_corrupt` if what was packed does not read back, `disk_full`, `file_unreadable`. */
 export async function packLedger(dir: string): Promise<PackedLedger> {
+  const { closed, left } = await plainSegments(dir);
+  await sideBySide(closed, async (name) => {
+    await packSegment(dir, name);
+    rmSync(join(dir, name));
+    fsyncDirectory(dir);
+  });
+  return { packed: closed.map((name) => `${name}.gz`), left };
+}
+
+/**
+ * Waits for `work`, which may read the plain segments, and packs them meanwhile; they stay, and `packLedger` has little left to do. A judge keeps one
+ * processor busy and people wait for the seal. What cannot be packed now is told by whoever packs at last.
+ */
+export async function besidePacking<T>(dir: string, work: Promise<T>): Promise<T> {
+  const packing = plainSegments(dir).then(({ closed }) => sideBySide(closed, (name) => packSegment(dir, name)));
+  const [done] = await Promise.allSettled([work, packing]);
+  if (done.status === 'rejected') throw done.reason;
+  return done.value;
+}
+
+async function plainSegments(dir: string): Promise<{ readonly closed: readonly string[]; readonly left: readonly string[] }> {
   const plain = readdirSync(dir)
     .filter((name) => SEGMENT_FILE.test(name))
     .sort();
   // Only the newest segment can still grow.
   const newest = plain.at(-1);
   const left = newest !== undefined && (await isBeingWritten(join(dir, newest))) ? [newest] : [];
-  const closed = plain.filter((name) => !left.includes(name));
-  await packSide(dir, closed);
-  return { packed: closed.map((name) => `${name}.gz`), left };
+  return { closed: plain.filter((name) => !left.includes(name)), left };
 }
 
 /** zlib works beside us, so a second segment costs no more time than one where a second processor is free. A failure is thrown once all have ended. */
-async function packSide(dir: string, names: readonly string[]): Promise<void> {
+async function sideBySide(names: readonly string[], pack: (name: string) => Promise<void>): Promise<void> {
   const queue = [...names];
   const work = async (): Promise<void> => {
-    for (let name = queue.shift(); name !== undefined; name = queue.shift()) await packSegment(dir, name);
+    for (let name = queue.shift(); name !== undefined; name = queue.shift()) await pack(name);
   };
   const ended = await Promise.allSettled(Array.from({ length: AT_ONCE }, work));
   const failed = ended.find((one) => one.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
 }
 
+/** The plain segment stays. */
 async function packSegment(dir: string, name: string): Promise<void> {
   const plain = join(dir, name);
   const final = `${plain}.gz`;
-  if (!existsSync(final) || (await sha256Unpacked(final)) !== (await sha256Of(createReadStream(plain, { highWaterMark: CHUNK_BYTES })))) {
-    const beside = `${final}.new`;
-    const sha256 = await writePacked(plain, beside);
-    if ((await sha256Unpacked(beside)) !== sha256)
-      throw new GamedayError('object_corrupt', `${beside} does not unpack to ${plain}; the plain segment was kept`);
-    renameSync(beside, final);
-    fsyncDirectory(dir);
-  }
-  rmSync(plain);
+  if (await isPacked(plain, final)) return;
+  const beside = `${final}.new`;
+  const sha256 = await writePacked(plain, beside);
+  if ((await sha256Unpacked(beside)) !== sha256)
+    throw new GamedayError('object_corrupt', `${beside} does not unpack to ${plain}; the plain segment was kept`);
+  renameSync(beside, final);
   fsyncDirectory(dir);
+}
+
+/** A packed segment got its name after it had been read back; that it is this one's, and whole, is told by its end. */
+async function isPacked(plain: string, final: string): Promise<boolean> {
+  const trailer = readEnd(final, TRAILER_BYTES);
+  if (trailer === null || trailer.readUInt32LE(4) !== statSync(plain).size % 2 ** 32) return false;
+  let sum = 0;
+  for await (const chunk of createReadStream(plain, { highWaterMark: CHUNK_BYTES })) sum = crc32(chunk as Buffer, sum);
+  return trailer.readUInt32LE(0) === sum;
+}
+
+/** Null if there is no such file, or a shorter one. */
+function readEnd(path: string, bytes: number): Buffer | null {
+  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  if (size < bytes) return null;
+  const fd = openSync(path, 'r');
+  try {
+    const end = Buffer.alloc(bytes);
+    return readSync(fd, end, 0, bytes, size - bytes) === bytes ? end : null;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Returns the SHA-256 of what it read and packed. */
@@ -93,12 +134,6 @@ async function sha256Unpacked(path: string): Promise<string | null> {
     if ((error as NodeJS.ErrnoException).code?.startsWith('Z_') === true) return null;
     throw error;
   }
-  return hash.digest('hex');
-}
-
-async function sha256Of(bytes: AsyncIterable<Buffer | string>): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of bytes) hash.update(chunk);
   return hash.digest('hex');
 }
 

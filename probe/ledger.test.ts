@@ -4,10 +4,12 @@ import {
   appendFileSync,
   copyFileSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
+  readdirSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -18,7 +20,7 @@ import fc from 'fast-check';
 import { ACKED, INDETERMINATE, surveyLedger, visitAttempts } from './attempts';
 import type { Entry } from './ledger-format';
 import { BLOCK_HEADER_BYTES, decodeEntries, encodedBytes, encodeEntry, writeBlockHeader } from './ledger-format';
-import { packLedger } from './ledger-pack';
+import { besidePacking, packLedger } from './ledger-pack';
 import { ledgerIn, ledgerOf, type LedgerSource } from './ledger-reader';
 import { LedgerWriter } from './ledger-writer';
 import { sampleAt, testHeader } from './history.test-data';
@@ -326,6 +328,34 @@ describe('a packed ledger', () => {
     expect(await packLedger(dir)).toEqual({ packed: packedNames, left: [] });
     expect(readdirSync(dir).sort()).toEqual(packedNames);
     expect(await readAll(dir)).toEqual(before);
+  });
+
+  it('is packed beside whoever reads it, and not packed again after', async () => {
+    const dir = freshDir();
+    const segments = planted(dir);
+    const plainNames = packedNames.map((name) => name.slice(0, -'.gz'.length));
+    const read = readAll(dir);
+    expect(await besidePacking(dir, read)).toEqual([intent(1), acked(1), intent(2), acked(2), intent(3)]);
+    expect(readdirSync(dir).sort()).toEqual([...plainNames, ...packedNames].sort());
+    const inode = (name: string): number => statSync(join(dir, name)).ino;
+    const before = packedNames.map(inode);
+    // As long, and of other bytes: no packed form of this segment.
+    const another = Buffer.from(segments[1] as Buffer).fill(7, 20);
+    writeFileSync(join(dir, 'ledger-000002.gdl.gz'), gzipSync(another));
+    expect(await packLedger(dir)).toEqual({ packed: packedNames, left: [] });
+    expect(readdirSync(dir).sort()).toEqual(packedNames);
+    for (const [at, name] of packedNames.entries()) expect(gunzipSync(readFileSync(join(dir, name)))).toEqual(segments[at]);
+    expect([0, 2].map((at) => inode(packedNames[at] ?? ''))).toEqual([before[0], before[2]]);
+  });
+
+  it('that cannot be packed meanwhile fails nobody’s work, and work that fails says so', async () => {
+    const dir = freshDir();
+    planted(dir);
+    mkdirSync(join(dir, 'ledger-000001.gdl.gz.new'));
+    expect(await besidePacking(dir, Promise.resolve('judged'))).toBe('judged');
+    await expect(besidePacking(dir, Promise.reject(new Error('not judged')))).rejects.toThrow('not judged');
+    await expect(packLedger(dir)).rejects.toThrow('ledger-000001.gdl.gz.new');
+    expect(existsSync(join(dir, 'ledger-000001.gdl'))).toBe(true);
   });
 
   it('is refused when it was cut or changed', async () => {

@@ -79,16 +79,17 @@ async function openWal(
       onDelivered();
     },
   });
-  return {
-    command: await feeder.start(),
-    needsNetwork: false,
-    failure: () => feeder.failure,
-    delivered: () => delivered,
-    async stop() {
-      await feeder.stop();
-      await unpacker.close();
-    },
+  const stop = async (): Promise<void> => {
+    await feeder.stop();
+    await unpacker.close();
   };
+  try {
+    const command = await feeder.start();
+    return { command, needsNetwork: false, failure: () => feeder.failure, delivered: () => delivered, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 /** What recovery will ask for: the segments, and at its end whether anybody has taken the number of the timeline that it would begin. */

@@ -1,6 +1,6 @@
 /**
- * Evidence at its sizes: a series of ten thousand drills verified in bounded memory, and an hour's drill at a thousand operations a second packed and sealed
- * after its last event. Each part runs in a process of its own, whose memory is what is reported. Progress on stderr; the last line on stdout is one JSON line.
+ * Evidence at its sizes: a series of ten thousand drills verified in bounded memory, and an hour's drill at a thousand operations a second judged, with its ledger
+ * packed beside, and sealed after its last event. Each part runs in a process of its own, whose memory is what is reported. Progress on stderr; the last line on stdout is one JSON line.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -19,7 +19,9 @@ import { SEAL_PREDICATE_TYPE, STATEMENT_TYPE } from '../../evidence/statement';
 import type { Custody } from '../../model/record';
 import { openDirectoryStore } from '../../objects/directory-store';
 import { LedgerWriter } from '../../probe/ledger-writer';
-import { packLedger } from '../../probe/ledger-pack';
+import type { JudgeRequest } from '../../probe/contract';
+import { judgeLedger } from '../../probe/judge';
+import { besidePacking, packLedger } from '../../probe/ledger-pack';
 import { renderHtml } from '../../report/html';
 import { sampleRecord, sampleSeries } from '../fixtures/record';
 import { samplePlan } from '../sample-plan';
@@ -28,6 +30,13 @@ const DRILLS = Number(process.env['DRILLS'] ?? 10_000);
 const SECONDS = Number(process.env['SECONDS'] ?? 3_600);
 const RATE = 1_000;
 const CUSTODY: Custody = { store: 'directory', shared: false, retention: null, key: 'file', pinned: false, weakness: null };
+const JUDGED: JudgeRequest = {
+  settings: samplePlan([]).probe,
+  steady: samplePlan([]).steady,
+  faults: [],
+  fromMs: null,
+  toMs: null,
+};
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 const now = (): number => Number(process.hrtime.bigint()) / 1e9;
 const maxRssMb = (): number => process.resourceUsage().maxRSS / 1024;
@@ -126,6 +135,14 @@ function makeLedger(dir: string): void {
   ledger.close();
 }
 
+/** As the drill's judge leaves the ledger to whoever seals. */
+async function judgeOnly(dir: string): Promise<object> {
+  const began = now();
+  const { rto } = await besidePacking(dir, judgeLedger(dir, JUDGED));
+  if (rto.outages.length > 0) throw new Error('a ledger without an outage was judged to have one');
+  return { judgeSeconds: now() - began, judgeMaxRssMb: maxRssMb() };
+}
+
 async function sealOnly(dir: string): Promise<object> {
   const store = openDirectoryStore(join(dir, 'drills'));
   const signer = openSigner(join(dir, 'keys'));
@@ -147,7 +164,7 @@ async function sealOnly(dir: string): Promise<object> {
   const record = sampleRecord({ ...registered, custody: CUSTODY, planSha256, series: sampleSeries(SECONDS) });
   const began = now();
   const reportHtml = renderHtml(record, { digest: sha256Hex(encodeRecord(record)), keyFingerprint: signer.fingerprint });
-  // As the product seals where a browser is at hand: it prints while the ledger is packed.
+  // As the product seals where a browser is at hand, and what was not packed while it was judged is packed beside its printing.
   const printing = hasBrowser() ? printPdf(reportHtml, process.env) : null;
   await packLedger(join(dir, 'ledger'));
   const packed = now();
@@ -194,13 +211,15 @@ function inProcess(part: string, dir: string): object {
 async function main(): Promise<void> {
   const [part, at] = process.argv.slice(2);
   if (part === 'verify') return void process.stdout.write(JSON.stringify(await verifyOnly(at ?? '')));
+  if (part === 'judge') return void process.stdout.write(JSON.stringify(await judgeOnly(at ?? '')));
   if (part === 'seal') return void process.stdout.write(JSON.stringify(await sealOnly(at ?? '')));
   const dir = mkdtempSync(join(tmpdir(), 'gameday-bench-evidence-'));
   try {
     say(`making a ledger of ${SECONDS * RATE} operations`);
     mkdirSync(join(dir, 'hour'));
     makeLedger(join(dir, 'hour', 'ledger'));
-    const hour = inProcess('seal', join(dir, 'hour'));
+    const judged = inProcess('judge', join(dir, 'hour', 'ledger'));
+    const hour = { ...judged, ...inProcess('seal', join(dir, 'hour')) };
     say(JSON.stringify(hour));
     say(`making a series of ${DRILLS} drills`);
     await makeSeries(join(dir, 'series'));

@@ -243,23 +243,32 @@ async function main(): Promise<void> {
   const figures: Record<string, number> = {};
   const run: Run = { part: 'the start of the servers', stop: () => undefined };
   tellHowItEnds(run, figures);
-  const ground = await startGround(NET);
-  run.stop = () => ground.stop();
-  const measure = async (part: string, name: string | null, work: () => Promise<Record<string, number>>): Promise<void> => {
-    if (name !== null && values.skip.includes(name)) return;
+  const measure = async (part: string, name: string, work: () => Promise<Record<string, number>>): Promise<void> => {
+    if (values.skip.includes(name)) return;
     run.part = part;
     Object.assign(figures, await work());
   };
-  try {
+  const on = async (under: 'disk' | 'memory', work: (ground: Ground) => Promise<void>): Promise<void> => {
+    const ground = await startGround(NET, under);
+    run.stop = () => ground.stop();
+    try {
+      await work(ground);
+    } finally {
+      run.stop = () => undefined;
+      ground.stop();
+    }
+  };
+  await on('memory', async (ground) => {
     const planned = plan(Number(values.outages), Number(values.longest), Number(values.seed));
-    await measure('the calibration', null, async () => tellCalibration(await calibrate(ground, 'probe_calibration', planned, say)));
+    await measure('the calibration', 'calibration', async () =>
+      tellCalibration(await calibrate(ground, 'probe_calibration', planned, say)),
+    );
     say(JSON.stringify(figures));
+  });
+  await on('disk', async (ground) => {
     await measure('the figures at rest', 'rest', () => atRest(ground));
     await measure('the comparison with pgbench', 'commits', () => compareCommits(ground));
-  } finally {
-    run.stop = () => undefined;
-    ground.stop();
-  }
+  });
   await measure('the join', 'join', () => join10M((how) => (run.stop = how)));
   run.part = null;
   process.stdout.write(`${JSON.stringify(figures)}\n`);

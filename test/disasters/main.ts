@@ -2,7 +2,7 @@
  * `npm run test:disasters [-- --lab patroni --only primary-loss,dcs-outage]`: every disaster of the library on labs of its own, as it must pass and as it must
  * fail, with the library's files unchanged. A table on stdout, a row per drill as it ends; the last line is one JSON line. Exit 1 if anything came out otherwise.
  */
-import { chmodSync, existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, realpathSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -71,6 +71,13 @@ async function runCase(home: string, lab: LabName, each: DisasterCase): Promise<
   return otherwise === null;
 }
 
+/** What came out otherwise is not known from its row alone: the bundles and the logs stay. */
+function keep(lab: LabName, home: string): void {
+  const kept = mkdtempSync(join(tmpdir(), `gameday-disasters-${lab}-kept-`));
+  for (const name of ['drills', 'logs']) if (existsSync(join(home, name))) renameSync(join(home, name), join(kept, name));
+  process.stderr.write(`bundles and logs are kept in ${kept}\n`);
+}
+
 async function runLab(lab: LabName, net: string, only: readonly string[]): Promise<readonly boolean[]> {
   const cases = casesOf(lab, only);
   if (cases.length === 0) return [];
@@ -81,6 +88,7 @@ async function runLab(lab: LabName, net: string, only: readonly string[]): Promi
   const callOff = (): void => void labDown({ home, purge: true }).finally(() => process.exit(130));
   const signals = ['SIGINT', 'SIGTERM'] as const;
   for (const name of signals) process.once(name, callOff);
+  let asItMust = false;
   try {
     // Containers have a network of their own kind, and a default for it.
     await labUp(home, ...LABS[lab], ...(lab === 'docker' ? [] : ['--net', net]));
@@ -93,10 +101,12 @@ async function runLab(lab: LabName, net: string, only: readonly string[]): Promi
           return false;
         }),
       );
+    asItMust = results.every(Boolean);
     return results;
   } finally {
     for (const name of signals) process.off(name, callOff);
     await labDown({ home, purge: true });
+    if (!asItMust) keep(lab, home);
     rmSync(home, { recursive: true, force: true });
   }
 }

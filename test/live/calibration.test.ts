@@ -14,7 +14,7 @@ import { withSql } from '../../targets/sql';
 
 let ground: Ground;
 beforeAll(async () => {
-  ground = await startGround('127.0.70');
+  ground = await startGround('127.0.70', 'memory');
 }, 60_000);
 afterAll(() => ground.stop());
 
