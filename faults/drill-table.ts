@@ -28,6 +28,8 @@ function tableName(context: FaultContext): string {
   return `${plain.slice(0, 54)}_${createHash('sha256').update(step).digest('hex').slice(0, 8)}`;
 }
 
+const LOCK_MS = 5_000;
+
 const payload = (table: string, id: number): string => createHash('sha256').update(`${table}/${id}`).digest('hex');
 
 /** SHA-256 over `id:payload` of every row, joined by commas: the same that `DIGEST_SQL` computes in the database. */
@@ -79,12 +81,29 @@ export function dropByHand(target: Target, { table }: Pick<DrillTable, 'table'>)
 
 /** The table with exactly its rows, in one transaction; nothing to do where it stands already. */
 export async function createAndFill(sql: Sql, resolved: DrillTable, commit: 'as-set' | 'local'): Promise<void> {
-  if (await isWhole(sql, resolved)) return;
+  const { table } = resolved;
   await sql.query('BEGIN');
   // Healing must not wait for a standby that the drill has killed.
-  if (commit === 'local') await sql.query('SET LOCAL synchronous_commit = local');
-  for (const statement of fillStatements(resolved)) await sql.query(statement);
+  if (commit === 'local') {
+    await sql.query('SET LOCAL synchronous_commit = local');
+    await sql.query(`SET LOCAL lock_timeout = ${LOCK_MS}`);
+    await tellWaiting(sql, table);
+  }
+  if (await tableExists(sql, table)) await sql.query(`LOCK TABLE gameday.${table} IN SHARE ROW EXCLUSIVE MODE`);
+  if (!(await isWhole(sql, resolved))) for (const statement of fillStatements(resolved)) await sql.query(statement);
   await sql.query('COMMIT');
+}
+
+/**
+ * Whoever has committed and waits for a standby keeps what it did from every reader, though it is done: the table would look whole until the standby is
+ * back. A cancelled wait (01000) ends as a commit. Our own sessions alone, on this table.
+ */
+async function tellWaiting(sql: Sql, table: string): Promise<void> {
+  await sql.query(
+    `SELECT pg_cancel_backend(activity.pid) FROM pg_stat_activity AS activity JOIN pg_locks AS held ON held.pid = activity.pid
+     WHERE held.relation = to_regclass($1) AND activity.wait_event = 'SyncRep' AND activity.usename = current_user AND activity.datname = current_database()`,
+    [`gameday.${table}`],
+  );
 }
 
 /** Takes it away again, where nothing needs its rows. Idempotent; waits for no standby. */

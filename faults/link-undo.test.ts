@@ -49,3 +49,27 @@ test('a rung that is given up goes no further: no link is disabled behind the re
   expect(calls).toEqual([`remove ${one}`, `disable ${one}`, 'restart', `remove ${one}`, `remove ${two}`, `enable ${one}`]);
   expect(notes).toEqual(['proxy-restarted']);
 }, 10_000);
+
+test('a restart that was cut off is made again: its links may not be declared, and nobody was told', async () => {
+  const calls: string[] = [];
+  const links = hangingLinks(calls, forever);
+  const context = paperContext('x');
+  context.memory.write({ own: 1 });
+  const notes: string[] = [];
+  const undo = (restartProxy: () => Promise<void>): Promise<void> =>
+    removeToxics(placedOn(links.list().slice(0, 1)), {
+      ...context,
+      live: { ...context.live, links: { ...links, restartProxy } },
+      note: (kind) => void notes.push(kind),
+    });
+  let restarting: () => void = () => undefined;
+  const begun = new Promise<void>((resolve) => (restarting = resolve));
+  void undo(() => (restarting(), forever()));
+  await begun;
+  expect(notes).toEqual([]);
+  calls.length = 0;
+  await undo(() => links.restartProxy());
+  expect(calls[0]).toBe('restart');
+  expect(notes).toEqual(['proxy-restarted']);
+  expect(context.memory.read()).toEqual({ own: 1 });
+}, 10_000);

@@ -15,6 +15,8 @@ import { requireLinks } from './resolve-links';
 /** Design, "Known trap": after 2 s in all the Toxiproxy process is restarted. */
 const RUNGS_MS = 2_000;
 const TRIP_TIMEOUT_MS = 1_500;
+/** Stands in the lease's memory while the last rung is climbed. */
+const RESTARTING = 'restarting';
 
 export type PlacedToxic = { readonly link: TargetLink; readonly toxic: Toxic };
 
@@ -63,6 +65,8 @@ async function disableAndEnable(links: Links, placed: readonly PlacedToxic[], si
 /** Removes these toxics by whichever rung works. Idempotent. Throws the errors of every rung when the last one failed too. */
 export async function removeToxics(placed: readonly PlacedToxic[], context: FaultContext): Promise<void> {
   const links = requireLinks(context.live);
+  // Whoever restarted it before may have ended before its links were declared again, and before other leases were told.
+  if (context.memory.read()?.[RESTARTING] === true) return restart(links, placed, context, ['a restart of Toxiproxy was cut off']);
   const start = monotonicNs();
   const left = (): number => RUNGS_MS - Number(monotonicNs() - start) / 1e6;
   const errors: string[] = [];
@@ -83,6 +87,8 @@ export async function removeToxics(placed: readonly PlacedToxic[], context: Faul
 }
 
 async function restart(links: Links, placed: readonly PlacedToxic[], context: FaultContext, errors: string[]): Promise<void> {
+  const { [RESTARTING]: _, ...memory } = context.memory.read() ?? {};
+  context.memory.write({ ...memory, [RESTARTING]: true });
   try {
     await links.restartProxy();
     await removeAndReadBack(links, placed);
@@ -94,6 +100,7 @@ async function restart(links: Links, placed: readonly PlacedToxic[], context: Fa
     `Toxiproxy was restarted (${errors.join('; ')}); every connection through it was cut, which taints what was measured`,
     { errors },
   );
+  context.memory.write(memory);
 }
 
 /** A link whose far end answers must answer through the proxy too; where it does not, disabling and then restarting is tried. */

@@ -70,6 +70,13 @@ export const serviceKill: Fault<Settings, Resolved> = {
   },
   confirm: ({ services, back }, { live }) =>
     proveServices(live, services, (sight) => (back === 'heal' ? !sight.runs && !sight.serves : !sight.same)),
-  undo: ({ services }, { live }) => bringBack(live, services),
+  async undo({ services }, { live }) {
+    // A kill that was cut off before it killed: what stands stopped has children that nobody would wake.
+    for (const { name, process } of services) {
+      const host = live.service(name);
+      if ((await host.processState(process)) === 'T') await host.killTree(process);
+    }
+    await bringBack(live, services);
+  },
   confirmGone: ({ services }, { live }) => proveServing(live, services),
 };

@@ -9,8 +9,8 @@ import type { FaultProof } from '../model/fault';
 import type { LiveTarget, Topology } from '../targets/ports';
 import type { Fault } from './contract';
 import { bringUp } from './node-power';
-import { findAgent, isSameServer, killNode, requireRunning, type ProcessHandle } from './node-process';
-import { howToStart, proveNodeBack } from './node-role';
+import { endHalfKilled, findAgent, isSameServer, killNode, requireRunning, type ProcessHandle } from './node-process';
+import { howToEndHalfKilled, howToStart, proveNodeBack } from './node-role';
 import { findPrimary, findSyncStandbys, syncStandbysOf } from './resolve-node';
 
 const STREAMS_WITHIN_MS = 20_000;
@@ -125,7 +125,8 @@ export const syncStandbyLoss: Fault<Settings, Resolved> = {
     `SIGKILL PostgreSQL of ${nodes.map(({ node }) => node).join(', ')}: ${nodes.length} of ${of} standbys that commits wait for`,
   reach: ({ nodes }) => ({ nodes: nodes.map(({ node }) => node) }),
   holdsDown: ({ nodes }) => nodes.map(({ node }) => node),
-  manualUndo: ({ nodes }, target) => nodes.flatMap(({ node }) => howToStart(target, node)),
+  manualUndo: ({ nodes }, target) =>
+    nodes.flatMap(({ node, ...killed }) => [...howToEndHalfKilled(target, node, killed), ...howToStart(target, node)]),
   async ready(settings, { live }) {
     const { names } = await chosen(live, settings);
     return [{ name: 'synchronous standbys can be lost', ok: true, found: names.join(', '), expected: 'as many as asked for', hint: null }];
@@ -137,7 +138,10 @@ export const syncStandbyLoss: Fault<Settings, Resolved> = {
   },
   confirm,
   async undo({ nodes }, { live }) {
-    for (const { node } of nodes) await bringUp(live, node);
+    for (const { node, postmaster, agent } of nodes) {
+      await endHalfKilled(live, node, { postmaster, agent });
+      await bringUp(live, node);
+    }
   },
   confirmGone: (resolved, { live }) => proveBack(live, resolved),
 };

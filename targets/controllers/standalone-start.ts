@@ -103,6 +103,9 @@ export async function startNode(live: LiveTarget, name: string, environment: Env
   const stateDir = epochDir(live.target);
   const node = requireNode(live.target, name);
   const host = live.host(name);
+  const running = await host.postmaster();
+  // Held and not killed by somebody who ended between: it would be taken for a server that runs.
+  if (running !== null && (await host.processState(running)) === 'T') await host.killTree(running);
   const { file: epoch, problem } = readEpoch(stateDir);
   if (epoch !== null && (await mayWrite(live, name))) return startPrimary(live, node, host, epoch, environment);
   await keepUnrouted(live, name);

@@ -136,7 +136,8 @@ async function killTree(root: ProcessId): Promise<readonly ProcessId[]> {
     }
   }
   const killed = [...stopped.values()];
-  for (const process of killed) signal(process, 'SIGKILL');
+  // The root last: whoever ends between is told by it, which stands stopped, that somebody may be left.
+  for (const process of killed.toReversed()) signal(process, 'SIGKILL');
   await until(() => (killed.some(isAlive) ? null : true), {
     timeoutMs: GONE_WITHIN_MS,
     everyMs: 5,

@@ -97,7 +97,7 @@ alive "$1" "$2" "$3" || exit 4
 exit 1`;
 
 /**
- * Stops the process `$1 $2 $3`, then its descendants until nothing new appears, then kills all: `PID START BOOT` of each, once every one is gone.
+ * Stops the process `$1 $2 $3`, then its descendants until nothing new appears, then kills all, the root last: `PID START BOOT` of each, once every one is gone.
  * With `$4` = list it only lists. Deaf to whoever hangs up, and silent till the deed is done: once the root is stopped nobody may be left stopped and alive.
  */
 export const KILL_TREE = `${LOOK}
@@ -107,7 +107,7 @@ root=$1 mode=$4
 alive "$1" "$2" "$3" || exit 0
 stop "$root" || { alive "$1" "$2" "$3" && exit 1; exit 0; }
 known=" $root " all="$root $2 $boot
-"
+" back=$all
 walks=0 fresh=yes
 while [ -n "$fresh" ]; do
   [ "$walks" -lt 100 ] || break
@@ -119,11 +119,12 @@ while [ -n "$fresh" ]; do
     case $known in *" $parent "*) ;; *) continue ;; esac
     case $state in Z | X) continue ;; esac
     stop "$pid" 2>/dev/null
-    known="$known$pid " fresh=yes all="$all$pid $start $boot
+    one="$pid $start $boot
 "
+    known="$known$pid " fresh=yes all=$all$one back=$one$back
   done
 done
-[ "$mode" = list ] || printf '%s' "$all" | while read -r pid began booted; do alive "$pid" "$began" "$booted" && kill -s KILL "$pid" 2>/dev/null; done
+[ "$mode" = list ] || printf '%s' "$back" | while read -r pid began booted; do alive "$pid" "$began" "$booted" && kill -s KILL "$pid" 2>/dev/null; done
 tries=0 left=
 [ "$mode" = list ] || while :; do
   left=$(printf '%s' "$all" | while read -r pid began booted; do alive "$pid" "$began" "$booted" && printf '%s ' "$pid"; done)

@@ -115,26 +115,71 @@ test('a frozen primary that lost its role meanwhile never thaws writable: it is 
   expect(await fault.confirmGone(resolved, context)).toMatchObject({ holds: true, facts: { node, inRecovery: true, writable: [primary] } });
 }, 60_000);
 
-test.each(['undo', 'hand'] as const)(
-  'a kill that was cut off between stopping all and killing them comes off, by %s',
-  async (by) => {
-    const fault = findFault('process-kill');
-    const context = contextOf(`half-killed-${by}`);
-    const resolved = await fault.resolve(fault.schema.parse({ node: 'n3' }), context);
-    const host = ground.live.host('n3');
-    const before = await host.serverProcesses();
-    for (const each of before) expect(await host.signal(each, 'SIGSTOP')).toBe(true);
-    expect((await fault.confirmGone(resolved, context)).holds).toBe(false);
+test.each([
+  { by: 'undo', name: 'process-kill', with: { node: 'n3' } },
+  { by: 'hand', name: 'process-kill', with: { node: 'n3' } },
+  { by: 'undo', name: 'sync-standby-loss', with: { count: 'all' } },
+  { by: 'hand', name: 'sync-standby-loss', with: { count: 'all' } },
+])(
+  'a kill by $name that was cut off between stopping all and killing them comes off by $by',
+  async ({ by, name, with: settings }) => {
+    const fault = findFault(name);
+    const context = contextOf(`half-killed-${name}-${by}`);
+    const resolved = await fault.resolve(fault.schema.parse(settings), context);
+    const hosts = fault.reach(resolved).nodes.map((node) => ground.live.host(node));
+    const processes = async (): Promise<readonly string[]> =>
+      (await Promise.all(hosts.map((host) => host.serverProcesses()))).flat().map(({ pid, startTicks }) => `${pid} ${startTicks}`);
+    const before = await processes();
+    for (const host of hosts) for (const each of await host.serverProcesses()) expect(await host.signal(each, 'SIGSTOP')).toBe(true);
+    expect(
+      await fault.confirmGone(resolved, context).then(
+        (proof) => proof.holds,
+        () => false,
+      ),
+    ).toBe(false);
     if (by === 'undo') await fault.undo(resolved, context);
     else expect(await typeIn(fault.manualUndo(resolved, ground.live.target))).toEqual({ code: 0, said: '' });
     expect(await fault.confirmGone(resolved, context)).toMatchObject({ holds: true });
-    const after = await host.serverProcesses();
-    expect(after.length).toBeGreaterThan(1);
-    for (const each of after)
-      expect(before.map(({ pid, startTicks }) => `${pid} ${startTicks}`)).not.toContain(`${each.pid} ${each.startTicks}`);
+    const after = await processes();
+    expect(after.length).toBeGreaterThan(hosts.length);
+    for (const each of after) expect(before).not.toContain(each);
   },
-  60_000,
+  90_000,
 );
+
+test('an accident whose commit waits for standbys that are held is taken off, and does not come back with them', async () => {
+  const fault = findFault('mass-update');
+  const context = contextOf('untold');
+  const resolved = await fault.resolve(fault.schema.parse({ rows: 10 }), context);
+  const primary = await findPrimary(ground.live);
+  await fault.inject(resolved, context);
+  await fault.undo(resolved, context);
+  const standbys = ground.live.target.nodes.map(({ name }) => name).filter((name) => name !== primary);
+  const each = async (name: 'SIGSTOP' | 'SIGCONT'): Promise<void> => {
+    for (const node of standbys)
+      for (const process of await ground.live.host(node).serverProcesses()) await ground.live.host(node).signal(process, name);
+  };
+  await each('SIGSTOP');
+  try {
+    const accident = fault.inject(resolved, context).catch(() => null);
+    await until(
+      async () => {
+        const waiting = await ground.live.sql(primary, 'observe', (sql) =>
+          sql.query(`SELECT 1 AS n FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'COMMIT%'`),
+        );
+        return waiting.length > 0 ? true : null;
+      },
+      { timeoutMs: 10_000, onTimeout: () => new Error('no commit waits') },
+    );
+    await fault.undo(resolved, context);
+    expect(await fault.confirmGone(resolved, context)).toMatchObject({ holds: true });
+    await each('SIGCONT');
+    await accident;
+    expect(await fault.confirmGone(resolved, context)).toMatchObject({ holds: true });
+  } finally {
+    await each('SIGCONT');
+  }
+}, 60_000);
 
 test('a stop condition in SQL is asked of the servers themselves, cannot write, and does not hold where one is silent', async () => {
   const sql = (text: string, expect: string, on: 'primary' | 'every-node') =>
