@@ -79,16 +79,21 @@ export function dropByHand(target: Target, { table }: Pick<DrillTable, 'table'>)
   return sqlByHand(target, null, 'probe', [`DROP TABLE IF EXISTS gameday.${table}`]);
 }
 
-/** The table with exactly its rows, in one transaction; nothing to do where it stands already. */
-export async function createAndFill(sql: Sql, resolved: DrillTable, commit: 'as-set' | 'local'): Promise<void> {
+/** The table with exactly its rows, in one transaction; nothing to do where it stands already. Waits for standbys as the cluster is set. */
+export async function createAndFill(sql: Sql, resolved: DrillTable): Promise<void> {
+  if (await isWhole(sql, resolved)) return;
+  await sql.query('BEGIN');
+  for (const statement of fillStatements(resolved)) await sql.query(statement);
+  await sql.query('COMMIT');
+}
+
+/** As `createAndFill`, whatever was done to it, and by whom it is still being done. Healing must not wait for a standby that the drill has killed. */
+export async function makeWhole(sql: Sql, resolved: DrillTable): Promise<void> {
   const { table } = resolved;
   await sql.query('BEGIN');
-  // Healing must not wait for a standby that the drill has killed.
-  if (commit === 'local') {
-    await sql.query('SET LOCAL synchronous_commit = local');
-    await sql.query(`SET LOCAL lock_timeout = ${LOCK_MS}`);
-    await tellWaiting(sql, table);
-  }
+  await sql.query('SET LOCAL synchronous_commit = local');
+  await sql.query(`SET LOCAL lock_timeout = ${LOCK_MS}`);
+  await tellWaiting(sql, table);
   if (await tableExists(sql, table)) await sql.query(`LOCK TABLE gameday.${table} IN SHARE ROW EXCLUSIVE MODE`);
   if (!(await isWhole(sql, resolved))) for (const statement of fillStatements(resolved)) await sql.query(statement);
   await sql.query('COMMIT');

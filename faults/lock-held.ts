@@ -89,7 +89,7 @@ async function inject(
 ): Promise<{ readonly node: string; readonly table: string }> {
   await hold(label, BITES_WITHIN_MS, async (signal, bites) => {
     // Inside: once the lock is held, not even we could look at the table again.
-    if (own !== null) await live.sql(node, 'probe', (sql) => createAndFill(sql, own, 'as-set'));
+    if (own !== null) await live.sql(node, 'probe', (sql) => createAndFill(sql, own));
     const session = await keepSession({ live, node, label, release: aborted(signal) }, async (sql) => {
       await sql.query('SET idle_in_transaction_session_timeout = 0');
       await sql.query('BEGIN');

@@ -98,7 +98,7 @@ export const longTransaction: Fault<Settings, Resolved> = {
     return [await checkMayCreateTables(live), await checkSessionPowers(live, node)];
   },
   async inject({ node, label, table }, { live }) {
-    if (table !== null) await live.sql(node, 'probe', (sql) => createAndFill(sql, table, 'as-set'));
+    if (table !== null) await live.sql(node, 'probe', (sql) => createAndFill(sql, table));
     await hold(label, BITES_WITHIN_MS, async (signal, bites) => {
       const session = await keepSession({ live, node, label, release: aborted(signal) }, (sql) => begin(sql, table));
       bites();

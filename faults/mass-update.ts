@@ -7,7 +7,16 @@ import type { JsonObject } from '../model/json';
 import type { FaultProof } from '../model/fault';
 import { commitAccident, describeVictim } from './accident';
 import type { Fault, FaultContext } from './contract';
-import { checkMayCreateTables, createAndFill, describeDrillTable, fillByHand, isWhole, tableExists, type DrillTable } from './drill-table';
+import {
+  checkMayCreateTables,
+  createAndFill,
+  describeDrillTable,
+  fillByHand,
+  isWhole,
+  makeWhole,
+  tableExists,
+  type DrillTable,
+} from './drill-table';
 import { findPrimary } from './resolve-node';
 
 const MAX_ROWS = 100_000;
@@ -20,7 +29,7 @@ type Resolved = DrillTable;
 async function inject(resolved: Resolved, { live }: FaultContext): Promise<JsonObject> {
   const node = await findPrimary(live);
   return live.sql(node, 'probe', async (sql) => {
-    await createAndFill(sql, resolved, 'as-set');
+    await createAndFill(sql, resolved);
     const facts = await commitAccident(sql, `UPDATE gameday.${resolved.table} SET payload = '${WRONG}'`);
     return { ...facts, ...describeVictim(resolved), primary: node };
   });
@@ -67,7 +76,7 @@ export const massUpdate: Fault<Settings, Resolved> = {
   confirm,
   async undo(resolved, { live }) {
     const node = await findPrimary(live);
-    await live.sql(node, 'probe', (sql) => createAndFill(sql, resolved, 'local'));
+    await live.sql(node, 'probe', (sql) => makeWhole(sql, resolved));
   },
   confirmGone,
 };

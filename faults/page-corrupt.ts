@@ -80,7 +80,7 @@ async function requireStandby(live: LiveTarget, node: string): Promise<void> {
 async function makeTable(live: LiveTarget, table: DrillTable): Promise<string> {
   const primary = await findPrimary(live);
   await live.sql(primary, 'probe', async (sql) => {
-    await createAndFill(sql, table, 'as-set');
+    await createAndFill(sql, table);
     // A page image that a later hint bit or vacuum sends to the standby would repair what we spoil.
     await sql.query(`ALTER TABLE gameday.${table.table} SET (autovacuum_enabled = off)`);
     await sql.query(`VACUUM (FREEZE) gameday.${table.table}`);

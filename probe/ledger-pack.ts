@@ -116,6 +116,8 @@ async function writePacked(from: string, to: string): Promise<string> {
     await file.sync();
     return hash.digest('hex');
   } catch (error) {
+    // On a full disk nobody else may be kept waiting for the room that a half-packed segment takes.
+    rmSync(to, { force: true });
     const code = (error as NodeJS.ErrnoException).code;
     if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
     throw new GamedayError('disk_full', `packing ${from}: ${messageOf(error)}`, null, { cause: error });

@@ -61,8 +61,8 @@ function tellCalibration({ outages, invented, connectCommitMs, restedConnectComm
   const allowedMs = 2 * CALIBRATION_SETTINGS.periodMs + 2 + quantile(connectCommitMs, 0.99);
   for (const each of outages) if (!each.contained) say(`not contained: ${JSON.stringify(each)}`);
   const byWidth = [...cuts].sort((a, b) => (b.widthMs ?? 0) - (a.widthMs ?? 0));
-  for (const { widthMs, t0, tRec, began, ended } of byWidth.slice(0, WIDEST_SHOWN))
-    say(`wide: ${JSON.stringify({ widthMs, t0, began, tRec, ended })}`);
+  for (const { widthMs, t0, tRec, began, ended, backMs } of byWidth.slice(0, WIDEST_SHOWN))
+    say(`wide: ${JSON.stringify({ widthMs, t0, began, tRec, ended, backMs })}`);
   for (const each of invented) say(`not made by us: ${JSON.stringify(each)}`);
   return {
     outages: cuts.length,

@@ -35,6 +35,8 @@ export interface Calibrated {
   readonly tRec: Interval | null;
   readonly began: Interval;
   readonly ended: Interval;
+  /** What another client needed to be back at this very end. */
+  readonly backMs: number;
 }
 export interface Calibration {
   readonly outages: readonly Calibrated[];
@@ -183,7 +185,7 @@ function compare(rto: RtoMeasurement, matched: Set<number>, { way, began, ended,
   );
   const found = rto.outages[index];
   if (found === undefined) {
-    return { way, truth, reported: null, contained: false, explained: false, widthMs: null, t0: null, tRec: null, began, ended };
+    return { way, truth, reported: null, contained: false, explained: false, widthMs: null, t0: null, tRec: null, began, ended, backMs };
   }
   matched.add(index);
   const reported = found.duration;
@@ -211,6 +213,7 @@ function compare(rto: RtoMeasurement, matched: Set<number>, { way, began, ended,
     tRec: found.tRec,
     began,
     ended,
+    backMs,
   };
 }
 
