@@ -5,15 +5,16 @@
 import { GamedayError } from '../core/errors';
 import type { JsonObject } from '../model/json';
 import type { Sql } from '../targets/sql';
-import { isWhole, type DrillTable } from './drill-table';
+import { isWhole, lockTable, type DrillTable } from './drill-table';
 
 const POSITION = `SELECT pg_current_wal_insert_lsn()::text AS lsn, pg_walfile_name(pg_current_wal_insert_lsn()) AS segment,
   to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at`;
 
-/** Commits the statement in a transaction of its own. Returns the facts that a restore needs: xid, positions before and after, commit time, timeline. */
-export async function commitAccident(sql: Sql, statement: string): Promise<JsonObject> {
+/** Commits the statement against a drill's table in a transaction of its own. Returns the facts that a restore needs: xid, positions before and after, commit time, timeline. */
+export async function commitAccident(sql: Sql, table: string, statement: string): Promise<JsonObject> {
   const before = (await sql.query(POSITION))[0] ?? {};
   await sql.query('BEGIN');
+  await lockTable(sql, table);
   const xid = (await sql.query('SELECT pg_current_xact_id()::text AS xid'))[0]?.['xid'] ?? null;
   await sql.query(statement);
   await sql.query('COMMIT');

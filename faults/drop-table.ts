@@ -28,7 +28,7 @@ async function inject(resolved: Resolved, { live }: FaultContext): Promise<JsonO
   const node = await findPrimary(live);
   return live.sql(node, 'probe', async (sql) => {
     await createAndFill(sql, resolved);
-    const facts = await commitAccident(sql, `DROP TABLE gameday.${resolved.table}`);
+    const facts = await commitAccident(sql, resolved.table, `DROP TABLE gameday.${resolved.table}`);
     return { ...facts, ...describeVictim(resolved), primary: node };
   });
 }

@@ -73,3 +73,16 @@ test('a restart that was cut off is made again: its links may not be declared, a
   expect(notes).toEqual(['proxy-restarted']);
   expect(context.memory.read()).toEqual({ own: 1 });
 }, 10_000);
+
+test('a restart that failed is not insisted on: once Toxiproxy answers, the first rung does', async () => {
+  const calls: string[] = [];
+  const links = hangingLinks(calls, forever);
+  const context = paperContext('x');
+  const placed = placedOn(links.list().slice(0, 1));
+  const undo = (changed: Partial<Links>): Promise<void> =>
+    removeToxics(placed, { ...context, live: { ...context.live, links: { ...links, ...changed } } });
+  await expect(undo({ restartProxy: () => Promise.reject(new Error('no such command')) })).rejects.toMatchObject({ code: 'undo_failed' });
+  calls.length = 0;
+  await undo({ removeToxic: async (link) => void calls.push(`remove ${link.name}`) });
+  expect(calls).toEqual([`remove ${placed[0]?.link.name}`]);
+}, 10_000);

@@ -93,6 +93,8 @@ async function restart(links: Links, placed: readonly PlacedToxic[], context: Fa
     await links.restartProxy();
     await removeAndReadBack(links, placed);
   } catch (error) {
+    // It failed and was not cut off: where Toxiproxy answers meanwhile, or somebody restarted it by hand, the first rung does.
+    context.memory.write(memory);
     throw new GamedayError('undo_failed', `3 rungs failed: ${[...errors, messageOf(error)].join('; ')}`, null, { cause: error });
   }
   context.note?.(

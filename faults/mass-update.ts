@@ -30,7 +30,7 @@ async function inject(resolved: Resolved, { live }: FaultContext): Promise<JsonO
   const node = await findPrimary(live);
   return live.sql(node, 'probe', async (sql) => {
     await createAndFill(sql, resolved);
-    const facts = await commitAccident(sql, `UPDATE gameday.${resolved.table} SET payload = '${WRONG}'`);
+    const facts = await commitAccident(sql, resolved.table, `UPDATE gameday.${resolved.table} SET payload = '${WRONG}'`);
     return { ...facts, ...describeVictim(resolved), primary: node };
   });
 }

@@ -1,7 +1,7 @@
 /** Which processes run on a node now, as handles that travel: pid + start time + boot id; and their end, all at once. */
 import { GamedayError } from '../core/errors';
 import type { Target, TargetNode } from '../model/target';
-import type { LiveTarget } from '../targets/ports';
+import type { Host, LiveTarget } from '../targets/ports';
 
 export type ProcessHandle = { readonly pid: number; readonly startTicks: string; readonly bootId: string };
 
@@ -59,6 +59,11 @@ export async function killNode(
   return servers + agents;
 }
 
+/** Ends a tree whose root stands stopped, because whoever was killing it ended between. */
+export async function killIfStopped(host: Pick<Host, 'processState' | 'killTree'>, root: ProcessHandle): Promise<void> {
+  if ((await host.processState(root)) === 'T') await host.killTree(root);
+}
+
 /**
  * Ends what `killNode` began and did not end: it stops everybody before it kills, and whoever kills may die between. What stands stopped is not woken: its
  * role may have gone to another node meanwhile. A node of which nothing stands stopped is left alone.
@@ -72,6 +77,6 @@ export async function endHalfKilled(
   const stopped = (await host.serverProcesses()).filter((each) => each.stopped);
   const agentStopped = agent !== null && (await host.processState(agent)) === 'T';
   if (agentStopped || stopped.some((each) => isSameServer(each, postmaster))) await killNode(live, node, { postmaster, agent });
-  // Children that outlived their postmaster: no other server starts beside them.
+  // Children whose postmaster somebody else killed (`killTree` kills it last): no other server starts beside them.
   if ((await host.postmaster()) === null) for (const each of stopped) await host.signal(each, 'SIGKILL');
 }

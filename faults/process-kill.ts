@@ -17,6 +17,7 @@ import {
   endHalfKilled,
   findAgent,
   isSameServer,
+  killIfStopped,
   killNode,
   requireAgent,
   requireRunning,
@@ -218,18 +219,12 @@ export const processKill: Fault<Settings, Resolved> = {
   confirm,
   async undo(resolved, { live }) {
     if (resolved.scope === 'tree') await endHalfKilled(live, resolved.node, resolved);
-    if (resolved.scope === 'agent') await endHalfKilledAgent(live, resolved);
+    if (resolved.scope === 'agent' && resolved.agent !== null) await killIfStopped(live.host(resolved.node), resolved.agent);
     if (await isUpAsItWas(live, resolved)) return;
     await live.controller.startNode(resolved.node);
   },
   confirmGone: ({ node }, { live }) => proveNodeBack(live, node),
 };
-
-/** Held and not killed, as `endHalfKilled` for the agent alone. */
-async function endHalfKilledAgent(live: LiveTarget, { node, agent }: Resolved): Promise<void> {
-  const host = live.host(node);
-  if (agent !== null && (await host.processState(agent)) === 'T') await host.killTree(agent);
-}
 
 /** Nothing to start: the very processes that were to be killed still run, because inject never happened or only a backend was killed. */
 async function isUpAsItWas(live: LiveTarget, resolved: Resolved): Promise<boolean> {

@@ -9,7 +9,6 @@ import type { FaultProof } from '../model/fault';
 import type { LiveTarget } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
 import { bringUp } from './node-power';
-import type { ProcessHandle } from './node-process';
 import { howToStart, howToStop, proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
@@ -43,9 +42,9 @@ async function undo({ node }: Resolved, { live, memory }: FaultContext): Promise
   const mayWrite = await live.controller.mayWrite(node);
   const host = live.host(node);
   const postmaster = await host.postmaster();
-  // An undo that was ended between stopping all its processes and killing them.
-  const isStopped = async (id: ProcessHandle): Promise<boolean> => (await host.processState(id)) === 'T';
-  if (!mayWrite && postmaster !== null && (told || (await isStopped(postmaster)) || (await inRecovery(live, node)) === false)) {
+  // Stopped: an undo before this one was ended before it had killed them.
+  const stopped = postmaster !== null && (await host.processState(postmaster)) === 'T';
+  if (!mayWrite && postmaster !== null && (told || stopped || (await inRecovery(live, node)) === false)) {
     await host.killTree(postmaster);
     memory.write({ told: false });
   }

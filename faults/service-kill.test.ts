@@ -112,5 +112,9 @@ test('the store may cost writes, what clients come through may not; by hand each
   expect(serviceKill.mayLoseWrites({ service: 'router', back: 'heal' })).toBe(false);
   const resolved = await resolve({ service: 'dcs-leader' });
   expect(serviceKill.preview(resolved)).toBe('SIGKILL e2 (process 77), and keep it down');
-  expect(serviceKill.manualUndo(resolved, context(all()).live.target)).toEqual(['# starts e2, where it does not run:', "'start it' e2"]);
+  expect(serviceKill.manualUndo(resolved, context(all()).live.target)).toEqual([
+    expect.stringMatching(/^\(if .*\[ "\$1" = T \]; then pkill -KILL -P 77 .*kill -KILL 77; fi\)$/),
+    '# starts e2, where it does not run:',
+    "'start it' e2",
+  ]);
 });

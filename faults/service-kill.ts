@@ -9,7 +9,9 @@
 import { z } from 'zod';
 import { GamedayError } from '../core/errors';
 import type { LiveTarget } from '../targets/ports';
+import { signalByHand, switchOn } from './by-hand';
 import type { Fault } from './contract';
+import { killIfStopped } from './node-process';
 import { SERVICE_WORDS } from './resolve-service';
 import {
   bringBack,
@@ -58,7 +60,13 @@ export const serviceKill: Fault<Settings, Resolved> = {
     `SIGKILL ${services.map(({ name, process }) => `${name} (process ${process.pid})`).join(' and ')}${back === 'heal' ? ', and keep it down' : ''}`,
   reach: ({ services }) => ({ nodes: services.map(({ name }) => name) }),
   holdsDown: ({ services }) => services.map(({ name }) => name),
-  manualUndo: ({ services }, target) => howToStartServices(target, services),
+  manualUndo: ({ services }, target) => [
+    ...services.flatMap(({ name, process }) => {
+      const service = describeService(target, name);
+      return [...switchOn(service), signalByHand(service, process, 'KILL', { children: true, ifStopped: true })];
+    }),
+    ...howToStartServices(target, services),
+  ],
   ready: ({ service }, { live }) => checkServices(live, service),
   async inject({ services, back }, { live }) {
     for (const { name } of services) {
@@ -72,10 +80,7 @@ export const serviceKill: Fault<Settings, Resolved> = {
     proveServices(live, services, (sight) => (back === 'heal' ? !sight.runs && !sight.serves : !sight.same)),
   async undo({ services }, { live }) {
     // A kill that was cut off before it killed: what stands stopped has children that nobody would wake.
-    for (const { name, process } of services) {
-      const host = live.service(name);
-      if ((await host.processState(process)) === 'T') await host.killTree(process);
-    }
+    for (const { name, process } of services) await killIfStopped(live.service(name), process);
     await bringBack(live, services);
   },
   confirmGone: ({ services }, { live }) => proveServing(live, services),

@@ -147,7 +147,8 @@ export interface Controller {
   }): Promise<FailoverResult>;
   /**
    * Starts a node in the role its epoch allows: read-write only with the current epoch, otherwise fenced (in recovery, not routed). Saves a diverged tail first.
-   * `environment`: variables for the server's processes besides their usual ones, for this start alone; a server that runs already keeps its own.
+   * `environment`: variables for the server's processes besides their usual ones, for this start alone; a server that runs already keeps its own. The standalone controller ends a
+   * server that it finds stopped first.
    */
   startNode(
     node: string,

@@ -642,7 +642,11 @@ export class LeaseKeeper {
     const before = this.require(id);
     const after = advance(before, event, moment);
     if (after === before) return;
-    const heals = event.kind === 'undo' || event.kind === 'attempt-failed' || event.kind === 'proven-gone';
+    const heals =
+      event.kind === 'undo' ||
+      event.kind === 'attempt-failed' ||
+      event.kind === 'proven-gone' ||
+      (event.kind === 'remember' && before.state === 'undoing');
     if (heals) this.orLog(`saving lease ${id}`, () => this.parts.store.save(after));
     else this.parts.store.save(after);
     this.hold(id, after);

@@ -1,6 +1,6 @@
 /** The first faults on real servers: the contract of each, and what each promises by itself. */
 import { until } from '../../core/clock';
-import { cleanUpDrillTables, cleanUpOtherDrills } from '../../faults/drill-table';
+import { cleanUpDrillTables, cleanUpOtherDrills, createAndFill, describeDrillTable } from '../../faults/drill-table';
 import { faultLabel, type FaultContext } from '../../faults/contract';
 import { findFault } from '../../faults/registry';
 import { findPrimary } from '../../faults/resolve-node';
@@ -147,39 +147,54 @@ test.each([
   90_000,
 );
 
-test('an accident whose commit waits for standbys that are held is taken off, and does not come back with them', async () => {
-  const fault = findFault('mass-update');
-  const context = contextOf('untold');
-  const resolved = await fault.resolve(fault.schema.parse({ rows: 10 }), context);
-  const primary = await findPrimary(ground.live);
-  await fault.inject(resolved, context);
-  await fault.undo(resolved, context);
-  const standbys = ground.live.target.nodes.map(({ name }) => name).filter((name) => name !== primary);
-  const each = async (name: 'SIGSTOP' | 'SIGCONT'): Promise<void> => {
-    for (const node of standbys)
-      for (const process of await ground.live.host(node).serverProcesses()) await ground.live.host(node).signal(process, name);
-  };
-  await each('SIGSTOP');
-  try {
-    const accident = fault.inject(resolved, context).catch(() => null);
-    await until(
-      async () => {
-        const waiting = await ground.live.sql(primary, 'observe', (sql) =>
-          sql.query(`SELECT 1 AS n FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'COMMIT%'`),
-        );
-        return waiting.length > 0 ? true : null;
-      },
-      { timeoutMs: 10_000, onTimeout: () => new Error('no commit waits') },
-    );
-    await fault.undo(resolved, context);
-    expect(await fault.confirmGone(resolved, context)).toMatchObject({ holds: true });
-    await each('SIGCONT');
-    await accident;
-    expect(await fault.confirmGone(resolved, context)).toMatchObject({ holds: true });
-  } finally {
-    await each('SIGCONT');
-  }
-}, 60_000);
+test.each([
+  { name: 'mass-update', waits: 'the accident' },
+  { name: 'drop-table', waits: 'the accident' },
+  { name: 'drop-table', waits: 'the table itself' },
+])(
+  '$name, where the commit of $waits waits for standbys that are held, is taken off and does not come back with them',
+  async ({ name, waits }) => {
+    const fault = findFault(name);
+    const context = contextOf(`untold-${waits}`);
+    const resolved = await fault.resolve(fault.schema.parse({ rows: 10 }), context);
+    const primary = await findPrimary(ground.live);
+    if (waits === 'the accident') {
+      await fault.inject(resolved, context);
+      await fault.undo(resolved, context);
+    }
+    const standbys = ground.live.target.nodes.map((node) => node.name).filter((node) => node !== primary);
+    const each = async (word: 'SIGSTOP' | 'SIGCONT'): Promise<void> => {
+      for (const node of standbys)
+        for (const process of await ground.live.host(node).serverProcesses()) await ground.live.host(node).signal(process, word);
+    };
+    await each('SIGSTOP');
+    try {
+      // What a guardian that died in the midst of it has sent, and no more.
+      const sent =
+        waits === 'the accident'
+          ? fault.inject(resolved, context)
+          : ground.live.sql(primary, 'probe', (sql) => createAndFill(sql, describeDrillTable(context, 10)));
+      const accident = sent.catch(() => null);
+      await until(
+        async () => {
+          const waiting = await ground.live.sql(primary, 'observe', (sql) =>
+            sql.query(`SELECT 1 AS n FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'COMMIT%'`),
+          );
+          return waiting.length > 0 ? true : null;
+        },
+        { timeoutMs: 10_000, onTimeout: () => new Error('no commit waits') },
+      );
+      await fault.undo(resolved, context);
+      expect(await fault.confirmGone(resolved, context)).toMatchObject({ holds: true });
+      await each('SIGCONT');
+      await accident;
+      expect(await fault.confirmGone(resolved, context)).toMatchObject({ holds: true });
+    } finally {
+      await each('SIGCONT');
+    }
+  },
+  60_000,
+);
 
 test('a stop condition in SQL is asked of the servers themselves, cannot write, and does not hold where one is silent', async () => {
   const sql = (text: string, expect: string, on: 'primary' | 'every-node') =>
