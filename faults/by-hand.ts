@@ -74,6 +74,11 @@ export function signalByHand(
   return onHost(place, `(if ${meant}; then ${others}kill -${name} ${pid}; fi)`);
 }
 
+/** Ends those of them that stand stopped, with their children: a kill that was cut off had stopped all before. What runs is left alone. */
+export function endStoppedByHand(place: Place, processes: readonly ProcessHandle[]): readonly string[] {
+  return [...switchOn(place), ...processes.map((each) => signalByHand(place, each, 'KILL', { children: true, ifStopped: true }))];
+}
+
 /** Value of a connection string (libpq, "Keyword/Value Connection Strings"). */
 const conninfoWord = (name: string, value: string): string =>
   `${name}=${/^[^\s'\\]+$/.test(value) ? value : `'${value.replaceAll(/['\\]/g, '\\$&')}'`}`;

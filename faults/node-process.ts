@@ -1,9 +1,11 @@
 /** Which processes run on a node now, as handles that travel: pid + start time + boot id; and their end, all at once. */
 import { GamedayError } from '../core/errors';
 import type { Target, TargetNode } from '../model/target';
-import type { Host, LiveTarget } from '../targets/ports';
+import type { LiveTarget } from '../targets/ports';
 
 export type ProcessHandle = { readonly pid: number; readonly startTicks: string; readonly bootId: string };
+/** The roots of all that a node runs; `agent` is null where none runs beside the server. */
+export type NodeProcesses = { readonly postmaster: ProcessHandle; readonly agent: ProcessHandle | null };
 
 /** The node's postmaster; throws `fault_refused` when none runs. */
 export async function requireRunning(live: LiveTarget, node: string): Promise<ProcessHandle> {
@@ -47,11 +49,7 @@ export async function requireAgent(live: LiveTarget, node: string): Promise<Proc
  * SIGKILL to a whole node: the very postmaster and agent that are named, with all their children. The agent is held first: it would start the server again,
  * or give its key up in good order. Returns how many processes were killed; those that are others by now are left alone.
  */
-export async function killNode(
-  live: LiveTarget,
-  node: string,
-  { postmaster, agent }: { readonly postmaster: ProcessHandle; readonly agent: ProcessHandle | null },
-): Promise<number> {
+export async function killNode(live: LiveTarget, node: string, { postmaster, agent }: NodeProcesses): Promise<number> {
   const host = live.host(node);
   if (agent !== null) await host.signal(agent, 'SIGSTOP');
   const servers = isSameServer(await host.postmaster(), postmaster) ? (await host.killTree(postmaster)).length : 0;
@@ -59,20 +57,11 @@ export async function killNode(
   return servers + agents;
 }
 
-/** Ends a tree whose root stands stopped, because whoever was killing it ended between. */
-export async function killIfStopped(host: Pick<Host, 'processState' | 'killTree'>, root: ProcessHandle): Promise<void> {
-  if ((await host.processState(root)) === 'T') await host.killTree(root);
-}
-
 /**
  * Ends what `killNode` began and did not end: it stops everybody before it kills, and whoever kills may die between. What stands stopped is not woken: its
  * role may have gone to another node meanwhile. A node of which nothing stands stopped is left alone.
  */
-export async function endHalfKilled(
-  live: LiveTarget,
-  node: string,
-  { postmaster, agent }: { readonly postmaster: ProcessHandle; readonly agent: ProcessHandle | null },
-): Promise<void> {
+export async function endHalfKilled(live: LiveTarget, node: string, { postmaster, agent }: NodeProcesses): Promise<void> {
   const host = live.host(node);
   const stopped = (await host.serverProcesses()).filter((each) => each.stopped);
   const agentStopped = agent !== null && (await host.processState(agent)) === 'T';

@@ -5,8 +5,8 @@ import type { Target, TargetNode } from '../model/target';
 import { nodeSocketDir } from '../targets/controllers/standalone-config';
 import { commandLine, quoteWord } from '../targets/hosts/shell-words';
 import type { LiveTarget } from '../targets/ports';
-import { labUpByHand, onHost, signalByHand, switchOn } from './by-hand';
-import { describeNode, type ProcessHandle } from './node-process';
+import { endStoppedByHand, labUpByHand, onHost, switchOn } from './by-hand';
+import { describeNode, type NodeProcesses } from './node-process';
 
 /** Does its server run? A killed one may stand in the process table for long, as may somebody else with its number; pg_ctl takes both for a server. */
 const statusLine = ({ dataDir }: TargetNode): string =>
@@ -62,14 +62,8 @@ export function howToStart(target: Target, name: string): readonly string[] {
 }
 
 /** What a person types so that a kill that was cut off is ended: whoever killed had stopped all of them first. What runs is left alone. */
-export function howToEndHalfKilled(
-  target: Target,
-  name: string,
-  { postmaster, agent }: { readonly postmaster: ProcessHandle; readonly agent: ProcessHandle | null },
-): readonly string[] {
-  const node = describeNode(target, name);
-  const stopped = [agent, postmaster].filter((each) => each !== null);
-  return [...switchOn(node), ...stopped.map((each) => signalByHand(node, each, 'KILL', { children: true, ifStopped: true }))];
+export function howToEndHalfKilled(target: Target, name: string, { postmaster, agent }: NodeProcesses): readonly string[] {
+  return endStoppedByHand(describeNode(target, name), agent === null ? [postmaster] : [agent, postmaster]);
 }
 
 /** What a person types so that its server ends, where it runs: as the node's own user, because PostgreSQL's tools refuse root. */

@@ -10,6 +10,7 @@ import { GamedayError } from '../core/errors';
 import type { JsonObject } from '../model/json';
 import type { CheckResult } from '../model/record';
 import type { FaultProof } from '../model/fault';
+import { killIfStopped } from '../targets/hosts/kill-if-stopped';
 import type { LiveTarget } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
 import {
@@ -17,7 +18,6 @@ import {
   endHalfKilled,
   findAgent,
   isSameServer,
-  killIfStopped,
   killNode,
   requireAgent,
   requireRunning,

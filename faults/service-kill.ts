@@ -8,10 +8,10 @@
  */
 import { z } from 'zod';
 import { GamedayError } from '../core/errors';
+import { killIfStopped } from '../targets/hosts/kill-if-stopped';
 import type { LiveTarget } from '../targets/ports';
-import { signalByHand, switchOn } from './by-hand';
+import { endStoppedByHand } from './by-hand';
 import type { Fault } from './contract';
-import { killIfStopped } from './node-process';
 import { SERVICE_WORDS } from './resolve-service';
 import {
   bringBack,
@@ -61,10 +61,7 @@ export const serviceKill: Fault<Settings, Resolved> = {
   reach: ({ services }) => ({ nodes: services.map(({ name }) => name) }),
   holdsDown: ({ services }) => services.map(({ name }) => name),
   manualUndo: ({ services }, target) => [
-    ...services.flatMap(({ name, process }) => {
-      const service = describeService(target, name);
-      return [...switchOn(service), signalByHand(service, process, 'KILL', { children: true, ifStopped: true })];
-    }),
+    ...services.flatMap(({ name, process }) => endStoppedByHand(describeService(target, name), [process])),
     ...howToStartServices(target, services),
   ],
   ready: ({ service }, { live }) => checkServices(live, service),

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import type { TargetNode } from '../../model/target';
+import { killIfStopped } from '../hosts/kill-if-stopped';
 import type { Controller, Environment, Host, LiveTarget, SalvageResult } from '../ports';
 import { requireNode, upstreamOf, writeRole, type NodeRole } from './standalone-config';
 import { epochDir, epochError, readEpoch, readNodeEpoch, recordPromotion, type EpochFile } from './standalone-epoch';
@@ -104,8 +105,8 @@ export async function startNode(live: LiveTarget, name: string, environment: Env
   const node = requireNode(live.target, name);
   const host = live.host(name);
   const running = await host.postmaster();
-  // Held and not killed by somebody who ended between: it would be taken for a server that runs.
-  if (running !== null && (await host.processState(running)) === 'T') await host.killTree(running);
+  // It would be taken for a server that runs.
+  if (running !== null) await killIfStopped(host, running);
   const { file: epoch, problem } = readEpoch(stateDir);
   if (epoch !== null && (await mayWrite(live, name))) return startPrimary(live, node, host, epoch, environment);
   await keepUnrouted(live, name);
