@@ -2,6 +2,8 @@
  * A whole object of known size, over a connection that may break: it goes on from the byte where it was cut, and waits out a store that is overloaded.
  * It never returns other than `bytes` bytes, holds no more than them, and says nothing about their content: whoever asked holds the sum.
  */
+import { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { sleep } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
 import type { ObjectStore } from './store';
@@ -30,12 +32,12 @@ export async function fetchObject(
     const before = at;
     let failure: unknown = null;
     try {
-      for await (const chunk of await store.read(key, { start: at, end: bytes - 1 }, signal)) {
+      await eachChunk(await store.read(key, { start: at, end: bytes - 1 }, signal), (chunk) => {
         if (at + chunk.length > bytes)
           throw new GamedayError('object_corrupt', `${store.description}: ${key} sent more bytes than asked for`);
         data.set(chunk, at);
         at += chunk.length;
-      }
+      });
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof GamedayError) throw error;
@@ -54,4 +56,20 @@ export async function fetchObject(
     await sleep(delayMs(policy, attempt), signal);
   }
   return data;
+}
+
+/** Resolves when `body` has ended. A stream's chunks are taken as they come: an iterator would cost a promise or three for each, which are 16 kB at most under TLS. */
+async function eachChunk(body: AsyncIterable<Uint8Array>, take: (chunk: Uint8Array) => void): Promise<void> {
+  if (!(body instanceof Readable)) {
+    for await (const chunk of body) take(chunk);
+    return;
+  }
+  body.on('data', (chunk: Uint8Array) => {
+    try {
+      take(chunk);
+    } catch (error) {
+      body.destroy(error as Error);
+    }
+  });
+  await finished(body, { writable: false });
 }
