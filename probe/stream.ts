@@ -11,7 +11,10 @@ import type { LedgerWriter } from './ledger-writer';
 import { needsReconnect, outcomeOfFailure } from './outcome';
 import { FactReader, Facts, readMessage, WriteStatement } from './statement';
 
-/** Connections that may be in the act of connecting at once; the first ones a period apart, the rest spread over the connect timeout. */
+/**
+ * Connections that may be in the act of connecting at once; the first ones a period apart, the rest spread over the connect timeout. Where the one before was refused,
+ * half a period: that costs next to nothing, and the end of an outage is known as closely as attempts follow each other.
+ */
 const MAX_CONNECTING = 8;
 const MIN_CONNECTIONS = 2;
 /**
@@ -266,7 +269,9 @@ export class ProbeStream {
     const missing = usable === 0 ? connecting < atOnce : this.slots.length < this.wanted;
     if (!missing || (!this.isNaive && nowNs < holdNs)) return;
     const { connectTimeoutMs } = this.context.settings;
-    const spacingMs = this.isNaive || connecting < 4 ? this.info.periodMs : connectTimeoutMs / MAX_CONNECTING;
+    const { periodMs } = this.info;
+    const closest = this.isNaive || connecting > 0 ? periodMs : periodMs / 2;
+    const spacingMs = this.isNaive || connecting < 4 ? closest : connectTimeoutMs / MAX_CONNECTING;
     this.nextAttemptNs = nowNs + spacingMs * 1e6;
     void this.connect(nowNs);
   }

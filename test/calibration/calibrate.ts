@@ -41,8 +41,8 @@ export interface Calibrated {
 export interface Calibration {
   readonly outages: readonly Calibrated[];
   /**
-   * Fresh connections through the door with one commit each, by a client that is not the prober, in ms: one after the other from the end of each cut to the
-   * end of its recovery window, in the midst of the rush that an interval's end holds too.
+   * A fresh connection through the door with one commit, by a client that is not the prober, in ms: once at the end of each cut, in the very rush that the
+   * interval's end holds too. A machine that is held up just then holds up both.
    */
   readonly connectCommitMs: readonly number[];
   /** The same while nothing was wrong. */
@@ -63,8 +63,6 @@ export const CALIBRATION_STEADY: SteadyState = {
   recoveryWindowMs: 500,
 };
 
-/** The other client's share of the machine must stay small beside the prober's. */
-const BETWEEN_CONNECTIONS_MS = 60;
 /** A frozen way shorter than this is a stall, not an outage: what waits is answered in the end. */
 const SHORTEST_FREEZE_MS = 400;
 
@@ -116,7 +114,7 @@ export async function calibrate(
     const ended = await ground.door.act('restore');
     const backMs = await connectAndCommit(ground);
     made.push({ way, began, ended, backMs });
-    if (way === 'cut') connectCommitMs.push(backMs, ...(await throughRecovery(ground)));
+    if (way === 'cut') connectCommitMs.push(backMs);
     if ((at + 1) % 20 === 0) say(`${at + 1} of ${planned.length} outages`);
   }
   await good();
@@ -152,17 +150,6 @@ async function connectAndCommit({ door }: Ground): Promise<number> {
   const ms = Number(process.hrtime.bigint() - begun) / 1e6;
   await client.end();
   return ms;
-}
-
-/** The same again and again, with pauses in which it asks for nothing, until the recovery window is over. */
-async function throughRecovery(ground: Ground): Promise<readonly number[]> {
-  const found: number[] = [];
-  const endMs = performance.now() + CALIBRATION_STEADY.recoveryWindowMs;
-  while (performance.now() < endMs) {
-    await sleep(BETWEEN_CONNECTIONS_MS);
-    found.push(await connectAndCommit(ground));
-  }
-  return found;
 }
 
 /** The prober's own write, for another client to send. */
