@@ -8,7 +8,7 @@ import type { EventBody } from '../model/event';
 import type { FaultHandle, FaultProof, LeaseKey, LeaseView } from '../model/fault';
 import type { Judgement, ObjectiveResult, Verdict } from '../model/measurement';
 import type { HaltInput } from '../model/message';
-import type { CheckSpec, FailoverStep, FaultStep, MarkStep, Plan, RestoreStep } from '../model/plan';
+import type { CheckSpec, FailoverStep, FaultStep, MarkStep, Plan, RebuildStep, RestoreStep } from '../model/plan';
 import type {
   Amendment,
   CheckResult,
@@ -117,6 +117,11 @@ export interface ReconcileResult {
   readonly left: readonly string[];
   /** Absent in histories of drills before it was looked at. */
   readonly clocks?: ClockReading;
+}
+
+export interface RebuildResult {
+  readonly node: string;
+  readonly movedAside: string | null;
 }
 
 export interface RedundancyResult {
@@ -274,6 +279,14 @@ export interface SiteActivities {
   restore(input: RestoreInput): Promise<RestoreRecord>;
   /** Looks the point up as a restore would. Restores nothing. */
   expectRefusal(input: RestoreInput): Promise<RefusalResult>;
+  /** The node that the step means now. */
+  resolveStandby(input: { readonly plan: Plan; readonly step: RebuildStep }): Promise<string>;
+  rebuild(input: {
+    readonly plan: Plan;
+    readonly step: RebuildStep;
+    readonly node: string;
+    readonly probe: ProbeRef;
+  }): Promise<RebuildResult>;
   mark(input: { readonly plan: Plan; readonly drill: DrillRef; readonly step: MarkStep; readonly probe: ProbeRef }): Promise<MarkResult>;
   check(input: { readonly plan: Plan; readonly check: CheckSpec; readonly sandbox: string | null }): Promise<CheckResult>;
   /** Stamps that the incident is about to be declared, or is. */

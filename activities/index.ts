@@ -10,6 +10,7 @@ import type { Asking, Hand } from './open-drill';
 import { watchStop } from './stop-activities';
 import { awaitWindow, hold, startProbe, stopProbe } from './probe-activities';
 import { checkReadiness } from './ready-activities';
+import { rebuild, resolveStandby } from './rebuild-activities';
 import { recordEvents, register } from './register-activities';
 import { mark } from './mark-activities';
 import { expectRefusal, removeSandbox, restore } from './restore-activities';
@@ -47,6 +48,8 @@ export function createActivities(hand: Hand & Asking): Activities {
       failover,
       restore,
       expectRefusal,
+      resolveStandby,
+      rebuild,
       mark,
       check,
       declare,

@@ -4,7 +4,7 @@ import { writeFileDurably, readJsonFile } from '../core/files';
 import { messageOf } from '../core/errors';
 import type { LeaseView } from '../model/fault';
 import type { PredictedFailover, RpoMeasurement } from '../model/measurement';
-import { candidatesRecord, faultRecord, predictedRecord, redundancyRecord } from '../evidence/build-record';
+import { candidatesRecord, faultRecord, predictedRecord, rebuildRecord, redundancyRecord } from '../evidence/build-record';
 import type { LedgerJudgement } from '../probe/contract';
 import { judgeLedger } from '../probe/judge';
 import { besidePacking } from '../probe/ledger-pack';
@@ -39,6 +39,7 @@ export async function judge(input: JudgeInput): Promise<JudgeResult> {
     rpo: rpo ?? { notRecorded: 'the ledger was not joined with the surviving rows' },
     splitBrain: measured?.ledger.splitBrain ?? [],
     restores: input.restores,
+    ...rebuildRecord(measured?.ledger ?? null),
     faults: input.leases.map(faultRecord),
     verification: input.verification,
     redundancy: redundancyRecord(input, measured?.ledger ?? null),

@@ -15,6 +15,7 @@ import type { LiveTarget, Topology } from '../targets/ports';
 import type { SecurityBefore, SiteActivities } from './contract';
 import { approvalsFor, guardianOf, type Hand } from './open-drill';
 import { quarantineChecks } from './quarantine-readiness';
+import { rebuildChecks } from './rebuild-activities';
 import { restoreChecks } from './restore-readiness';
 import { readSafeguards } from './safeguards';
 import { readSecurityBefore } from './security-parity';
@@ -80,6 +81,7 @@ export async function checkReadiness(
     ],
     ['disk headroom', diskChecks],
     ['restores possible', restoreChecks],
+    ['rebuilds possible', rebuildChecks],
     ['faults possible', (facts) => faultChecks(facts, drill?.drill ?? NO_DRILL)],
     ['quarantine', quarantineChecks],
     ['timers as planned', timerChecks],

@@ -11,7 +11,7 @@ import type { RestoreStep } from '../model/plan';
 import type { CheckResult, RestoreRecord } from '../model/record';
 import { proveRestore, type Proof } from '../targets/archives/proof/prove';
 import { openTarget } from '../targets/open-target';
-import type { LiveTarget, RestoreOutcome } from '../targets/ports';
+import type { Archive, LiveTarget, RestoreOutcome } from '../targets/ports';
 import type { RefusalResult, RestoreInput, UndoActivities } from './contract';
 import { requirePrimary } from './failover-activities';
 import { cancellable, guardianOf } from './open-drill';
@@ -31,14 +31,14 @@ export async function restore(input: RestoreInput): Promise<RestoreRecord> {
 async function restoreStep(input: RestoreInput, signal: AbortSignal): Promise<RestoreRecord> {
   const { plan, drill, step } = input;
   const live = openTarget(plan.target);
-  const { archive } = live;
   const { sandbox } = plan.target;
-  if (archive === null || sandbox === null)
-    throw new GamedayError('step_failed', `target "${plan.target.name}" declares no ${archive === null ? 'archive' : 'sandbox'}`);
+  if (sandbox === null) throw new GamedayError('step_failed', `target "${plan.target.name}" declares no sandbox`);
+  const archive = archiveFor(input, live);
   requireDeclaredHost(plan.target);
   const primary = await primaryOf(input, live);
   // What a try before the worker's death left in the sandbox is gone on with, or removed where a server ran on it: the sandbox itself decides.
   const started = monotonicNs();
+  await requireOpened(step, archive);
   const point = await resolvePoint(input, live, archive, primary, signal);
   const archivedTo = await awaitArchived(live, archive, primary, point, signal);
   const target = await archive.locate(point);
@@ -62,6 +62,20 @@ async function restoreStep(input: RestoreInput, signal: AbortSignal): Promise<Re
   return record(input, { outcome, point, totalMs, landing, proof, checks });
 }
 
+/** The target's archive, by the key that the step names. Throws `step_failed`, `setting_invalid`. */
+function archiveFor({ plan, step }: RestoreInput, { archive }: LiveTarget): Archive {
+  if (archive === null) throw new GamedayError('step_failed', `target "${plan.target.name}" declares no archive`);
+  if (step.key === undefined) return archive;
+  const opened = archive.openedBy?.(step.key);
+  if (opened === undefined) throw new GamedayError('setting_invalid', `an archive of ${archive.kind} is opened by no key`);
+  return opened;
+}
+
+/** A key that does not open the archive shows at the first look, before anything is waited for. Throws `archive_key_wrong`. */
+async function requireOpened({ key }: RestoreStep, archive: Archive): Promise<void> {
+  if (key !== undefined) await archive.backups();
+}
+
 /** A controller that cannot be asked has no primary to tell of; a restore out of the archive alone goes on without it. */
 async function primaryOf({ step }: RestoreInput, live: LiveTarget): Promise<string | null> {
   if (step.to.kind !== 'latest') return (await live.controller.topology()).primary;
@@ -79,14 +93,14 @@ export async function expectRefusal(input: RestoreInput): Promise<RefusalResult>
   return cancellable(async (signal) => {
     const { plan, step } = input;
     const live = openTarget(plan.target);
-    const { archive } = live;
-    if (archive === null) throw new GamedayError('step_failed', `target "${plan.target.name}" declares no archive`);
+    const archive = archiveFor(input, live);
     const primary = await primaryOf(input, live);
     const started = monotonicNs();
     const refused = (error: unknown, requested: string): RefusalResult =>
       refusalOf(error, { step, requested, ms: Number(monotonicNs() - started) / 1e6 });
     let point: Resolved;
     try {
+      await requireOpened(step, archive);
       point = await resolvePoint(input, live, archive, primary, signal);
     } catch (error) {
       return refused(error, step.to.kind === 'time' ? `time ${step.to.time}` : step.to.kind);
@@ -109,7 +123,7 @@ function refusalOf(error: unknown, about: { readonly step: RestoreStep; readonly
   const wanted = step.expect?.refused ?? null;
   const reason = messageOf(error);
   if (wanted !== null && code !== wanted) return { refused: null, instead: `refused, but with ${code} instead of ${wanted}: ${reason}` };
-  return { refused: { step: step.id, requested, code, reason, ms }, instead: null };
+  return { refused: { step: step.id, requested: `${requested}${byKey(step)}`, code, reason, ms }, instead: null };
 }
 
 /** The guardian removes the copy when nobody renews it any more, whatever becomes of us. */
@@ -154,13 +168,15 @@ interface Found {
   readonly checks: readonly CheckResult[];
 }
 
+const byKey = ({ key }: RestoreStep): string => (key === undefined ? '' : `, opened by key ${key}`);
+
 function record({ step }: RestoreInput, { outcome, point, totalMs, landing, proof, checks }: Found): RestoreRecord {
   const { target, landed } = outcome;
   const missing = proof.notRecorded.find(({ check }) => check === 'first-use')?.reason;
   return {
     step: step.id,
     requested: point.words,
-    resolvedTarget: `${target.setting} = ${target.value}${target.inclusive ? '' : ', exclusive'}, timeline ${target.timeline}, backup ${target.backup}`,
+    resolvedTarget: `${target.setting} = ${target.value}${target.inclusive ? '' : ', exclusive'}, timeline ${target.timeline}, backup ${target.backup}${byKey(step)}`,
     backup: outcome.backup.name,
     timeline: landed.timeline,
     walFrom: outcome.walFrom,

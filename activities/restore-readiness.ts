@@ -1,5 +1,6 @@
 /** Pre-flight of restores: where copies may stand, and what each would move and need. Touches nothing. */
 import { messageOf, GamedayError } from '../core/errors';
+import { resolveSecret } from '../core/secrets';
 import { formatBytes } from '../core/units';
 import type { Plan, RestoreStep } from '../model/plan';
 import { restoresIn } from '../model/plan-steps';
@@ -15,7 +16,12 @@ export async function restoreChecks({ plan, live }: { readonly plan: Plan; reado
   const { archive } = live;
   if (steps.length === 0 || archive === null) return [];
   const credentials = await credentialChecks(plan.target, (node, path) => live.host(node).readFile(path));
-  return [placeCheck(plan), ...credentials, ...(await Promise.all(steps.map((step) => costCheck(plan, step, live, archive))))];
+  return [
+    placeCheck(plan),
+    ...credentials,
+    ...keyChecks(plan),
+    ...(await Promise.all(steps.map((step) => costCheck(plan, step, live, archive)))),
+  ];
 }
 
 function placeCheck({ target }: Plan): CheckResult {
@@ -32,6 +38,24 @@ function placeCheck({ target }: Plan): CheckResult {
       hint: error instanceof GamedayError ? error.hint : null,
     };
   }
+}
+
+/** That a key cannot be read here is for whoever set up the drill; whether it opens the archive is for the drill to find out. */
+function keyChecks({ target: { archive }, steps }: Plan): readonly CheckResult[] {
+  const keys = archive?.kind === 'pgbackrest' ? (archive.keys ?? {}) : {};
+  const named = new Set(restoresIn(steps).map(({ key }) => key));
+  return Object.entries(keys).flatMap(([key, secret]): readonly CheckResult[] => {
+    if (!named.has(key)) return [];
+    const check = { name: `the key ${key} can be read`, expected: 'a secret that the worker can read' };
+    try {
+      resolveSecret(secret);
+      return [{ ...check, ok: true, found: secret, hint: null }];
+    } catch (error) {
+      return [
+        { ...check, ok: false, found: messageOf(error), hint: 'put the copy of the key where archive.keys of the target file says.' },
+      ];
+    }
+  });
 }
 
 async function costCheck(plan: Plan, step: RestoreStep, live: LiveTarget, archive: Archive): Promise<CheckResult> {

@@ -10,7 +10,7 @@ import { sha256Hex } from '../core/files';
 import { homePaths } from '../core/home';
 import { drillSequence } from '../core/ids';
 import { unknownCircumstances } from '../evidence/beside-plan';
-import { buildRecord, candidatesRecord, faultRecord, predictedRecord, redundancyRecord } from '../evidence/build-record';
+import { buildRecord, candidatesRecord, faultRecord, predictedRecord, rebuildRecord, redundancyRecord } from '../evidence/build-record';
 import { encodeRecord } from '../evidence/bundle';
 import { deliverWaiting } from '../evidence/deliver';
 import { openChain, sealIn } from '../evidence/drill-evidence';
@@ -154,6 +154,7 @@ async function sealLost(hand: Hand, { registration, data, plan, ledgerDir }: Uns
     rpo: { notRecorded: 'the ledger was not joined with the surviving rows' },
     splitBrain: measured?.splitBrain ?? [],
     restores: [],
+    ...rebuildRecord(measured),
     faults: facts.leases.map(faultRecord),
     verification: [],
     redundancy: redundancyRecord(facts, measured),

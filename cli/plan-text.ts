@@ -1,6 +1,6 @@
 /** A plan in words: what would be done, in order, to what, and what would judge it. Pure. */
 import { formatMs } from '../core/units';
-import type { Objective, Plan, PlanStep, RtoAbout, StopCheck, StopCondition } from '../model/plan';
+import type { Objective, Plan, PlanStep, RestorePoint, RestoreStep, RtoAbout, StopCheck, StopCondition } from '../model/plan';
 
 const OBJECTIVE: Readonly<Record<Objective['name'], string>> = {
   rto: 'time without writes (RTO)',
@@ -11,6 +11,7 @@ const OBJECTIVE: Readonly<Record<Objective['name'], string>> = {
   rpo_time: 'age of the oldest lost write (RPO)',
   split_brain: 'time in which two nodes take writes',
   restore_time: 'time to restore',
+  rebuild_time: 'time until a standby made anew streams',
   recovery_point_error: 'writes missing or too many after the restore',
   archive_rpo: 'acknowledged writes lost, in time, if only the archive is left',
   commit_p99: 'commit latency p99',
@@ -117,8 +118,10 @@ function words(step: PlanStep): string {
     case 'failover':
       return `${step.title}, at most ${formatMs(step.timeoutMs)}`;
     case 'restore':
-      if (step.expect !== undefined) return `${step.title} · ${restoreWords(step.to)}: ${refusalWords(step.expect)}`;
-      return `${step.title} · ${restoreWords(step.to)}, at most ${formatMs(step.timeoutMs)} · proof: ${step.proof?.checks.join(', ') ?? 'all'}`;
+      if (step.expect !== undefined) return `${step.title} · ${restoreWords(step)}: ${refusalWords(step.expect)}`;
+      return `${step.title} · ${restoreWords(step)}, at most ${formatMs(step.timeoutMs)} · proof: ${step.proof?.checks.join(', ') ?? 'all'}`;
+    case 'rebuild':
+      return `${step.title} from a base backup, at most ${formatMs(step.timeoutMs)} · its old data directory is moved aside`;
     case 'mark':
       return `${step.title}${step.tables.length === 0 ? '' : ` · counts and digests of ${step.tables.map(({ schema, table }) => `${schema}.${table}`).join(', ')}`}`;
     case 'check':
@@ -142,7 +145,11 @@ const declaring = ({ declares }: Extract<PlanStep, { kind: 'manual' | 'gate' }>)
 const refusalWords = ({ refused }: NonNullable<Extract<PlanStep, { kind: 'restore' }>['expect']>): string =>
   `must be refused${refused === null ? '' : ` with ${refused}`} before a byte moves`;
 
-function restoreWords(to: Extract<PlanStep, { kind: 'restore' }>['to']): string {
+function restoreWords({ to, key }: RestoreStep): string {
+  return key === undefined ? pointWords(to) : `${pointWords(to)}, opened by key ${key}`;
+}
+
+function pointWords(to: RestorePoint): string {
   switch (to.kind) {
     case 'before-step':
       return `to the transaction before ${to.step}`;

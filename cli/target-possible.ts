@@ -8,8 +8,8 @@ import { targetSchema } from '../targets/schema';
 /**
  * What a way needs. `host`: act on the node's machine as the server's user; `root`: as root there; `agent`: the controller's process beside the server is
  * named; `local`: gameday runs on the nodes' machine; `dcs`: links to the store behind Patroni; `members`, `way in`: members of that store, a router or a pooler
- * are named as `services`; `archive`: one that can be restored from; `own archive`: one in gameday's own layout; `cascade`: a node has another standby as its
- * `upstream`.
+ * are named as `services`; `archive`: one that can be restored from; `own archive`: one in gameday's own layout; `keys`: an encrypted one whose target names
+ * copies of its key; `own runbook`: gameday carries it out; `cascade`: a node has another standby as its `upstream`.
  */
 export type Need =
   | 'sql'
@@ -24,6 +24,8 @@ export type Need =
   | 'way in'
   | 'archive'
   | 'own archive'
+  | 'keys'
+  | 'own runbook'
   | 'cascade';
 
 export interface Way {
@@ -104,11 +106,11 @@ export const DISASTERS: readonly Disaster[] = [
   possible(48, 'whole region lost', way(['process-kill', 'sync-standby-loss'], 'host', 'archive')),
   missing(49, 'restore on another OS', 'one OS'),
   possible(50, 'target outside retention', way([], 'archive')),
-  missing(51, 'encrypted repository, key lost', 'no fault'),
+  possible(51, 'encrypted repository, key lost', way([], 'archive', 'keys')),
   possible(52, 'bucket emptied (ransomware)', way(['archive-emptied'], 'own archive')),
   possible(53, 'many restores at once', way([], 'archive')),
   possible(54, 'restore over a bad network', { ...way(['link-latency'], 'links', 'own archive'), part: 'slow alone' }),
-  missing(55, 'standby built while the archive lags', 'no step'),
+  possible(55, 'standby built while the archive lags', way(['archive-unavailable'], 'host', 'own archive', 'own runbook')),
 ];
 
 export interface Cell {
@@ -131,6 +133,8 @@ const LACKS: Readonly<Record<Need, string>> = {
   'way in': 'no `services`',
   archive: 'no archive',
   'own archive': 'foreign archive',
+  keys: 'no `keys`',
+  'own runbook': 'not standalone',
   cascade: 'no `upstream`',
 };
 
@@ -176,6 +180,7 @@ const EVERYTHING: readonly Need[] = [
   'way in',
   'archive',
   'own archive',
+  'own runbook',
   'cascade',
 ];
 const REMOTE: readonly Need[] = ['sql', 'superuser', 'host', 'root', 'agent', 'links', 'dcs', 'members', 'way in', 'cascade'];
@@ -219,6 +224,8 @@ export function columnOf(target: Target): TargetColumn {
   // Where a copy landed is told by the order of commits, which is read in archives whose WAL gameday can get at, or on the nodes' machine.
   if (target.archive !== null && (!remote || target.archive.kind !== 'pgbackrest')) has.add('archive');
   if (nativeArchiveOf(target) !== null) has.add('own archive');
+  if (target.archive?.kind === 'pgbackrest' && target.archive.keys !== undefined) has.add('keys');
+  if (target.controller.kind === 'standalone') has.add('own runbook');
   if (target.nodes.some(({ upstream }) => upstream !== undefined)) has.add('cascade');
   const inContainers = target.nodes.some(({ runsOn }) => runsOn.kind === 'docker');
   const base = managed ? 'managed' : target.kind === 'lab' ? 'lab' : inContainers ? 'Docker' : remote ? 'SSH' : 'this machine';
@@ -239,7 +246,8 @@ A yes says that gameday has the faults and steps for it, not that a target allow
 ([SECURITY.md](SECURITY.md)). A no is what this version cannot do, with the reason in a word.
 
 - **lab**: what \`gameday lab up\` starts, standalone, Patroni or pg_auto_failover; disasters 5, 6, 9, 11 and 12 need one of the latter two, 10 needs Patroni, 26
-  \`--topology cascade\`, 34 \`--node-disk\`.
+  \`--topology cascade\`, 34 \`--node-disk\`, 55 a standalone one. Its archive is not encrypted: 51 needs a pgBackRest repository with \`archive.keys\`
+  ([ARCHIVES.md](ARCHIVES.md)).
 - **SSH**: your own cluster, its machines reached by OpenSSH ([HOSTS.md](HOSTS.md)), links through a Toxiproxy of yours, and \`services\` named, where a
   disaster needs them. Where a copy landed is proven from WAL, which is not read over SSH yet: _no archive_, but for one of barman-cloud, whose WAL is read in
   its bucket. A cluster on gameday's own machine is the same, can be salvaged, and is restored from its pgBackRest or barman-cloud archive
@@ -273,7 +281,7 @@ function waysText({ ways, number }: Disaster): string {
   const texts = ways.map(({ faults }) =>
     faults.length > 0
       ? faults.map((fault) => `\`${fault}\``).join(' + ')
-      : number === 50 || number === 53
+      : [50, 51, 53].includes(number)
         ? 'step `restore`'
         : 'step `failover`',
   );

@@ -135,6 +135,7 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     splitBrain: measured?.splitBrain ?? [],
     restores: facts.restores,
     ...(facts.refusedRestores === undefined ? {} : { refusedRestores: facts.refusedRestores }),
+    ...rebuildRecord(measured),
     faults,
     phases: facts.phases,
     steps: facts.circumstances === undefined ? facts.steps : stepsBesidePlan(facts.steps, plan),
@@ -209,6 +210,12 @@ export function candidatesRecord(measured: LedgerJudgement | null | undefined): 
 /** The band, or why there is none. */
 export function predictedRecord(band: PredictedFailover | null): DrillRecord['predicted'] {
   return band ?? { notRecorded: 'no failover was part of this drill, or its controller predicts none' };
+}
+
+/** Nothing where no standby was made anew: records made before this was measured are made again without it. */
+export function rebuildRecord(measured: LedgerJudgement | null): Pick<DrillRecord, 'rebuilds'> {
+  const rebuilds = measured?.rebuilds ?? [];
+  return rebuilds.length === 0 ? {} : { rebuilds };
 }
 
 /** Redundancy as the record tells it; what was skipped is said to be skipped, and why. */

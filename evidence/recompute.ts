@@ -18,7 +18,7 @@ import { joinLedger } from '../probe/join';
 import { judgeLedger } from '../probe/judge';
 import { readSurvivorFile, SURVIVORS_FILE } from '../probe/survivor-file';
 import { judgeDrill } from '../probe/verdict';
-import { buildRecord, candidatesRecord, faultRecord, predictedRecord, redundancyRecord } from './build-record';
+import { buildRecord, candidatesRecord, faultRecord, predictedRecord, rebuildRecord, redundancyRecord } from './build-record';
 import { encodeRecord } from './bundle';
 import { findFacts, type KeptFacts } from './kept-facts';
 import { EVENTS_FILE, PLAN_FILE, RECORD_FILE, REGISTRATION_FILE } from './layout';
@@ -70,6 +70,7 @@ const GROUPS: readonly { readonly from: string; readonly fields: readonly Field[
   { from: 'the judge’s rules', fields: ['verdict', 'judgement'] },
   { from: 'the findings’ rules', fields: ['findings', 'controls'] },
   { from: 'ledger and events', fields: ['redundancy'] },
+  { from: 'ledger', fields: ['rebuilds'] },
   { from: 'events', fields: ['faults', 'restores', 'refusedRestores', 'predicted', 'forks'] },
   { from: 'events', fields: ['lastDrill'] },
   { from: 'plan and events', fields: ['planning', 'incidents', 'deviations', 'communications'] },
@@ -206,6 +207,7 @@ function verdictAgain(
     rpo: rpo ?? { notRecorded: readOnly ? READ_ONLY : 'the ledger was not joined with the surviving rows' },
     splitBrain: ledger?.splitBrain ?? [],
     restores: facts.restores,
+    ...rebuildRecord(ledger),
     faults: facts.leases.map(faultRecord),
     verification: facts.verification,
     redundancy: redundancyRecord(facts, ledger),

@@ -135,6 +135,7 @@ export const objectiveSchema = z.strictObject({
     'rpo_time',
     'split_brain',
     'restore_time',
+    'rebuild_time',
     'recovery_point_error',
     'archive_rpo',
     'commit_p99',
@@ -257,7 +258,7 @@ const phase = z.strictObject({
 
 const step = z.strictObject({
   id: z.string(),
-  kind: z.enum(['fault', 'wait', 'failover', 'restore', 'mark', 'check', 'heal', 'note', 'manual', 'gate', 'parallel']),
+  kind: z.enum(['fault', 'wait', 'failover', 'restore', 'rebuild', 'mark', 'check', 'heal', 'note', 'manual', 'gate', 'parallel']),
   title: z.string(),
   outcome: z.enum(['done', 'failed', 'not executed']),
   reason: z.string().nullable(),
@@ -479,6 +480,9 @@ export const recordSchema = z.strictObject({
   refusedRestores: list(z.strictObject({ step: z.string(), requested: z.string(), code: z.enum(RESTORE_REFUSALS), reason: z.string(), ms }))
     .optional()
     .describe('restores that had to be refused and were, before any byte moved'),
+  rebuilds: list(z.strictObject({ step: z.string(), lowMs: ms, highMs: ms.nullable() }))
+    .optional()
+    .describe('from the order to make a standby anew until it streamed; highMs null: it never did'),
   faults: list(fault),
   phases: list(phase),
   steps: list(step),

@@ -135,11 +135,11 @@ interface Window {
 /** When the drill itself stopped and started nodes. */
 function ownWork(record: Facts): readonly Window[] {
   const { steps, phases } = record;
-  return [...steps.filter(({ kind }) => kind === 'failover'), ...phases.filter(({ phase }) => phase === 'restore redundancy')].flatMap(
-    ({ startedAt, endedAt }) =>
-      startedAt === null || endedAt === null
-        ? []
-        : [{ fromMs: since(record, startedAt), toMs: since(record, endedAt) + 2 * TWO_CLOCKS_MS }],
+  return [
+    ...steps.filter(({ kind }) => kind === 'failover' || kind === 'rebuild'),
+    ...phases.filter(({ phase }) => phase === 'restore redundancy'),
+  ].flatMap(({ startedAt, endedAt }) =>
+    startedAt === null || endedAt === null ? [] : [{ fromMs: since(record, startedAt), toMs: since(record, endedAt) + 2 * TWO_CLOCKS_MS }],
   );
 }
 

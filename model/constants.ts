@@ -72,6 +72,8 @@ export const DEFAULT_PROOF_MAX_BYTES = 64 * 1024 ** 3;
 
 /** Errors by which an archive says, before any byte moves, that a point cannot be restored; a step may expect one of them. */
 export const RESTORE_REFUSALS = ['backup_missing', 'wal_missing', 'archive_key_wrong'] as const;
+/** What a restore calls a key that opens nothing: a passphrase that nobody ever set. */
+export const WRONG_KEY = 'wrong';
 
 /** Why a node was no safe candidate, in words. */
 export const CANDIDATE_LACK = { down: 'down', behind: 'behind', timeline: 'on an older timeline', primary: 'a primary itself' } as const;

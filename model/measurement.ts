@@ -114,6 +114,13 @@ export interface ViewMeasurement extends ProbeView {
   readonly rto: RtoMeasurement;
 }
 
+/** How long a standby that a step made anew took from the order until it streamed. `highMs` null: it never did, surely not within `lowMs`. */
+export interface RebuildMeasurement {
+  readonly step: string;
+  readonly lowMs: number;
+  readonly highMs: number | null;
+}
+
 export interface RpoMeasurement {
   readonly attempted: number;
   readonly acked: number;

@@ -15,6 +15,7 @@ export type ObjectiveName =
   | 'rpo_time'
   | 'split_brain'
   | 'restore_time'
+  | 'rebuild_time'
   | 'recovery_point_error'
   | 'archive_rpo'
   | 'commit_p99'
@@ -37,7 +38,7 @@ export type Unit = 'ms' | 'tx' | 'bytes' | 'count';
  * acknowledged writes that are lost if nothing but the archive is left; `rto`, `write_stall` and
  * `rejections` about the further way in `path`, where one is named. `rto_beyond_prediction`: by how much RTO may exceed what the controller's live settings predict
  * at most. `promotions`: how often a node began a new timeline. `rejections`: writes that a server
- * refused, as one that only reads does. `time_to_redundancy`: until the starting topology stood again. `replica_staleness`: how old the data of a standby that
+ * refused, as one that only reads does. `rebuild_time`: from the order of the step `step` to make a standby anew until it streamed. `time_to_redundancy`: until the starting topology stood again. `replica_staleness`: how old the data of a standby that
  * answered was at worst. `no_safe_candidate`: time in which no standby could have taken over without losing acknowledged writes.
  */
 export interface Objective {
@@ -178,8 +179,16 @@ export interface RestoreStep extends StepBase {
   readonly backup?: string;
   /** Node over whose link to the store base and WAL come, or `primary`; absent: straight from the store. */
   readonly through?: string;
+  /** Of `archive.keys`, or `wrong`: what opens the repository instead of the configuration's own key. */
+  readonly key?: string;
   /** The archive must say that the point cannot be restored, for this reason (null: any), before a byte moves. Nothing is restored then. */
   readonly expect?: { readonly refused: RefusalCode | null };
+}
+/** Makes a standby anew from a base backup of its upstream, whatever it still holds, and waits until it streams. `node`: a name, or a late word for one standby. */
+export interface RebuildStep extends StepBase {
+  readonly kind: 'rebuild';
+  readonly node: string;
+  readonly timeoutMs: number;
 }
 /** Makes a named restore point and records what stands there: catalog counts, roles, and counts and digests of the named tables. */
 export interface MarkStep extends StepBase {
@@ -224,7 +233,18 @@ export interface ParallelStep extends StepBase {
   readonly branches: readonly (readonly PlanStep[])[];
 }
 export type PlanStep =
-  FaultStep | WaitStep | FailoverStep | RestoreStep | MarkStep | CheckStep | HealStep | NoteStep | ManualStep | GateStep | ParallelStep;
+  | FaultStep
+  | WaitStep
+  | FailoverStep
+  | RestoreStep
+  | RebuildStep
+  | MarkStep
+  | CheckStep
+  | HealStep
+  | NoteStep
+  | ManualStep
+  | GateStep
+  | ParallelStep;
 
 /** Milliseconds by name; a controller tells those that it has. */
 export type Timers = { readonly [Name in (typeof TIMER_NAMES)[number]]?: number };

@@ -12,6 +12,7 @@ import type {
   ObjectiveResult,
   PhaseLatency,
   PredictedFailover,
+  RebuildMeasurement,
   ReplicaLag,
   ReplicaStaleness,
   RpoMeasurement,
@@ -480,6 +481,8 @@ export interface DrillRecord {
   readonly restores: readonly RestoreRecord[];
   /** Absent where no step expected a refusal. */
   readonly refusedRestores?: readonly RefusedRestore[] | undefined;
+  /** Absent where no standby was made anew by a step. */
+  readonly rebuilds?: readonly RebuildMeasurement[] | undefined;
   readonly faults: readonly FaultRecord[];
   readonly phases: readonly PhaseRecord[];
   readonly steps: readonly StepRecord[];

@@ -121,6 +121,8 @@ export interface PgbackrestTargetArchive {
   /** Configuration on the nodes, for backups; null: at the same path. */
   readonly nodeConfig: string | null;
   readonly program: string;
+  /** Secret names of passphrases that restores may be told to open the repository with instead of the configuration's own, by what people call them. */
+  readonly keys?: { readonly [name: string]: string } | undefined;
 }
 
 /** A team's bucket filled by barman-cloud. Absolute paths; files and programs are those of the machine where restores run. */

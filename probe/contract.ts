@@ -6,6 +6,7 @@ import type { JsonObject } from '../model/json';
 import type {
   NoSafeCandidate,
   PhaseLatency,
+  RebuildMeasurement,
   ReplicaLag,
   ReplicaStaleness,
   RpoMeasurement,
@@ -50,7 +51,19 @@ export interface ProberConfig {
 }
 
 export type ReceiptName =
-  'inject' | 'heal' | 'detect' | 'decide' | 'promote' | 'route' | 'follow' | 'step' | 'baseline' | 'verified' | 'redundant' | 'declare';
+  | 'inject'
+  | 'heal'
+  | 'detect'
+  | 'decide'
+  | 'promote'
+  | 'route'
+  | 'follow'
+  | 'step'
+  | 'baseline'
+  | 'verified'
+  | 'redundant'
+  | 'declare'
+  | 'rebuild';
 /** `about-to`: whoever asks is going to do it. `looking`: is going to look whether it has come about, which `done` then says. */
 export type ReceiptPhase = 'about-to' | 'looking' | 'done';
 export interface Receipt {
@@ -131,6 +144,8 @@ export interface LedgerJudgement {
   readonly nodeSpans: readonly NodeSpan[];
   /** Wall-clock time of ms 0, RFC 3339 UTC. */
   readonly epoch: string;
+  /** Absent in measurements kept before there were any. */
+  readonly rebuilds?: readonly RebuildMeasurement[];
   /** Receipts as stamped, in ms since start. */
   readonly receipts: readonly (Receipt & { readonly atMs: number })[];
 }

@@ -26,6 +26,7 @@ import {
 } from './ops-table';
 import { findGaps, type Gap } from './outages';
 import { percentile, percentilesOf } from './percentiles';
+import { rebuildsOf } from './rebuilds';
 import { findRecovery, type RecoveryRules } from './recovery';
 import { segmentsOf } from './segments';
 
@@ -40,6 +41,7 @@ export async function judgeLedger(ledger: string | LedgerSource, request: JudgeR
   const epochMs = Date.parse(loaded.header.wallClock) - loaded.header.atNs / 1e6;
   const [headline, ...others] = loaded.views;
   const rto = judgeRto(loaded, headline, request);
+  const receipts = loaded.receipts.map(({ name, phase, subject, atNs }) => ({ name, phase, subject, atMs: atNs / 1e6 }));
   return {
     rto,
     views: others.map((each) => ({ ...each.view, rto: judgeRto(loaded, each, request) })),
@@ -52,7 +54,8 @@ export async function judgeLedger(ledger: string | LedgerSource, request: JudgeR
     series: seriesOf(headline.ops),
     nodeSpans: nodeSpans(loaded.samples),
     epoch: new Date(epochMs).toISOString(),
-    receipts: loaded.receipts.map(({ name, phase, subject, atNs }) => ({ name, phase, subject, atMs: atNs / 1e6 })),
+    rebuilds: rebuildsOf(receipts),
+    receipts,
   };
 }
 

@@ -393,6 +393,20 @@ describe('verdict', () => {
     for (const result of judgeDrill(facts(asked, { redundancy })).objectives) expect(result).toMatchObject({ verdict });
   });
 
+  it.each<[string, number, number | null, Partial<DrillFacts>, string]>([
+    ['pass', 900, 1_000, {}, 'pass'],
+    ['marginal', 900, 1_001, {}, 'marginal'],
+    ['fail', 1_001, 1_002, {}, 'fail'],
+    ['a fault that did not bite', 900, 1_000, { faults: [fault(false, 'undone')] }, 'inconclusive'],
+    ['it never streamed, for longer than it may take', 1_001, null, {}, 'fail'],
+    ['it never streamed, and nobody waited long enough', 999, null, {}, 'inconclusive'],
+  ])('time to rebuild: %s', (_name, lowMs, highMs, more, verdict) => {
+    const asked = [{ ...objective('rebuild_time', 1_000), step: 'anew' }];
+    const rebuilds = [{ step: 'anew', lowMs, highMs }];
+    expect(judgeDrill(facts(asked, { rebuilds, ...more })).objectives).toMatchObject([{ verdict }]);
+    expect(judgeDrill(facts(asked)).objectives).toMatchObject([{ verdict: 'inconclusive', reason: 'step "anew" made no standby anew' }]);
+  });
+
   it('judges the staleness of replicas by the one that was worst off', () => {
     const judged = (target: number, more: Partial<DrillFacts> = {}) =>
       judgeDrill(

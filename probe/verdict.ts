@@ -17,6 +17,7 @@ export type DrillFacts = Pick<
   | 'rpo'
   | 'splitBrain'
   | 'restores'
+  | 'rebuilds'
   | 'faults'
   | 'verification'
   | 'redundancy'
@@ -116,6 +117,8 @@ function judgeObjective(objective: Objective, facts: DrillFacts, doubts: readonl
       return judgeRestore(objective, facts, (restore) =>
         byInterval(objective, restore.totalMs, [], `restore "${restore.step}" to ${restore.resolvedTarget}`),
       );
+    case 'rebuild_time':
+      return judgeRebuild(objective, facts, doubts);
     case 'recovery_point_error':
       return judgeRestore(objective, facts, (restore) => judgeLanding(objective, restore));
     case 'archive_rpo':
@@ -394,6 +397,15 @@ function judgeRestore(objective: Objective, facts: DrillFacts, judge: (restore: 
   const results = about.map(judge);
   const worst = results.find((r) => r.verdict === worstVerdict(results.map((each) => each.verdict)));
   return worst ?? unknown(objective, objective.step === null ? 'nothing was restored' : `step "${objective.step}" restored nothing`);
+}
+
+function judgeRebuild(objective: Objective, { rebuilds = [] }: DrillFacts, doubts: readonly string[]): ObjectiveResult {
+  const found = rebuilds.find(({ step }) => step === objective.step);
+  if (found === undefined) return unknown(objective, doubts[0] ?? `step "${objective.step ?? ''}" made no standby anew`);
+  const { lowMs, highMs } = found;
+  if (highMs === null)
+    return atLeastResult(objective, lowMs, `the standby did not stream ${formatMs(lowMs)} after the order to make it anew`);
+  return byInterval(objective, { lowMs, highMs }, doubts, 'from the order to make the standby anew until it streamed');
 }
 
 function judgeLanding(objective: Objective, restore: RestoreRecord): ObjectiveResult {

@@ -23,6 +23,7 @@ const OBJECTIVE_WORD: Readonly<Record<ObjectiveName, string>> = {
   rpo_time: 'Lost time (RPO)',
   split_brain: 'Two nodes writable',
   restore_time: 'Restore time',
+  rebuild_time: 'Rebuild time',
   recovery_point_error: 'Recovery point error',
   archive_rpo: 'Loss if only the archive is left',
   commit_p99: 'Commit latency, p99',

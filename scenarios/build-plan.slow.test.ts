@@ -44,6 +44,17 @@ const LAB: Target = {
   ],
   policy: { ...sampleTarget().policy, allowFaults: ['noop', 'link-latency', 'process-kill'], maxFaultMs: 900_000, maxDrillMs: 3_600_000 },
 };
+const ENCRYPTED: Target = {
+  ...LAB,
+  archive: {
+    kind: 'pgbackrest',
+    stanza: 'main',
+    config: '/c',
+    nodeConfig: null,
+    program: '/p',
+    keys: { escrow: 'file:/k', older: 'env:K' },
+  },
+};
 const target = (value: Target = LAB): LoadedTarget => ({ target: value, source: '', sha256: sha256Hex(''), file: 'lab.yaml' });
 const HEAD = 'name: x\ntitle: X\nhypothesis: h\nobjectives: { rto: 30s }\n';
 const build = (text: string, on: Target = LAB) => buildPlan({ scenario: parseScenario('s.yaml', text), target: target(on) });
@@ -67,6 +78,7 @@ describe('the library', () => {
       ['controller-hangs', null],
       ['dcs-leader-loss', null],
       ['dcs-outage', null],
+      ['encryption-key-lost', null],
       ['failover-three-ways', null],
       ['flapping-link', null],
       ['fork-rejoins', null],
@@ -92,6 +104,7 @@ describe('the library', () => {
       ['restore-over-slow-store', null],
       ['router-dies', null],
       ['runbook-rehearsal', null],
+      ['standby-while-archive-lags', null],
       ['storm-after-failover', null],
       ['sync-standbys-lost', null],
     ]);
@@ -99,7 +112,7 @@ describe('the library', () => {
 
   test('every scenario becomes a plan for the lab', () => {
     const outline = listScenarios().map(({ name, path }) => {
-      const { plan } = buildPlan({ scenario: loadScenario(path), target: target() });
+      const { plan } = buildPlan({ scenario: loadScenario(path), target: target(name === 'encryption-key-lost' ? ENCRYPTED : LAB) });
       const words = (step: (typeof plan.steps)[number]): string =>
         step.kind === 'fault'
           ? `${step.id}=${step.fault} ≤ ${step.maxMs}`
@@ -183,6 +196,11 @@ describe('the library', () => {
           'heal-1=heal',
           'wait-2={"kind":"recovered","timeoutMs":90000}',
         ],
+      },
+      {
+        name: 'encryption-key-lost',
+        objectives: ['write_stall ≤ 10000 ms', 'restore_time ≤ 120000 ms (restore)', 'recovery_point_error ≤ 0 tx (restore)'],
+        steps: ['accident=drop-table ≤ 900000', 'refused=restore', 'restore=restore', 'mend=heal'],
       },
       {
         name: 'failover-three-ways',
@@ -436,6 +454,17 @@ describe('the library', () => {
           'wait-1={"kind":"for","ms":5000}',
           'heal-1=heal',
           'wait-2={"kind":"recovered","timeoutMs":120000}',
+        ],
+      },
+      {
+        name: 'standby-while-archive-lags',
+        objectives: ['write_stall ≤ 10000 ms', 'rpo_transactions ≤ 0 tx', 'rebuild_time ≤ 60000 ms (rebuild)', 'promotions ≤ 0 count'],
+        steps: [
+          'archive=archive-unavailable ≤ 900000',
+          'lag={"kind":"for","ms":15000}',
+          'rebuild=rebuild',
+          'mend=heal',
+          'wait-1={"kind":"recovered","timeoutMs":90000}',
         ],
       },
       {
@@ -759,8 +788,36 @@ describe('whatever stands in a file', () => {
 
 test('the JSON Schema for editors knows every verb', () => {
   const text = JSON.stringify(scenarioJsonSchema());
-  for (const verb of ['fault', 'wait', 'failover', 'restore', 'check', 'heal', 'note', 'manual', 'gate', 'parallel'])
+  for (const verb of ['fault', 'wait', 'failover', 'restore', 'rebuild', 'check', 'heal', 'note', 'manual', 'gate', 'parallel'])
     expect(text).toContain(`"${verb}":{`);
+});
+
+describe('a standby made anew by a step', () => {
+  const text = (steps: string, objectives = '{ rebuild_time: 60s }'): string =>
+    `${HEAD.replace('{ rto: 30s }', objectives)}steps: [${steps}]\n`;
+  const STAGING: Target = { ...LAB, kind: 'staging' };
+
+  test('is one standby of the target, and each such step has the objective about it', () => {
+    const { plan } = build(text('{ rebuild: { node: any-replica } }, { rebuild: { node: n3 }, timeout: 5m }'));
+    expect(plan.steps).toMatchObject([
+      { kind: 'rebuild', id: 'rebuild-1', node: 'any-replica', timeoutMs: 600_000 },
+      { kind: 'rebuild', id: 'rebuild-2', node: 'n3', timeoutMs: 300_000 },
+    ]);
+    expect(plan.objectives.map(({ name, step }) => [name, step])).toEqual([
+      ['rebuild_time', 'rebuild-1'],
+      ['rebuild_time', 'rebuild-2'],
+    ]);
+    expect(failure(() => build(text('{ rebuild: { node: primary } }'))).message).toMatch(/"primary" is no standby of target sample/);
+    expect(failure(() => build(text('{ wait: 1s }'))).message).toContain('is about a rebuild, and no step rebuilds');
+    const named = text('{ rebuild: { node: n2 }, id: anew }', '{ rebuild_time: { target: 60s, step: aneww } }');
+    expect(failure(() => build(named)).message).toMatch(/no rebuild step "aneww".*did you mean "anew"/);
+  });
+
+  test('waits behind a gate outside labs', () => {
+    const steps = '{ rebuild: { node: n2 } }';
+    expect(failure(() => build(text(steps), STAGING)).message).toMatch(/a `gate` step must stand before a standby is made anew/);
+    expect(build(text(`{ gate: May n2 be made anew?, owner: dba }, ${steps}`), STAGING).plan.steps).toHaveLength(2);
+  });
 });
 
 describe('restores of a scenario', () => {
@@ -797,7 +854,17 @@ describe('restores of a scenario', () => {
     const message = (words: string, on: Target): string => failure(() => build(restore(words), on)).message;
     expect(message('{ before: a, through: n4 }', LAB)).toMatch(/restore\.through: "n4" is neither primary nor a node/);
     expect(message('{ before: a, through: primary }', { ...LAB, links: null })).toMatch(/has no link from n1, n2, n3 to s3/);
-    const archive = { kind: 'pgbackrest', stanza: 'main', config: '/c', nodeConfig: null, program: '/p' } as const;
-    expect(message('{ before: a, through: n1 }', { ...LAB, archive })).toMatch(/an archive of pgbackrest is fetched by its own tool/);
+    expect(message('{ before: a, through: n1 }', ENCRYPTED)).toMatch(/an archive of pgbackrest is fetched by its own tool/);
+  });
+
+  test('a key is one of the target’s, or wrong, where the archive has any', () => {
+    expect(build(restore('{ before: a, key: escrow }'), ENCRYPTED).plan.steps[1]).toMatchObject({ kind: 'restore', key: 'escrow' });
+    expect(build(restore('{ before: a, key: wrong, expect: refused }'), ENCRYPTED).plan.steps[1]).toMatchObject({ key: 'wrong' });
+    expect(build(restore('{ before: a }'), ENCRYPTED).plan.steps[1]).not.toHaveProperty('key');
+    const message = (words: string, on: Target): string => failure(() => build(restore(words), on)).message;
+    expect(message('{ before: a, key: escro }', ENCRYPTED)).toMatch(
+      /restore\.key: target sample has no key "escro" .*did you mean "escrow".*it has escrow, older/,
+    );
+    expect(message('{ before: a, key: escrow }', LAB)).toMatch(/restore\.key: an archive of native is not encrypted/);
   });
 });

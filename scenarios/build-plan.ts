@@ -21,6 +21,7 @@ import {
   PROOF_CHECKS,
   RECOVERY_SUCCESS_RATIO,
   THOROUGH_PROOF_CHECKS,
+  WRONG_KEY,
 } from '../model/constants';
 import type { JsonObject } from '../model/json';
 import type { Objective, Plan, PlanStep, ProbeSettings, ProofPlan, RestoreStep, SteadyState, Timers, Unit } from '../model/plan';
@@ -33,7 +34,7 @@ import { suggest } from './nearest';
 import { findReferenceProblems } from './references';
 import { controlSteps, injectionPeriodMs, withInjectionPhase, type SeriesRun } from './series';
 import { OBJECTIVE_NAMES, type ScenarioWritten, type StepWritten } from './schema';
-import { nameSteps } from './step-ids';
+import { flattenWritten, nameSteps } from './step-ids';
 import { findStopProblems, planStopConditions } from './stop-conditions';
 import type { YamlProblem } from './yaml-source';
 import { problemsOf } from './zod-problems';
@@ -43,6 +44,7 @@ const MAX_RUNBOOK_BYTES = 16 * 1024 * 1024;
 const WAIT_TIMEOUT_MS = 120_000;
 const FAILOVER_TIMEOUT_MS = 60_000;
 const RESTORE_TIMEOUT_MS = 600_000;
+const REBUILD_TIMEOUT_MS = 600_000;
 const PEOPLE_TIMEOUT_MS = 30 * 60_000;
 
 /** One write and one read stream at 5 ms: an outage's edges are placed within 5 ms by 200 writes a second, which leaves a 2-core lab at rest. */
@@ -108,6 +110,7 @@ export function buildPlan(request: {
     ...findReferenceProblems(written, names),
     ...findPathProblems(written, target),
     ...findTargetProblems(written.steps, target),
+    ...findUngatedProblems(written.steps, target),
     ...findStopProblems(written),
   ];
   const faultMaxMs = Math.min(written.limits.maxFault ?? DEFAULT_FAULT_MAX_MS, target.policy.maxFaultMs);
@@ -238,7 +241,15 @@ class StepResolver {
           proof: proofPlan(step),
           ...(step.restore.backup === undefined ? {} : { backup: step.restore.backup }),
           ...(step.restore.through === undefined ? {} : { through: step.restore.through }),
+          ...(step.restore.key === undefined ? {} : { key: step.restore.key }),
           ...(step.restore.expect === undefined ? {} : { expect: step.restore.expect }),
+        };
+      case 'rebuild':
+        return {
+          kind: 'rebuild',
+          ...base(`make ${step.rebuild.node} anew`),
+          node: step.rebuild.node,
+          timeoutMs: step.timeout ?? REBUILD_TIMEOUT_MS,
         };
       case 'mark':
         return { kind: 'mark', ...base(`make the restore point ${step.mark}`), name: step.mark, tables: step.tables ?? [] };
@@ -337,10 +348,11 @@ function proofPlan({ restore }: Extract<StepWritten, { verb: 'restore' }>): Proo
   return { checks: PROOF_CHECKS.filter((each) => asked.includes(each)), maxBytes: maxProof };
 }
 
-/** Objectives about a restore belong to the step named, else to every restore. */
+/** Objectives about a restore or a rebuild belong to the step named, else to every such step. */
 function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): Objective[] {
   const flat = flattenSteps(steps);
   const restores = flat.filter((step): step is RestoreStep => step.kind === 'restore' && step.expect === undefined);
+  const rebuilds = flat.filter(({ kind }) => kind === 'rebuild');
   const units = {
     rto: 'ms',
     rto_reads: 'ms',
@@ -350,6 +362,7 @@ function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): O
     rpo_time: 'ms',
     split_brain: 'ms',
     restore_time: 'ms',
+    rebuild_time: 'ms',
     recovery_point_error: 'tx',
     archive_rpo: 'ms',
     commit_p99: 'ms',
@@ -364,13 +377,14 @@ function planObjectives(written: ScenarioWritten, steps: readonly PlanStep[]): O
     if (objective === undefined) return [];
     const aboutArchive = name === 'archive_rpo';
     const aboutRestore = aboutArchive || name === 'restore_time' || name === 'recovery_point_error';
-    const held = aboutArchive ? restores.filter((step) => step.to.kind === 'latest') : restores;
-    // A control run restores nothing, and nothing fails over.
-    if (aboutRestore && restores.length === 0) return [];
+    const aboutRebuild = name === 'rebuild_time';
+    const held = aboutRebuild ? rebuilds : aboutArchive ? restores.filter((step) => step.to.kind === 'latest') : restores;
+    // A control run restores and rebuilds nothing, and nothing fails over.
+    if ((aboutRestore && restores.length === 0) || (aboutRebuild && rebuilds.length === 0)) return [];
     if (name === 'rto_beyond_prediction' && !flat.some((step) => step.kind === 'failover')) return [];
     if (objective.about === 'declaration' && !flat.some((step) => 'declares' in step)) return [];
     // Of several restores, where none is named, the slowest and the worst placed count: each is held against the target.
-    const about = !aboutRestore ? [null] : objective.step === null ? held.map(({ id }) => id) : [objective.step];
+    const about = !aboutRestore && !aboutRebuild ? [null] : objective.step === null ? held.map(({ id }) => id) : [objective.step];
     return about.map((step) => ({
       name: OBJECTIVE_NAMES[name],
       target: objective.target,
@@ -453,13 +467,35 @@ function findTargetProblems(steps: readonly StepWritten[], target: Target): Yaml
     }
     if (step.verb === 'failover' && target.nodes.length < 2)
       return [{ path: step.path, message: `target ${target.name} has one node only; nothing can take over` }];
+    if (step.verb === 'rebuild') return findRebuildProblems(step, target);
     if (step.verb === 'restore' && target.archive === null)
       return [{ path: step.path, message: `target ${target.name} has no archive to restore from` }];
     if (step.verb === 'restore' && target.sandbox === null)
       return [{ path: step.path, message: `target ${target.name} names no sandbox to restore into` }];
-    if (step.verb === 'restore') return findThroughProblems(step, target);
+    if (step.verb === 'restore') return [...findThroughProblems(step, target), ...findKeyProblems(step, target)];
     return [];
   });
+}
+
+/** Outside labs a person decides, in the drill itself, before a data directory makes way for another. */
+function findUngatedProblems(steps: readonly StepWritten[], target: Target): YamlProblem[] {
+  const all = flattenWritten(steps);
+  const gate = all.findIndex(({ verb }) => verb === 'gate');
+  if (target.kind === 'lab') return [];
+  const ungated = all.filter(({ verb }, at) => verb === 'rebuild' && (gate < 0 || at < gate));
+  const message = `target ${target.name} is no lab: a \`gate\` step must stand before a standby is made anew`;
+  return ungated.map(({ path }) => ({ path, message }));
+}
+
+/** One standby, by name or by a word for it; the primary has nobody to be made from. */
+function findRebuildProblems({ path: at, rebuild }: Extract<StepWritten, { verb: 'rebuild' }>, { name, nodes }: Target): YamlProblem[] {
+  const words = ['any-standby', 'any-replica', 'sync-standby'];
+  const names = nodes.map((node) => node.name);
+  if (names.length < 2) return [{ path: at, message: `target ${name} has one node only; no standby can be made anew` }];
+  if (words.includes(rebuild.node) || names.includes(rebuild.node)) return [];
+  const known = [...words, ...names];
+  const message = `"${rebuild.node}" is no standby of target ${name}${suggest(rebuild.node, known)}; it may be ${known.join(', ')}`;
+  return [{ path: [...at, 'rebuild', 'node'], message }];
 }
 
 /** Over a node's link the archive can be reached only where gameday fetches by itself and there is such a link. */
@@ -475,6 +511,21 @@ function findThroughProblems({ path: at, restore }: Extract<StepWritten, { verb:
   const wanted = through === 'primary' ? nodes : [through];
   const lacking = wanted.filter((node) => target.links?.list.some(({ from, to }) => from === node && to === 's3') !== true);
   return lacking.length === 0 ? [] : problem(`target ${target.name} has no link from ${lacking.join(', ')} to s3`);
+}
+
+/** A key is named only where the archive has one, and the target says where that stands. */
+function findKeyProblems(
+  { path: at, restore: { key } }: Extract<StepWritten, { verb: 'restore' }>,
+  { name, archive }: Target,
+): YamlProblem[] {
+  if (key === undefined) return [];
+  const problem = (message: string): YamlProblem[] => [{ path: [...at, 'restore', 'key'], message }];
+  if (archive?.kind !== 'pgbackrest')
+    return problem(`an archive of ${archive?.kind ?? '?'} is not encrypted with a key that gameday could name`);
+  const keys = Object.keys(archive.keys ?? {});
+  if (key === WRONG_KEY || keys.includes(key)) return [];
+  const has = keys.length === 0 ? 'it has none' : `it has ${keys.join(', ')}`;
+  return problem(`target ${name} has no key "${key}" in archive.keys${suggest(key, keys)}; ${has}`);
 }
 
 function findLimitProblems(written: ScenarioWritten, steps: readonly PlanStep[], maxDrillMs: number, target: Target): YamlProblem[] {
@@ -527,7 +578,8 @@ function policyNotes(steps: readonly PlanStep[], { target, source, file }: Loade
       (fault) =>
         `${at(['policy', 'allowFaults'])}: fault ${fault} is not in policy.allowFaults of target ${target.name}: the drill will be refused`,
     );
-  if (target.kind !== 'production' || !flat.some(({ kind }) => kind === 'fault' || kind === 'failover')) return forbidden;
+  if (target.kind !== 'production' || !flat.some(({ kind }) => kind === 'fault' || kind === 'failover' || kind === 'rebuild'))
+    return forbidden;
   const who = target.policy.approvers === null ? ', and policy.approvers names nobody who could: the drill will be refused' : '';
   return [...forbidden, `${at(['kind'])}: kind is production: two others than whoever starts the drill must approve this plan${who}`];
 }

@@ -105,19 +105,21 @@ function objectiveProblems(
     objectives.rto_beyond_prediction !== undefined && !all.some((step) => step.verb === 'failover')
       ? [{ path: ['objectives', 'rto_beyond_prediction'], at: 'key', message: 'is about a failover, and no step fails over' }]
       : [];
-  const aboutRestores = (['restore_time', 'recovery_point_error', 'archive_rpo'] as const).flatMap((name): YamlProblem[] => {
+  const rebuilds = all.flatMap((step) => (step.verb === 'rebuild' ? [names.get(step) ?? ''] : []));
+  const aboutSteps = (['restore_time', 'recovery_point_error', 'archive_rpo', 'rebuild_time'] as const).flatMap((name): YamlProblem[] => {
     const objective = objectives[name];
+    const [verb, steps] = name === 'rebuild_time' ? ['rebuild', rebuilds] : ['restore', restores];
     if (objective === undefined) return [];
-    if (restores.length === 0) return [{ path: ['objectives', name], at: 'key', message: 'is about a restore, and no step restores' }];
+    if (steps.length === 0) return [{ path: ['objectives', name], at: 'key', message: `is about a ${verb}, and no step ${verb}s` }];
     if (name === 'archive_rpo' && !all.some((step) => carriedOut(step) && toLatest(step, names, objective.step)))
       return [{ path: ['objectives', name], at: 'key', message: LATEST_ONLY }];
-    // Without a step it is about every restore.
+    // Without a step it is about every one.
     if (objective.step === null) return [];
-    if (restores.includes(objective.step)) return [];
+    if (steps.includes(objective.step)) return [];
     return [
       {
         path: ['objectives', name, 'step'],
-        message: `no restore step "${objective.step}"${suggest(objective.step, restores)}; there is ${restores.join(', ')}`,
+        message: `no ${verb} step "${objective.step}"${suggest(objective.step, steps)}; there is ${steps.join(', ')}`,
       },
     ];
   });
@@ -127,5 +129,5 @@ function objectiveProblems(
     if (path === null || probed.includes(path)) return [];
     return [{ path: ['objectives', name, 'path'], message: `"${path}" is not probed${suggest(path, probed)}; name it in \`probe.paths\`` }];
   });
-  return [...unread, ...unpredicted, ...aboutRestores, ...aboutPaths];
+  return [...unread, ...unpredicted, ...aboutSteps, ...aboutPaths];
 }

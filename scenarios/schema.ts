@@ -65,6 +65,7 @@ const restorePoint = z
     inclusive: z.boolean().optional(),
     backup: text(200).optional(),
     through: text(40).optional(),
+    key: text(40).optional(),
     proof: z
       .union([z.enum(['full', 'quick']), z.array(z.enum(PROOF_CHECKS)).max(PROOF_CHECKS.length)], {
         error: `must be full, quick, or a list of ${PROOF_CHECKS.join(', ')}`,
@@ -126,6 +127,7 @@ const VERBS = {
     ...common,
   }),
   restore: z.strictObject({ restore: restorePoint, timeout: limit.optional(), ...common }),
+  rebuild: z.strictObject({ rebuild: z.strictObject({ node: text(63) }), timeout: limit.optional(), ...common }),
   mark: z.strictObject({
     mark: z
       .string()
@@ -209,6 +211,7 @@ const objectives = z
     rpo_time: objective(duration, null).optional(),
     split_brain: objective(duration, null).optional(),
     restore_time: objective(duration, 'step').optional(),
+    rebuild_time: objective(duration, 'step').optional(),
     recovery_point_error: objective(transactions, 'step').optional(),
     archive_rpo: objective(duration, 'step').optional(),
     commit_p99: objective(duration, null).optional(),
@@ -229,6 +232,7 @@ export const OBJECTIVE_NAMES = {
   rpo_time: 'rpo_time',
   split_brain: 'split_brain',
   restore_time: 'restore_time',
+  rebuild_time: 'rebuild_time',
   recovery_point_error: 'recovery_point_error',
   archive_rpo: 'archive_rpo',
   commit_p99: 'commit_p99',

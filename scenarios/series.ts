@@ -85,6 +85,7 @@ function disrupts(step: PlanStep): boolean {
     case 'fault':
     case 'failover':
     case 'restore':
+    case 'rebuild':
       return true;
     case 'parallel':
       return step.branches.some((branch) => branch.some(disrupts));

@@ -166,6 +166,14 @@ export interface Controller {
     node: string,
     options: { readonly timeoutMs: number; readonly signal: AbortSignal },
   ): Promise<{ readonly method: 'streaming' | 'follow' | 'rebuild'; readonly movedAside: string | null }>;
+  /**
+   * Optional power: makes a standby anew from a base backup of its upstream, whatever it still holds, and waits until it streams. The old data directory is
+   * moved aside once the new one is whole; cut off at any moment it leaves a node that `rejoin` brings back. `onLook` is awaited before each look whether it streams.
+   */
+  rebuild?(
+    node: string,
+    options: { readonly timeoutMs: number; readonly signal: AbortSignal; readonly onLook: () => Promise<void> },
+  ): Promise<{ readonly movedAside: string | null }>;
 }
 
 /** What a controller does by itself, switched off and on by people: maintenance mode. Throws `controller_unreachable`, `step_failed`. */
@@ -344,6 +352,9 @@ export interface Archive {
   readonly kind: string;
   /** Optional power of gameday's own archive: faults on its store and its objects. */
   readonly door?: ArchiveDoor;
+  /** Optional power of an encrypted archive: the same one, opened by a key of the target's `archive.keys`, or by `wrong`. Throws `setting_invalid`. */
+  openedBy?(key: string): Archive;
+  /** Throws `archive_key_wrong`, `store_unreachable`. */
   backups(): Promise<readonly BackupView[]>;
   takeBackup(node: TargetNode, signal: AbortSignal): Promise<BackupView>;
   /** Age of the newest archived segment, continuity since the newest backup, health of the archiver. */

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { parseDurationMs, parseSizeBytes } from '../core/units';
 import type { Json } from '../model/json';
 import { bookKeepers, type Target } from '../model/target';
-import { DEFAULT_FAULT_MAX_MS, DEFAULT_MAX_NODES_AT_ONCE } from '../model/constants';
+import { DEFAULT_FAULT_MAX_MS, DEFAULT_MAX_NODES_AT_ONCE, WRONG_KEY } from '../model/constants';
 
 const quantity = (parse: (text: string) => number | null, example: string): z.ZodType<number, string | number> =>
   z.union([z.string(), z.number().int().nonnegative()]).transform((value, context) => {
@@ -117,6 +117,12 @@ const archiveSchema = z.discriminatedUnion('kind', [
     config: path.default('/etc/pgbackrest/pgbackrest.conf'),
     nodeConfig: path.nullable().default(null),
     program: path.default('/usr/bin/pgbackrest'),
+    keys: z
+      .record(
+        name.refine((word) => word !== WRONG_KEY, { error: `"${WRONG_KEY}" is what a restore calls a key that opens nothing` }),
+        secret,
+      )
+      .optional(),
   }),
   z.strictObject({
     kind: z.literal('barman-cloud'),

@@ -12,6 +12,7 @@ import type {
   ManualStep,
   MarkStep,
   PlanStep,
+  RebuildStep,
   RestoreStep,
   WaitStep,
 } from '../model/plan';
@@ -19,10 +20,12 @@ import type { MarkResult, RestoreInput } from '../activities/contract';
 import type { DrillContext } from './drill-context';
 import { healEntries } from './heal';
 import { ask } from './questions';
-import { failureText } from './failure-text';
+import { failedWith, failureText, hintText } from './failure-text';
 
 /** Beside the restore itself: the wait for the archive, the comparison with the ledger, removal of an earlier try. */
 const RESTORE_MARGIN_MS = 4 * 60_000;
+/** Beside the base backup itself: the salvage of a fork, the swap of directories, the start. */
+const REBUILD_MARGIN_MS = 4 * 60_000;
 const MARK_LIMIT_MS = 10 * 60_000;
 
 export interface StepOutput {
@@ -70,6 +73,8 @@ async function runStep(context: DrillContext, step: PlanStep): Promise<StepOutpu
       return failoverStep(context, step);
     case 'restore':
       return restoreStep(context, step);
+    case 'rebuild':
+      return rebuildStep(context, step);
     case 'mark':
       return markStep(context, step);
     case 'check':
@@ -171,7 +176,14 @@ async function restoreStep(context: DrillContext, step: RestoreStep): Promise<St
   const { sandbox } = context.input.plan.target;
   // Known before the restore is scheduled: whatever comes of it, healing removes the copy.
   if (sandbox !== null) context.sandboxes.add(`${sandbox.dir}/${context.ref.drill}-${step.id}`);
-  const record = await context.hands.long(step.timeoutMs + RESTORE_MARGIN_MS).restore(restoreInput(context, step));
+  const record = await context.hands
+    .long(step.timeoutMs + RESTORE_MARGIN_MS)
+    .restore(restoreInput(context, step))
+    .catch((error: unknown) => {
+      // Proven, not merely unknown: with this key nobody restores anything.
+      if (failedWith(error, 'archive_key_wrong')) context.failed.push(`restore ${step.id}: ${failureText(error)}${hintText(error)}`);
+      throw error;
+    });
   context.restores.push(record);
   context.say(
     step.id,
@@ -206,6 +218,18 @@ function restoreInput(context: DrillContext, step: RestoreStep): RestoreInput {
 function markOf(context: DrillContext, { to }: RestoreStep): { readonly mark?: MarkResult } {
   const mark = to.kind === 'name' ? context.marks.get(to.name) : undefined;
   return mark === undefined ? {} : { mark };
+}
+
+async function rebuildStep(context: DrillContext, step: RebuildStep): Promise<StepOutput> {
+  const { plan } = context.input;
+  const node = await context.hands.site.resolveStandby({ plan, step });
+  context.say(step.id, 'rebuilding', `${node} is made anew from a base backup`, { node });
+  const { movedAside } = await context.hands
+    .long(step.timeoutMs + REBUILD_MARGIN_MS)
+    .rebuild({ plan, step, node, probe: requireProbe(context) });
+  if (movedAside !== null) context.left.push(`${node}'s old data directory, moved aside to ${movedAside}`);
+  context.say(step.id, 'rebuilt', `${node} streams again`, { node });
+  return done({ node, movedAside });
 }
 
 async function markStep(context: DrillContext, step: MarkStep): Promise<StepOutput> {

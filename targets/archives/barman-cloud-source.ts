@@ -49,6 +49,7 @@ export function barmanSource({ archive, recovery, estimate, tablespaces }: Barma
             name: 'barman-cloud-wal-restore',
             argv: barmanWords(archive, 'wal-restore'),
             env: barmanEnvironment(archive),
+            secrets: {},
             absent: OPERATION_ERROR,
             directories: [],
           },

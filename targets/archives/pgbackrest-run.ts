@@ -5,8 +5,22 @@ import { lookUpUser, run, type RunResult } from '../../core/process';
 import type { PgbackrestTargetArchive, Target } from '../../model/target';
 import type { SandboxPlace } from './sandbox-server';
 
+/** What opens the repository instead of the configuration's own passphrase. Its value is read when it is used, and handed on in the environment alone. */
+export interface PgbackrestKey {
+  readonly name: string;
+  readonly passphrase: () => string;
+}
+
+/** The variable that pgBackRest prefers to its configuration's `repo1-cipher-pass`. */
+const PASSPHRASE = 'PGBACKREST_REPO1_CIPHER_PASS';
+
+export function passphraseOf(key: PgbackrestKey | null): { readonly [variable: string]: string } {
+  return key === null ? {} : { [PASSPHRASE]: key.passphrase() };
+}
+
 export interface PgbackrestRun {
   readonly place: Pick<SandboxPlace, 'owner'>;
+  readonly key: PgbackrestKey | null;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
 }
@@ -15,7 +29,7 @@ export interface PgbackrestRun {
 export function runPgbackrest(
   archive: PgbackrestTargetArchive,
   words: readonly string[],
-  { place, ...options }: PgbackrestRun,
+  { place, key, ...options }: PgbackrestRun,
 ): Promise<RunResult> {
   if (!existsSync(archive.program))
     throw new GamedayError(
@@ -38,7 +52,7 @@ export function runPgbackrest(
   return run(argv, {
     ...options,
     cwd: '/',
-    env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' },
+    env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC', ...passphraseOf(key) },
     ...(place.owner === null ? {} : { uid: place.owner.uid, gid: place.owner.gid }),
   });
 }

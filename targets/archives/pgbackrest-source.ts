@@ -9,7 +9,7 @@ import type { CheckResult } from '../../model/record';
 import type { PgbackrestTargetArchive } from '../../model/target';
 import type { RecoveryTarget, RestoreEstimate } from '../ports';
 import { tellGrowth } from './directory-growth';
-import { runPgbackrest } from './pgbackrest-run';
+import { passphraseOf, runPgbackrest, type PgbackrestKey } from './pgbackrest-run';
 import type { RestoreSource } from './sandbox-restore';
 import type { SandboxPlace } from './sandbox-server';
 import { firstLine } from './tool-output';
@@ -17,18 +17,24 @@ import { openWalByTool, type WalTool } from './wal-by-tool';
 
 const RESTORE_LIMIT_MS = 24 * 3_600_000;
 
-export function pgbackrestSource(archive: PgbackrestTargetArchive, recovery: RecoveryTarget, estimate: RestoreEstimate): RestoreSource {
+/** A repository, and what opens it where that is not its configuration's own passphrase. */
+export interface OpenedRepository {
+  readonly archive: PgbackrestTargetArchive;
+  readonly key: PgbackrestKey | null;
+}
+
+export function pgbackrestSource({ archive, key }: OpenedRepository, recovery: RecoveryTarget, estimate: RestoreEstimate): RestoreSource {
   return {
     estimate,
     async fetchBase(place, signal, onBytes) {
-      const restoring = runPgbackrest(archive, restoreWords(place, recovery), { place, timeoutMs: RESTORE_LIMIT_MS, signal });
+      const restoring = runPgbackrest(archive, restoreWords(place, recovery), { place, key, timeoutMs: RESTORE_LIMIT_MS, signal });
       const result = await tellGrowth(place.dataDir, restoring, onBytes);
       if (result.code !== 0) throw restoreError(result.stdout + result.stderr);
       onBytes(estimate.baseBytes);
       return estimate.baseBytes;
     },
     verifyBase: (place) => Promise.resolve(verifyFiles(place)),
-    openWal: (place) => Promise.resolve(openWalByTool(walTool(archive, place), place, { segments: estimate.segments, known: [] })),
+    openWal: (place) => Promise.resolve(openWalByTool(walTool({ archive, key }, place), place, { segments: estimate.segments, known: [] })),
   };
 }
 
@@ -87,12 +93,13 @@ function verifyFiles(place: SandboxPlace): CheckResult {
   return { name: 'pgbackrest restore', ok, found: words, expected: words, hint: null };
 }
 
-function walTool(archive: PgbackrestTargetArchive, place: SandboxPlace): WalTool {
+function walTool({ archive, key }: OpenedRepository, place: SandboxPlace): WalTool {
   return {
     name: 'pgbackrest archive-get',
     argv: [archive.program, `--config=${archive.config}`, `--stanza=${archive.stanza}`, ...placeWords(place), 'archive-get'],
     // As a variable: as a word it is refused where the team's configuration fetches one by one (archive-async=n).
     env: { PGBACKREST_SPOOL_PATH: spoolOf(place) },
+    secrets: passphraseOf(key),
     absent: 1,
     directories: ['spool', 'lock'],
   };

@@ -2,11 +2,14 @@
  * A team's pgBackRest repository as the rest of gameday sees it. Everything is asked of the tool itself, so that it works for every kind of repository.
  * It writes nothing into it but the backups that a drill asks for.
  */
+import { randomBytes } from 'node:crypto';
 import { GamedayError } from '../../core/errors';
+import { resolveSecret } from '../../core/secrets';
+import { WRONG_KEY } from '../../model/constants';
 import type { PgbackrestTargetArchive, Target } from '../../model/target';
 import type { Archive, Host } from '../ports';
 import { readInfo, readSegments, type PgbackrestInfo } from './pgbackrest-info';
-import { ownerOf, runPgbackrest } from './pgbackrest-run';
+import { ownerOf, runPgbackrest, type PgbackrestKey } from './pgbackrest-run';
 import { pgbackrestSource } from './pgbackrest-source';
 import { openToolArchive, toolCheck, type ArchivedWal, type ToolRepository } from './tool-archive';
 import { firstLine } from './tool-output';
@@ -19,17 +22,22 @@ class Repository {
   constructor(
     private readonly target: Target,
     private readonly archive: PgbackrestTargetArchive,
+    private readonly key: PgbackrestKey | null,
   ) {}
 
   private async ask(words: readonly string[]): Promise<string> {
-    const result = await runPgbackrest(this.archive, words, { place: { owner: ownerOf(this.target) }, timeoutMs: ASK_LIMIT_MS });
+    const result = await runPgbackrest(this.archive, words, {
+      place: { owner: ownerOf(this.target) },
+      key: this.key,
+      timeoutMs: ASK_LIMIT_MS,
+    });
     if (result.code === 0) return result.stdout;
     const said = firstLine((result.stderr + result.stdout).replace(/^.*ERROR: /, ''));
     throw new GamedayError(result.code === 55 ? 'object_missing' : 'store_unreachable', `pgbackrest ${words[0] ?? ''}: ${said}`);
   }
 
   async look(): Promise<ToolRepository> {
-    const info = readInfo(await this.ask(['info', '--output=json']), this.archive.stanza);
+    const info = this.read(await this.ask(['info', '--output=json']));
     const { archiveId, backups } = info;
     return {
       place: `stanza ${this.archive.stanza}, WAL in ${archiveId}`,
@@ -38,6 +46,18 @@ class Repository {
       segments: (timeline) => this.segments(archiveId, timeline),
       history: (timeline) => this.history(archiveId, timeline),
     };
+  }
+
+  /** A key that was named is to blame by its name: the configuration's own may be the right one. */
+  private read(text: string): PgbackrestInfo {
+    const { archive, key } = this;
+    try {
+      return readInfo(text, archive.stanza);
+    } catch (error) {
+      if (key === null || !(error instanceof GamedayError) || error.code !== 'archive_key_wrong') throw error;
+      const hint = `compare the copy that archive.keys names with repo1-cipher-pass of the servers that push, and replace the copy where it is stale.`;
+      throw new GamedayError('archive_key_wrong', `the key "${key.name}" does not open the archive: ${error.message}`, hint);
+    }
   }
 
   /** All segments of a timeline; pgBackRest keeps 256 of them in a directory. */
@@ -66,13 +86,28 @@ function pageCheck({ withErrors }: PgbackrestInfo): ReturnType<typeof toolCheck>
   return toolCheck('page checksums in backups', withErrors.length === 0, withErrors.join(', ') || 'no errors', 'no errors', hint);
 }
 
-export function openPgbackrestArchive(target: Target, archive: PgbackrestTargetArchive, hostOf: (node: string) => Host): Archive {
-  const repository = new Repository(target, archive);
-  return openToolArchive({
+/** What the target calls so; `wrong` is drawn anew each time that it is asked for, so that nobody can have set it. */
+function findKey({ keys = {} }: PgbackrestTargetArchive, name: string): PgbackrestKey {
+  if (name === WRONG_KEY) return { name, passphrase: () => randomBytes(48).toString('base64') };
+  const secret = keys[name];
+  if (secret === undefined)
+    throw new GamedayError('setting_invalid', `the target names no key "${name}"`, 'name it under archive.keys of the target file.');
+  return { name, passphrase: () => resolveSecret(secret) };
+}
+
+/** `key`: null opens it by the configuration's own. */
+export function openPgbackrestArchive(
+  target: Target,
+  archive: PgbackrestTargetArchive,
+  hostOf: (node: string) => Host,
+  key: PgbackrestKey | null = null,
+): Archive {
+  const repository = new Repository(target, archive, key);
+  const opened = openToolArchive({
     kind: 'pgbackrest',
     target,
     look: () => repository.look(),
-    source: (recovery, estimate) => pgbackrestSource(archive, recovery, estimate),
+    source: (recovery, estimate) => pgbackrestSource({ archive, key }, recovery, estimate),
     answers: 'pgbackrest info shows the stanza',
     async takeBackup(node, signal) {
       const config = `--config=${archive.nodeConfig ?? archive.config}`;
@@ -85,4 +120,5 @@ export function openPgbackrestArchive(target: Target, archive: PgbackrestTargetA
         );
     },
   });
+  return { ...opened, openedBy: (name) => openPgbackrestArchive(target, archive, hostOf, findKey(archive, name)) };
 }

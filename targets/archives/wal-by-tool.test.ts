@@ -1,5 +1,5 @@
 /** What PostgreSQL hears from restore_command for each answer of a tool: a real shell, and a tool that ends as it is told. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run, type RunResult } from '../../core/process';
@@ -21,9 +21,16 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }));
 /** A tool that says something, and ends with `code`; it brings what it is asked for if that is 0. */
 function toolThatEnds(code: number): WalTool {
   const program = join(dir, 'tool.sh');
-  const said = `echo 'a warning'; echo "2026 [1] ERROR: it said $MARK" >&2; exit ${code}`;
+  const said = `echo 'a warning'; echo "2026 [1] ERROR: it said $MARK, $KEY" >&2; exit ${code}`;
   writeFileSync(program, `[ ${code} -eq 0 ] && { echo "$1" > "$2"; exit 0; }\n${said}\n`);
-  return { name: 'tool fetch', argv: ['/bin/sh', program], env: { MARK: "it's" }, absent: 1, directories: ['spool'] };
+  return {
+    name: 'tool fetch',
+    argv: ['/bin/sh', program],
+    env: { MARK: "it's" },
+    secrets: { KEY: "pass'word" },
+    absent: 1,
+    directories: ['spool'],
+  };
 }
 
 async function ask(
@@ -59,5 +66,15 @@ test.each([2, 4, 200])('any other end aborts recovery, with the tool’s own wor
   const { ended, failure } = await ask(code, OTHER);
   expect(ended.code).toBeGreaterThan(125);
   expect(failure).toMatchObject({ code: 'restore_failed', message: expect.stringContaining(`exit ${code}`) as string });
-  expect(failure?.message).toContain("ERROR: it said it's");
+  expect(failure?.message).toContain("ERROR: it said it's, pass'word");
+});
+
+test('a secret stands in a file of its own, for the sandbox’s user alone, and goes when WAL has come', async () => {
+  const supply = openWalByTool(toolThatEnds(0), place, { segments: [PLANNED], known: [] });
+  const files = readdirSync(place.walDir).filter((name) => name !== 'spool');
+  const holding = files.filter((name) => readFileSync(join(place.walDir, name), 'utf8').includes("pass'word"));
+  expect(holding).toEqual(['secret-KEY']);
+  expect(statSync(join(place.walDir, 'secret-KEY')).mode & 0o077).toBe(0);
+  await supply.stop();
+  expect(readdirSync(place.walDir)).not.toContain('secret-KEY');
 });

@@ -2,7 +2,7 @@
  * restore_command by a team's own tool, with its answers told apart. "No such file" about a segment that was seen in the archive is a hole, and everything else
  * that is not success is an error: both abort recovery, which PostgreSQL would else end early, silently, and with exit code 0.
  */
-import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { GamedayError } from '../../core/errors';
 import { WAL_SEGMENT_BYTES } from '../../core/lsn';
@@ -18,8 +18,10 @@ export interface WalTool {
   readonly name: string;
   /** Words of the tool; WAL file and destination follow. */
   readonly argv: readonly string[];
-  /** Its environment besides what the sandbox has. Never a secret: it stands in a file. */
+  /** Its environment besides what the sandbox has. Never a secret: it stands in the script. */
   readonly env: { readonly [name: string]: string };
+  /** Variables that nobody else may read: each in a file of the sandbox's user, until WAL has come. */
+  readonly secrets: { readonly [name: string]: string };
   /** Its exit code for "there is no such file". */
   readonly absent: number;
   /** Directories below the sandbox's WAL directory that it needs. */
@@ -33,11 +35,15 @@ export interface WalPlan {
   readonly known: readonly string[];
 }
 
+const secretFile = (name: string): string => `secret-${name}`;
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** Exported for its test. */
-export function toolScript({ argv, env, absent }: WalTool, dir: string): string {
-  const variables = Object.entries(env).map(([name, value]) => `export ${name}=${quoted(value)}`);
+export function toolScript({ argv, env, secrets, absent }: WalTool, dir: string): string {
+  const variables = [
+    ...Object.entries(env).map(([name, value]) => `export ${name}=${quoted(value)}`),
+    ...Object.keys(secrets).map((name) => `${name}=$(cat '${dir}/${secretFile(name)}'); export ${name}`),
+  ];
   return `#!/bin/sh
 # Written by gameday; called by PostgreSQL as: get.sh %f %p
 ${variables.map((line) => `${line}\n`).join('')}said=$(${argv.map(quoted).join(' ')} "$1" "$2" 2>&1)
@@ -60,7 +66,9 @@ export function openWalByTool(tool: WalTool, place: SandboxPlace, { segments, kn
     own(join(dir, name));
   }
   const plan = [...known, ...segments];
-  const files = { plan: plan.map((name) => `${name}\n`).join(''), delivered: '', failed: '', 'get.sh': toolScript(tool, dir) };
+  const secrets = Object.fromEntries(Object.entries(tool.secrets).map(([name, value]) => [secretFile(name), value]));
+  const listed = plan.map((name) => `${name}\n`).join('');
+  const files = { ...secrets, plan: listed, delivered: '', failed: '', 'get.sh': toolScript(tool, dir) };
   for (const [name, text] of Object.entries(files)) {
     writeFileSync(join(dir, name), text, { mode: 0o700 });
     own(join(dir, name));
@@ -83,6 +91,9 @@ export function openWalByTool(tool: WalTool, place: SandboxPlace, { segments, kn
       const count = new Set(read('delivered').filter((name) => planned.has(name))).size;
       return { segments: count, bytes: count * Number(WAL_SEGMENT_BYTES) };
     },
-    stop: () => Promise.resolve(),
+    stop() {
+      for (const name of Object.keys(secrets)) rmSync(join(dir, name), { force: true });
+      return Promise.resolve();
+    },
   };
 }

@@ -30,9 +30,13 @@ export async function waitStreaming(
   live: LiveTarget,
   name: string,
   primary: string,
-  options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
+  options: { readonly timeoutMs: number; readonly signal?: AbortSignal; readonly onLook?: () => Promise<void> },
 ): Promise<void> {
-  await until(async () => ((await streams(live, name, primary)) ? true : null), {
+  const look = async (): Promise<true | null> => {
+    await options.onLook?.();
+    return (await streams(live, name, primary)) ? true : null;
+  };
+  await until(look, {
     timeoutMs: options.timeoutMs,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     onTimeout: () =>
@@ -94,11 +98,18 @@ async function moveAside(host: Host, node: TargetNode, epoch: EpochFile, isLab: 
   return path;
 }
 
-async function rebuild(live: LiveTarget, node: TargetNode, epoch: EpochFile, options: Options): Promise<Rejoined> {
+type RebuildOptions = Options & Partial<Parameters<NonNullable<Controller['rebuild']>>[1]>;
+
+async function rebuild(live: LiveTarget, node: TargetNode, epoch: EpochFile, options: RebuildOptions): Promise<Rejoined> {
   const host = live.host(node.name);
   const fresh = `${node.dataDir}.rebuild`;
   const upstream = await chooseUpstream(live, node.name, epoch.primary);
-  await cloneInto(live, node, upstream, fresh, options);
+  try {
+    await cloneInto(live, node, upstream, fresh, options);
+  } catch (error) {
+    await clearDirectory(host, fresh);
+    throw error;
+  }
   await stopServer(host, node, 'fast');
   if (await host.exists(join(node.dataDir, 'PG_VERSION'))) {
     const divergence = await findDivergence(live, node.name, epoch);
@@ -109,6 +120,15 @@ async function rebuild(live: LiveTarget, node: TargetNode, epoch: EpochFile, opt
   await startServer(host, node);
   await waitStreaming(live, node.name, upstream, options);
   return { method: 'rebuild', movedAside };
+}
+
+/** See Controller.rebuild. Call under the epoch lock. Throws `step_failed`, `epoch_unreadable`, `fork_salvage_failed`, `setting_invalid`. */
+export async function rebuildStandby(live: LiveTarget, name: string, options: RebuildOptions): Promise<Pick<Rejoined, 'movedAside'>> {
+  const epoch = requireEpoch(epochDir(live.target));
+  if (name === epoch.primary)
+    throw new GamedayError('setting_invalid', `node ${name} is the primary of epoch ${epoch.epoch}; only a standby is made anew`);
+  const { movedAside } = await rebuild(live, requireNode(live.target, name), epoch, options);
+  return { movedAside };
 }
 
 /** See Controller.rejoin. Call under the epoch lock. Throws `step_failed`, `epoch_unreadable`, `fork_salvage_failed`. */

@@ -18,7 +18,7 @@ export const LABS = {
 export type LabName = keyof typeof LABS;
 
 /** What is done to a lab before a case of it, and undone behind it: something that the scenario relies on is taken away, or given. */
-export const CHANGES = ['failsafe-mode', 'strict-synchronous', 'router-keeps-sessions'] as const;
+export const CHANGES = ['failsafe-mode', 'strict-synchronous', 'router-keeps-sessions', 'encrypted-repository'] as const;
 export type ChangeName = (typeof CHANGES)[number];
 
 export interface DisasterCase {
@@ -151,6 +151,14 @@ export const CASES: readonly DisasterCase[] = [
   passes('50', 'outside-retention', STANDALONE),
   // As if a segment were missing.
   failsBecause('50', 'outside-retention', 'instead of wal_missing', { reason: 'wal_missing' }, STANDALONE),
+  after('encrypted-repository', passes('51', 'encryption-key-lost', STANDALONE)),
+  // A copy of the key that is stale.
+  after(
+    'encrypted-repository',
+    failsBecause('51', 'encryption-key-lost', 'the key "wrong" does not open the archive', { escrow: 'wrong' }, STANDALONE),
+  ),
+  // A key that was thought to be replaced, and is not.
+  after('encrypted-repository', failsBecause('51', 'encryption-key-lost', 'not refused', { lost: 'escrow' }, STANDALONE)),
   passes('52', 'bucket-emptied', STANDALONE),
   fails('52', 'bucket-emptied', ['restore_time'], { restore: '100ms' }, STANDALONE),
   passes('53', 'many-restores', STANDALONE),
@@ -158,6 +166,11 @@ export const CASES: readonly DisasterCase[] = [
   passes('54', 'restore-over-slow-store', STANDALONE),
   // So far away that one request alone takes longer.
   fails('54', 'restore-over-slow-store', ['restore_time'], { latency: '4s', restore: '8s' }, STANDALONE),
+  passes('55', 'standby-while-archive-lags', STANDALONE),
+  // Less than PostgreSQL takes to start.
+  fails('55', 'standby-while-archive-lags', ['rebuild_time'], { streams: '100ms' }, STANDALONE),
+  // Called off before it can be whole: what is left in the middle, the drill puts right.
+  fails('55', 'standby-while-archive-lags', ['rebuild_time'], { limit: '1s', streams: '500ms' }, STANDALONE),
   passes('30', 'storm-after-failover'),
   fails('30', 'storm-after-failover', ['promotions'], { promotions: '0' }),
 ];

@@ -2,14 +2,18 @@
  * What a case changes in its lab beforehand, with what puts it back: the drill must meet a cluster that is made otherwise, by the same scenario file. Each
  * change waits until the cluster goes by it.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { until } from '../../core/clock';
+import { writeFileDurably } from '../../core/files';
 import { homePaths } from '../../core/home';
-import { readLabTarget } from '../../infra/lab/lab-file';
+import { readLabTarget, writeTarget } from '../../infra/lab/lab-file';
 import { openSupervisorClient } from '../../infra/supervisor/client';
 import type { JsonObject } from '../../model/json';
+import type { Target, TargetNode } from '../../model/target';
+import { archiveCommand } from '../../targets/archives/native-push';
 import { openPatroniRest } from '../../targets/controllers/patroni-rest';
+import { nodeSocketDir } from '../../targets/controllers/standalone-config';
 import { openTarget } from '../../targets/open-target';
 import type { ChangeName } from './cases';
 
@@ -66,6 +70,67 @@ async function routerKeepsSessions(home: string): Promise<() => Promise<void>> {
   return () => write(before);
 }
 
+const PGBACKREST = '/usr/bin/pgbackrest';
+const STANZA = 'main';
+/** What the servers push with, and what somebody put aside. */
+const PASSPHRASE = 'a passphrase that only the servers had';
+
+function repositoryConfig(dir: string, { dataDir, port }: TargetNode, socketDir: string): string {
+  return [
+    '[global]',
+    `repo1-path=${dir}/store`,
+    'repo1-cipher-type=aes-256-cbc',
+    `repo1-cipher-pass=${PASSPHRASE}`,
+    `lock-path=${dir}/lock`,
+    `spool-path=${dir}/spool`,
+    'log-level-file=off',
+    'start-fast=y',
+    `[${STANZA}]`,
+    `pg1-path=${dataDir}`,
+    `pg1-port=${port}`,
+    `pg1-socket-path=${socketDir}`,
+    'pg1-user=postgres',
+    '',
+  ].join('\n');
+}
+
+/** The primary pushes to an encrypted pgBackRest repository as well, and the target names that one; the lab's own archive misses nothing meanwhile. */
+async function encryptedRepository(home: string): Promise<() => Promise<void>> {
+  const before = readLabTarget(home);
+  const live = openTarget(before);
+  const { primary } = await live.controller.topology();
+  const node = before.nodes.find(({ name }) => name === primary);
+  if (node === undefined) throw new Error('no primary is up');
+  const dir = join(homePaths(home).lab, 'pgbackrest');
+  const config = `${dir}/pgbackrest.conf`;
+  const host = live.host(node.name);
+  await host.writeFile(config, repositoryConfig(dir, node, nodeSocketDir(node)));
+  const words = [PGBACKREST, `--config=${config}`, `--stanza=${STANZA}`];
+  const made = await host.exec([...words, 'stanza-create'], { asNode: true, timeoutMs: GOES_BY_IT_MS });
+  if (made.code !== 0) throw new Error(`stanza-create: ${made.stdout}${made.stderr}`);
+  const escrow = join(homePaths(home).keys, 'escrow');
+  writeFileDurably(escrow, PASSPHRASE, 0o600);
+  const alter = (text: string): Promise<unknown> =>
+    live.sql(node.name, 'operate', async (sql) => {
+      await sql.query(text);
+      await sql.query('SELECT pg_reload_conf()');
+    });
+  const own = archiveCommand(before, node.name);
+  await alter(`ALTER SYSTEM SET archive_command = '${`${own} && ${words.join(' ')} archive-push %p`.replaceAll("'", "''")}'`);
+  const target: Target = {
+    ...before,
+    archive: { kind: 'pgbackrest', stanza: STANZA, config, nodeConfig: null, program: PGBACKREST, keys: { escrow: `file:${escrow}` } },
+  };
+  await openTarget(target).archive?.takeBackup(node, AbortSignal.timeout(GOES_BY_IT_MS));
+  writeTarget(home, target);
+  return async () => {
+    writeTarget(home, before);
+    await alter('ALTER SYSTEM RESET archive_command');
+    await host.remove(dir);
+    rmSync(escrow);
+  };
+}
+
 /** Carries it out; returns what takes it back. */
 export async function carryOut(home: string, change: ChangeName): Promise<() => Promise<void>> {
   switch (change) {
@@ -82,5 +147,7 @@ export async function carryOut(home: string, change: ChangeName): Promise<() => 
       };
     case 'router-keeps-sessions':
       return routerKeepsSessions(home);
+    case 'encrypted-repository':
+      return encryptedRepository(home);
   }
 }

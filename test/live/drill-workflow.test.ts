@@ -58,6 +58,9 @@ class Script {
   /** Who took writes before a fault, by its step. */
   primaries: Readonly<Record<string, string>> = {};
   undoFails = false;
+  /** A standby made anew. */
+  streamsAgain = true;
+  keyOpens = true;
   /** By itself, though its answer to the drill is lost. */
   guardianHeals = false;
   readyOk = true;
@@ -139,8 +142,21 @@ class Script {
       this.calls.push(`failover ${step.id} since ${since}`);
       return { from: since ?? null, to: this.promotes, epoch: 2, timeline: 2, candidates: [] };
     },
-    restore: async () => Promise.reject(new Error('not scripted')),
+    restore: async () => {
+      if (!this.keyOpens)
+        throw ApplicationFailure.nonRetryable('the key "escrow" does not open the archive', 'archive_key_wrong', { hint: 'compare' });
+      throw new Error('not scripted');
+    },
     expectRefusal: async () => Promise.reject(new Error('not scripted')),
+    resolveStandby: async ({ step }) => {
+      this.calls.push(`resolve ${step.node}`);
+      return 'n3';
+    },
+    rebuild: async ({ step, node }) => {
+      this.calls.push(`rebuild ${node}`);
+      if (this.streamsAgain) return { node, movedAside: '/old' };
+      throw ApplicationFailure.nonRetryable(`${node} did not stream`, 'step_failed', { step: step.id });
+    },
     mark: async () => Promise.reject(new Error('not scripted')),
     check: async () => Promise.reject(new Error('not scripted')),
     declare: async ({ step, phase }) => void this.calls.push(`declare ${step} ${phase}`),
@@ -548,6 +564,40 @@ describe('drill workflow', () => {
       expect(await result(running)).toMatchObject({ state: 'completed' });
       const asked = script.calls.filter((call) => call.startsWith('failover'));
       expect(asked).toEqual(['failover planned since null', 'failover lost since n1', 'failover again since null']);
+    });
+  });
+
+  const anew: PlanStep = { kind: 'rebuild', id: 'anew', title: 'anew', node: 'any-replica', timeoutMs: 1_000 };
+
+  test('a standby that was made anew leaves its old data directory, and says so', async () => {
+    const script = new Script();
+    await withDrill([anew], script, async (running) => {
+      expect(await result(running)).toMatchObject({ state: 'completed', verdict: 'pass' });
+      expect(script.calls).toEqual(expect.arrayContaining(['resolve any-replica', 'rebuild n3']));
+      expect(script.sealed?.left).toEqual(["n3's old data directory, moved aside to /old"]);
+    });
+  });
+
+  test('a standby that does not stream after it was made anew ends the method; faults come off, and redundancy is restored', async () => {
+    const script = new Script();
+    script.streamsAgain = false;
+    await withDrill([fault('archive'), anew], script, async (running) => {
+      expect(await result(running)).toMatchObject({ state: 'failed', verdict: 'inconclusive' });
+      expect(script.calls.filter((call) => ['rebuild n3', 'undo archive', 'redundancy'].includes(call))).toEqual([
+        'rebuild n3',
+        'undo archive',
+        'redundancy',
+      ]);
+    });
+  });
+
+  test('a restore whose key does not open the archive fails the drill: that is proven, not unknown', async () => {
+    const script = new Script();
+    script.keyOpens = false;
+    const restore: PlanStep = { kind: 'restore', id: 'back', title: 'back', to: { kind: 'latest' }, timeoutMs: 1_000, key: 'escrow' };
+    await withDrill([restore], script, async (running) => {
+      expect(await result(running)).toMatchObject({ state: 'failed', verdict: 'fail' });
+      expect(script.judged?.failures).toEqual(['restore back: the key "escrow" does not open the archive (compare)']);
     });
   });
 

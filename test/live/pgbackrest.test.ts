@@ -3,12 +3,15 @@
  * its restore and archive-get. And what must be told apart: a hole in WAL, a wrong key, a stanza that is not there. The repository is a directory: which
  * kind of store it is, only pgBackRest knows.
  */
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from '../../core/clock';
 import { lookUpUser, run } from '../../core/process';
+import type { ArchiveAudit } from '../../model/archive-audit';
 import type { Target } from '../../model/target';
+import { openDirectoryStore } from '../../objects/directory-store';
+import { auditArchive } from '../../targets/archives/audit/audit-archive';
 import { auditAtReady } from '../../targets/archives/audit/audit-source';
 import { openTarget } from '../../targets/open-target';
 import type { Archive, RecoveryTarget, RestoreOutcome } from '../../targets/ports';
@@ -59,7 +62,8 @@ function own(path: string): void {
 
 function targetOf(config: string, stanza: string): Target {
   const { systemIdentifier } = postgres;
-  const archive = { kind: 'pgbackrest', stanza, config, nodeConfig: null, program: PROGRAM } as const;
+  const keys = { escrow: `file:${join(dir, 'escrow')}` };
+  const archive = { kind: 'pgbackrest', stanza, config, nodeConfig: null, program: PROGRAM, keys } as const;
   return lonelyTarget({ dir, host: HOST, port, systemIdentifier, database: 'postgres' }, archive);
 }
 
@@ -158,6 +162,71 @@ test('a wrong key is told from a store that does not answer, and leaves no copy'
   await expect(restoreInto('locked', locked)).rejects.toMatchObject({ code: 'archive_key_wrong' });
   expect(copies()).toEqual([]);
 }, 60_000);
+
+/** The archive as `wrong-key.conf` has it, opened by the key of that name instead. */
+function openedBy(key: string): Archive {
+  const opened = archiveOf(writeConfig('wrong-key.conf', 'wrong')).openedBy?.(key);
+  if (opened === undefined) throw new Error('this archive is opened by no key');
+  return opened;
+}
+
+test('a copy of the key that was put aside opens what the configuration here cannot, and nothing of the copy holds it afterwards', async () => {
+  writeFileSync(join(dir, 'escrow'), 'right\n', { mode: 0o600 });
+  const outcome = await restoreInto('escrow', openedBy('escrow'));
+  expect(outcome.landed.logLine).toContain(`recovery stopping before commit of transaction ${recovery.value}`);
+  expect(await one('select count(*)::text from orders', { host: outcome.socketDir, port: outcome.port })).toBe(String(ROWS));
+  const words = ['grep', '-rlw', 'CIPHER_PASS=right\\|right', join(outcome.dir, 'wal'), join(outcome.dir, 'data', 'postgresql.auto.conf')];
+  expect((await run(words, { timeoutMs: 10_000 })).stdout).toBe('');
+  await archive.removeSandbox(outcome.dir);
+}, 90_000);
+
+test('a key that is wrong or stale is named, at the first look', async () => {
+  writeFileSync(join(dir, 'escrow'), 'stale', { mode: 0o600 });
+  for (const key of ['wrong', 'escrow'])
+    await expect(openedBy(key).backups()).rejects.toMatchObject({
+      code: 'archive_key_wrong',
+      message: expect.stringContaining(`the key "${key}" does not open the archive`) as string,
+    });
+  expect(() => openedBy('lost')).toThrow('the target names no key "lost"');
+});
+
+/** As `gameday archive audit --all` reads it, without the key; of a copy, so that nothing of the auditor's stands in the repository. */
+async function auditOf(name: string, spoil: (root: string) => void = () => undefined): Promise<ArchiveAudit> {
+  const root = join(dir, name);
+  cpSync(join(dir, 'repo', 'store'), root, { recursive: true });
+  spoil(root);
+  return auditArchive({
+    store: openDirectoryStore(root),
+    layout: null,
+    stanza: null,
+    systemIdentifier: postgres.systemIdentifier,
+    sample: 'all',
+    filesPerBackup: 3,
+    seed: 1,
+    windowMs: null,
+    maxAgeMs: null,
+    bucket: null,
+    tryDelete: false,
+    signal,
+    onProgress: () => undefined,
+  });
+}
+
+test('the auditor has no key: it calls nothing damaged, says what it could not look into, and still finds a gap', async () => {
+  const audit = await auditOf('audited');
+  expect(audit).toMatchObject({ layout: 'pgbackrest', encrypted: true, findings: [], examined: 0 });
+  expect(audit.segments).toBeGreaterThanOrEqual(3);
+  expect(audit.backups.map(({ usable }) => usable)).toEqual([null]);
+  const unread = audit.checks.filter(({ state }) => state === 'not-examined').map(({ name, found }) => `${name}: ${found}`);
+  expect(unread).toEqual(
+    expect.arrayContaining([expect.stringMatching(/^backups: .*encrypted/), expect.stringMatching(/^WAL content: .*encrypted/)]),
+  );
+  const holed = await auditOf('holed', (root) => {
+    const segments = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((path) => /[0-9A-F]{24}-/.test(path));
+    rmSync(join(root, segments.sort().at(-2) ?? ''));
+  });
+  expect(holed.findings).toMatchObject([{ check: 'WAL continuity', severity: 'high' }]);
+});
 
 test('a stanza that is not there is named, and leaves no copy', async () => {
   await expect(restoreInto('elsewhere', archiveOf(join(dir, 'repo', 'pgbackrest.conf'), 'other'))).rejects.toThrow(/other/);

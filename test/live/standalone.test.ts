@@ -219,6 +219,66 @@ test('the lost node is rebuilt beside its old data, which stays', async () => {
   });
 }, 90_000);
 
+/** Asks for `node` anew. */
+const rebuild = (
+  node: string,
+  signal = never,
+  onLook = async (): Promise<void> => undefined,
+): Promise<{ readonly movedAside: string | null }> => {
+  const { controller } = ground.live;
+  if (controller.rebuild === undefined) throw new Error('this controller makes no standby anew');
+  return controller.rebuild(node, { timeoutMs: 60_000, signal, onLook });
+};
+
+const standby = (): string => {
+  const primary = currentPrimary(ground.target);
+  const node = ground.target.nodes.find(({ name }) => name !== primary);
+  if (node === undefined) throw new Error('a standby is declared');
+  return node.name;
+};
+
+test('a standby that streams is made anew all the same, beside its old data; a primary is not', async () => {
+  const node = standby();
+  const looks: string[] = [];
+  const { movedAside } = await rebuild(node, never, async () => void looks.push(node));
+  expect(looks.length).toBeGreaterThan(0);
+  expect(existsSync(join(movedAside ?? '', 'PG_VERSION'))).toBe(true);
+  expect(Object.keys((await ground.live.controller.topology()).replication)).toContain(node);
+  await expect(rebuild(currentPrimary(ground.target))).rejects.toMatchObject({ code: 'setting_invalid' });
+}, 90_000);
+
+test('a rebuild that is cut off, or cannot have its base backup, leaves the standby streaming and no half copy', async () => {
+  const node = standby();
+  const { dataDir } = ground.target.nodes.find(({ name }) => name === node) ?? { dataDir: '' };
+  const copy = `${dataDir}.rebuild`;
+  const halt = new AbortController();
+  const cutOff = rebuild(node, halt.signal);
+  const began = setInterval(() => existsSync(join(copy, 'PG_VERSION')) && halt.abort(new Error('halted')), 5);
+  await expect(cutOff).rejects.toThrow('halted');
+  clearInterval(began);
+  expect([existsSync(copy), existsSync(dataDir)]).toEqual([false, true]);
+  expect(await ground.live.controller.rejoin(node, { timeoutMs: 60_000, signal: never })).toEqual({
+    method: 'streaming',
+    movedAside: null,
+  });
+
+  for (const link of ground.live.links?.list().filter(({ from }) => from === node) ?? []) await ground.live.links?.setEnabled(link, false);
+  await expect(rebuild(node)).rejects.toThrow(/the base backup of .* failed/);
+  await restoreLinks();
+  expect(existsSync(copy)).toBe(false);
+  const { method } = await ground.live.controller.rejoin(node, { timeoutMs: 60_000, signal: never });
+  expect(['streaming', 'follow']).toContain(method);
+}, 120_000);
+
+test('a worker that dies while the directories are swapped leaves a standby that is rejoined', async () => {
+  const node = standby();
+  const { dataDir } = ground.target.nodes.find(({ name }) => name === node) ?? { dataDir: '' };
+  await kill(node);
+  await ground.live.host(node).rename(dataDir, `${dataDir}.aside-of-a-dead-worker`);
+  expect(await ground.live.controller.rejoin(node, { timeoutMs: 60_000, signal: never })).toEqual({ method: 'rebuild', movedAside: null });
+  expect(Object.keys((await ground.live.controller.topology()).replication)).toContain(node);
+}, 90_000);
+
 test('a power cut between decision and promotion leaves nobody writable until the failover is finished at the next start', async () => {
   const old = currentPrimary(ground.target);
   await kill(old);

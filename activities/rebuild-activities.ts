@@ -1,0 +1,99 @@
+/**
+ * A standby is made anew as a step of the method: asked of the controller, with the prober's receipts around every look whether it streams. Which node is meant is
+ * settled beforehand, so that a repeated try hurts no second one.
+ */
+import { GamedayError } from '../core/errors';
+import { formatBytes, formatMs } from '../core/units';
+import type { Plan, RebuildStep } from '../model/plan';
+import { flattenSteps } from '../model/plan-steps';
+import type { CheckResult } from '../model/record';
+import { resolveNode } from '../faults/resolve-node';
+import { openTarget } from '../targets/open-target';
+import type { LiveTarget, Topology } from '../targets/ports';
+import type { RebuildResult, SiteActivities } from './contract';
+import { cancellable, stamp } from './open-drill';
+import { result } from './policy-checks';
+
+export async function resolveStandby({ plan, step }: Parameters<SiteActivities['resolveStandby']>[0]): Promise<string> {
+  return resolveNode(openTarget(plan.target), step.node);
+}
+
+export async function rebuild(input: Parameters<SiteActivities['rebuild']>[0]): Promise<RebuildResult> {
+  const { step, node, probe } = input;
+  await stamp(probe, 'rebuild', 'about-to', step.id);
+  try {
+    const movedAside = await cancellable((signal) => rebuildWithin(input, signal));
+    await stamp(probe, 'rebuild', 'done', step.id);
+    return { node, movedAside };
+  } catch (error) {
+    // Up to here it did surely not stream.
+    await stamp(probe, 'rebuild', 'looking', step.id);
+    throw error;
+  }
+}
+
+/** The step's limit is for the whole of it. Throws `step_failed`, and what the controller throws. */
+async function rebuildWithin(
+  { plan, step, node, probe }: Parameters<SiteActivities['rebuild']>[0],
+  halted: AbortSignal,
+): Promise<string | null> {
+  const { controller } = openTarget(plan.target);
+  if (controller.rebuild === undefined)
+    throw new GamedayError('step_failed', `${controller.kind} makes its standbys by its own means alone`);
+  const { timeoutMs } = step;
+  const late = AbortSignal.timeout(timeoutMs);
+  const onLook = async (): Promise<void> => void (await stamp(probe, 'rebuild', 'looking', step.id));
+  try {
+    return (await controller.rebuild(node, { timeoutMs, signal: AbortSignal.any([halted, late]), onLook })).movedAside;
+  } catch (error) {
+    if (!late.aborted || halted.aborted) throw error;
+    throw new GamedayError('step_failed', `${node}, made anew, did not stream within ${formatMs(timeoutMs)}`, null, { cause: error });
+  }
+}
+
+/** Pre-flight of rebuilds: whether the controller can, and whether a second data directory has room beside the first. */
+export async function rebuildChecks({
+  plan,
+  live,
+  topology,
+}: {
+  readonly plan: Plan;
+  readonly live: LiveTarget;
+  readonly topology: Topology | null;
+}): Promise<readonly CheckResult[]> {
+  const steps = flattenSteps(plan.steps).filter((step): step is RebuildStep => step.kind === 'rebuild');
+  if (steps.length === 0) return [];
+  const able = live.controller.rebuild !== undefined;
+  const { kind } = live.controller;
+  const power = result(
+    'standbys can be made anew',
+    able,
+    able ? kind : `${kind} makes its standbys by its own means alone`,
+    'a controller that gameday carries out',
+    'rehearse it on a standalone target.',
+  );
+  const primary = topology?.primary ?? null;
+  if (!able || primary === null) return [power];
+  const bytes = await clusterBytes(live, primary);
+  return [power, ...(await Promise.all(steps.map((step) => roomCheck(plan, live, step, bytes))))];
+}
+
+async function roomCheck({ target }: Plan, live: LiveTarget, step: RebuildStep, bytes: number): Promise<CheckResult> {
+  const name = await resolveNode(live, step.node);
+  const dataDir = target.nodes.find((node) => node.name === name)?.dataDir ?? '/';
+  const free = await live.host(name).freeBytes(dataDir);
+  const wanted = bytes + target.policy.minFreeDiskBytes;
+  const hint = 'free space there: the old data directory stays beside the new one until a person removes it.';
+  return result(
+    `${step.id}: room for a second data directory on ${name}`,
+    free >= wanted,
+    formatBytes(free),
+    `≥ ${formatBytes(wanted)}`,
+    hint,
+  );
+}
+
+async function clusterBytes(live: LiveTarget, primary: string): Promise<number> {
+  const rows = await live.sql(primary, 'operate', (sql) => sql.query('SELECT sum(pg_database_size(oid))::text AS bytes FROM pg_database'));
+  return Number(rows[0]?.['bytes'] ?? 0);
+}
