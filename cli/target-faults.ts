@@ -54,6 +54,8 @@ export function trialSettings(fault: string, target: Target): object {
     case 'process-restart':
     case 'host-stop':
     case 'host-net-cut':
+    case 'container-pause':
+    case 'container-disconnect':
     case 'disk-full':
       return { node };
     case 'service-kill':
@@ -85,6 +87,8 @@ function structural(fault: string, target: Target): string | null {
   if (fault.startsWith('archive-') && nativeArchiveOf(target) === null) return 'the target has no archive of gameday’s own';
   if (fault === 'archive-unavailable' && target.links === null && nativeArchiveOf(target)?.gate === undefined)
     return 'neither a link to the store nor a gate in front of it is named';
+  if (fault.startsWith('container-') && target.nodes.every(({ runsOn }) => runsOn.kind !== 'docker'))
+    return 'no node runs in a container (`runsOn: { kind: docker }` in the target file)';
   if (fault === 'automation-paused' && !['patroni', 'repmgr'].includes(target.controller.kind))
     return 'the controller has no maintenance mode that gameday knows';
   if (['page-corrupt', 'promote-behind-back', 'sync-standby-loss'].includes(fault) && target.nodes.length < 2) return 'there is no standby';

@@ -7,9 +7,10 @@ import { targetSchema } from '../targets/schema';
 
 /**
  * What a way needs. `host`: act on the node's machine as the server's user; `root`: as root there; `agent`: the controller's process beside the server is
- * named; `local`: gameday runs on the nodes' machine; `dcs`: links to the store behind Patroni; `members`, `way in`: members of that store, a router or a pooler
- * are named as `services`; `archive`: one that can be restored from; `own archive`: one in gameday's own layout; `keys`: an encrypted one whose target names
- * copies of its key; `own runbook`: gameday carries it out; `cascade`: a node has another standby as its `upstream`.
+ * named; `container`: the node's machine is a container of an engine there; `local`: gameday runs on the nodes' machine; `dcs`: links to the store behind
+ * Patroni; `members`, `way in`: members of that store, a router or a pooler are named as `services`; `archive`: one that can be restored from; `own archive`: one
+ * in gameday's own layout; `keys`: an encrypted one whose target names copies of its key; `own runbook`: gameday carries it out; `cascade`: a node has another
+ * standby as its `upstream`.
  */
 export type Need =
   | 'sql'
@@ -17,6 +18,7 @@ export type Need =
   | 'host'
   | 'root'
   | 'agent'
+  | 'container'
   | 'local'
   | 'links'
   | 'dcs'
@@ -55,8 +57,10 @@ const missing = (number: number, name: string, lacking: string): Disaster => ({ 
 export const DISASTERS: readonly Disaster[] = [
   possible(1, 'postmaster crash', way(['process-kill'], 'host')),
   possible(2, 'backend crash', way(['process-kill'], 'host')),
-  measured(possible(3, 'node death', way(['process-kill'], 'host'), way(['host-stop'], 'root'))),
-  possible(4, 'primary hangs, later thaws', way(['process-freeze'], 'host')),
+  measured(
+    possible(3, 'node death', way(['process-kill'], 'host'), way(['host-stop'], 'root'), way(['container-disconnect'], 'container')),
+  ),
+  possible(4, 'primary hangs, later thaws', way(['process-freeze'], 'host'), way(['container-pause'], 'container')),
   possible(5, 'controller hangs', way(['process-freeze'], 'host', 'agent')),
   possible(6, 'controller dies', way(['process-kill'], 'host', 'agent')),
   measured(possible(7, 'planned switchover', way([], 'sql', 'host'))),
@@ -66,7 +70,13 @@ export const DISASTERS: readonly Disaster[] = [
   possible(11, 'primary ↔ DCS cut', way(['link-cut'], 'links', 'dcs')),
   possible(12, 'primary isolated, clients still reach it', way(['link-cut'], 'links', 'dcs')),
   possible(13, 'one-way partition', way(['link-cut'], 'links'), way(['host-net-cut'], 'root')),
-  possible(14, 'primary ↔ standby cut', way(['link-cut'], 'links'), way(['host-net-cut'], 'root')),
+  possible(
+    14,
+    'primary ↔ standby cut',
+    way(['link-cut'], 'links'),
+    way(['host-net-cut'], 'root'),
+    way(['container-disconnect'], 'container'),
+  ),
   possible(15, 'slow replication link, jitter', way(['link-latency'], 'links')),
   possible(16, 'narrow replication link', way(['link-bandwidth'], 'links')),
   possible(17, 'flapping link', way(['link-flap'], 'links')),
@@ -126,6 +136,7 @@ const LACKS: Readonly<Record<Need, string>> = {
   host: 'no host',
   root: 'no root',
   agent: 'no agent',
+  container: 'no container',
   local: 'salvage is local',
   links: 'no links',
   dcs: 'no links to it',
@@ -173,6 +184,7 @@ const EVERYTHING: readonly Need[] = [
   'host',
   'root',
   'agent',
+  'container',
   'local',
   'links',
   'dcs',
@@ -192,7 +204,7 @@ export function columns(): readonly { readonly name: ColumnName; readonly has: R
   return [
     { name: 'lab', has: new Set(EVERYTHING), managed: false },
     { name: 'SSH', has: remote({ kind: 'ssh', address: 'x', user: 'u' }), managed: false },
-    { name: 'Docker', has: remote({ kind: 'docker', container: 'x' }), managed: false },
+    { name: 'Docker', has: new Set<Need>([...remote({ kind: 'docker', container: 'x' }), 'container']), managed: false },
     { name: 'without Toxiproxy', has: new Set(EVERYTHING.filter((need) => need !== 'links' && need !== 'dcs')), managed: false },
     { name: 'managed (RDS, Aurora)', has: new Set(), managed: true },
   ];
@@ -215,6 +227,7 @@ export function columnOf(target: Target): TargetColumn {
   const members = bookKeepers(target.controller);
   const has = new Set<Need>(['sql', 'superuser', 'host', 'root']);
   if (target.nodes.every(({ agent }) => agent !== null)) has.add('agent');
+  if (target.nodes.every(({ runsOn }) => runsOn.kind === 'docker')) has.add('container');
   if (!remote) has.add('local');
   if (links) has.add('links');
   if (links && target.links?.list.some(({ to }) => members.includes(to)) === true) has.add('dcs');

@@ -7,7 +7,7 @@ import type { JsonObject } from '../model/json';
 import type { Target, TargetHost } from '../model/target';
 import { labUpByHand, onHost, psqlByHand, signalByHand } from './by-hand';
 import { howToStart, howToStop } from './node-role';
-import { paperContext } from './paper-target.test-data';
+import { paperContainer, paperContext } from './paper-target.test-data';
 import { FAULTS, findFault } from './registry';
 
 const running = { pid: 4242, startTicks: '77', bootId: 'b-o-o-t' };
@@ -24,6 +24,7 @@ const group = {
 };
 const table = { table: 'victim_drill_000042_x', rows: 3, sha256: 'f'.repeat(64) };
 const object = { key: 'wal/one', versionId: 'v1', sha256: 'f'.repeat(64), bytes: 28, label: 'gd-drill-000042-x' };
+const seat = { network: 'ground', aliases: ['node'], address: '172.31.0.1', address6: null, current: '172.31.0.1' };
 const onNode = { node: 'n2', label: 'gd-drill-000042-x' };
 const API = 'http://127.0.66.30:8474/proxies/n2-n1/toxics/gd-drill-000042-x';
 const PRIMARY = 'host=127.0.66.97,127.0.66.97,127.0.66.97 port=1,1,1 user=gameday_';
@@ -55,6 +56,14 @@ const HANDLES: Readonly<Record<string, { readonly handle: JsonObject; readonly n
   'host-net-cut': {
     handle: { node: 'n1', mark: 'gd-drill-000042-x.7.n1', filter: 'nft', whole: true, direction: 'both' },
     names: ['nft delete table inet gd-drill-000042-x.7.n1'],
+  },
+  'container-pause': {
+    handle: { node: 'n1', thaw: false, primary: true, seats: [seat], mark: 'gd-drill-000042-x.7.n1' },
+    names: ['unpause c1', 'network disconnect ground c1', 'kill c1', '--alias node ground c1', 'volume rm --force gd-drill-000042-x.7.n1'],
+  },
+  'container-disconnect': {
+    handle: { node: 'n1', seats: [seat], at: null, mark: 'gd-drill-000042-x.7.n1' },
+    names: ['network connect --ip 172.31.0.1 --alias node ground c1', 'volume rm --force gd-drill-000042-x.7.n1'],
   },
   'sync-standby-loss': { handle: { nodes: [{ node: 'n2', postmaster: running, agent: null }], of: 2 }, names: ['/data/n2'] },
   'promote-behind-back': { handle: { node: 'n3' }, names: ['pg_ctl stop -m immediate -D /data/n3', '/data/n3/standby.signal'] },
@@ -114,6 +123,7 @@ const TARGET = {
   archive: ARCHIVE,
   services: [{ ...service, find: ['true'], start: ['/lab/start-haproxy'], leaveDown: null }],
 } as unknown as Target;
+const IN_CONTAINERS = paperContainer('x').context.live.target;
 const PATRONI = {
   kind: 'patroni',
   api: { n1: 'http://10.0.0.1:8008' },
@@ -131,7 +141,7 @@ test('every fault is here', () => {
 
 test.each(Object.keys(HANDLES))('%s: a shell takes every line as it stands', (name) => {
   const { handle, names } = HANDLES[name] ?? { handle: {}, names: [] };
-  const target = name === 'automation-paused' ? { ...TARGET, controller: PATRONI } : TARGET;
+  const target = name === 'automation-paused' ? { ...TARGET, controller: PATRONI } : name.startsWith('container-') ? IN_CONTAINERS : TARGET;
   const lines = findFault(name).manualUndo(handle, target);
   expect(commandsOf(lines)).not.toEqual([]);
   for (const line of commandsOf(lines)) {

@@ -17,7 +17,12 @@ export function secretWord(name: string): string {
   return name.startsWith('env:') ? `"\${${rest}:?}"` : `"$(cat ${quoteWord(rest)})"`;
 }
 
-const dockerWords = (socket: string, ...words: readonly string[]): readonly string[] => ['docker', '--host', `unix://${socket}`, ...words];
+export const dockerWords = (socket: string, ...words: readonly string[]): readonly string[] => [
+  'docker',
+  '--host',
+  `unix://${socket}`,
+  ...words,
+];
 
 /** The script, run at that place as root or as the user of the node's server. It must hold no `exit`: on this machine it may be the person's own shell. */
 export function onHost({ runsOn, osUser }: Place, script: string, as: 'root' | 'node' = 'root'): string {

@@ -1,6 +1,6 @@
 /** A target on paper for unit tests of faults: three nodes, n1 primary, links without a proxy behind them. Nothing here can be broken. */
 import type { Target, TargetLink } from '../model/target';
-import type { LiveTarget, NodeStatus } from '../targets/ports';
+import type { ContainerMark, ContainerPower, ContainerState, LiveTarget, NetworkSeat, NodeStatus } from '../targets/ports';
 import { faultLabel, type FaultContext, type FaultMemory } from './contract';
 import type { JsonObject } from '../model/json';
 
@@ -57,7 +57,7 @@ export function paperContext(step: string, nodes: readonly NodeStatus[] = HEALTH
     target,
     controller: { status: async () => nodes, mayWrite: async (name: string) => name === 'n1' },
     links: { list: () => LINKS, find: (from: string, to: string) => LINKS.find((each) => each.from === from && each.to === to) ?? null },
-    host: () => ({ postmaster: async () => ({ pid: 4242, startTicks: '1', bootId: 'b' }), agent: async () => null }),
+    host: () => ({ kind: 'local', postmaster: async () => ({ pid: 4242, startTicks: '1', bootId: 'b' }), agent: async () => null }),
   } as unknown as LiveTarget;
   return { live, drill: 'drill-000042', label: faultLabel('drill-000042', step), memory: memoryInMemory() };
 }
@@ -66,4 +66,58 @@ export function paperContext(step: string, nodes: readonly NodeStatus[] = HEALTH
 export function memoryInMemory(): FaultMemory {
   let state: JsonObject | null = null;
   return { read: () => state, write: (next) => (state = next) };
+}
+
+const PAPER_SEAT: NetworkSeat = { network: 'ground', aliases: ['node'], address: '172.31.0.1', address6: null, current: '172.31.0.1' };
+
+/** The same with every node in a container that does what it is told; its calls in order. A server answers on this machine as long as it runs. */
+export function paperContainer(
+  step: string,
+  seats: readonly NetworkSeat[] = [PAPER_SEAT],
+  fixedPorts = true,
+): { readonly context: FaultContext; readonly calls: string[]; readonly marks: ContainerMark[] } {
+  const context = paperContext(step);
+  const calls: string[] = [];
+  const marks: ContainerMark[] = [];
+  let state: ContainerState = 'running';
+  const sits = new Set(seats.map(({ network }) => network));
+  const become = (call: string, next: ContainerState) => async (): Promise<void> => {
+    calls.push(call);
+    state = next;
+  };
+  const container: ContainerPower = {
+    state: async () => state,
+    pause: become('pause', 'paused'),
+    unpause: become('unpause', 'running'),
+    kill: become('kill', 'stopped'),
+    start: become('start', 'running'),
+    seats: async () => seats.filter(({ network }) => sits.has(network)),
+    hasFixedPorts: async () => fixedPorts,
+    async disconnect(network) {
+      calls.push(`disconnect ${network}`);
+      sits.delete(network);
+    },
+    async connect({ network }) {
+      if (!sits.has(network)) calls.push(`connect ${network}`);
+      sits.add(network);
+    },
+    async mark(mark) {
+      calls.push('mark');
+      marks.push(mark);
+    },
+    marks: async () => marks,
+    async unmark() {
+      calls.push('unmark');
+    },
+  };
+  const host = { ...context.live.host('n1'), kind: 'docker', container };
+  const target = {
+    ...context.live.target,
+    systemIdentifier: '7',
+    nodes: context.live.target.nodes.map((each) => ({
+      ...each,
+      runsOn: { kind: 'docker', socket: '/run/docker.sock', container: each.name.replace('n', 'c') },
+    })),
+  } as unknown as Target;
+  return { context: { ...context, live: { ...context.live, target, host: () => host } }, calls, marks };
 }

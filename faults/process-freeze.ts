@@ -19,6 +19,7 @@ import { askNode } from './link-traffic';
 import { bringUp } from './node-power';
 import { describeNode, findAgent, isSameServer, requireAgent, requireRunning, type ProcessHandle } from './node-process';
 import { howToStart, proveNodeBack } from './node-role';
+import { checkThaw, refuseThaw, THAW } from './node-thaw';
 import { resolveNode } from './resolve-node';
 
 const SILENCE_MS = 1_500;
@@ -33,12 +34,7 @@ const schema = z
       .enum(['tree', 'postmaster', 'agent'])
       .default('tree')
       .describe('tree: the controller’s agent and the whole server; agent: the controller’s agent alone, the server goes on'),
-    thaw: z
-      .boolean()
-      .default(false)
-      .describe(
-        'true: it wakes up as it was even where it lost its role meanwhile, instead of being killed; in labs, where an agent runs beside it',
-      ),
+    thaw: z.boolean().default(false).describe(THAW),
   })
   .refine(({ scope, thaw }) => scope === 'tree' || !thaw, { path: ['thaw'], error: 'thaw: true goes with scope: tree alone' });
 type Settings = z.infer<typeof schema>;
@@ -52,14 +48,6 @@ type Resolved = {
   /** The controller's agent beside it, held with the whole tree; null where there is none. */
   readonly agent: ProcessHandle | null;
 };
-
-/** Why it must not wake up as it was; null if it may. */
-function thawProblem({ target }: LiveTarget, node: string, agent: ProcessHandle | null): string | null {
-  if (target.kind !== 'lab') return `thaw: true may lose what clients were told is safe, and target ${target.name} is no lab`;
-  return agent === null ? `no controller’s agent runs beside ${node}: once replaced, nobody would make it step down` : null;
-}
-
-const WITHOUT_THAW = 'leave `thaw` out: a node that lost its role meanwhile is then killed, and started in the role that is left for it.';
 
 async function toFreeze(live: LiveTarget, { node, scope, postmaster }: Resolved): Promise<readonly ServerProcess[]> {
   const all = await live.host(node).serverProcesses();
@@ -166,8 +154,7 @@ export const processFreeze: Fault<Settings, Resolved> = {
     const node = await resolveNode(live, settings.node);
     const postmaster = await requireRunning(live, node);
     const agent = await { tree: findAgent, agent: requireAgent, postmaster: async () => null }[settings.scope](live, node);
-    const problem = settings.thaw ? thawProblem(live, node, agent) : null;
-    if (problem !== null) throw new GamedayError('fault_refused', problem, WITHOUT_THAW);
+    if (settings.thaw) refuseThaw(live, node, agent);
     return { node, scope: settings.scope, thaw: settings.thaw, postmaster, primary: await live.controller.mayWrite(node), agent };
   },
   preview: (r) =>
@@ -194,19 +181,8 @@ export const processFreeze: Fault<Settings, Resolved> = {
     const node = await resolveNode(live, settings.node);
     const postmaster = await live.host(node).postmaster();
     const answer = await askNode(describeNode(live.target, node), SILENCE_MS);
-    const problem = settings.thaw ? thawProblem(live, node, await findAgent(live, node)) : null;
     return [
-      ...(settings.thaw
-        ? [
-            {
-              name: `${node} may wake up as it was`,
-              ok: problem === null,
-              found: problem ?? 'a lab, and an agent beside it',
-              expected: 'a lab, and an agent beside it',
-              hint: problem === null ? null : WITHOUT_THAW,
-            },
-          ]
-        : []),
+      ...(settings.thaw ? [checkThaw(live, node, await findAgent(live, node))] : []),
       {
         name: `${node} can be frozen`,
         ok: postmaster !== null && answer.answered,

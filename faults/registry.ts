@@ -7,6 +7,8 @@ import { archiveObjectCorrupt } from './archive-object-corrupt';
 import { archiveObjectLost } from './archive-object-lost';
 import { archiveUnavailable } from './archive-unavailable';
 import { automationPaused } from './automation-paused';
+import { containerDisconnect } from './container-disconnect';
+import { containerPause } from './container-pause';
 import type { Fault } from './contract';
 import { clockSkew } from './clock-skew';
 import { connectionsExhausted } from './connections-exhausted';
@@ -58,6 +60,8 @@ export const FAULTS: readonly AnyFault[] = [
   serviceFreeze,
   hostStop,
   hostNetCut,
+  containerPause,
+  containerDisconnect,
   syncStandbyLoss,
   promoteBehindBack,
   automationPaused,

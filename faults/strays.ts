@@ -7,6 +7,7 @@ import { findCovered } from './archive-objects';
 import { findClosedGate } from './archive-unavailable';
 import { findCgroups } from './cgroup-strays';
 import { findSkewedClocks } from './clock-strays';
+import { findContainers } from './container-strays';
 import type { Stray } from './contract';
 import { findFiles } from './file-strays';
 import { findToxics } from './link-strays';
@@ -20,6 +21,8 @@ export type StrayFinder = (live: LiveTarget) => Promise<readonly Stray[]>;
 
 export const STRAY_FINDERS: readonly { readonly place: string; readonly find: StrayFinder }[] = [
   { place: 'links', find: findToxics },
+  // Before what is looked for inside them: a paused one answers nobody.
+  { place: 'containers', find: findContainers },
   { place: 'packet filters', find: findRules },
   { place: 'control groups', find: findCgroups },
   { place: 'clocks', find: findSkewedClocks },

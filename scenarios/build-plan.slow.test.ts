@@ -74,6 +74,8 @@ describe('the library', () => {
       ['backend-crash', null],
       ['bucket-emptied', null],
       ['cascade-upstream-lost', null],
+      ['container-off-network', null],
+      ['container-pauses', null],
       ['controller-dies', null],
       ['controller-hangs', null],
       ['dcs-leader-loss', null],
@@ -155,6 +157,29 @@ describe('the library', () => {
           'repair=heal',
           'streaming=check',
           'wait-2={"kind":"recovered","timeoutMs":60000}',
+        ],
+      },
+      {
+        name: 'container-off-network',
+        objectives: ['rto ≤ 45000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 1 count'],
+        steps: [
+          'unplug=container-disconnect ≤ 900000',
+          'failover=failover',
+          'wait-1={"kind":"recovered","timeoutMs":90000}',
+          'plug=heal',
+          'wait-2={"kind":"recovered","timeoutMs":120000}',
+        ],
+      },
+      {
+        name: 'container-pauses',
+        objectives: ['rto ≤ 45000 ms', 'rpo_transactions ≤ 0 tx', 'promotions ≤ 1 count'],
+        steps: [
+          'pause=container-pause ≤ 900000',
+          'failover=failover',
+          'wait-1={"kind":"recovered","timeoutMs":90000}',
+          'wait-2={"kind":"for","ms":10000}',
+          'wake=heal',
+          'wait-3={"kind":"recovered","timeoutMs":120000}',
         ],
       },
       {

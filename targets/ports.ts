@@ -46,6 +46,51 @@ export interface Host {
   wake?(): Promise<boolean>;
   /** False when exactly this process is gone already. */
   signal(id: ProcessId, name: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): Promise<boolean>;
+  /** Only where the node's whole machine is a container: what its engine can do to it from outside. */
+  readonly container?: ContainerPower;
+}
+
+export type ContainerState = 'running' | 'paused' | 'stopped';
+
+/** How a container sits in a network: what must be known to put it back at the same place. Plain data, so that a handle can keep it. */
+export type NetworkSeat = {
+  readonly network: string;
+  readonly aliases: readonly string[];
+  /** IPv4 and IPv6 as its owner fixed them; null where the engine chose: it may choose another one then. */
+  readonly address: string | null;
+  readonly address6: string | null;
+  /** IPv4 that it has there now; null while it does not run. */
+  readonly current: string | null;
+};
+
+/** What stays on the engine while a fault stands, with its label: a container itself takes no label once it is made. */
+export interface ContainerMark {
+  readonly name: string;
+  /** Of the fault: `gd-<drill>-<step>`. */
+  readonly label: string;
+  /** What undoes the fault, should nothing else be left of it. */
+  readonly note: JsonObject;
+}
+
+/** What can be done to a whole container. Everything is idempotent, and done when it resolves. Throws `host_unreachable`, `host_refused`. */
+export interface ContainerPower {
+  state(): Promise<ContainerState>;
+  /** Freezes every process in it at once; commands in it are refused until it is unpaused. */
+  pause(): Promise<void>;
+  unpause(): Promise<void>;
+  /** SIGKILL to all of it, as a power cut, paused or not; its restart policy may start it again. */
+  kill(): Promise<void>;
+  start(): Promise<void>;
+  /** The networks that it sits in and can be taken off: not the machine's own, which some containers share. */
+  seats(): Promise<readonly NetworkSeat[]>;
+  /** Every port that it publishes has a number of its owner's choice; others change when it is taken off a network. */
+  hasFixedPorts(): Promise<boolean>;
+  disconnect(network: string): Promise<void>;
+  connect(seat: NetworkSeat): Promise<void>;
+  /** Durable when it resolves. */
+  mark(mark: ContainerMark): Promise<void>;
+  marks(): Promise<readonly ContainerMark[]>;
+  unmark(name: string): Promise<void>;
 }
 
 /** What of a host makes sense for a process that is no PostgreSQL. */

@@ -9,6 +9,7 @@ import { GamedayError, messageOf } from '../../core/errors';
 import { sha256Hex } from '../../core/files';
 import type { Target } from '../../model/target';
 import { openLabelled, type Labelled, type LabelledContainer } from '../../targets/hosts/docker-labelled';
+import { MARKS } from '../../targets/hosts/docker-marks';
 import { openTarget } from '../../targets/open-target';
 import { ensureSupervisor } from '../supervisor/client';
 import { confirmStays } from './confirm-stays';
@@ -160,6 +161,9 @@ export async function dockerDown(plan: DockerPlan, { purge }: { readonly purge: 
   if (failed !== null) say(`compose: ${messageOf(failed)}`);
   const removed = await labelled(plan).remove({ data: purge });
   if (removed.length > 0) say(`removed ${removed.length} containers, networks and volumes labelled ${LAB_LABEL}=${plan.project}`);
+  // What stood on a container that is gone stands no more.
+  for (const name of NODE_NAMES)
+    await openLabelled(plan.socket, `${MARKS.container}=${containerOf(plan.project, name)}`).remove({ data: true });
   rmSync(join(plan.lab, 'router', 'router.sock'), { force: true });
   const left = await labelled(plan).containers();
   if (left.length > 0)

@@ -31,6 +31,8 @@ export const LAB_FAULTS = [
   'service-freeze',
   'host-stop',
   'host-net-cut',
+  'container-pause',
+  'container-disconnect',
   'sync-standby-loss',
   'promote-behind-back',
   'automation-paused',

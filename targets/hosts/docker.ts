@@ -1,7 +1,7 @@
 /**
  * A node in a container of the Docker engine behind a local socket. Commands run inside it by the engine's exec, processes are named as the container
  * numbers them. Its first process belongs to the engine: nobody inside can stop or kill it, so those signals go through the engine. Nothing here creates
- * or removes a container.
+ * or removes a container; a mark of ours is a volume that holds nothing and is mounted nowhere.
  */
 import Dockerode from 'dockerode';
 import { StringDecoder } from 'node:string_decoder';
@@ -10,40 +10,19 @@ import { until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
 import type { ProcessId, RunResult } from '../../core/process';
 import type { TargetHost, TargetNode } from '../../model/target';
-import type { Host } from '../ports';
+import type { ContainerPower, ContainerState, Host, NetworkSeat } from '../ports';
+import { labelsOf, MARKS, toMark } from './docker-marks';
 import { listTree, openRemoteHost, OUTPUT_LIMIT, type Identity, type RemoteShell, type ShellOptions } from './remote-host';
 
 export type DockerHost = Extract<TargetHost, { readonly kind: 'docker' }>;
-
-export type ContainerState = 'running' | 'paused' | 'stopped';
-
-/** How a container sits in a network: what must be known to put it back at the same place. Plain data, so that an undo can keep it. */
-export interface NetworkSeat {
-  readonly network: string;
-  readonly aliases: readonly string[];
-  /** Null where the engine chose it; it may choose another one then. */
-  readonly address: string | null;
-}
-
-/** What can be done to a whole container. Everything is idempotent, and done when it resolves. */
-export interface ContainerPower {
-  state(): Promise<ContainerState>;
-  /** Freezes every process in it at once; commands in it are refused until it is unpaused. */
-  pause(): Promise<void>;
-  unpause(): Promise<void>;
-  /** SIGKILL to all of it, as a power cut; its restart policy may start it again. */
-  kill(): Promise<void>;
-  start(): Promise<void>;
-  /** The networks it sits in. */
-  seats(): Promise<readonly NetworkSeat[]>;
-  disconnect(network: string): Promise<void>;
-  connect(seat: NetworkSeat): Promise<void>;
-}
 
 /** Every request to the engine but a command's own time. */
 const ANSWER_MS = 15_000;
 const STATE_MS = 15_000;
 const DEATH_MS = 5_000;
+
+/** Networks that are none of a container's own. */
+const SHARED = ['host', 'none'];
 
 /** A request to the engine that is bounded; whatever keeps it from answering is `host_unreachable`, a container it does not know `host_refused`. */
 async function bounded<T>(where: string, what: string, request: Promise<T>): Promise<T> {
@@ -155,7 +134,7 @@ function openShell(where: string, container: Dockerode.Container, node: TargetNo
   };
 }
 
-function openPower(where: string, container: Dockerode.Container, engine: Dockerode): ContainerPower {
+function openPower(where: string, name: string, container: Dockerode.Container, engine: Dockerode): ContainerPower {
   const inspect = (): Promise<Dockerode.ContainerInspectInfo> => bounded(where, 'looking at it', container.inspect());
   const stateOf = ({ State }: Dockerode.ContainerInspectInfo): ContainerState =>
     State.Paused ? 'paused' : State.Running ? 'running' : 'stopped';
@@ -166,12 +145,9 @@ function openPower(where: string, container: Dockerode.Container, engine: Docker
       onTimeout: () => new GamedayError('host_unreachable', `${where} was not ${what} within ${STATE_MS} ms`),
     });
   const seats = async (): Promise<readonly NetworkSeat[]> =>
-    Object.entries((await inspect()).NetworkSettings.Networks).map(([network, seat]) => ({
-      network,
-      // The engine adds the container's short id by itself.
-      aliases: ((seat.Aliases as string[] | null | undefined) ?? []).filter((alias) => !/^[0-9a-f]{12}$/.test(alias)),
-      address: (seat.IPAMConfig as { readonly IPv4Address?: string } | null)?.IPv4Address ?? null,
-    }));
+    Object.entries((await inspect()).NetworkSettings.Networks)
+      .filter(([network]) => !SHARED.includes(network))
+      .map(([network, seat]) => toSeat(network, seat));
   const sits = async (network: string): Promise<boolean> => (await seats()).some((seat) => seat.network === network);
   return {
     state,
@@ -193,29 +169,66 @@ function openPower(where: string, container: Dockerode.Container, engine: Docker
       if ((await state()) === 'stopped') await bounded(where, 'starting it', container.start());
       await reach('running', (info) => stateOf(info) !== 'stopped');
     },
+    async hasFixedPorts() {
+      const published = Object.values((await inspect()).HostConfig.PortBindings as PortBindings).flatMap((ports) => ports ?? []);
+      return published.every(({ HostPort }) => !['', '0', undefined].includes(HostPort));
+    },
     async disconnect(network) {
       if (await sits(network))
         await bounded(where, `taking it off ${network}`, engine.getNetwork(network).disconnect({ Container: container.id }));
     },
-    async connect({ network, aliases, address }) {
+    async connect({ network, aliases, address, address6 }) {
       if (await sits(network)) return;
-      const EndpointConfig = { Aliases: [...aliases], ...(address === null ? {} : { IPAMConfig: { IPv4Address: address } }) };
+      const fixed = { ...(address === null ? {} : { IPv4Address: address }), ...(address6 === null ? {} : { IPv6Address: address6 }) };
+      const EndpointConfig = { Aliases: [...aliases], ...(Object.keys(fixed).length === 0 ? {} : { IPAMConfig: fixed }) };
       await bounded(where, `putting it on ${network}`, engine.getNetwork(network).connect({ Container: container.id, EndpointConfig }));
+    },
+    async mark(mark) {
+      await bounded(
+        where,
+        'leaving a mark',
+        engine.createVolume({ Name: mark.name, Driver: 'local', Labels: { ...labelsOf(name, mark) } }),
+      );
+    },
+    async marks() {
+      const filters = { label: [`${MARKS.container}=${name}`] };
+      const { Volumes } = await bounded(where, 'looking for marks', engine.listVolumes({ filters }));
+      return Volumes.flatMap(({ Name, Labels }) => toMark(Name, Labels));
+    },
+    async unmark(mark) {
+      await bounded(where, 'removing a mark', engine.getVolume(mark).remove().catch(unlessGone));
     },
   };
 }
+
+type PortBindings = { readonly [port: string]: readonly { readonly HostPort?: string }[] | null };
+/** Fields that dockerode leaves untyped. */
+type Seated = Dockerode.ContainerInspectInfo['NetworkSettings']['Networks'][string];
+type Fixed = { readonly IPv4Address?: string; readonly IPv6Address?: string } | null;
+
+function toSeat(network: string, seat: Seated): NetworkSeat {
+  const fixed = seat.IPAMConfig as Fixed;
+  return {
+    network,
+    // The engine adds the container's short id by itself.
+    aliases: ((seat.Aliases as string[] | null | undefined) ?? []).filter((alias) => !/^[0-9a-f]{12}$/.test(alias)),
+    address: fixed?.IPv4Address ?? null,
+    address6: fixed?.IPv6Address ?? null,
+    current: seat.IPAddress === '' ? null : seat.IPAddress,
+  };
+}
+
+/** Somebody else removed it first. */
+const unlessGone = (error: unknown): void => {
+  if ((error as { readonly statusCode?: number }).statusCode !== 404) throw error;
+};
 
 /** The engine is asked over this socket alone, whatever DOCKER_HOST says. */
 function openContainer(node: TargetNode, { socket, container: name }: DockerHost) {
   const engine = new Dockerode({ socketPath: socket });
   const container = engine.getContainer(name);
   const where = `${node.name} (container ${name})`;
-  return { where, container, power: openPower(where, container, engine) };
-}
-
-/** For faults on whole containers. Opening touches nothing. */
-export function openContainerPower(node: TargetNode, host: DockerHost): ContainerPower {
-  return openContainer(node, host).power;
+  return { where, container, power: openPower(where, name, container, engine) };
 }
 
 /** The container of one node. Opening touches nothing. In a container that is stopped no process runs; its files cannot be reached. */
@@ -262,6 +275,7 @@ export function openDockerHost(node: TargetNode, host: DockerHost): Host {
   }
   return {
     ...inside,
+    container: power,
     postmaster: () => orWhenStopped(null, () => inside.postmaster()),
     agent: () => orWhenStopped(null, () => inside.agent()),
     serverProcesses: () => orWhenStopped([], () => inside.serverProcesses()),

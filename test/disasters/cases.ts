@@ -37,6 +37,8 @@ const AGENTS: readonly LabName[] = ['patroni', 'pg-auto-failover'];
 const DCS: readonly LabName[] = ['patroni'];
 /** Restores do not depend on who fails over. */
 const STANDALONE: readonly LabName[] = ['standalone'];
+/** Whose nodes are containers. */
+const DOCKER: readonly LabName[] = ['docker'];
 /** Those whose every path, to the store too, leads through a link. */
 const PARTED: readonly LabName[] = ['patroni', 'docker'];
 
@@ -79,12 +81,18 @@ export const CASES: readonly DisasterCase[] = [
   fails('2', 'backend-crash', ['rto', 'promotions'], { scope: 'postmaster', rto: '50ms' }),
   passes('3', 'primary-loss', [...EVERYWHERE, 'docker'], { rto: '45s' }),
   // Less than a key lives, or a monitor waits.
-  refused('3', 'primary-loss', { rto: '3s' }, AGENTS),
+  refused('3', 'primary-loss', { rto: '3s' }, [...AGENTS, 'docker']),
   // Less than a promotion takes.
   refused('3', 'primary-loss', { rto: '10ms' }, ['standalone']),
   passes('4', 'primary-thaws', ['patroni 4.1']),
   // Less than a key lives and the frozen member is asked in vain, more than the settings could give.
   fails('4', 'primary-thaws', ['rto'], { rto: '16s', pause: '5s' }, ['patroni 4.1']),
+  passes('4', 'container-pauses', DOCKER),
+  // Longer than the key lives: somebody has to take it.
+  fails('4', 'container-pauses', ['promotions'], { promotions: '0' }, DOCKER),
+  passes('3', 'container-off-network', DOCKER),
+  // Less than a key lives and the member that is away is asked in vain, more than the settings could give.
+  fails('3', 'container-off-network', ['rto'], { rto: '16s' }, DOCKER),
   passes('5', 'controller-hangs', DCS),
   // Longer than the key lives: another is promoted beside a primary that nobody stops.
   fails('5', 'controller-hangs', ['promotions', 'rpo_transactions', 'write_stall', 'split_brain'], { pause: '40s' }, DCS),
@@ -95,7 +103,7 @@ export const CASES: readonly DisasterCase[] = [
   // Less than the pause goes unnoticed.
   fails('3', 'maintenance-forgotten', ['rto'], { rto: '12s' }, DCS),
   passes('7', 'planned-switchover', [...EVERYWHERE, 'docker'], { rto: '30s' }),
-  fails('7', 'planned-switchover', ['rto'], { rto: '10ms' }),
+  fails('7', 'planned-switchover', ['rto'], { rto: '10ms' }, [...EVERYWHERE, 'docker']),
   passes('9', 'dcs-outage', DCS),
   after('failsafe-mode', passes('9', 'dcs-outage', DCS, { rto: '2s' })),
   // As with failsafe_mode, which this cluster does not have.
@@ -110,9 +118,9 @@ export const CASES: readonly DisasterCase[] = [
   passes('13', 'one-way-partition', PARTED),
   passes('13', 'one-way-partition', DCS, { silent: 'up' }),
   // A primary that only speaks, or only hears, cannot keep its key.
-  fails('13', 'one-way-partition', ['promotions'], { promotions: '0' }, DCS),
+  fails('13', 'one-way-partition', ['promotions'], { promotions: '0' }, PARTED),
   passes('14', 'replication-cut', [...EVERYWHERE, 'docker']),
-  fails('14', 'replication-cut', ['write_stall'], { stall: '10ms' }),
+  fails('14', 'replication-cut', ['write_stall'], { stall: '10ms' }, [...EVERYWHERE, 'docker']),
   passes('15', 'replication-latency'),
   fails('15', 'replication-latency', ['commit_p99'], { slowest: '50ms' }),
   passes('16', 'narrow-replication'),

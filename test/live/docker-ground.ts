@@ -12,8 +12,13 @@ import type { DockerHost } from '../../targets/hosts/docker';
 const DOCKERD = '/usr/sbin/dockerd';
 
 export interface DockerGround {
-  /** Starts a container of this name whose first process is argv, run as `user`; `writable` is a directory that it shares with this machine. */
-  start(name: string, user: string, writable: string, argv: readonly string[]): DockerHost;
+  /**
+   * Starts a container of this name whose first process is argv, run as `user`; `writable` is a directory that it shares with this machine. `address`: the one
+   * that it has in the network, rather than whichever is free.
+   */
+  start(name: string, user: string, writable: string, argv: readonly string[], address?: string): DockerHost;
+  /** A second network, `<net>.0/24`, with a seat in it at this address. */
+  seat(container: string, network: string, net: string, address: string): void;
   /** Ends the engine with all its containers. */
   close(): Promise<void>;
 }
@@ -58,9 +63,18 @@ export async function startDocker(dir: string, net: string): Promise<DockerGroun
     },
   );
   execFileSync('sh', ['-c', 'tar -C "$1" -c . | docker --host "$2" import - gameday:1', 'sh', makeRoot(dir), `unix://${socket}`]);
-  docker('network', 'create', '--driver', 'bridge', '--subnet', `${net}.0/24`, 'ground');
+  const networks: string[] = [];
+  const addNetwork = (name: string, subnet: string): void => {
+    docker('network', 'create', '--driver', 'bridge', '--subnet', `${subnet}.0/24`, name);
+    networks.push(name);
+  };
+  addNetwork('ground', net);
   return {
-    start(name, user, writable, command) {
+    seat(container, network, subnet, address) {
+      addNetwork(network, subnet);
+      docker('network', 'connect', '--ip', address, '--alias', 'other', network, container);
+    },
+    start(name, user, writable, command, address) {
       const mounts = ['-v', '/usr:/usr:ro', '-v', '/etc/alternatives:/etc/alternatives:ro', '-v', `${writable}:${writable}`];
       docker(
         'run',
@@ -73,6 +87,7 @@ export async function startDocker(dir: string, net: string): Promise<DockerGroun
         'ground',
         '--network-alias',
         'node',
+        ...(address === undefined ? [] : ['--ip', address]),
         ...mounts,
         'gameday:1',
         ...command,
@@ -84,7 +99,7 @@ export async function startDocker(dir: string, net: string): Promise<DockerGroun
         .split('\n')
         .filter((name) => name !== '');
       if (names.length > 0) docker('rm', '-f', ...names);
-      docker('network', 'rm', 'ground');
+      docker('network', 'rm', ...networks);
       const engine = dockerd.pid === undefined ? null : identify(dockerd.pid);
       if (engine === null) return;
       const helpers = descendants(engine.pid);

@@ -11,10 +11,10 @@ import { descendants, identify, isAlive, lookUpUser, processState, run, type Pro
 import { serverUser } from '../../infra/lab/places';
 import { locateTools } from '../../infra/tools';
 import type { TargetNode } from '../../model/target';
-import { openContainerPower, openDockerHost, type DockerHost } from '../../targets/hosts/docker';
+import { openDockerHost, type DockerHost } from '../../targets/hosts/docker';
 import { openLocalHost } from '../../targets/hosts/local';
 import { openSshHost } from '../../targets/hosts/ssh';
-import type { Host } from '../../targets/ports';
+import type { ContainerPower, Host } from '../../targets/ports';
 import { startDocker, type DockerGround } from './docker-ground';
 import { startSshd, type SshdGround, type SshWay } from './sshd-ground';
 
@@ -318,13 +318,19 @@ describe('ssh', () => {
     return docker;
   };
 
+  const openContainer = (node: TargetNode, way: DockerHost): { readonly host: Host; readonly power: ContainerPower } => {
+    const host = openDockerHost(node, way);
+    if (host.container === undefined) throw new Error('it is no container');
+    return { host, power: host.container };
+  };
+
   test('a server that is the container’s first process is stopped, continued and killed with all of it, and told from its next life', async () => {
     const base = baseOf('docker');
     const node = nodeOf('docker', { dataDir: join(base, 'first') });
     await initdb(open('docker', node), node);
     const argv = [join(node.binDir, 'postgres'), '-D', node.dataDir, ...settingsOf(node)];
     const way = engine().start('server', osUser ?? '', base, argv);
-    const [host, power] = [openDockerHost(node, way), openContainerPower(node, way)];
+    const { host, power } = openContainer(node, way);
     const up = async (): Promise<ProcessId> => {
       await until(async () => ((await host.serverProcesses()).length >= 6 ? true : null), {
         timeoutMs: 20_000,
@@ -368,7 +374,7 @@ describe('ssh', () => {
 
   test('a whole container is paused, killed, started and taken off its network, each as often as one likes', async () => {
     const way = engine().start('toy', 'root', baseOf('docker'), ['sleep', 'infinity']);
-    const [host, power] = [openDockerHost(nodeOf('docker'), way), openContainerPower(nodeOf('docker'), way)];
+    const { host, power } = openContainer(nodeOf('docker'), way);
     for (const _ of [1, 2]) await power.pause();
     expect(await power.state()).toBe('paused');
     await expect(host.exec(['true'], ASKED)).rejects.toMatchObject({ code: 'host_unreachable', message: expect.stringMatching(/paused/) });
@@ -392,12 +398,12 @@ describe('ssh', () => {
 
   test('a container that dies under a command is an error, not the command’s end', async () => {
     const way = engine().start('mortal', 'root', baseOf('docker'), ['sleep', 'infinity']);
-    const host = openDockerHost(nodeOf('docker'), way);
+    const { host, power } = openContainer(nodeOf('docker'), way);
     const words = 'sleep 7005.1';
     const asked = host.exec(['sh', '-c', `exec ${words}`], ASKED);
     const rejected = expect(asked).rejects.toMatchObject({ code: 'host_unreachable', retryable: true });
     await until(async () => ((await runs(words)) ? true : null), { timeoutMs: 10_000, onTimeout: () => new Error('it never started') });
-    await openContainerPower(nodeOf('docker'), way).kill();
+    await power.kill();
     await rejected;
     await goneWithin(words, 2_000);
   });

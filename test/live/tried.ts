@@ -4,7 +4,7 @@ import type { JsonObject } from '../../model/json';
 export interface Tried {
   readonly fault: string;
   readonly with: JsonObject;
-  readonly suite: 'basic' | 'host' | 'data' | 'resources' | 'patroni';
+  readonly suite: 'basic' | 'host' | 'data' | 'resources' | 'patroni' | 'container';
 }
 
 export const TRIED: readonly Tried[] = [
@@ -37,6 +37,9 @@ export const TRIED: readonly Tried[] = [
   { fault: 'host-net-cut', with: { node: 'n2', direction: 'out' }, suite: 'host' },
   { fault: 'host-stop', with: { node: 'n3' }, suite: 'host' },
   { fault: 'host-stop', with: { node: 'primary' }, suite: 'host' },
+  { fault: 'container-pause', with: { node: 'primary' }, suite: 'container' },
+  { fault: 'container-disconnect', with: { node: 'primary' }, suite: 'container' },
+  { fault: 'container-disconnect', with: { node: 'n1', network: 'back' }, suite: 'container' },
   { fault: 'clock-skew', with: { node: 'n3', by: '+5m' }, suite: 'resources' },
   { fault: 'clock-skew', with: { node: 'primary', by: '-30s' }, suite: 'resources' },
   { fault: 'cpu-starved', with: { node: 'n3', share: 5 }, suite: 'resources' },
