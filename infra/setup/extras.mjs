@@ -48,6 +48,7 @@ const FOR_TESTS = [
     present: (env) => onPath('barman-cloud-backup', env) !== null,
   },
   { name: 'nftables', for: 'the test of host-net-cut without iptables', present: (env) => onPath('nft', env) !== null },
+  { name: 'iproute2', for: 'the test of hosts in containers', present: (env) => onPath('ip', env) !== null },
   { name: 'docker.io', for: 'the test of hosts in containers', present: () => existsSync('/usr/sbin/dockerd') },
   { name: 'chromium', for: 'the test of the report in a browser', present: (env) => onPath('chromium', env) !== null },
 ];

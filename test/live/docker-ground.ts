@@ -1,5 +1,5 @@
 /**
- * A Docker engine of the test's own: on a socket of its own, with its data in the test's directory, no bridge and no packet filter rule. Its containers see
+ * A Docker engine of the test's own: on a socket and a bridge of its own, with its data in the test's directory, and no packet filter rule. Its containers see
  * this machine's programs read-only, so that an image needs no registry and holds next to nothing. It ends only what it started.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
@@ -23,6 +23,17 @@ export interface DockerGround {
   close(): Promise<void>;
 }
 
+/**
+ * A bridge that nobody sits on. An engine that is told to have none removes `docker0`, and with it the network under the containers of an engine that serves
+ * this machine already.
+ */
+function addBridge(net: string): string {
+  const name = `gd${net.split('.').slice(1).join('-')}`;
+  execFileSync('ip', ['link', 'add', name, 'type', 'bridge']);
+  execFileSync('ip', ['address', 'add', `198.18.${net.split('.')[2] ?? '0'}.1/30`, 'dev', name]);
+  return name;
+}
+
 /** Directories to mount on, and who is who; the rest is this machine's. */
 function makeRoot(dir: string): string {
   const root = join(dir, 'root');
@@ -42,8 +53,9 @@ export async function startDocker(dir: string, net: string): Promise<DockerGroun
   writeFileSync(join(dir, 'daemon.json'), '{}\n');
   const log = openSync(join(dir, 'log'), 'a');
   const places = [`--config-file=${join(dir, 'daemon.json')}`, `--data-root=${join(dir, 'data')}`, `--exec-root=${join(dir, 'exec')}`];
+  const bridge = addBridge(net);
   const quiet = [
-    '--bridge=none',
+    `--bridge=${bridge}`,
     '--iptables=false',
     '--ip6tables=false',
     '--ip-forward=false',
@@ -101,10 +113,12 @@ export async function startDocker(dir: string, net: string): Promise<DockerGroun
       if (names.length > 0) docker('rm', '-f', ...names);
       docker('network', 'rm', ...networks);
       const engine = dockerd.pid === undefined ? null : identify(dockerd.pid);
-      if (engine === null) return;
-      const helpers = descendants(engine.pid);
-      await terminate(engine, 20_000);
-      for (const helper of helpers.filter(isAlive)) signal(helper, 'SIGKILL');
+      if (engine !== null) {
+        const helpers = descendants(engine.pid);
+        await terminate(engine, 20_000);
+        for (const helper of helpers.filter(isAlive)) signal(helper, 'SIGKILL');
+      }
+      execFileSync('ip', ['link', 'delete', bridge]);
     },
   };
 }
