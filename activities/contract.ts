@@ -146,6 +146,8 @@ export interface JudgeInput {
   /** Reasons known to the workflow why nothing may pass: baseline not steady, step not executed, … */
   readonly doubts: readonly string[];
   readonly failures: readonly string[];
+  /** Absent where they were not looked at, once or twice. */
+  readonly clocks?: Partial<Pick<Clocks, 'before' | 'after'>>;
 }
 
 export interface JudgeResult {

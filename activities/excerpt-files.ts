@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { messageOf } from '../core/errors';
 import { readJsonFile, writeFileDurably } from '../core/files';
+import { AGENT_LOGS_FILE } from '../evidence/agent-logs';
 import type { BundleFile } from '../evidence/bundle';
 import { collectExcerpts, markNodes, type NodeMark } from '../targets/excerpts/node-excerpts';
 import type { LiveTarget } from '../targets/ports';
@@ -30,13 +31,15 @@ export async function noteMarks(live: LiveTarget, dir: string): Promise<void> {
 /** Reads what the nodes wrote since. Never throws. */
 export async function keepExcerpts(live: LiveTarget, dir: string): Promise<void> {
   try {
-    const { files, entries } = await collectExcerpts(live, readJsonFile<readonly NodeMark[]>(join(dir, MARKS)) ?? []);
+    const { files, entries, agents } = await collectExcerpts(live, readJsonFile<readonly NodeMark[]>(join(dir, MARKS)) ?? []);
     for (const { name, text } of files) {
       const isLog = name.endsWith('.log');
       writeFileDurably(join(dir, NODES, isLog ? `${name}.gz` : name), isLog ? gzipSync(text, { level: 9 }) : text);
     }
     const told = entries.map((entry) => ({ ...entry, files: entry.files.map((name) => (name.endsWith('.log') ? `${name}.gz` : name)) }));
     writeFileDurably(join(dir, NODES, CONTENTS), `${JSON.stringify({ entries: told }, null, 2)}\n`);
+    // Last: what the judge reads is in the bundle, which takes none of this without a table of contents.
+    if (agents !== null) writeFileDurably(join(dir, AGENT_LOGS_FILE), `${JSON.stringify(agents, null, 2)}\n`);
   } catch (error) {
     process.stderr.write(`${dir}: excerpts of the nodes were not kept: ${messageOf(error)}\n`);
   }

@@ -4,6 +4,8 @@ import { writeFileDurably, readJsonFile } from '../core/files';
 import { messageOf } from '../core/errors';
 import type { LeaseView } from '../model/fault';
 import type { PredictedFailover, RpoMeasurement } from '../model/measurement';
+import { readAgentLogs } from '../evidence/agent-logs';
+import { clocksOf } from '../evidence/beside-plan';
 import { candidatesRecord, faultRecord, predictedRecord, rebuildRecord, redundancyRecord } from '../evidence/build-record';
 import type { LedgerJudgement } from '../probe/contract';
 import { judgeLedger } from '../probe/judge';
@@ -55,13 +57,14 @@ export async function judge(input: JudgeInput): Promise<JudgeResult> {
   return { judgement, measurementFile };
 }
 
-function measure({ plan, leases }: JudgeInput, dir: string): Promise<LedgerJudgement> {
+function measure({ plan, leases, clocks = {} }: JudgeInput, dir: string): Promise<LedgerJudgement> {
   const judged = judgeLedger(dir, {
     settings: plan.probe,
     steady: plan.steady,
     faults: leases.map((lease) => ({ step: lease.key.step, confirmed: lease.confirmed?.holds ?? false, endedEarly: endedEarly(lease) })),
     fromMs: null,
     toMs: null,
+    agentLogs: readAgentLogs(dir, clocksOf(clocks)),
   });
   return besidePacking(dir, judged);
 }

@@ -9,6 +9,7 @@ import { messageOf } from '../core/errors';
 import { sha256Hex } from '../core/files';
 import { homePaths } from '../core/home';
 import { drillSequence } from '../core/ids';
+import { readAgentLogs } from '../evidence/agent-logs';
 import { unknownCircumstances } from '../evidence/beside-plan';
 import { buildRecord, candidatesRecord, faultRecord, predictedRecord, rebuildRecord, redundancyRecord } from '../evidence/build-record';
 import { encodeRecord } from '../evidence/bundle';
@@ -126,16 +127,22 @@ async function sealLost(hand: Hand, { registration, data, plan, ledgerDir }: Uns
     'the drill was lost: its workflow ended without judging or sealing it; what it did stands in its events, and nobody verified the target afterwards',
   ];
   const judgeDoubts: string[] = [];
-  const measured = await judgeLedger(ledgerDir, { settings: plan.probe, steady: plan.steady, faults, fromMs: null, toMs: null }).catch(
-    (error: unknown) => {
-      if (holdsLedger(ledgerDir)) judgeDoubts.push(`the ledger could not be judged: ${messageOf(error).replaceAll(ledgerDir, 'ledger')}`);
-      return null;
-    },
-  );
+  const course = lostCourse(registration, sha256Hex(data));
+  const measured = await judgeLedger(ledgerDir, {
+    settings: plan.probe,
+    steady: plan.steady,
+    faults,
+    fromMs: null,
+    toMs: null,
+    agentLogs: readAgentLogs(ledgerDir, course.circumstances?.clocks),
+  }).catch((error: unknown) => {
+    if (holdsLedger(ledgerDir)) judgeDoubts.push(`the ledger could not be judged: ${messageOf(error).replaceAll(ledgerDir, 'ledger')}`);
+    return null;
+  });
   const { problems, ...frame } = recordFrame(homePaths(hand.home).drills, plan, registration.drill, nowUtc().slice(0, 10));
   const place = { store, bundle, writer: 'workflow', step: 'seal', actor: 'gameday' } as const;
   const facts = await keepFacts(place, plan, {
-    ...lostCourse(registration, sha256Hex(data)),
+    ...course,
     ...frame,
     leases,
     doubts,

@@ -131,6 +131,7 @@ export function buildRecord(facts: RecordFacts): DrillRecord {
     replicaStaleness: measured?.replicaStaleness ?? [],
     noSafeCandidate: candidatesRecord(measured),
     rto: measured?.rto ?? { notRecorded: NO_PROBE },
+    ...(measured?.controllerLog === undefined ? {} : { controllerLog: measured.controllerLog }),
     rpo: facts.rpo ?? { notRecorded: whyNoRpo(facts) },
     splitBrain: measured?.splitBrain ?? [],
     restores: facts.restores,

@@ -27,6 +27,7 @@ const RULES: readonly (readonly [string, Rule])[] = [
   ['restore', restores],
   ['fork', forks],
   ['prediction', predicted],
+  ['controller-log', contradicted],
   ['archive-exposure', exposure],
   ['no-watchdog', unwatched],
   ['security-parity', unlike],
@@ -226,6 +227,11 @@ function predicted({ predicted: band, rto }: Facts): readonly Found[] {
     return bands === null ? [] : compare(name, ms, bands, bands.formula);
   });
   return [...compare('RTO', rto.rto, band, band.formula), ...parts];
+}
+
+/** A clock, a log of another time, or a controller that tells its callers otherwise than it acts: somebody must look. */
+function contradicted({ controllerLog }: Facts): readonly Found[] {
+  return (controllerLog?.contradictions ?? []).map((text) => ({ severity: 'medium', text: `${text}: what was watched counts` }));
 }
 
 /** Commits that only an old primary held: they were acknowledged to somebody, and the surviving history does not have them. */

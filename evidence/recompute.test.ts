@@ -3,6 +3,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { canonicalJson } from '../core/canonical-json';
+import type { Outage } from '../model/measurement';
 import type { DrillRecord } from '../model/record';
 import { sealedDrill } from '../test/fixtures/sealed-drill';
 import { recomputeBundle } from './recompute';
@@ -52,9 +53,15 @@ test('every field of the record stands in one compared group', async () => {
   expect(fields.sort()).toEqual(Object.keys(record).sort());
 });
 
-test('a bundle of before clocks, communications and unintended impact were kept gives its record without them, to the byte', async () => {
+test('a bundle of before clocks, agents’ logs, communications and unintended impact were kept gives its record without them, to the byte', async () => {
   const before = copyOf((dir) => {
+    rmSync(join(dir, 'ledger', 'nodes'), { recursive: true });
     editRecord(dir, (record) => {
+      if ('notRecorded' in record.rto) throw new Error('not measured');
+      const [{ t0: from, tRec: to, duration: ms }] = record.rto.outages as [Outage];
+      const name = 'detection+decision+promotion+routing+client recovery';
+      record.rto = { ...record.rto, segments: [{ name, from, to: to ?? from, ms: ms ?? from }] };
+      delete record.controllerLog;
       delete record.clocks;
       delete record.communications;
       delete record.unintendedImpact;
@@ -71,6 +78,21 @@ test('a bundle of before clocks, communications and unintended impact were kept 
     writeFileSync(path, `${older.join('\n')}\n`);
   });
   expect(await failed(before)).toEqual([]);
+});
+
+test('the agents’ logs are read again: they cut the outage where nothing else was watched, and a changed line is found', async () => {
+  const record = JSON.parse(readFileSync(join(sealed, 'record.json'), 'utf8')) as DrillRecord;
+  expect(record.controllerLog).toMatchObject({ narrowed: ['detection', 'decision'], contradictions: [] });
+  expect('segments' in record.rto ? record.rto.segments.map(({ name }) => name) : []).toEqual([
+    'detection',
+    'decision',
+    'promotion+routing+client recovery',
+  ]);
+  const file = (dir: string): string => join(dir, 'ledger', 'nodes', 'controller-instants.json');
+  const changed = copyOf((dir) => writeFileSync(file(dir), readFileSync(file(dir), 'utf8').replace('session lock', 'luck')));
+  expect((await failed(changed)).join('\n')).toMatch(/^rto, controllerLog: controllerLog\.instants\.1\.words: made again ".* luck"/);
+  const broken = copyOf((dir) => writeFileSync(file(dir), '['));
+  await expect(recomputeBundle(broken)).rejects.toMatchObject({ code: 'bundle_invalid' });
 });
 
 test('that nothing was hurt where nothing was watched is named', async () => {

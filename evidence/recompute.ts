@@ -18,6 +18,7 @@ import { joinLedger } from '../probe/join';
 import { judgeLedger } from '../probe/judge';
 import { readSurvivorFile, SURVIVORS_FILE } from '../probe/survivor-file';
 import { judgeDrill } from '../probe/verdict';
+import { readAgentLogs } from './agent-logs';
 import { buildRecord, candidatesRecord, faultRecord, predictedRecord, rebuildRecord, redundancyRecord } from './build-record';
 import { encodeRecord } from './bundle';
 import { findFacts, type KeptFacts } from './kept-facts';
@@ -62,7 +63,7 @@ const GROUPS: readonly { readonly from: string; readonly fields: readonly Field[
       'startedBy',
     ],
   },
-  { from: 'ledger', fields: ['rto'] },
+  { from: 'ledger and agents’ logs', fields: ['rto', 'controllerLog'] },
   { from: 'ledger', fields: ['views', 'latencies'] },
   { from: 'ledger', fields: ['series', 'probeEpoch'] },
   { from: 'ledger', fields: ['splitBrain', 'unlocked', 'nodeSpans', 'replicaStaleness', 'replicaLag', 'noSafeCandidate'] },
@@ -176,6 +177,7 @@ async function judgeAgain(dir: string, plan: Plan | ObservationPlan, facts: Kept
       })),
       fromMs: null,
       toMs: null,
+      agentLogs: readAgentLogs(ledger, facts.circumstances?.clocks),
     });
   } catch (error) {
     if (facts.judged) throw error;

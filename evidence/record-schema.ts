@@ -69,6 +69,22 @@ const rto = z.strictObject({
   inconclusive: list(z.string()),
 });
 
+const controllerLog = z
+  .strictObject({
+    instants: list(
+      z.strictObject({
+        node: z.string(),
+        means: z.enum(['noticed', 'decided', 'stepped down']),
+        words: z.string().describe('as the log’s excerpt has it'),
+        at: interval.describe('when it was written, on the prober’s clock'),
+      }),
+    ).describe('of each node the first line of each meaning, in order of time'),
+    notRecorded: list(z.strictObject({ node: z.string(), reason: z.string() })),
+    narrowed: list(z.enum(['detection', 'decision'])).describe('segments whose end is known closer by these lines'),
+    contradictions: list(z.string()).describe('where a log and what was watched exclude each other; what was watched stays'),
+  })
+  .describe('what the controller’s agents wrote of the outage in their own logs');
+
 const views = list(z.strictObject({ kind: z.enum(['write', 'read']), path: z.string(), client: z.enum(['tuned', 'naive']), rto })).describe(
   'what clients of other kinds, paths and habits saw',
 );
@@ -458,6 +474,7 @@ export const recordSchema = z.strictObject({
   endedAt: time,
   judgement,
   rto: maybe(rto),
+  controllerLog: controllerLog.optional(),
   predicted: maybe(predicted),
   views,
   rpo: maybe(rpo),

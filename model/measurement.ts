@@ -209,6 +209,29 @@ export interface UnlockedSpan {
   readonly to: Interval;
 }
 
+/** A line of a controller's own log that tells of a failover. */
+export interface LogInstant {
+  readonly node: string;
+  /** `noticed`: that nobody leads, or that the lead cannot be kept; `decided`: who leads next; `stepped down`: the leader gives up by itself. */
+  readonly means: 'noticed' | 'decided' | 'stepped down';
+  /** As the log's excerpt has it. */
+  readonly words: string;
+  /** When it was written, in ms since the prober's start: its stamp less the bounds of the node's clock, widened by the stamp's resolution. */
+  readonly at: Interval;
+}
+
+/** What the controller's agents wrote of the outage in their own logs. A line comes after what it tells of, and so bounds that from above. */
+export interface ControllerLog {
+  /** In order of time: of each node the first of each meaning. */
+  readonly instants: readonly LogInstant[];
+  /** Nodes whose log tells nothing, and why. */
+  readonly notRecorded: readonly { readonly node: string; readonly reason: string }[];
+  /** Segments whose end is known closer by these lines than without them. */
+  readonly narrowed: readonly ('detection' | 'decision')[];
+  /** Where a log and what was watched exclude each other: what was watched stays. */
+  readonly contradictions: readonly string[];
+}
+
 export interface ObjectiveResult {
   readonly objective: Objective;
   readonly verdict: Verdict;

@@ -6,6 +6,7 @@ import type { AuditCheckName, AuditSeverity } from './archive-audit';
 import type { SECURITY_ASPECTS } from './constants';
 import type { Json } from './json';
 import type {
+  ControllerLog,
   Interval,
   Judgement,
   NoSafeCandidate,
@@ -466,6 +467,8 @@ export interface DrillRecord {
   readonly endedAt: string;
   readonly judgement: Judgement;
   readonly rto: Maybe<RtoMeasurement>;
+  /** Absent where no log of a controller's agents was read, and in records made before any was. */
+  readonly controllerLog?: ControllerLog | undefined;
   /** What the controller's live settings predicted for the failover, computed before the verdict. */
   readonly predicted: Maybe<PredictedFailover>;
   /** What clients of other kinds, paths and habits saw. */

@@ -30,8 +30,9 @@ export interface TargetAgent {
   readonly find: readonly string[];
   /** Starts it if it does not run, e.g. `systemctl start patroni`. */
   readonly start: readonly string[];
-  /** Absolute path of the file that receives its log, on the node's host; missing: none is kept as evidence. */
+  /** Absolute path of the file that receives its log, on the node's host; or the systemd unit whose journal does. Missing both: none is kept as evidence. */
   readonly logFile?: string | undefined;
+  readonly journal?: string | undefined;
 }
 
 /** `host` is an address gameday connects to directly, past every router and link. */

@@ -4,6 +4,7 @@
  */
 import type { JsonObject } from '../model/json';
 import type {
+  ControllerLog,
   NoSafeCandidate,
   PhaseLatency,
   RebuildMeasurement,
@@ -16,7 +17,8 @@ import type {
   ViewMeasurement,
 } from '../model/measurement';
 import type { ProbeSettings, SteadyState } from '../model/plan';
-import type { NodeSpan, SeriesBin } from '../model/record';
+import type { Clocks, Maybe, NodeSpan, SeriesBin } from '../model/record';
+import type { AgentLog } from '../targets/excerpts/agent-instants';
 import type { TargetMonitor, TargetNode, TargetPath, TargetRole } from '../model/target';
 
 /**
@@ -126,6 +128,14 @@ export interface JudgeRequest {
   /** Only the span between these instants (ms since start) is measured; null: everything. */
   readonly fromMs: number | null;
   readonly toMs: number | null;
+  /** Absent where nobody read any. */
+  readonly agentLogs?: AgentLogs | undefined;
+}
+
+/** What the controller's agents wrote, and how far their nodes' clocks are from the prober's. */
+export interface AgentLogs {
+  readonly nodes: readonly AgentLog[];
+  readonly clocks: Maybe<Clocks>;
 }
 
 export interface LedgerJudgement {
@@ -139,6 +149,8 @@ export interface LedgerJudgement {
   readonly replicaLag: readonly ReplicaLag[];
   /** Null: no primary ever answered the sampler. */
   readonly noSafeCandidate: NoSafeCandidate | null;
+  /** Absent where nobody read the agents' logs. */
+  readonly controllerLog?: ControllerLog | undefined;
   readonly latencies: readonly PhaseLatency[];
   readonly series: readonly SeriesBin[];
   readonly nodeSpans: readonly NodeSpan[];
@@ -150,4 +162,4 @@ export interface LedgerJudgement {
   readonly receipts: readonly (Receipt & { readonly atMs: number })[];
 }
 
-export type { RpoMeasurement };
+export type { AgentLog, RpoMeasurement };

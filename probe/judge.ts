@@ -3,9 +3,10 @@
  * what it cannot know it calls inconclusive. The rules are `docs/MEASUREMENT.md`; the verdict over a whole drill is `verdict.ts`.
  */
 import { formatMs } from '../core/units';
-import type { Interval, Outage, OutcomeCounts, PhaseLatency, RtoMeasurement, Segment } from '../model/measurement';
+import type { ControllerLog, Interval, Outage, OutcomeCounts, PhaseLatency, RtoMeasurement, Segment } from '../model/measurement';
 import type { SeriesBin } from '../model/record';
 import type { JudgeRequest, LedgerJudgement, Receipt } from './contract';
+import { readControllerLog, weighControllerLog, type LogReading } from './controller-log';
 import type { ReceiptEntry } from './ledger-format';
 import { noSafeCandidate } from './candidates';
 import { ledgerIn, type LedgerSource } from './ledger-reader';
@@ -28,7 +29,7 @@ import { findGaps, type Gap } from './outages';
 import { percentile, percentilesOf } from './percentiles';
 import { rebuildsOf } from './rebuilds';
 import { findRecovery, type RecoveryRules } from './recovery';
-import { segmentsOf } from './segments';
+import { leaderBefore, segmentsOf, watchedBoundaries } from './segments';
 
 /** Share of the measured window that may be starved before nothing can pass. Less than this widens the bounds it touches, and what "no outage above" says. */
 const MAX_STARVED_SHARE = 0.05;
@@ -42,8 +43,10 @@ export async function judgeLedger(ledger: string | LedgerSource, request: JudgeR
   const [headline, ...others] = loaded.views;
   const rto = judgeRto(loaded, headline, request);
   const receipts = loaded.receipts.map(({ name, phase, subject, atNs }) => ({ name, phase, subject, atMs: atNs / 1e6 }));
+  const controllerLog = controllerLogOf(loaded, rto.outages, request);
   return {
     rto,
+    ...(controllerLog === undefined ? {} : { controllerLog }),
     views: others.map((each) => ({ ...each.view, rto: judgeRto(loaded, each, request) })),
     splitBrain: splitBrainSpans(loaded.samples),
     unlocked: unlockedSpans(loaded.samples, loaded.controller),
@@ -57,6 +60,22 @@ export async function judgeLedger(ledger: string | LedgerSource, request: JudgeR
     rebuilds: rebuildsOf(receipts),
     receipts,
   };
+}
+
+const NO_OUTAGE: Interval = { lowMs: Infinity, highMs: Infinity };
+
+function readLog(loaded: LoadedLedger, t0: Interval, untilMs: number, { agentLogs }: JudgeRequest): LogReading | undefined {
+  if (agentLogs === undefined) return undefined;
+  return readControllerLog(agentLogs, { t0, untilMs, epoch: loaded.epoch, leader: leaderBefore(t0, loaded.controller) });
+}
+
+/** Of the headline's outages, from the first t0 to the last recovery; without an outage no line falls into it. */
+function controllerLogOf(loaded: LoadedLedger, outages: readonly Outage[], request: JudgeRequest): ControllerLog | undefined {
+  const t0 = outages[0]?.t0 ?? NO_OUTAGE;
+  const untilMs = Math.max(0, ...outages.map(({ tRec }) => tRec?.highMs ?? loaded.endMs));
+  const log = readLog(loaded, t0, untilMs, request);
+  if (log === undefined) return undefined;
+  return weighControllerLog(log, watchedBoundaries(t0, { lowMs: untilMs, highMs: untilMs }, loaded.controller));
 }
 
 interface Span {
@@ -141,7 +160,14 @@ function judgeRto(loaded: LoadedLedger, { view, ops, connections, periodMs, stre
   const longestStarved = Math.max(0, ...loaded.starved.map((s) => overlapMs({ fromMs: s.fromNs / 1e6, toMs: s.toNs / 1e6 }, span)));
   const segments =
     firstOutage !== null && recovered !== null
-      ? segmentsOf(firstOutage.t0, recovered, loaded.receipts, promotions(loaded.samples), loaded.controller)
+      ? segmentsOf(
+          firstOutage.t0,
+          recovered,
+          loaded.receipts,
+          promotions(loaded.samples),
+          loaded.controller,
+          readLog(loaded, firstOutage.t0, recovered.highMs, request),
+        )
       : [];
   const measured = tally(ops, frame.measured);
   const declared = declaredAt(loaded.receipts);

@@ -4,7 +4,7 @@
  */
 import { unreachable } from '../core/assert';
 import { GamedayError } from '../core/errors';
-import type { ProbeView } from '../model/measurement';
+import type { Interval, ProbeView } from '../model/measurement';
 import type {
   ControllerEntry,
   Entry,
@@ -50,6 +50,8 @@ export interface LoadedView {
 
 export interface LoadedLedger {
   readonly header: SegmentEntry;
+  /** The wall clock's time at the prober's start, by every segment: it may have been set meanwhile. In ms since 1970. */
+  readonly epoch: Interval;
   /** The headline first. */
   readonly views: readonly [LoadedView, ...LoadedView[]];
   readonly receipts: readonly ReceiptEntry[];
@@ -132,6 +134,7 @@ type Open = Map<number, { readonly due: number; readonly sent: number }>;
 
 class Loader {
   private header: SegmentEntry | null = null;
+  private epoch: Interval = { lowMs: Infinity, highMs: -Infinity };
   private readonly views = new Map<string, ViewLoader>();
   /** By stream. */
   private readonly viewOf: ViewLoader[] = [];
@@ -148,6 +151,7 @@ class Loader {
     switch (entry.kind) {
       case 'segment':
         if (this.header === null) this.begin(entry);
+        this.epoch = withEpoch(this.epoch, entry);
         return this.saw(entry.atNs);
       case 'intent':
         this.opened(entry.stream).set(entry.seq, { due: ms(entry.dueNs), sent: ms(entry.sentNs) });
@@ -190,9 +194,9 @@ class Loader {
       for (const { due, sent } of open.values()) this.of(stream).columns.push(due, sent, Infinity, INDETERMINATE);
     const [headline, ...others] = [...this.views.values()].map((view) => view.finish());
     if (headline === undefined) throw new GamedayError('object_corrupt', 'the ledger names no stream');
-    const { header, receipts, samples, acks, controller, starved, watches, endMs } = this;
+    const { header, epoch, receipts, samples, acks, controller, starved, watches, endMs } = this;
     const starvation = new Starvation(starved);
-    return { header, views: [headline, ...others], receipts, samples, acks, controller, starved, starvation, watches, endMs };
+    return { header, epoch, views: [headline, ...others], receipts, samples, acks, controller, starved, starvation, watches, endMs };
   }
 
   private begin(header: SegmentEntry): void {
@@ -232,6 +236,12 @@ class Loader {
   private saw(ns: number): void {
     if (ms(ns) > this.endMs) this.endMs = ms(ns);
   }
+}
+
+/** A wall clock is written to the millisecond, cut off. */
+function withEpoch({ lowMs, highMs }: Interval, { wallClock, atNs }: SegmentEntry): Interval {
+  const zero = Date.parse(wallClock) - ms(atNs);
+  return { lowMs: Math.min(lowMs, zero), highMs: Math.max(highMs, zero + 1) };
 }
 
 /** Throws `object_corrupt` when the ledger contradicts its own format. */

@@ -156,6 +156,14 @@ describe('segments', () => {
       ['promotion', 3_500, 3_510],
       ['routing+client recovery', 5_000, 5_010],
     ]);
+    // Logs of its agents narrow that, and stand alone where it did not answer.
+    const logged = { detect: { lowMs: 1_000, highMs: 1_950 }, decide: { lowMs: 2_950, highMs: 9_000 } };
+    expect(segmentsOf(T0, T_REC, [], [], view, logged).map(({ to }) => [to.lowMs, to.highMs])).toEqual([
+      [1_900, 1_950],
+      [2_950, 3_005],
+      [5_000, 5_010],
+    ]);
+    expect(segmentsOf(T0, T_REC, [], [], [], logged)[0]).toMatchObject({ name: 'detection', to: logged.detect });
     // Who is named by nobody is replaced by nobody: an outage in which the controller kept its primary has no such instants.
     expect(segmentsOf(T0, T_REC, [], [], [said(900, 'n1'), said(1_900, 'n1'), said(4_000, 'n1')]).map(({ name }) => name)).toEqual([WHOLE]);
   });

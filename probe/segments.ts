@@ -4,6 +4,7 @@
  */
 import type { Interval, Segment } from '../model/measurement';
 import type { ReceiptName } from './contract';
+import { narrowedBy, type Boundaries } from './controller-log';
 import type { ControllerEntry, ReceiptEntry } from './ledger-format';
 import type { Promotion } from './nodes';
 
@@ -20,21 +21,26 @@ interface Seen {
   readonly receipts: readonly ReceiptEntry[];
   readonly promotions: readonly Promotion[];
   readonly controller: readonly ControllerEntry[];
+  readonly logged: Boundaries;
 }
 
+const NOTHING_LOGGED: Boundaries = { detect: null, decide: null };
+
+/** `logged`: between which instants the controller's own logs put what its answers are watched for. */
 export function segmentsOf(
   t0: Interval,
   tRec: Interval,
   receipts: readonly ReceiptEntry[],
   promotions: readonly Promotion[],
   controller: readonly ControllerEntry[] = [],
+  logged: Boundaries = NOTHING_LOGGED,
 ): readonly Segment[] {
   const segments: Segment[] = [];
   let from = t0;
   let names: string[] = [];
   for (const { ends, receipt } of BOUNDARIES) {
     names.push(ends);
-    const to = receipt === null ? tRec : boundaryOf(receipt, t0, tRec, { receipts, promotions, controller });
+    const to = receipt === null ? tRec : boundaryOf(receipt, t0, tRec, { receipts, promotions, controller, logged });
     // Out of order means that the observation is of something else; the two segments are told as one.
     if (to === null || to.highMs < from.lowMs || (receipt !== null && to.lowMs > tRec.highMs)) continue;
     segments.push({
@@ -49,9 +55,10 @@ export function segmentsOf(
   return segments;
 }
 
-function boundaryOf(name: ReceiptName, t0: Interval, tRec: Interval, { receipts, promotions, controller }: Seen): Interval | null {
+function boundaryOf(name: ReceiptName, t0: Interval, tRec: Interval, { receipts, promotions, controller, logged }: Seen): Interval | null {
   const byReceipt = receiptInterval(name, t0, tRec, receipts);
-  if (byReceipt === null && (name === 'detect' || name === 'decide')) return byController(name, t0, tRec, controller);
+  if (byReceipt === null && (name === 'detect' || name === 'decide'))
+    return narrowedBy(logged[name], byController(name, t0, tRec, controller));
   if (name !== 'promote') return byReceipt;
   const seen = promotions.find((p) => p.at.highMs >= t0.lowMs && p.at.lowMs <= tRec.highMs)?.at ?? null;
   if (seen === null || byReceipt === null) return seen ?? byReceipt;
@@ -60,13 +67,23 @@ function boundaryOf(name: ReceiptName, t0: Interval, tRec: Interval, { receipts,
   return both.lowMs <= both.highMs ? both : seen;
 }
 
+/** What a controller's answers alone say of an outage. */
+export function watchedBoundaries(t0: Interval, tRec: Interval, controller: readonly ControllerEntry[]): Boundaries {
+  return { detect: byController('detect', t0, tRec, controller), decide: byController('decide', t0, tRec, controller) };
+}
+
+/** Whom the controller held for the primary when the outage began; null: it did not say. */
+export function leaderBefore(t0: Interval, controller: readonly ControllerEntry[]): string | null {
+  return controller.findLast(({ error, answeredNs }) => error === null && answeredNs / 1e6 <= t0.highMs)?.primary ?? null;
+}
+
 /**
  * A controller that acts by itself is watched: `detect` is when it no longer held the old primary for one, `decide` when it named another. The instant
  * lies between the last answer that did not say so and the first that did.
  */
 function byController(name: 'detect' | 'decide', t0: Interval, tRec: Interval, controller: readonly ControllerEntry[]): Interval | null {
   const said = controller.filter(({ error }) => error === null);
-  const old = said.findLast((entry) => entry.answeredNs / 1e6 <= t0.highMs)?.primary ?? null;
+  const old = leaderBefore(t0, said);
   if (old === null) return null;
   const at = said.findIndex(
     (entry) =>

@@ -2,6 +2,7 @@
 import { formatMs } from '../core/units';
 import type { DrillRecord } from '../model/record';
 import { clockFacts } from './clocks';
+import { controllerLogFacts } from './controller-log';
 import { communicationsSection } from './communications';
 import { faultsTable, peopleTable, phasesTable, stepsTable } from './course';
 import { lanesChart } from './lanes';
@@ -76,6 +77,7 @@ function sections(record: DrillRecord): Markup {
       markup`<ul class="limits">${limitsOf(record).map((text) => markup`<li>${text}</li>`)}</ul>`,
     ]),
     block('controls', 'Controls that this drill is relevant to', [controlsSection(record)]),
+    block('controller-log', 'The controller’s own log', [factSection(controllerLogFacts(record))]),
     block('clocks', 'Clocks and their offsets', [factSection(clockFacts(record))]),
     provenance(record),
   ]}`;

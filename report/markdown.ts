@@ -3,6 +3,7 @@ import { predictedBand } from '../core/segment-bands';
 import { formatMs } from '../core/units';
 import type { CheckResult, DrillRecord } from '../model/record';
 import { clockFacts } from './clocks';
+import { controllerLogFacts } from './controller-log';
 import { COMMUNICATION_COLUMNS, communicationNotes, communicationRows } from './communications';
 import { COMPARISON_COLUMNS, comparedReport, LAST_FINDINGS_COLUMNS } from './comparison';
 import { CONTROLS_NOTE, NO_CONTROLS, byFramework, controlLimits } from './controls';
@@ -119,6 +120,7 @@ export function renderMarkdown(record: DrillRecord, options: ReportOptions): str
     section('Left behind', bullets(record.left) || 'Nothing known.'),
     section('What this drill does not show', bullets(limitsOf(record))),
     section('Controls', controls(record)),
+    section('The controller’s own log', bullets(controllerLogFacts(record).map(factText))),
     section('Clocks', bullets(clockFacts(record).map(factText))),
     section(
       'Verify',

@@ -191,6 +191,8 @@ describe('report.html', () => {
         'answer: go: pager rota informed',
         'After the seal: the verdict goes out',
         'None seen.',
+        'n2 decided, ',
+        'Known closer by them',
         'On what this rests: the prober asked n1, n2, n3 10 times a second',
       ])
         expect(text).toContain(words);
@@ -204,6 +206,7 @@ describe('report.html', () => {
       incidents: _incidents,
       securityParity: _parity,
       clocks: _clocks,
+      controllerLog: _log,
       communications: _communications,
       unintendedImpact: _impact,
       ...old
@@ -213,6 +216,7 @@ describe('report.html', () => {
       expect(text).toContain('Deviations not recorded');
       expect(text).toContain('Communications not recorded: the version');
       expect(text).toContain('Unintended impact not recorded: the version');
+      expect(text).toContain('no log of a controller’s agents was read in this drill');
       expect(text).toMatch(/Clocks(: |<\/dt><dd>)not recorded: the version/);
       expect(text).not.toMatch(/undefined|null|\[object/);
     }

@@ -51,6 +51,15 @@ test('a password in the file is refused and not repeated', () => {
   expect(message).not.toContain('hunter2');
 });
 
+test('an agent’s log is a file or a unit’s journal', () => {
+  const agent = { find: ['true'], start: ['true'] };
+  const withAgent = (more: object): readonly string[] =>
+    messages({ ...minimal, nodes: [{ ...node(1), agent: { ...agent, ...more } }, node(2)] });
+  expect(withAgent({ journal: 'patroni@main.service' })).toEqual([]);
+  expect(withAgent({ journal: 'patroni', logFile: '/var/log/patroni.log' })).toEqual([expect.stringContaining('not both')]);
+  expect(withAgent({ journal: '--since=now' })).toEqual([expect.stringContaining('not the name of a systemd unit')]);
+});
+
 test('two nodes may lie at the same path on machines of their own, not on one', () => {
   const at = (index: number, container: string): object => ({ ...node(index), dataDir: '/data', runsOn: { kind: 'docker', container } });
   expect(messages({ ...minimal, nodes: [at(1, 'shop-n1'), at(2, 'shop-n2')] })).toEqual([]);

@@ -46,6 +46,21 @@ const hostSchema = z.discriminatedUnion('kind', [
   }),
 ]);
 
+const agentSchema = z
+  .strictObject({
+    find: command,
+    start: command,
+    logFile: path.optional(),
+    journal: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,255}$/, 'is not the name of a systemd unit')
+      .optional(),
+  })
+  .refine(({ logFile, journal }) => logFile === undefined || journal === undefined, {
+    path: ['journal'],
+    error: 'the agent’s log is a file (`logFile`) or a unit’s journal (`journal`), not both',
+  });
+
 const nodeSchema = z.strictObject({
   name,
   host,
@@ -54,7 +69,7 @@ const nodeSchema = z.strictObject({
   binDir: path,
   osUser: z.string().min(1).nullable().default(null),
   runsOn: hostSchema.default({ kind: 'local' }),
-  agent: z.strictObject({ find: command, start: command, logFile: path.optional() }).nullable().default(null),
+  agent: agentSchema.nullable().default(null),
   logFile: path,
   site: z.string().min(1).max(63).optional(),
   upstream: name.optional(),

@@ -372,6 +372,7 @@ async function judge(context: DrillContext, state: DrillState, { verification, r
       redundancy,
       redundancySkipped: redundancySkipped(context, redundancy),
       ...reasons(context, state),
+      clocks: context.clocks,
     }),
   );
 }

@@ -251,15 +251,18 @@ function nodeLines(node: FoundNode, controller: Found['controller']['kind']): st
 
 /** Without it faults would leave the agent alone, which then repairs what they broke. */
 function agentLines(controller: Found['controller']['kind'], at: string): string[] {
-  const lines = (unit: string, what: string): string[] => [
+  const lines = (unit: string, what: string, log = ''): string[] => [
     ...comment(`How its ${what} is found and started; this is right for a systemd unit \`${unit}\`:`, at),
-    `${at}${OPEN_MARK} agent: { find: ${list(['systemctl', 'show', '--property', 'MainPID', '--value', unit])}, start: ${list(['systemctl', 'start', unit])} }`,
+    `${at}${OPEN_MARK} agent: { find: ${list(['systemctl', 'show', '--property', 'MainPID', '--value', unit])}, start: ${list(['systemctl', 'start', unit])}${log} }`,
   ];
   switch (controller) {
     case 'standalone':
       return [];
     case 'patroni':
-      return lines('patroni', 'Patroni');
+      return [
+        ...comment('Where Patroni writes a log of its own (`log.dir`), say `logFile: …/patroni.log` in the place of `journal`.', at),
+        ...lines('patroni', 'Patroni', ', journal: patroni'),
+      ];
     case 'pg-auto-failover':
       return lines('pgautofailover', 'pg_autoctl');
     case 'repmgr':

@@ -3,20 +3,28 @@
  * names of nodes only. Everything else is withheld: such logs repeat connection strings and the server's own words. Pure.
  */
 import type { Sayable } from './log-lines';
-import { anyOf } from './server-messages';
+import { anyOf, onlySuch } from './server-messages';
 
 /** `{NODE}`: a name of a node. */
 const TEMPLATES: readonly string[] = [
   // Patroni
-  'no action\\. I am \\({NODE}\\), (?:the leader with the lock|a secondary,? and following a leader \\({NODE}\\)|a secondary)',
+  'no action\\. I am \\({NODE}\\), (?:the (?:standby )?leader with the lock|a secondary,? and following a (?:standby )?leader \\({NODE}\\)|a secondary)',
   'no action\\. I am \\({NODE}\\)',
   'Lock owner: (?:{NODE}|None); I am {NODE}',
-  'promoted self to leader (?:by acquiring session lock|because I had the session lock)',
+  'promoted self to (?:a standby )?leader (?:by acquiring session lock|because [Ii] had the session lock)',
   'acquired session lock as a leader',
-  'following a different leader because I am not the healthiest node',
+  '(?:Cleaning up|Updating) failover key after acquiring leader lock\\.\\.\\.',
+  'following a different leader because (?:[Ii] am not the healthiest node|I am not allowed to promote)',
   'following new leader after trying and failing to obtain lock',
   '(?:demoting self because|demoted self because) [A-Za-z ,-]{1,120}',
   'DCS is not accessible',
+  'failed to update leader lock',
+  'not healthy enough for leader race',
+  'My wal position exceeds maximum replication lag',
+  'My timeline [0-9]+ is behind last known cluster timeline [0-9]+',
+  'Wal position of {NODE} is ahead of my wal position',
+  'Primary \\({NODE}\\) is still alive',
+  'Could not take out TTL lock',
   'Demoting self \\((?:graceful|immediate|offline|multisync|immediate-nolock)\\)',
   'starting as (?:a secondary|readonly because i had the session lock|standby leader because i had the session lock)',
   '(?:starting|bootstrapped|bootstrap in progress|waiting for leader to bootstrap)',
@@ -44,8 +52,11 @@ const TEMPLATES: readonly string[] = [
   'monitoring (?:connection to upstream|primary|cluster primary) node "{NODE}" \\(ID: [0-9]+\\)',
 ];
 
+/** Messages whose end holds addresses and what a server said: kept up to there. */
+const HEADS: readonly string[] = ['Got response from {NODE}', 'Request failed to {NODE}'];
+
 export function openAgentMessages(names: readonly string[]): Sayable {
   const nodes = anyOf(names);
-  const whole = new RegExp(`^(?:${TEMPLATES.map((template) => template.replaceAll('{NODE}', nodes)).join('|')})$`);
-  return (message) => (whole.test(message) ? message : null);
+  const named = (template: string): string => template.replaceAll('{NODE}', nodes);
+  return onlySuch(TEMPLATES.map(named), HEADS.map(named));
 }

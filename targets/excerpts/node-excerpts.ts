@@ -6,6 +6,7 @@ import { posix } from 'node:path';
 import { GamedayError, messageOf } from '../../core/errors';
 import type { TargetNode } from '../../model/target';
 import type { Host, LiveTarget } from '../ports';
+import { readAgentLog, type AgentLog } from './agent-instants';
 import { openAgentMessages } from './agent-messages';
 import { readKernelLog } from './kernel-log';
 import { readAgentLine, readServerLine, redactLog, type RedactedLog } from './log-lines';
@@ -32,6 +33,8 @@ export interface NodeMark {
   readonly agent: LogMark | null;
   /** The host's clock, RFC 3339 UTC to the second. */
   readonly clock: string | null;
+  /** Its local time against UTC, `+0100`. */
+  readonly utcOffset: string | null;
   readonly controlData: string | null;
 }
 
@@ -55,9 +58,11 @@ interface ExcerptEntry {
   readonly notRecorded?: string;
 }
 
-/** `BYTES INODE` of file `$1`, a line `-` without one; then the clock. */
-const MARK = `for file; do stat -c '%s %i' -- "$file" 2>/dev/null || echo -; done; date -u +%Y-%m-%dT%H:%M:%SZ`;
+/** The clock and its zone; then `BYTES INODE` of each file, a line `-` without one. */
+const MARK = `date -u +%Y-%m-%dT%H:%M:%SZ; date +%z; for file; do stat -c '%s %i' -- "$file" 2>/dev/null || echo -; done`;
 const SLICE = 'tail -c "+$2" -- "$1" | head -c "$3"';
+/** Of unit `$1` since `$2`, as the unit wrote it. */
+const JOURNAL = 'journalctl --quiet --no-pager --output cat --unit "$1" --since "$2" | head -c "$3"';
 const HISTORY = `cd "$1/pg_wal" || exit 1; count=0; for file in *.history; do [ -f "$file" ] && [ $count -lt ${HISTORY_FILES} ] && { echo "== $file"; cat -- "$file"; count=$((count + 1)); }; done; exit 0`;
 
 /** Where each node's logs end now. Never rejects. */
@@ -66,23 +71,27 @@ export function markNodes(live: LiveTarget): Promise<readonly NodeMark[]> {
 }
 
 async function markNode(host: Host, node: TargetNode): Promise<NodeMark> {
-  const ask = (file: string, as: As): Promise<readonly string[]> =>
-    script(host, MARK, [file], as).then(
-      (text) => text.split('\n'),
-      () => [],
-    );
-  const [[server = '', clock], [agent = ''], controlData] = await Promise.all([
+  const ask = (file: string, as: As): Promise<Partial<Look>> => look(host, file, as).catch(() => ({}));
+  const [server, agent, controlData] = await Promise.all([
     ask(node.logFile, 'node'),
-    node.agent?.logFile === undefined ? Promise.resolve([]) : ask(node.agent.logFile, 'root'),
+    node.agent?.logFile === undefined ? Promise.resolve<Partial<Look>>({}) : ask(node.agent.logFile, 'root'),
     readControlData(host, node).catch(() => null),
   ]);
   return {
     node: node.name,
-    server: markOf(server),
-    agent: markOf(agent),
-    clock: clock === undefined || clock === '' ? null : clock,
+    server: server.mark ?? null,
+    agent: agent.mark ?? null,
+    clock: server.clock ?? null,
+    utcOffset: server.utcOffset ?? null,
     controlData,
   };
+}
+
+type Look = Pick<NodeMark, 'clock' | 'utcOffset'> & { readonly mark: LogMark | null };
+
+async function look(host: Host, file: string, as: As): Promise<Look> {
+  const [clock = '', utcOffset = '', mark = ''] = (await script(host, MARK, [file], as)).split('\n');
+  return { clock: clock || null, utcOffset: /^[+-][0-9]{4}$/.test(utcOffset) ? utcOffset : null, mark: markOf(mark) };
 }
 
 function markOf(line: string): LogMark | null {
@@ -90,18 +99,28 @@ function markOf(line: string): LogMark | null {
   return bytes === undefined || inode === undefined ? null : { bytes: Number(bytes), inode };
 }
 
-/** Everything since the marks. Never rejects; what cannot be read is an entry with its reason. */
+/** Everything since the marks. Never rejects; what cannot be read is an entry with its reason. `agents`: where the controller's agents write what is known. */
 export async function collectExcerpts(
   live: LiveTarget,
   marks: readonly NodeMark[],
-): Promise<{ readonly files: readonly ExcerptFile[]; readonly entries: readonly ExcerptEntry[] }> {
+): Promise<Found & { readonly agents: readonly AgentLog[] | null }> {
   const names = live.target.nodes.map(({ name }) => name);
   const found = await Promise.all(
     live.target.nodes.map((node) =>
       collectFrom({ host: live.host(node.name), node, names, mark: marks.find((one) => one.node === node.name) ?? null }),
     ),
   );
-  return { files: found.flatMap(({ files }) => files), entries: found.flatMap(({ entries }) => entries) };
+  const entries = found.flatMap(({ entries: each }) => each);
+  const agents = live.target.nodes.map(({ name: node }): AgentLog => {
+    const entry = entries.find((each) => each.node === node && each.what === 'controller log');
+    return (
+      found.flatMap(({ agent }) => agent ?? []).find((each) => each.node === node) ?? {
+        node,
+        notRecorded: entry?.notRecorded ?? 'it was not read',
+      }
+    );
+  });
+  return { files: found.flatMap(({ files }) => files), entries, agents: live.target.controller.kind === 'patroni' ? agents : null };
 }
 
 interface Asked {
@@ -114,9 +133,9 @@ interface Found {
   readonly files: readonly ExcerptFile[];
   readonly entries: readonly ExcerptEntry[];
 }
-type Read = { readonly files: readonly ExcerptFile[] } & Pick<ExcerptEntry, 'withheld' | 'dropped' | 'remark'>;
+type Read = { readonly files: readonly ExcerptFile[]; readonly agent?: AgentLog } & Pick<ExcerptEntry, 'withheld' | 'dropped' | 'remark'>;
 
-async function collectFrom(asked: Asked): Promise<Found> {
+async function collectFrom(asked: Asked): Promise<Found & Pick<Read, 'agent'>> {
   const { node, mark } = asked;
   const all: readonly (readonly [ExcerptEntry['what'], () => Promise<Read>])[] = [
     ['server log', () => serverLog(asked)],
@@ -133,13 +152,15 @@ async function collectFrom(asked: Asked): Promise<Found> {
     ['pg_controldata after', async () => oneFile(node, 'pg_controldata.after.txt', await readControlData(asked.host, node))],
   ];
   const found: Found[] = [];
+  let agent: AgentLog | undefined;
   // A host that is away costs its deadline once.
   let away: string | null = null;
   for (const [what, read] of all) {
     const base = { node: node.name, what };
     try {
       if (away !== null) missing(away);
-      const { files, ...more } = await read();
+      const { files, agent: told, ...more } = await read();
+      agent = told ?? agent;
       found.push({ files, entries: [{ ...base, files: files.map(({ name }) => name), ...more }] });
     } catch (error) {
       const reason = messageOf(error).split('\n')[0] ?? 'no reason given';
@@ -147,7 +168,11 @@ async function collectFrom(asked: Asked): Promise<Found> {
       found.push({ files: [], entries: [{ ...base, files: [], notRecorded: reason }] });
     }
   }
-  return { files: found.flatMap(({ files }) => files), entries: found.flatMap(({ entries }) => entries) };
+  return {
+    files: found.flatMap(({ files }) => files),
+    entries: found.flatMap(({ entries }) => entries),
+    ...(agent === undefined ? {} : { agent }),
+  };
 }
 
 /** Ends an attempt with the reason why there is nothing to read. */
@@ -164,11 +189,29 @@ async function serverLog({ host, node, names, mark }: Asked): Promise<Read> {
   return logRead(node, 'postgresql.log', redactLog(text, readServerLine, openServerMessages(names)), remark);
 }
 
-async function agentLog({ host, node, names, mark }: Asked): Promise<Read> {
+async function agentLog(asked: Asked): Promise<Read> {
+  const { host, node, names, mark } = asked;
   if (node.agent === null) missing('no controller’s agent runs beside this server');
-  const file = node.agent.logFile ?? missing('the target names no log of the agent (agent.logFile)');
-  const { text, remark } = await sliceOf({ host, file, as: 'root' }, mark, mark?.agent ?? null);
-  return logRead(node, 'controller.log', redactLog(text, readAgentLine, openAgentMessages(names)), remark);
+  const { logFile, journal } = node.agent;
+  if (logFile === undefined && journal === undefined) missing('the target names no log of the agent (agent.logFile or agent.journal)');
+  const { text, remark, utcOffset } =
+    journal === undefined
+      ? await sliceOf({ host, file: logFile ?? '', as: 'root' }, mark, mark?.agent ?? null)
+      : await journalOf(asked, journal);
+  const agent: AgentLog =
+    utcOffset === null || utcOffset !== mark?.utcOffset
+      ? { node: node.name, notRecorded: 'how far the host’s local time is from UTC could not be read, or it changed during the drill' }
+      : readAgentLog(node.name, text, utcOffset, names);
+  return { ...logRead(node, 'controller.log', redactLog(text, readAgentLine, openAgentMessages(names)), remark), agent };
+}
+
+/** What a systemd unit has written since the mark; its own clock says since when. */
+async function journalOf({ host, mark }: Asked, unit: string): Promise<Slice> {
+  if (mark?.clock == null) missing('the host’s clock was not read when the drill began');
+  const { utcOffset } = await look(host, '/', 'root');
+  const text = await script(host, JOURNAL, [unit, mark.clock.replace('T', ' ').replace('Z', ' UTC'), String(LOG_LIMIT_BYTES)], 'root');
+  if (text.trim() === '') missing(`the journal holds nothing of ${unit} since the drill began, or may not be read`);
+  return { text, utcOffset, remark: Buffer.byteLength(text) < LOG_LIMIT_BYTES ? undefined : `cut after ${LOG_LIMIT_BYTES} bytes` };
 }
 
 async function kernelLog({ host, node, mark }: Asked): Promise<Read> {
@@ -183,14 +226,19 @@ function logRead(node: TargetNode, name: string, { lines, withheld, dropped }: R
   return { ...oneFile(node, name, text), withheld, dropped, ...(remark === undefined ? {} : { remark }) };
 }
 
+interface Slice extends Pick<NodeMark, 'utcOffset'> {
+  readonly text: string;
+  readonly remark: string | undefined;
+}
+
 /** A file from where it ended at the mark. Without a mark nothing is taken: nobody knows what belongs to the drill. */
 async function sliceOf(
   { host, file, as }: { readonly host: Host; readonly file: string; readonly as: As },
   mark: NodeMark | null,
   from: LogMark | null,
-): Promise<{ readonly text: string; readonly remark: string | undefined }> {
+): Promise<Slice> {
   if (mark === null) missing('nobody noted where the log ended when the drill began');
-  const now = markOf((await script(host, MARK, [file], as)).split('\n')[0] ?? '');
+  const { mark: now, utcOffset } = await look(host, file, as);
   if (now === null) missing(`${posix.basename(file)} is not there`);
   const isSame = from !== null && from.inode === now.inode && from.bytes <= now.bytes;
   const start = isSame ? from.bytes : 0;
@@ -199,7 +247,7 @@ async function sliceOf(
     ...(isSame ? [] : ['the file is another one than when the drill began: read from its start']),
     ...(now.bytes - start > LOG_LIMIT_BYTES ? [`cut after ${LOG_LIMIT_BYTES} of ${now.bytes - start} bytes`] : []),
   ];
-  return { text, remark: remarks.length === 0 ? undefined : remarks.join('; ') };
+  return { text, utcOffset, remark: remarks.length === 0 ? undefined : remarks.join('; ') };
 }
 
 /** `1\t0/3000168\tno recovery target specified`: the reason may hold a restore point's name, which people chose. */

@@ -125,10 +125,15 @@ export function openServerMessages(names: readonly string[]): Sayable {
   const nodes = anyOf(names);
   const fill = (template: string): string =>
     template.replace(/\{([A-Z]+)\}/g, (_, place: string) => (place === 'NODE' ? nodes : (PLACES[place] ?? '(?!)')));
-  const whole = new RegExp(`^(?:${TEMPLATES.map(fill).join('|')})$`);
-  const head = new RegExp(`^(?:${HEADS.join('|')})(?=[: "]|$)`);
+  return onlySuch(TEMPLATES.map(fill), HEADS);
+}
+
+/** Messages that are one of `whole` from end to end, and of those that begin with one of `heads` the beginning. */
+export function onlySuch(whole: readonly string[], heads: readonly string[]): Sayable {
+  const all = new RegExp(`^(?:${whole.join('|')})$`);
+  const head = new RegExp(`^(?:${heads.join('|')})(?=[: "]|$)`);
   return (message) => {
-    if (whole.test(message)) return message;
+    if (all.test(message)) return message;
     const kept = head.exec(message)?.[0];
     return kept === undefined ? null : `${kept}${WITHHELD_END}`;
   };

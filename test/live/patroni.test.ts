@@ -2,7 +2,7 @@
  * Drills on a cluster that fails over by itself: the Patroni lab, by the same scenario files as everywhere. What it predicts of itself stands beside what
  * clients saw. All disasters, and those that must fail, are `npm run test:disasters`.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readLabTarget } from '../../infra/lab/lab-file';
 import { locateEtcd } from '../../infra/lab/patroni';
@@ -49,6 +49,21 @@ test('a lost primary is replaced within the band that its live settings predict,
   expect(names).toEqual(['detection', 'decision', 'promotion', 'routing', 'client recovery']);
   expect(rto.segments[0]?.name).toBe('detection');
   expect(record.findings.filter(({ text }) => text.includes('slower than the settings predict'))).toEqual([]);
+  // By their own logs the standbys noticed, and one of them took the key; what they wrote contradicts nothing that was watched.
+  const { controllerLog } = record;
+  if (controllerLog === undefined) throw new Error('no log of an agent was read');
+  const led = record.nodeSpans.filter(({ role }) => role === 'primary').at(-1)?.node;
+  expect(controllerLog).toMatchObject({ notRecorded: [], contradictions: [] });
+  expect(controllerLog.instants.find(({ means }) => means === 'noticed')?.words).toMatch(
+    /^(?:Got response from|Request failed to|following) /,
+  );
+  expect(controllerLog.instants).toContainEqual(
+    expect.objectContaining({ node: led, means: 'decided', words: 'promoted self to leader by acquiring session lock' }),
+  );
+  const noticedMs = controllerLog.instants.find(({ means }) => means === 'noticed')?.at.highMs ?? Infinity;
+  if (controllerLog.narrowed.includes('detection')) expect(rto.segments[0]?.to.highMs).toBe(noticedMs);
+  expect(readFileSync(join(home, 'drills', 'lab', record.drill, 'report.md'), 'utf8')).toContain(`${led} decided, `);
+  expect((await cli(['recompute', record.drill], { home, timeoutMs: 30_000 })).code).toBe(0);
   // The lab's Patroni has no watchdog, and says so on its host alone; whoever took over is guarded as the lost primary was.
   expect(record.watchdog).toMatchObject({ mode: 'automatic', device: '/dev/watchdog', isFed: false });
   expect(record.findings.filter(({ rule }) => rule === 'no-watchdog')).toHaveLength(1);
