@@ -3,6 +3,7 @@ import { GamedayError, messageOf } from '../core/errors';
 import { formatBytes, formatMs } from '../core/units';
 import { TIMER_NAMES } from '../model/constants';
 import type { Plan, Timers } from '../model/plan';
+import { flattenSteps } from '../model/plan-steps';
 import type { CheckResult, ClockReading, Safeguards } from '../model/record';
 import { faultLabel, NO_MEMORY } from '../faults/contract';
 import { findFault } from '../faults/registry';
@@ -86,6 +87,7 @@ export async function checkReadiness(
     ['quarantine', quarantineChecks],
     ['timers as planned', timerChecks],
     ['objectives possible', objectiveChecks],
+    ['advice', adviceChecks],
   ];
   for (const [name, check] of named) {
     try {
@@ -243,6 +245,15 @@ const objectiveChecks: Check = async ({ plan, live }) => {
       ),
     );
   return found;
+};
+
+/** Only where a failover is to come about. Advice is told and refuses nothing, nor does what cannot be asked. */
+const adviceChecks: Check = async ({ plan, live }) => {
+  if (!flattenSteps(plan.steps).some(({ kind }) => kind === 'failover')) return [];
+  const advice = (await live.controller.advice?.().catch(() => [])) ?? [];
+  return advice.map(({ name, found, expected, remedy }) =>
+    result(name, true, remedy === null ? found : `${found}. ADVICE: ${remedy}`, expected),
+  );
 };
 
 /** What the plan's numbers were computed from must still be so, or they are somebody else's. */

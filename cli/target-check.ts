@@ -229,6 +229,11 @@ async function bandLines(live: LiveTarget): Promise<Found[]> {
   return [has('a lost primary is replaced within', words)];
 }
 
+async function adviceLines(live: LiveTarget): Promise<Found[]> {
+  const advice = (await live.controller.advice?.().catch(() => [])) ?? [];
+  return advice.map(({ name, found, remedy }) => (remedy === null ? has(name, found) : note(name, found, remedy)));
+}
+
 async function controllerLines(live: LiveTarget): Promise<Found[]> {
   const { controller, kind, nodes } = live.target;
   switch (controller.kind) {
@@ -266,7 +271,7 @@ async function controllerLines(live: LiveTarget): Promise<Found[]> {
           }
         }),
       );
-      return [...lines, ...(await bandLines(live))];
+      return [...lines, ...(await bandLines(live)), ...(await adviceLines(live))];
     }
     case 'pg-auto-failover': {
       const may = await Promise.all(nodes.map(async ({ name }) => ((await live.controller.mayWrite(name)) ? name : null)));

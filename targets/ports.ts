@@ -161,6 +161,14 @@ export interface SalvageResult {
 /** Variables of a process by name. */
 export type Environment = { readonly [name: string]: string };
 
+/** What was looked at and found; `remedy`: what to set where it may keep a failover from coming about, else null. It refuses nothing. */
+export interface Advice {
+  readonly name: string;
+  readonly found: string;
+  readonly expected: string;
+  readonly remedy: string | null;
+}
+
 export interface Controller {
   readonly kind: string;
   /** Optional power: it fails over by itself, and can be told not to for a while. */
@@ -174,6 +182,8 @@ export interface Controller {
   predictedFailover(primary: 'lost' | 'asked'): Promise<PredictedFailover | null>;
   /** Optional power: whether the node that leads feeds a watchdog, or why that cannot be told. Never rejects. */
   watchdog?(): Promise<Maybe<WatchdogFact>>;
+  /** Optional power: settings under which a failover may not come about. Throws `controller_unreachable`, `database_unreachable`. */
+  advice?(): Promise<readonly Advice[]>;
   /** Optional power: the timers it goes by now, in milliseconds, by the field's names. Throws `controller_unreachable`. */
   timers?(): Promise<Timers>;
   /**

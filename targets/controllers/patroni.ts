@@ -5,6 +5,7 @@ import { GamedayError } from '../../core/errors';
 import type { Automation, Controller, FailoverResult, LiveTarget } from '../ports';
 import { askAll } from './node-status';
 import { patroniBand, patroniTimers } from './patroni-band';
+import { lagAdvice, readSegmentSettings, SEGMENT_SETTINGS } from './patroni-lag';
 import { openPatroniRest, type PatroniController, type PatroniRest } from './patroni-rest';
 import { readWatchdog } from './patroni-watchdog';
 import { POLL_MS } from './promoted-by-others';
@@ -104,6 +105,11 @@ export function openPatroniController(live: LiveTarget, controller: PatroniContr
     },
     predictedFailover: async (primary) => (primary === 'lost' ? patroniBand(await rest.config(), live.router.kind !== 'none') : null),
     watchdog: () => readWatchdog(live, () => driven.leader()),
+    async advice() {
+      const [config, leader] = [await rest.config(), await driven.leader()];
+      const asked = leader ?? live.target.nodes[0]?.name ?? '';
+      return [lagAdvice(config, readSegmentSettings(await live.sql(asked, 'observe', (sql) => sql.query(SEGMENT_SETTINGS))))];
+    },
     timers: async () => patroniTimers(await rest.config()),
     failover: (request) => carryOut(driven, request),
     async startNode(node, environment) {

@@ -36,6 +36,7 @@ test('the lab says who leads, every node streams through a link of its own, and 
   expect(nodes.filter(({ node }) => node !== primary).map(({ streamingFrom }) => streamingFrom)).toEqual([primary, primary]);
   expect(target.links?.list.filter(({ speaks, to }) => speaks === 'http' && to !== 's3')).toHaveLength(9);
   expect(await controller.mayWrite(primary ?? '')).toBe(true);
+  expect(await controller.advice?.()).toMatchObject([{ remedy: null }]);
 }, 60_000);
 
 test('a lost primary is replaced within the band that its live settings predict, and the segments say where the time went', async () => {
