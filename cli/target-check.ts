@@ -7,10 +7,10 @@ import { GamedayError, messageOf } from '../core/errors';
 import { homePaths } from '../core/home';
 import { pinOf, readAllow, type Allow } from '../faults/guardian/allow';
 import { openGuardian } from '../faults/guardian/client';
-import type { Target, TargetHost } from '../model/target';
+import type { Target, TargetAgent, TargetHost } from '../model/target';
 import { auditAtReady } from '../targets/archives/audit/audit-source';
 import { openTarget } from '../targets/open-target';
-import type { LiveTarget, Topology } from '../targets/ports';
+import type { Host, LiveTarget, Topology } from '../targets/ports';
 import { resolveSecret } from '../core/secrets';
 import { withSql } from '../targets/sql';
 import { openPlaces } from '../targets/discover/target-text';
@@ -359,7 +359,17 @@ async function hostLines(live: LiveTarget, name: string): Promise<Found[]> {
     agent === null
       ? lacks(`agent of ${name}`, `\`${node.agent.find.join(' ')}\` prints no process`, 'correct the node’s `agent`, or start it.')
       : has(`agent of ${name}`, `process ${agent.pid}`),
+    ...(live.target.controller.kind === 'patroni' ? await agentLogLines(host, name, node.agent) : []),
   ];
+}
+
+/** A journal is there or not only once something is read of it. */
+async function agentLogLines(host: Pick<Host, 'exists'>, name: string, { logFile, journal }: TargetAgent): Promise<Found[]> {
+  const part = `log of ${name}’s Patroni`;
+  if (journal !== undefined) return [has(part, `journal of ${journal}`)];
+  if (logFile !== undefined && (await host.exists(logFile))) return [has(part, logFile)];
+  const remedy = 'name it (`agent.logFile` or `agent.journal`): without it detection and decision are known by its answers alone.';
+  return [note(part, logFile === undefined ? 'not named' : `no ${logFile}`, remedy)];
 }
 
 async function linkLines({ links }: LiveTarget): Promise<Found[]> {

@@ -83,18 +83,27 @@ test('a node whose clock nobody compared is left out, with the reason', () => {
 });
 
 test('what both allow; where they exclude each other, what was watched', () => {
-  expect(narrowedBy({ lowMs: 0, highMs: 30_002 }, { lowMs: 29_900, highMs: 30_100 })).toEqual({ lowMs: 29_900, highMs: 30_002 });
-  expect(narrowedBy({ lowMs: 0, highMs: 29_000 }, { lowMs: 29_900, highMs: 30_100 })).toEqual({ lowMs: 29_900, highMs: 30_100 });
-  expect(narrowedBy({ lowMs: 1, highMs: 2 }, null)).toEqual({ lowMs: 1, highMs: 2 });
-  expect(narrowedBy(null, null)).toBeNull();
-  const watched = { lowMs: 29_900, highMs: 30_000 };
-  expect(narrowedBy({ lowMs: 0, highMs: 31_000 }, watched)).toBe(watched);
+  const watched = { lowMs: 29_900, highMs: 30_100 };
+  const by = (detect: Interval | null, seen: Interval | null, silent = false): Interval | null =>
+    narrowedBy({ detect, decide: null }, { detect: seen, decide: null, silent }, 'detect');
+  expect(by({ lowMs: 0, highMs: 30_002 }, watched)).toEqual({ lowMs: 29_900, highMs: 30_002 });
+  expect(by({ lowMs: 0, highMs: 29_000 }, watched)).toBe(watched);
+  expect(by({ lowMs: 0, highMs: 31_000 }, watched)).toBe(watched);
+  expect(by(null, watched)).toBe(watched);
+});
+
+test('a controller that answered and named no other has not changed its mind, whatever a log says; one that was silent proves nothing', () => {
+  const told = { lowMs: 1, highMs: 2 };
+  const by = (silent: boolean): Interval | null =>
+    narrowedBy({ detect: told, decide: null }, { detect: null, decide: null, silent }, 'detect');
+  expect(by(false)).toBeNull();
+  expect(by(true)).toBe(told);
 });
 
 test('what ends closer is named; members who hear of it one after the other are no contradiction, a second is', () => {
   const log = read(LOST);
   const weigh = (detect: Interval | null, decide: Interval | null) => {
-    const { narrowed, contradictions } = weighControllerLog(log, { detect, decide });
+    const { narrowed, contradictions } = weighControllerLog(log, { detect, decide, silent: detect === null });
     return [narrowed, contradictions];
   };
   expect(weigh({ lowMs: 29_900, highMs: 30_100 }, { lowMs: 29_900, highMs: 30_100 })).toEqual([['detection', 'decision'], []]);

@@ -10,10 +10,15 @@ import type { AgentLog, AgentLogs } from './contract';
 /** Members hear of a change one by one, and answer from what they have heard: what lies closer than this is no contradiction. */
 const DISAGREE_MS = 1_000;
 
-/** One boundary as it was watched or told; null: not at all. */
+/** Each boundary as it was watched or told; null: not at all. */
 export interface Boundaries {
   readonly detect: Interval | null;
   readonly decide: Interval | null;
+}
+
+/** `silent`: the controller answered nobody in the outage, so that what it did not say proves nothing. */
+export interface Watched extends Boundaries {
+  readonly silent: boolean;
 }
 
 /** What is known of the outage without the logs. */
@@ -103,32 +108,34 @@ function offsetIn({ nodes }: ClockReading, node: string): readonly Interval[] {
   return offset === undefined || 'notRecorded' in offset ? [] : [offset];
 }
 
-/** What both allow: `watched` itself where the logs add nothing to it, or exclude it. */
-export function narrowedBy(told: Interval | null, watched: Interval | null): Interval | null {
-  if (told === null || watched === null) return watched ?? told;
-  const both = { lowMs: Math.max(watched.lowMs, told.lowMs), highMs: Math.min(watched.highMs, told.highMs) };
+/** What both allow: what was watched itself where the logs add nothing to it, or exclude it. They stand alone where nothing could be watched. */
+export function narrowedBy(told: Boundaries, { silent, ...seen }: Watched, name: keyof Boundaries): Interval | null {
+  const [said, watched] = [told[name], seen[name]];
+  if (said === null || watched === null) return silent ? said : watched;
+  const both = { lowMs: Math.max(watched.lowMs, said.lowMs), highMs: Math.min(watched.highMs, said.highMs) };
   const isCloser = both.lowMs > watched.lowMs || both.highMs < watched.highMs;
   return isCloser && both.lowMs <= both.highMs ? both : watched;
 }
 
 /** Beside what was watched: which segments end closer, and what cannot be true together. */
-export function weighControllerLog({ instants, notRecorded, ...told }: LogReading, watched: Boundaries): ControllerLog {
+export function weighControllerLog({ instants, notRecorded, ...told }: LogReading, watched: Watched): ControllerLog {
   const ends = [
-    { name: 'detection', seen: watched.detect, said: told.detect },
-    { name: 'decision', seen: watched.decide, said: told.decide },
+    { name: 'detection', of: 'detect' },
+    { name: 'decision', of: 'decide' },
   ] as const;
   return {
     instants,
     notRecorded,
-    narrowed: ends.flatMap(({ name, seen, said }) => (narrowedBy(said, seen) === seen ? [] : [name])),
-    contradictions: ends.flatMap(({ name, seen, said }) => {
-      const apart = seen === null || said === null ? null : apartWords(said, seen);
+    narrowed: ends.flatMap(({ name, of }) => (narrowedBy(told, watched, of) === watched[of] ? [] : [name])),
+    contradictions: ends.flatMap(({ name, of }) => {
+      const apart = apartWords(told[of], watched[of]);
       return apart === null ? [] : [`by the agents’ own logs the controller’s ${name} came ${apart} its answers say`];
     }),
   };
 }
 
-function apartWords(told: Interval, watched: Interval): string | null {
+function apartWords(told: Interval | null, watched: Interval | null): string | null {
+  if (told === null || watched === null) return null;
   if (watched.lowMs - told.highMs > DISAGREE_MS) return `at least ${formatMs(watched.lowMs - told.highMs)} earlier than`;
   return told.lowMs - watched.highMs > DISAGREE_MS ? `at least ${formatMs(told.lowMs - watched.highMs)} later than` : null;
 }

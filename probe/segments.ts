@@ -4,7 +4,7 @@
  */
 import type { Interval, Segment } from '../model/measurement';
 import type { ReceiptName } from './contract';
-import { narrowedBy, type Boundaries } from './controller-log';
+import { narrowedBy, type Boundaries, type Watched } from './controller-log';
 import type { ControllerEntry, ReceiptEntry } from './ledger-format';
 import type { Promotion } from './nodes';
 
@@ -58,7 +58,7 @@ export function segmentsOf(
 function boundaryOf(name: ReceiptName, t0: Interval, tRec: Interval, { receipts, promotions, controller, logged }: Seen): Interval | null {
   const byReceipt = receiptInterval(name, t0, tRec, receipts);
   if (byReceipt === null && (name === 'detect' || name === 'decide'))
-    return narrowedBy(logged[name], byController(name, t0, tRec, controller));
+    return narrowedBy(logged, watchedBoundaries(t0, tRec, controller), name);
   if (name !== 'promote') return byReceipt;
   const seen = promotions.find((p) => p.at.highMs >= t0.lowMs && p.at.lowMs <= tRec.highMs)?.at ?? null;
   if (seen === null || byReceipt === null) return seen ?? byReceipt;
@@ -68,8 +68,14 @@ function boundaryOf(name: ReceiptName, t0: Interval, tRec: Interval, { receipts,
 }
 
 /** What a controller's answers alone say of an outage. */
-export function watchedBoundaries(t0: Interval, tRec: Interval, controller: readonly ControllerEntry[]): Boundaries {
-  return { detect: byController('detect', t0, tRec, controller), decide: byController('decide', t0, tRec, controller) };
+export function watchedBoundaries(t0: Interval, tRec: Interval, controller: readonly ControllerEntry[]): Watched {
+  return {
+    detect: byController('detect', t0, tRec, controller),
+    decide: byController('decide', t0, tRec, controller),
+    silent: !controller.some(
+      ({ error, askedNs, answeredNs }) => error === null && answeredNs / 1e6 > t0.highMs && askedNs / 1e6 <= tRec.highMs,
+    ),
+  };
 }
 
 /** Whom the controller held for the primary when the outage began; null: it did not say. */
