@@ -170,7 +170,9 @@ function openPower(where: string, name: string, container: Dockerode.Container, 
       await reach('running', (info) => stateOf(info) !== 'stopped');
     },
     async hasFixedPorts() {
-      const published = Object.values((await inspect()).HostConfig.PortBindings as PortBindings).flatMap((ports) => ports ?? []);
+      const published = Object.values(((await inspect()).HostConfig.PortBindings as PortBindings | null) ?? {}).flatMap(
+        (ports) => ports ?? [],
+      );
       return published.every(({ HostPort }) => !['', '0', undefined].includes(HostPort));
     },
     async disconnect(network) {
