@@ -47,7 +47,8 @@ async function rebuildWithin(
     return (await controller.rebuild(node, { timeoutMs, signal: AbortSignal.any([halted, late]), onLook })).movedAside;
   } catch (error) {
     if (!late.aborted || halted.aborted) throw error;
-    throw new GamedayError('step_failed', `${node}, made anew, did not stream within ${formatMs(timeoutMs)}`, null, { cause: error });
+    // Without a cause: a drill tells the innermost message, and the signal's own says nothing.
+    throw new GamedayError('step_failed', `${node}, made anew, did not stream within ${formatMs(timeoutMs)}`);
   }
 }
 

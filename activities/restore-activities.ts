@@ -103,7 +103,7 @@ export async function expectRefusal(input: RestoreInput): Promise<RefusalResult>
       await requireOpened(step, archive);
       point = await resolvePoint(input, live, archive, primary, signal);
     } catch (error) {
-      return refused(error, step.to.kind === 'time' ? `time ${step.to.time}` : step.to.kind);
+      return refused(error, askedFor(step));
     }
     await awaitArchived(live, archive, primary, point, signal);
     try {
@@ -113,6 +113,18 @@ export async function expectRefusal(input: RestoreInput): Promise<RefusalResult>
       return refused(error, point.words);
     }
   });
+}
+
+/** Of a point that could not be resolved: as the scenario has it. */
+function askedFor({ to }: RestoreStep): string {
+  switch (to.kind) {
+    case 'time':
+      return `time ${to.time}`;
+    case 'before-step':
+      return `just before step ${to.step}`;
+    default:
+      return to.kind;
+  }
 }
 
 /** Throws what is no refusal. */

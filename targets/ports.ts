@@ -223,7 +223,8 @@ export interface Controller {
   ): Promise<{ readonly method: 'streaming' | 'follow' | 'rebuild'; readonly movedAside: string | null }>;
   /**
    * Optional power: makes a standby anew from a base backup of its upstream, whatever it still holds, and waits until it streams. The old data directory is
-   * moved aside once the new one is whole; cut off at any moment it leaves a node that `rejoin` brings back. `onLook` is awaited before each look whether it streams.
+   * moved aside once the new one is whole; cut off at any moment it leaves a node that `rejoin` brings back. `onLook` is awaited before it is
+   * started, when it surely does not stream, and before each look whether it does.
    */
   rebuild?(
     node: string,

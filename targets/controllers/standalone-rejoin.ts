@@ -117,6 +117,7 @@ async function rebuild(live: LiveTarget, node: TargetNode, epoch: EpochFile, opt
   }
   const movedAside = await moveAside(host, node, epoch, live.target.kind === 'lab');
   await host.rename(fresh, node.dataDir);
+  await options.onLook?.();
   await startServer(host, node);
   await waitStreaming(live, node.name, upstream, options);
   return { method: 'rebuild', movedAside };

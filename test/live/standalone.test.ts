@@ -241,7 +241,8 @@ test('a standby that streams is made anew all the same, beside its old data; a p
   const node = standby();
   const looks: string[] = [];
   const { movedAside } = await rebuild(node, never, async () => void looks.push(node));
-  expect(looks.length).toBeGreaterThan(0);
+  // Before it is started, and at least once when it may stream: what lies between is when it began.
+  expect(looks.length).toBeGreaterThan(1);
   expect(existsSync(join(movedAside ?? '', 'PG_VERSION'))).toBe(true);
   expect(Object.keys((await ground.live.controller.topology()).replication)).toContain(node);
   await expect(rebuild(currentPrimary(ground.target))).rejects.toMatchObject({ code: 'setting_invalid' });
