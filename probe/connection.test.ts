@@ -24,7 +24,7 @@ const ANSWER = [message('C', 'SET\0'), message('T', '\0\0'), ROW, message('C', '
 class Script {
   readonly sockets: Socket[] = [];
   private constructor(
-    private readonly server: Server,
+    readonly server: Server,
     readonly port: number,
   ) {}
 
@@ -63,14 +63,14 @@ interface Opened {
   readonly whenLost: Promise<void>;
 }
 
-async function open(greeting: readonly Buffer[] = [...GREETING, READY]): Promise<Opened> {
+async function open(greeting: readonly Buffer[] = [...GREETING, READY], cancels = false): Promise<Opened> {
   const script = await Script.start(greeting);
   scripts.push(script);
   const lost: string[] = [];
   let tell: () => void = () => undefined;
   const whenLost = new Promise<void>((resolve) => (tell = resolve));
   const hosts = [{ host: '127.0.0.1', port: script.port }];
-  const connection = new DoorConnection({ hosts, database: 'd', user: 'u', password: null, connectTimeoutMs: 2_000 }, (why) => {
+  const connection = new DoorConnection({ hosts, database: 'd', user: 'u', password: null, connectTimeoutMs: 2_000, cancels }, (why) => {
     lost.push(why);
     tell();
   });
@@ -207,6 +207,17 @@ test('a deadline ends the statement and the connection, and a late answer is not
     [],
     'closed',
   ]);
+});
+
+test('where the door says so the server is asked to end what its deadline ended, on a connection of its own', async () => {
+  const opened = await open([...GREETING, READY], true);
+  await ask(opened, 1_000);
+  const [session] = opened.script.sockets;
+  opened.connection.expire(1_000);
+  while (opened.script.socket === session) await once(opened.script.server, 'connection');
+  const [request] = (await once(opened.script.socket, 'data')) as [Buffer];
+  // Length, CancelRequest's code, and the process and key that the server had greeted with.
+  expect(request.toString('hex')).toBe('0000001004d2162e0000000700000009');
 });
 
 test('a server that ends the session as soon as it has greeted is not connected to', async () => {

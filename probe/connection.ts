@@ -10,6 +10,7 @@ import type { Duplex } from 'node:stream';
 import { Client, type ClientConfig } from 'pg';
 import { assert } from '../core/assert';
 import type { HostPort } from '../model/target';
+import { requestCancel, type SessionKey } from './cancel-request';
 import { isCancelledSyncWait, type ServerWord } from './outcome';
 import { WireReader, type RowView, type ServerMessage, type WireListener } from './wire-reader';
 
@@ -21,6 +22,8 @@ export interface DoorAddress {
   readonly password: string | null;
   /** For each host; null: for ever. */
   readonly connectTimeoutMs: number | null;
+  /** A statement that its deadline ended is cancelled at the server as well. */
+  readonly cancels: boolean;
 }
 
 /** Addresses that a name stands for now. */
@@ -44,6 +47,8 @@ export interface Asker {
 export type Row = readonly (string | null)[];
 
 const NO_WORD: ServerWord = { sqlstate: null, severity: null, routine: null };
+/** Of a request to cancel, from its connection on. */
+const CANCEL_MS = 1_000;
 /** Answers to the probe's statements are a tenth of it. */
 const READ_BYTES = 4_096;
 
@@ -51,6 +56,7 @@ const READ_BYTES = 4_096;
 interface Wire {
   readonly stream: Duplex;
   on(event: 'parameterStatus', listener: (status: { parameterName: string; parameterValue: string }) => void): void;
+  on(event: 'backendKeyData', listener: (key: SessionKey) => void): void;
   on(event: 'sslconnect', listener: () => void): void;
 }
 const wireOf = (client: Client): Wire => (client as unknown as { connection: Wire }).connection;
@@ -60,6 +66,8 @@ export class DoorConnection {
   /** While connecting: somebody took the connection, and has yet to say that it may be used. */
   accepted = false;
   private client: Client | null = null;
+  /** Where it is connected, and how the server names the session; null: it has not said, as some poolers. */
+  private session: { readonly at: HostPort; readonly key: SessionKey } | null = null;
   private stream: Duplex | null = null;
   private reader: WireReader | null = null;
   /** Whose query is being answered; null: nobody's. */
@@ -151,6 +159,8 @@ export class DoorConnection {
     this.stream = wire.stream;
     wire.stream.once('connect', () => (this.accepted = true));
     wire.on('sslconnect', () => this.standBefore(wire.stream));
+    this.session = null;
+    wire.on('backendKeyData', ({ processID, secretKey }) => (this.session = { at: host, key: { processID, secretKey } }));
     const onlyReads = new Set<string>();
     wire.on('parameterStatus', ({ parameterName, parameterValue }) => {
       if (parameterValue === 'on') onlyReads.add(parameterName);
@@ -217,10 +227,12 @@ export class DoorConnection {
     });
   }
 
-  /** Ends a statement whose deadline has passed: the socket is destroyed, whatever the server still does. */
+  /** Ends a statement whose deadline has passed: the socket is destroyed, whatever the server still does; if the door says so it is asked to stop that. */
   expire(nowNs: number): void {
     if (this.deadlineNs > nowNs) return;
     this.destroy();
+    const { session } = this;
+    if (this.address.cancels && session !== null) requestCancel(session.at, session.key, CANCEL_MS);
     this.fail('client deadline');
   }
 

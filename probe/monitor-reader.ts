@@ -57,6 +57,7 @@ export class MonitorReader {
       database,
       password: password === null ? null : resolveSecret(password),
       connectTimeoutMs: DEADLINE_MS,
+      cancels: false,
     };
     const connection: DoorConnection = new DoorConnection(door, () => this.drop(connection));
     this.connection = connection;

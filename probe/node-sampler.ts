@@ -30,7 +30,12 @@ export class NodeSampler {
   ) {
     this.lanes = nodes.map(
       (node) =>
-        new NodeLane(node.name, { ...login, hosts: [{ host: node.host, port: node.port }], connectTimeoutMs: DEADLINE_MS }, nowNs, record),
+        new NodeLane(
+          node.name,
+          { ...login, hosts: [{ host: node.host, port: node.port }], connectTimeoutMs: DEADLINE_MS, cancels: false },
+          nowNs,
+          record,
+        ),
     );
     this.timer = setInterval(() => {
       for (const lane of this.lanes) lane.tick();

@@ -123,6 +123,7 @@ class Prober {
         user: config.role.user,
         password: config.role.password === null ? null : resolveSecret(config.role.password),
         connectTimeoutMs: info.client === 'naive' ? null : settings.connectTimeoutMs,
+        cancels: true,
       },
       table: config.table,
       maxConnections: isMain(info) ? Math.max(1, share) : OTHER_CONNECTIONS,

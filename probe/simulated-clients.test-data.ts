@@ -191,7 +191,8 @@ class Client {
     const missing = this.slots.size === connecting ? connecting < MAX_CONNECTING : this.slots.size < POOL;
     if (!missing || nowMs < this.nextAttemptMs) return;
     const { connectTimeoutMs } = this.sim.world;
-    this.nextAttemptMs = nowMs + (connecting < 4 ? PERIOD_MS : connectTimeoutMs / MAX_CONNECTING);
+    const closestMs = connecting > 0 ? PERIOD_MS : PERIOD_MS / 2;
+    this.nextAttemptMs = nowMs + (connecting < 4 ? closestMs : connectTimeoutMs / MAX_CONNECTING);
     const slot: Slot = { id: this.sim.nextConnection(), startedMs: nowMs, state: 'connecting' };
     this.slots.add(slot);
     const answer = this.sim.exchange(nowMs);

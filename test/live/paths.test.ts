@@ -122,6 +122,7 @@ describe('a name as the way in', () => {
       user,
       password: password === null ? null : resolveSecret(password),
       connectTimeoutMs: 1_000,
+      cancels: true,
     };
     const connection = new DoorConnection(address, () => undefined, addresses);
     try {
