@@ -23,7 +23,7 @@ bootstrap:
     ttl: 20
     loop_wait: 5
     retry_timeout: 5
-    maximum_lag_on_failover: 1048576
+    maximum_lag_on_failover: 67108864
     synchronous_mode: $SYNCHRONOUS
     synchronous_node_count: $SYNC_NODES
     postgresql:

@@ -136,8 +136,9 @@ export async function dockerUp(plan: DockerPlan, before: LabFile | null, say: (t
   await awaitHealthy(plan, services);
   const live = openTarget(dockerTarget(plan, file.systemIdentifier ?? '0'));
   await awaitPrimary(live);
-  await setPatroniReplication(live, plan);
+  // Its roles first: one of them asks whether Patroni's settings are in force.
   const systemIdentifier = file.systemIdentifier ?? (await furnishCluster(live));
+  await setPatroniReplication(live, plan);
   if (held.size === 0) await awaitStandbys(live, NODE_NAMES.length - 1);
   const target = dockerTarget(plan, systemIdentifier);
   writeLabFile(home, { ...file, systemIdentifier });
