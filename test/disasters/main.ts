@@ -34,7 +34,7 @@ function surprise({ must }: DisasterCase, { judgement, splitBrain, state }: Dril
   const missed = judgement.objectives.filter(({ verdict }) => verdict === 'fail').map(({ objective }) => objective.name);
   // Fails a drill whether its scenario has an objective for it or not.
   const failed = splitBrain.length > 0 ? [...missed, 'split_brain' as const] : missed;
-  const said = `${state}, ${judgement.verdict}: ${judgement.reasons.join('; ')}`;
+  const said = `${state}, ${judgement.verdict}: ${[...failed.map((name) => name.replaceAll('_', ' ')), ...judgement.reasons].join('; ')}`;
   if (must === 'refused') return state === 'refused' ? null : said;
   if (must === 'pass') return judgement.verdict === 'pass' ? null : said;
   if ('because' in must) return judgement.verdict === 'fail' && judgement.reasons.some((each) => each.includes(must.because)) ? null : said;
