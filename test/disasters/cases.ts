@@ -100,8 +100,8 @@ export const CASES: readonly DisasterCase[] = [
   // Without a watchdog.
   fails('6', 'controller-dies', ['rpo_transactions', 'split_brain'], {}, DCS),
   passes('3', 'maintenance-forgotten', DCS),
-  // Less than the pause goes unnoticed.
-  fails('3', 'maintenance-forgotten', ['rto'], { rto: '12s' }, DCS),
+  // Less than the pause goes unnoticed, and not less than the settings could give: that would be refused.
+  fails('3', 'maintenance-forgotten', ['rto'], { rto: '16s', unnoticed: '20s' }, DCS),
   passes('7', 'planned-switchover', [...EVERYWHERE, 'docker'], { rto: '30s' }),
   fails('7', 'planned-switchover', ['rto'], { rto: '10ms' }, [...EVERYWHERE, 'docker']),
   passes('9', 'dcs-outage', DCS),
