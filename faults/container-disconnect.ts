@@ -57,7 +57,7 @@ function isNamed({ nodes, links, entry, paths }: Target, address: string | null)
   return address !== null && named.includes(address);
 }
 
-async function checkWayBack(live: LiveTarget, node: string, { seats }: Taken): Promise<CheckResult> {
+export async function checkWayBack(live: LiveTarget, node: string, { seats }: Pick<Taken, 'seats'>): Promise<CheckResult> {
   const loose = seats.filter(({ address, current }) => address === null && isNamed(live.target, current));
   const fixedPorts = await containerOf(live, node).hasFixedPorts();
   const problems = [

@@ -10,6 +10,7 @@ import { GamedayError } from '../core/errors';
 import type { FaultProof } from '../model/fault';
 import type { Target } from '../model/target';
 import type { ContainerPower, LiveTarget, NetworkSeat } from '../targets/ports';
+import { checkWayBack } from './container-disconnect';
 import type { Fault } from './contract';
 import { askNode } from './link-traffic';
 import {
@@ -73,21 +74,34 @@ async function endPaused(container: ContainerPower, seats: readonly NetworkSeat[
   await container.kill();
 }
 
-/** Also of what nothing is left but its mark. */
-export async function wakeContainer(resolved: Resolved, live: LiveTarget): Promise<void> {
-  const { node, seats, mark } = resolved;
+export async function wakeContainer({ node, seats, thaw, primary }: Resolved, live: LiveTarget): Promise<void> {
   const container = containerOf(live, node);
   if ((await container.state()) === 'paused') {
-    if (resolved.thaw || !resolved.primary || (await mayStillWrite(live, node))) await container.unpause();
+    if (thaw || !primary || (await mayStillWrite(live, node))) await container.unpause();
     else await endPaused(container, seats);
   }
   await takeSeats(container, seats);
-  await container.unmark(mark);
 }
+
+/** Also of what nothing is left but its mark, which therefore goes last. */
+export async function undoPause(resolved: Resolved, live: LiveTarget): Promise<void> {
+  const { node, mark } = resolved;
+  await wakeContainer(resolved, live);
+  if (!(await askNode(describeNode(live.target, node), ANSWERS_WITHIN_MS)).answered) await bringUp(live, node);
+  await containerOf(live, node).unmark(mark);
+}
+
+/** A primary that was replaced is killed where it stands; only in a lab whose agents fail over by themselves does gameday start its machine again. */
+function primaryProblem({ target }: LiveTarget, node: string): string | null {
+  if (target.kind === 'lab' && ['patroni', 'pg-auto-failover'].includes(target.controller.kind)) return null;
+  return `${node} is the primary of ${target.name}: once replaced it would be killed, and nobody would start its container again`;
+}
+
+const NOT_PAUSED = 'pause a standby, or take the primary away by host-stop or container-disconnect.';
 
 function manualUndo({ node: name, thaw, primary, seats, mark }: Resolved, target: Target): readonly string[] {
   const node = describeNode(target, name);
-  const rest = [...takeSeatsByHand(node, seats), unmarkByHand(node, mark), ...howToStart(target, name)];
+  const rest = [...takeSeatsByHand(node, seats), ...howToStart(target, name), unmarkByHand(node, mark)];
   if (thaw || !primary) return [unpauseByHand(node), ...rest];
   // What undo.sh runs without a thought must never wake a primary that was replaced meanwhile.
   return [`# while ${name} still holds its role, this alone is enough: ${unpauseByHand(node)}`, killPausedByHand(node, seats), ...rest];
@@ -106,6 +120,8 @@ export const containerPause: Fault<Settings, Resolved> = {
     await requireRunning(live, node);
     if (thaw) refuseThaw(live, node, await findAgent(live, node));
     const primary = await live.controller.mayWrite(node);
+    const problem = primary && !thaw ? primaryProblem(live, node) : null;
+    if (problem !== null) throw new GamedayError('fault_refused', problem, NOT_PAUSED);
     return { node, thaw, primary, seats: await container.seats(), mark: markOf(live, node, label) };
   },
   preview: ({ node, thaw }) => `pause the container of ${node}${thaw ? ', and wake it whatever has become of its role' : ''}`,
@@ -115,7 +131,16 @@ export const containerPause: Fault<Settings, Resolved> = {
   async ready({ node: word, thaw }, { live }) {
     const node = await resolveNode(live, word);
     const container = await checkContainer(live, node);
-    return thaw && container.ok ? [container, checkThaw(live, node, await findAgent(live, node))] : [container];
+    if (!container.ok) return [container];
+    if (thaw) return [container, checkThaw(live, node, await findAgent(live, node))];
+    if (!(await live.controller.mayWrite(node))) return [container];
+    const problem = primaryProblem(live, node);
+    const expected = 'a standby, or a lab whose agents fail over by themselves';
+    return [
+      container,
+      { name: `${node} would be started again`, ok: problem === null, found: problem ?? expected, expected, hint: problem && NOT_PAUSED },
+      await checkWayBack(live, node, { seats: await containerOf(live, node).seats() }),
+    ];
   },
   async inject(resolved, { live, label }) {
     const container = containerOf(live, resolved.node);
@@ -124,11 +149,7 @@ export const containerPause: Fault<Settings, Resolved> = {
     return { node: resolved.node };
   },
   confirm,
-  async undo(resolved, { live }) {
-    await wakeContainer(resolved, live);
-    if ((await askNode(describeNode(live.target, resolved.node), ANSWERS_WITHIN_MS)).answered) return;
-    await bringUp(live, resolved.node);
-  },
+  undo: (resolved, { live }) => undoPause(resolved, live),
   async confirmGone({ node, mark, seats }, { live }) {
     const left = await findUndone(containerOf(live, node), mark, seats);
     if (left !== null) return { holds: false, by: `container of ${node}: ${left}`, facts: { node } };

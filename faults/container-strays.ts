@@ -2,11 +2,11 @@
 import type { JsonObject } from '../model/json';
 import type { LiveTarget } from '../targets/ports';
 import { putBack } from './container-disconnect';
-import { wakeContainer } from './container-pause';
+import { undoPause } from './container-pause';
 import { OUR_LABEL, type Stray } from './contract';
 
 const UNDO: Readonly<Record<string, (resolved: never, live: LiveTarget) => Promise<void>>> = {
-  'container-pause': wakeContainer,
+  'container-pause': undoPause,
   'container-disconnect': putBack,
 };
 

@@ -108,6 +108,11 @@ async function awaitHealthy(plan: DockerPlan, services: readonly string[]): Prom
   );
 }
 
+async function startGuardian(plan: DockerPlan, file: LabFile): Promise<void> {
+  const { site } = dockerTarget(plan, file.systemIdentifier ?? '');
+  await (await ensureSupervisor(plan.home)).start(ownProcesses(plan.home, file, site).guardian);
+}
+
 /** Idempotent: starts what is missing, but nodes that a standing fault holds down. */
 export async function dockerUp(plan: DockerPlan, before: LabFile | null, say: (text: string) => void): Promise<Target> {
   const { home, lab, net, socket, project } = plan;
@@ -128,6 +133,8 @@ export async function dockerUp(plan: DockerPlan, before: LabFile | null, say: (t
   };
   // Before anything is made: `lab down` must find it.
   if (before === null) writeLabFile(home, file);
+  // What outlived the last guardian is undone by the next one, and holds nodes down until then: compose starts none of these.
+  if (before?.systemIdentifier != null) await startGuardian(plan, before);
   const held = before === null ? new Set<string>() : await heldDown(home, say);
   const services = DOCKER_SERVICES.filter((service) => !held.has(service));
   say(`containers of ${project}: ${services.join(', ')} (images are built the first time, which takes minutes)`);

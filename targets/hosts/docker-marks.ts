@@ -17,5 +17,10 @@ export const labelsOf = (container: string, { label, note }: ContainerMark): Rea
 /** What somebody else labelled so is none of ours. */
 export function toMark(name: string, labels: Readonly<Record<string, string>> | null): readonly ContainerMark[] {
   const [label, note] = [labels?.[MARKS.fault], labels?.[MARKS.note]];
-  return label === undefined || note === undefined ? [] : [{ name, label, note: JSON.parse(note) as JsonObject }];
+  if (label === undefined || note === undefined) return [];
+  try {
+    return [{ name, label, note: JSON.parse(note) as JsonObject }];
+  } catch {
+    return [];
+  }
 }

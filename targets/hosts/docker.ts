@@ -170,10 +170,10 @@ function openPower(where: string, name: string, container: Dockerode.Container, 
       await reach('running', (info) => stateOf(info) !== 'stopped');
     },
     async hasFixedPorts() {
-      const published = Object.values(((await inspect()).HostConfig.PortBindings as PortBindings | null) ?? {}).flatMap(
-        (ports) => ports ?? [],
-      );
-      return published.every(({ HostPort }) => !['', '0', undefined].includes(HostPort));
+      const { HostConfig } = await inspect();
+      const published = Object.values((HostConfig.PortBindings as PortBindings | null) ?? {}).flatMap((ports) => ports ?? []);
+      // Of a range the engine chooses too.
+      return HostConfig.PublishAllPorts !== true && published.every(({ HostPort = '' }) => /^[1-9][0-9]*$/.test(HostPort));
     },
     async disconnect(network) {
       if (await sits(network))
