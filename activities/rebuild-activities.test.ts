@@ -2,7 +2,6 @@
 import type { PlanStep } from '../model/plan';
 import type { LiveTarget, Topology } from '../targets/ports';
 import { samplePlan } from '../test/sample-plan';
-import { approvalChecks } from './policy-checks';
 import { rebuildChecks } from './rebuild-activities';
 
 const REBUILD: PlanStep = { kind: 'rebuild', id: 'anew', title: 'anew', node: 'n2', timeoutMs: 1_000 };
@@ -40,8 +39,11 @@ test('the new data directory needs room beside the old one', async () => {
   expect(await room(9 * GB)).toEqual([true, false]);
 });
 
-test('on production it takes the consent of two others', async () => {
+test('no target but a lab gets the configuration that a standby made anew is given', async () => {
   const plan = samplePlan([REBUILD]);
-  const production = { ...plan, target: { ...plan.target, kind: 'production' as const } };
-  expect(await approvalChecks(production, [], 'ann')).toMatchObject([{ ok: false, found: expect.stringContaining('anew') }]);
+  const staging = { ...plan, target: { ...plan.target, kind: 'staging' as const } };
+  const live = liveWith({ kind: 'standalone', free: 100 * GB });
+  expect(await rebuildChecks({ plan: staging, live, topology })).toMatchObject([
+    { ok: false, found: expect.stringContaining('is no lab') },
+  ]);
 });

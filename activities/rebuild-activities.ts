@@ -21,15 +21,9 @@ export async function resolveStandby({ plan, step }: Parameters<SiteActivities['
 export async function rebuild(input: Parameters<SiteActivities['rebuild']>[0]): Promise<RebuildResult> {
   const { step, node, probe } = input;
   await stamp(probe, 'rebuild', 'about-to', step.id);
-  try {
-    const movedAside = await cancellable((signal) => rebuildWithin(input, signal));
-    await stamp(probe, 'rebuild', 'done', step.id);
-    return { node, movedAside };
-  } catch (error) {
-    // Up to here it did surely not stream.
-    await stamp(probe, 'rebuild', 'looking', step.id);
-    throw error;
-  }
+  const movedAside = await cancellable((signal) => rebuildWithin(input, signal));
+  await stamp(probe, 'rebuild', 'done', step.id);
+  return { node, movedAside };
 }
 
 /** The step's limit is for the whole of it. Throws `step_failed`, and what the controller throws. */
@@ -42,7 +36,8 @@ async function rebuildWithin(
     throw new GamedayError('step_failed', `${controller.kind} makes its standbys by its own means alone`);
   const { timeoutMs } = step;
   const late = AbortSignal.timeout(timeoutMs);
-  const onLook = async (): Promise<void> => void (await stamp(probe, 'rebuild', 'looking', step.id));
+  const onLook = async (look: 'begins' | 'unanswered'): Promise<void> =>
+    void (await stamp(probe, 'rebuild', look === 'begins' ? 'looking' : 'about-to', step.id));
   try {
     return (await controller.rebuild(node, { timeoutMs, signal: AbortSignal.any([halted, late]), onLook })).movedAside;
   } catch (error) {
@@ -64,19 +59,21 @@ export async function rebuildChecks({
 }): Promise<readonly CheckResult[]> {
   const steps = flattenSteps(plan.steps).filter((step): step is RebuildStep => step.kind === 'rebuild');
   if (steps.length === 0) return [];
-  const able = live.controller.rebuild !== undefined;
   const { kind } = live.controller;
-  const power = result(
+  const isLab = plan.target.kind === 'lab';
+  const able = isLab && live.controller.rebuild !== undefined;
+  const found = !isLab ? `target ${plan.target.name} is no lab` : able ? kind : `${kind} makes its standbys by its own means alone`;
+  const check = result(
     'standbys can be made anew',
     able,
-    able ? kind : `${kind} makes its standbys by its own means alone`,
-    'a controller that gameday carries out',
-    'rehearse it on a standalone target.',
+    found,
+    'a lab whose controller gameday carries out',
+    'rehearse it on a standalone lab.',
   );
   const primary = topology?.primary ?? null;
-  if (!able || primary === null) return [power];
+  if (!able || primary === null) return [check];
   const bytes = await clusterBytes(live, primary);
-  return [power, ...(await Promise.all(steps.map((step) => roomCheck(plan, live, step, bytes))))];
+  return [check, ...(await Promise.all(steps.map((step) => roomCheck(plan, live, step, bytes))))];
 }
 
 async function roomCheck({ target }: Plan, live: LiveTarget, step: RebuildStep, bytes: number): Promise<CheckResult> {

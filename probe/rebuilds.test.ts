@@ -15,9 +15,19 @@ test('seen at the first look, it may have streamed ever since the order', () => 
   expect(rebuildsOf(receipts)).toEqual([{ step: 'a', lowMs: 0, highMs: 4_020 }]);
 });
 
-test('what never streamed took at least until it was looked at last', () => {
-  const receipts = stamps('a', ['about-to', 1_000], ['looking', 5_000], ['looking', 61_000]);
+test('what never streamed took at least until the last look that was answered', () => {
+  const receipts = stamps('a', ['about-to', 1_000], ['looking', 5_000], ['looking', 61_000], ['looking', 61_050]);
   expect(rebuildsOf(receipts)).toEqual([{ step: 'a', lowMs: 60_000, highMs: null }]);
+});
+
+test('a look that nobody answered says nothing: it may have streamed by then', () => {
+  const lost = [
+    ['looking', 39_000],
+    ['about-to', 41_000],
+    ['looking', 75_000],
+    ['done', 75_040],
+  ] as const;
+  expect(rebuildsOf(stamps('a', ['about-to', 1_000], ['looking', 5_000], ...lost))).toEqual([{ step: 'a', lowMs: 4_000, highMs: 74_040 }]);
 });
 
 test('a worker’s death repeats the order, and the first one counts; steps are told apart', () => {

@@ -3,19 +3,19 @@ import type { RebuildMeasurement } from '../model/measurement';
 import type { LedgerJudgement } from './contract';
 
 /**
- * From the first order, which a worker's death may have repeated, to the receipt that it streams. It did not yet at the look before the one that saw it; a look
- * that nothing follows saw that it did not.
+ * From the first order, which a worker's death may have repeated, to the receipt that it streams. A look that another look follows saw that it did not stream yet;
+ * one that nothing follows, or the order once more, may not have been answered.
  */
 export function rebuildsOf(receipts: LedgerJudgement['receipts']): readonly RebuildMeasurement[] {
   const own = receipts.filter(({ name }) => name === 'rebuild');
   return [...new Set(own.map(({ subject }) => subject))].flatMap((step): readonly RebuildMeasurement[] => {
-    const at = (phase: (typeof own)[number]['phase']): readonly number[] =>
-      own.filter((receipt) => receipt.subject === step && receipt.phase === phase).map(({ atMs }) => atMs);
-    const [ordered] = at('about-to');
+    const course = own.filter(({ subject }) => subject === step);
+    const ordered = course.find(({ phase }) => phase === 'about-to')?.atMs;
     if (ordered === undefined) return [];
-    const [done = null] = at('done');
-    const looks = at('looking').filter((look) => done === null || look <= done);
-    const unseen = looks.at(done === null ? -1 : -2) ?? ordered;
+    const end = course.findIndex(({ phase }) => phase === 'done');
+    const until = end === -1 ? course : course.slice(0, end);
+    const unseen = until.findLast(({ phase }, at) => phase === 'looking' && until[at + 1]?.phase === 'looking')?.atMs ?? ordered;
+    const done = course[end]?.atMs ?? null;
     return [{ step, lowMs: unseen - ordered, highMs: done === null ? null : done - ordered }];
   });
 }

@@ -34,7 +34,7 @@ import { suggest } from './nearest';
 import { findReferenceProblems } from './references';
 import { controlSteps, injectionPeriodMs, withInjectionPhase, type SeriesRun } from './series';
 import { OBJECTIVE_NAMES, type ScenarioWritten, type StepWritten } from './schema';
-import { flattenWritten, nameSteps } from './step-ids';
+import { nameSteps } from './step-ids';
 import { findStopProblems, planStopConditions } from './stop-conditions';
 import type { YamlProblem } from './yaml-source';
 import { problemsOf } from './zod-problems';
@@ -110,7 +110,6 @@ export function buildPlan(request: {
     ...findReferenceProblems(written, names),
     ...findPathProblems(written, target),
     ...findTargetProblems(written.steps, target),
-    ...findUngatedProblems(written.steps, target),
     ...findStopProblems(written),
   ];
   const faultMaxMs = Math.min(written.limits.maxFault ?? DEFAULT_FAULT_MAX_MS, target.policy.maxFaultMs);
@@ -477,18 +476,13 @@ function findTargetProblems(steps: readonly StepWritten[], target: Target): Yaml
   });
 }
 
-/** Outside labs a person decides, in the drill itself, before a data directory makes way for another. */
-function findUngatedProblems(steps: readonly StepWritten[], target: Target): YamlProblem[] {
-  const all = flattenWritten(steps);
-  const gate = all.findIndex(({ verb }) => verb === 'gate');
-  if (target.kind === 'lab') return [];
-  const ungated = all.filter(({ verb }, at) => verb === 'rebuild' && (gate < 0 || at < gate));
-  const message = `target ${target.name} is no lab: a \`gate\` step must stand before a standby is made anew`;
-  return ungated.map(({ path }) => ({ path, message }));
-}
-
-/** One standby, by name or by a word for it; the primary has nobody to be made from. */
-function findRebuildProblems({ path: at, rebuild }: Extract<StepWritten, { verb: 'rebuild' }>, { name, nodes }: Target): YamlProblem[] {
+/** In a lab alone, whose configuration gameday writes; one standby, by name or by a word for it: the primary has nobody to be made from. */
+function findRebuildProblems(
+  { path: at, rebuild }: Extract<StepWritten, { verb: 'rebuild' }>,
+  { kind, name, nodes }: Target,
+): YamlProblem[] {
+  if (kind !== 'lab')
+    return [{ path: at, message: `target ${name} is no lab: its standbys are made anew by your own runbook, with your own configuration` }];
   const words = ['any-standby', 'any-replica', 'sync-standby'];
   const names = nodes.map((node) => node.name);
   if (names.length < 2) return [{ path: at, message: `target ${name} has one node only; no standby can be made anew` }];

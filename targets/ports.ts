@@ -224,11 +224,16 @@ export interface Controller {
   /**
    * Optional power: makes a standby anew from a base backup of its upstream, whatever it still holds, and waits until it streams. The old data directory is
    * moved aside once the new one is whole; cut off at any moment it leaves a node that `rejoin` brings back. `onLook` is awaited before it is
-   * started, when it surely does not stream, and before each look whether it does.
+   * started, when it surely does not stream, before each look whether it does, and after one that nobody answered. Throws `step_failed` for a node with WAL
+   * that the primary lacks, which is `rejoin`'s to save.
    */
   rebuild?(
     node: string,
-    options: { readonly timeoutMs: number; readonly signal: AbortSignal; readonly onLook: () => Promise<void> },
+    options: {
+      readonly timeoutMs: number;
+      readonly signal: AbortSignal;
+      readonly onLook: (look: 'begins' | 'unanswered') => Promise<void>;
+    },
   ): Promise<{ readonly movedAside: string | null }>;
 }
 

@@ -10,12 +10,13 @@ import type { Controller, Host, LiveTarget } from '../ports';
 import { clearDirectory } from './fresh-directory';
 import { passFilePath, requireNode, upstreamConninfo, writeConfig, writeRole } from './standalone-config';
 import { epochDir, requireEpoch, type EpochFile } from './standalone-epoch';
-import { findDivergence, salvageTail } from './standalone-salvage';
+import { findDivergence, salvageTail, type Divergence } from './standalone-salvage';
 import { askServer, streamingStandbys } from './node-status';
 import { startServer, stopServer } from './standalone-server';
 import { chooseUpstream, startNode } from './standalone-start';
 
 type Options = Parameters<Controller['rejoin']>[1];
+type RebuildOptions = Parameters<NonNullable<Controller['rebuild']>>[1];
 type Rejoined = Awaited<ReturnType<Controller['rejoin']>>;
 
 const KEEP_ASIDES = 2;
@@ -30,11 +31,16 @@ export async function waitStreaming(
   live: LiveTarget,
   name: string,
   primary: string,
-  options: { readonly timeoutMs: number; readonly signal?: AbortSignal; readonly onLook?: () => Promise<void> },
+  options: Pick<Options, 'timeoutMs'> & Partial<Options> & Partial<Pick<RebuildOptions, 'onLook'>>,
 ): Promise<void> {
   const look = async (): Promise<true | null> => {
-    await options.onLook?.();
-    return (await streams(live, name, primary)) ? true : null;
+    await options.onLook?.('begins');
+    try {
+      return (await streams(live, name, primary)) ? true : null;
+    } catch (error) {
+      await options.onLook?.('unanswered');
+      throw error;
+    }
   };
   await until(look, {
     timeoutMs: options.timeoutMs,
@@ -98,11 +104,18 @@ async function moveAside(host: Host, node: TargetNode, epoch: EpochFile, isLab: 
   return path;
 }
 
-type RebuildOptions = Options & Partial<Parameters<NonNullable<Controller['rebuild']>>[1]>;
+/** Where a base backup becomes a data directory. What a death leaves there is the next one's to clear. */
+const freshOf = (node: TargetNode): string => `${node.dataDir}.rebuild`;
 
-async function rebuild(live: LiveTarget, node: TargetNode, epoch: EpochFile, options: RebuildOptions): Promise<Rejoined> {
+async function rebuild(
+  live: LiveTarget,
+  node: TargetNode,
+  epoch: EpochFile,
+  options: Options & Partial<RebuildOptions>,
+  onFork: (divergence: Divergence) => Promise<unknown>,
+): Promise<Rejoined> {
   const host = live.host(node.name);
-  const fresh = `${node.dataDir}.rebuild`;
+  const fresh = freshOf(node);
   const upstream = await chooseUpstream(live, node.name, epoch.primary);
   try {
     await cloneInto(live, node, upstream, fresh, options);
@@ -113,22 +126,28 @@ async function rebuild(live: LiveTarget, node: TargetNode, epoch: EpochFile, opt
   await stopServer(host, node, 'fast');
   if (await host.exists(join(node.dataDir, 'PG_VERSION'))) {
     const divergence = await findDivergence(live, node.name, epoch);
-    if (divergence !== null) await salvageTail(live, node.name, epoch, divergence);
+    if (divergence !== null) await onFork(divergence);
   }
   const movedAside = await moveAside(host, node, epoch, live.target.kind === 'lab');
   await host.rename(fresh, node.dataDir);
-  await options.onLook?.();
+  await options.onLook?.('begins');
   await startServer(host, node);
   await waitStreaming(live, node.name, upstream, options);
   return { method: 'rebuild', movedAside };
 }
 
-/** See Controller.rebuild. Call under the epoch lock. Throws `step_failed`, `epoch_unreadable`, `fork_salvage_failed`, `setting_invalid`. */
+/** See Controller.rebuild. Call under the epoch lock. Throws `step_failed`, `epoch_unreadable`, `setting_invalid`. */
 export async function rebuildStandby(live: LiveTarget, name: string, options: RebuildOptions): Promise<Pick<Rejoined, 'movedAside'>> {
   const epoch = requireEpoch(epochDir(live.target));
   if (name === epoch.primary)
     throw new GamedayError('setting_invalid', `node ${name} is the primary of epoch ${epoch.epoch}; only a standby is made anew`);
-  const { movedAside } = await rebuild(live, requireNode(live.target, name), epoch, options);
+  const refuse = async (): Promise<never> => {
+    throw new GamedayError(
+      'step_failed',
+      `node ${name} holds WAL that ${epoch.primary} lacks; the end of the drill saves it, and rejoins the node`,
+    );
+  };
+  const { movedAside } = await rebuild(live, requireNode(live.target, name), epoch, options, refuse);
   return { movedAside };
 }
 
@@ -139,11 +158,13 @@ export async function rejoin(live: LiveTarget, name: string, options: Options): 
   const host = live.host(name);
   if (name === epoch.primary)
     throw new GamedayError('setting_invalid', `node ${name} is the primary of epoch ${epoch.epoch}; a primary cannot rejoin itself`);
-  if (!(await host.exists(join(node.dataDir, 'PG_VERSION')))) return rebuild(live, node, epoch, options);
+  await clearDirectory(host, freshOf(node));
+  const anew = (): Promise<Rejoined> => rebuild(live, node, epoch, options, (divergence) => salvageTail(live, name, epoch, divergence));
+  if (!(await host.exists(join(node.dataDir, 'PG_VERSION')))) return anew();
   if ((await host.postmaster()) !== null && (await streams(live, name, await chooseUpstream(live, name, epoch.primary))))
     return { method: 'streaming', movedAside: null };
   const { role } = await startNode(live, name);
-  if (role !== 'standby') return rebuild(live, node, epoch, options);
+  if (role !== 'standby') return anew();
   try {
     await waitStreaming(live, name, await chooseUpstream(live, name, epoch.primary), {
       timeoutMs: Math.min(FOLLOW_TIMEOUT_MS, options.timeoutMs),
@@ -153,6 +174,6 @@ export async function rejoin(live: LiveTarget, name: string, options: Options): 
   } catch (error) {
     options.signal.throwIfAborted();
     if (!(error instanceof GamedayError)) throw error;
-    return rebuild(live, node, epoch, options);
+    return anew();
   }
 }
