@@ -6,6 +6,7 @@ const WHOLE = `[{"archive":[{"database":{"id":1,"repo-key":1},"id":"15-1","max":
 test('backups and the directory of WAL are read', () => {
   expect(readInfo(WHOLE, 'main')).toEqual({
     archiveId: '15-1',
+    isEncrypted: true,
     withErrors: [],
     backups: [
       {
@@ -19,6 +20,10 @@ test('backups and the directory of WAL are read', () => {
       },
     ],
   });
+});
+
+test('a repository without a cipher is told from one that has it', () => {
+  expect(readInfo(WHOLE.replaceAll('"cipher":"aes-256-cbc"', '"cipher":"none"'), 'main').isEncrypted).toBe(false);
 });
 
 test('a backup with wrong page checksums is none to restore from', () => {

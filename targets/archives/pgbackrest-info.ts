@@ -10,7 +10,11 @@ import { firstLine } from './tool-output';
 interface Info {
   readonly name: string;
   readonly status: { readonly code: number; readonly message: string };
-  readonly repo?: readonly { readonly key: number; readonly status: { readonly code: number; readonly message: string } }[];
+  readonly repo?: readonly {
+    readonly key: number;
+    readonly cipher?: string;
+    readonly status: { readonly code: number; readonly message: string };
+  }[];
   readonly db: readonly { readonly id: number; readonly 'system-id': number; readonly version: string }[];
   readonly archive: readonly { readonly id: string; readonly min: string | null; readonly max: string | null }[];
   readonly backup: readonly Backup[];
@@ -30,6 +34,8 @@ export interface PgbackrestInfo {
   readonly archiveId: string;
   /** Oldest first; those with page errors left out. */
   readonly backups: readonly BackupView[];
+  /** Of repo1, which is the one that a key of the target's opens. */
+  readonly isEncrypted: boolean;
   /** Labels of backups in which pgBackRest found pages with a wrong checksum. */
   readonly withErrors: readonly string[];
 }
@@ -48,6 +54,7 @@ export function readInfo(text: string, stanza: string): PgbackrestInfo {
     throw new GamedayError('backup_missing', `stanza "${stanza}" holds no WAL`, 'does archive_command push to it?');
   return {
     archiveId,
+    isEncrypted: (info.repo?.find(({ key }) => key === 1)?.cipher ?? 'none') !== 'none',
     backups: info.backup.flatMap((backup) => viewOf(backup)),
     withErrors: info.backup.filter(({ error }) => error === true).map(({ label }) => label),
   };

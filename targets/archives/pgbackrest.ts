@@ -52,7 +52,15 @@ class Repository {
   private read(text: string): PgbackrestInfo {
     const { archive, key } = this;
     try {
-      return readInfo(text, archive.stanza);
+      const info = readInfo(text, archive.stanza);
+      // pgBackRest drops a passphrase for which it has no use, without a word.
+      if (key !== null && !info.isEncrypted)
+        throw new GamedayError(
+          'setting_invalid',
+          `the key "${key.name}" opens nothing: repo1 of stanza "${archive.stanza}" is not encrypted`,
+          'leave `key` out of the step, or look for repo1-cipher-type in the configuration that archive.config names.',
+        );
+      return info;
     } catch (error) {
       if (key === null || !(error instanceof GamedayError) || error.code !== 'archive_key_wrong') throw error;
       const hint = `compare the copy that archive.keys names with repo1-cipher-pass of the servers that push, and replace the copy where it is stale.`;
