@@ -20,16 +20,15 @@ const line = (ms: number, means: Line['means'], leader: string | null = null): L
   resolutionMs: 1,
   words: `${means} ${leader ?? ''}`.trim(),
 });
-const offsets = (bounds: Readonly<Record<string, Interval>>): Clocks => ({
-  reference: 'here',
-  by: 'asking',
-  before: {
-    at: '2026-11-29T14:19:00.000Z',
+/** At both looks alike. */
+const offsets = (bounds: Readonly<Record<string, Interval>>): Clocks => {
+  const look = (at: string): Clocks['before'] => ({
+    at,
     nodes: Object.entries(bounds).map(([node, offset]) => ({ node, offset })),
     synchronised: { notRecorded: 'nobody asked' },
-  },
-  after: { notRecorded: 'it did not come so far' },
-});
+  });
+  return { reference: 'here', by: 'asking', before: look('2026-11-29T14:19:00.000Z'), after: look('2026-11-29T14:21:00.000Z') };
+};
 const SURE = offsets({ n1: { lowMs: -1, highMs: 1 }, n2: { lowMs: -1, highMs: 1 }, n3: { lowMs: -1, highMs: 1 } });
 
 /** n2 asks for positions at 30.0 s and takes the key; n3 hears of it at 30.2 s, before n2 has written that it did. */
@@ -50,6 +49,13 @@ test('over two looks at a clock both count', () => {
   const at = (offset: Interval): Clocks['before'] => ({ ...(offsets({ n2: offset }).before as Extract<Clocks['before'], { at: string }>) });
   const clocks = { ...SURE, before: at({ lowMs: -1, highMs: 1 }), after: at({ lowMs: 4, highMs: 6 }) };
   expect(read([{ node: 'n2', lines: [line(30_000, 'noticed')] }], clocks).instants[0]?.at).toEqual({ lowMs: 29_993, highMs: 30_002 });
+});
+
+test('one look at a clock says nothing of where it ran to', () => {
+  const once = { ...SURE, after: { notRecorded: 'it did not come so far' } };
+  const { instants, notRecorded } = read([{ node: 'n2', lines: [line(30_000, 'noticed')] }], once);
+  expect(instants).toEqual([]);
+  expect(notRecorded).toEqual([{ node: 'n2', reason: expect.stringContaining('before and after') }]);
 });
 
 test('the first who noticed and the first who knew bound both from above; whoever took the key asked before', () => {

@@ -99,7 +99,8 @@ function place({ at, resolutionMs }: AgentLine, offset: Interval, epoch: Interva
 function offsetOf(node: string, clocks: Maybe<Clocks>): Maybe<Interval> {
   if ('notRecorded' in clocks) return clocks;
   const looks = [clocks.before, clocks.after].flatMap((reading) => ('notRecorded' in reading ? [] : offsetIn(reading, node)));
-  if (looks.length === 0) return { notRecorded: 'how far its node’s clock is off was not measured' };
+  // One look says nothing of where it ran to.
+  if (looks.length < 2) return { notRecorded: 'how far its node’s clock is off was not measured before and after' };
   return { lowMs: Math.min(...looks.map(({ lowMs }) => lowMs)), highMs: Math.max(...looks.map(({ highMs }) => highMs)) };
 }
 

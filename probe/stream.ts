@@ -80,6 +80,8 @@ export class ProbeStream {
   private nextSeq = 1;
   private nextAttemptNs = 0;
   private wanted: number;
+  /** The newest attempt that failed was refused before anybody took it. */
+  private refused = false;
   /** Since then there is one usable connection after there was none, and nothing was answered yet; -Infinity: something was. */
   private backSinceNs = -Infinity;
   private stopped = false;
@@ -270,7 +272,7 @@ export class ProbeStream {
     if (!missing || (!this.isNaive && nowNs < holdNs)) return;
     const { connectTimeoutMs } = this.context.settings;
     const { periodMs } = this.info;
-    const closest = this.isNaive || connecting > 0 ? periodMs : periodMs / 2;
+    const closest = !this.isNaive && connecting === 0 && this.refused ? periodMs / 2 : periodMs;
     const spacingMs = this.isNaive || connecting < 4 ? closest : connectTimeoutMs / MAX_CONNECTING;
     this.nextAttemptNs = nowNs + spacingMs * 1e6;
     void this.connect(nowNs);
@@ -293,8 +295,10 @@ export class ProbeStream {
     this.slots.push(slot);
     try {
       await connection.open();
+      this.refused = false;
       if (this.usable === 1) this.backSinceNs = context.nowNs();
     } catch (error) {
+      this.refused = !connection.accepted;
       if (this.remove(slot)) this.noteConnection(slot, 'failed', context.nowNs(), messageOf(error));
       return;
     }
