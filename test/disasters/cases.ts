@@ -120,7 +120,9 @@ export const CASES: readonly DisasterCase[] = [
   // A primary that only speaks, or only hears, cannot keep its key.
   fails('13', 'one-way-partition', ['promotions'], { promotions: '0' }, PARTED),
   passes('14', 'replication-cut', [...EVERYWHERE, 'docker']),
-  fails('14', 'replication-cut', ['write_stall'], { stall: '10ms' }, [...EVERYWHERE, 'docker']),
+  fails('14', 'replication-cut', ['write_stall'], { stall: '10ms' }),
+  // Its replacement for the cut standby is so quick that a stall of 10 ms was neither surely missed nor surely kept.
+  fails('14', 'replication-cut', ['write_stall'], { stall: '2ms' }, ['docker']),
   passes('15', 'replication-latency'),
   fails('15', 'replication-latency', ['commit_p99'], { slowest: '50ms' }),
   passes('16', 'narrow-replication'),
