@@ -7,6 +7,7 @@ import { formatBytes, formatMs } from '../core/units';
 import type { Plan, RebuildStep } from '../model/plan';
 import { flattenSteps } from '../model/plan-steps';
 import type { CheckResult } from '../model/record';
+import { describeNode } from '../faults/node-process';
 import { resolveNode } from '../faults/resolve-node';
 import { openTarget } from '../targets/open-target';
 import type { LiveTarget, Topology } from '../targets/ports';
@@ -78,8 +79,7 @@ export async function rebuildChecks({
 
 async function roomCheck({ target }: Plan, live: LiveTarget, step: RebuildStep, bytes: number): Promise<CheckResult> {
   const name = await resolveNode(live, step.node);
-  const dataDir = target.nodes.find((node) => node.name === name)?.dataDir ?? '/';
-  const free = await live.host(name).freeBytes(dataDir);
+  const free = await live.host(name).freeBytes(describeNode(target, name).dataDir);
   const wanted = bytes + target.policy.minFreeDiskBytes;
   const hint = 'free space there: the old data directory stays beside the new one until a person removes it.';
   return result(

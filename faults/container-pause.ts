@@ -12,7 +12,6 @@ import type { Target } from '../model/target';
 import type { ContainerPower, LiveTarget, NetworkSeat } from '../targets/ports';
 import { checkWayBack } from './container-disconnect';
 import type { Fault } from './contract';
-import { askNode } from './link-traffic';
 import {
   askWhere,
   checkContainer,
@@ -25,14 +24,12 @@ import {
   unmarkByHand,
   unpauseByHand,
 } from './node-container';
-import { bringUp } from './node-power';
+import { bringBack } from './node-power';
 import { describeNode, findAgent, requireRunning } from './node-process';
 import { howToStart, proveNodeBack } from './node-role';
 import { checkThaw, refuseThaw, THAW } from './node-thaw';
 import { markOf } from './packet-filter';
 import { resolveNode } from './resolve-node';
-
-const ANSWERS_WITHIN_MS = 10_000;
 
 const schema = z.strictObject({
   node: z.string().min(1).max(63).describe('primary, any-standby, sync-standby or the name of a node that runs in a container'),
@@ -87,7 +84,7 @@ export async function wakeContainer({ node, seats, thaw, primary }: Resolved, li
 export async function undoPause(resolved: Resolved, live: LiveTarget): Promise<void> {
   const { node, mark } = resolved;
   await wakeContainer(resolved, live);
-  if (!(await askNode(describeNode(live.target, node), ANSWERS_WITHIN_MS)).answered) await bringUp(live, node);
+  await bringBack(live, node);
   await containerOf(live, node).unmark(mark);
 }
 

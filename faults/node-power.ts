@@ -6,10 +6,13 @@ import { join } from 'node:path';
 import { until } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
 import type { LiveTarget } from '../targets/ports';
+import { askNode } from './link-traffic';
 import { describeNode } from './node-process';
 
 const FAST_S = 15;
 const UP_WITHIN_MS = 45_000;
+/** Of a new connection to a node that was held a moment ago. */
+const ANSWERS_WITHIN_MS = 10_000;
 
 /** It answers a session. */
 export async function isUp(live: LiveTarget, node: string): Promise<boolean> {
@@ -41,6 +44,11 @@ export async function stopForHealing(live: LiveTarget, node: string): Promise<vo
   } catch {
     await live.host(node).killTree(postmaster);
   }
+}
+
+/** As `bringUp`, of a node that was held: one that only has to catch up is given the time for it. */
+export async function bringBack(live: LiveTarget, node: string): Promise<void> {
+  if (!(await askNode(describeNode(live.target, node), ANSWERS_WITHIN_MS)).answered) await bringUp(live, node);
 }
 
 /** Returns when the node answers sessions; has the controller start it, in the role that it decides, as often as it is found stopped. */

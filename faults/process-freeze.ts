@@ -16,7 +16,7 @@ import type { LiveTarget, ServerProcess } from '../targets/ports';
 import { signalByHand } from './by-hand';
 import type { Fault } from './contract';
 import { askNode } from './link-traffic';
-import { bringUp } from './node-power';
+import { bringBack } from './node-power';
 import { describeNode, findAgent, isSameServer, requireAgent, requireRunning, type ProcessHandle } from './node-process';
 import { howToStart, proveNodeBack } from './node-role';
 import { checkThaw, refuseThaw, THAW } from './node-thaw';
@@ -25,7 +25,6 @@ import { resolveNode } from './resolve-node';
 const SILENCE_MS = 1_500;
 /** On a far host, and in a container, every signal is a command of its own. */
 const STOPS_WITHIN_MS = 10_000;
-const ANSWERS_WITHIN_MS = 10_000;
 
 const schema = z
   .strictObject({
@@ -109,8 +108,7 @@ async function undo(resolved: Resolved, { live }: { readonly live: LiveTarget })
   }
   if (resolved.thaw) await thaw(live, resolved, await host.serverProcesses());
   else await wakeByRole(live, resolved);
-  if ((await askNode(describeNode(live.target, resolved.node), ANSWERS_WITHIN_MS)).answered) return;
-  await bringUp(live, resolved.node);
+  await bringBack(live, resolved.node);
 }
 
 async function wakeByRole(live: LiveTarget, resolved: Resolved): Promise<void> {

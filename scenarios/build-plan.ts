@@ -572,8 +572,7 @@ function policyNotes(steps: readonly PlanStep[], { target, source, file }: Loade
       (fault) =>
         `${at(['policy', 'allowFaults'])}: fault ${fault} is not in policy.allowFaults of target ${target.name}: the drill will be refused`,
     );
-  if (target.kind !== 'production' || !flat.some(({ kind }) => kind === 'fault' || kind === 'failover' || kind === 'rebuild'))
-    return forbidden;
+  if (target.kind !== 'production' || !flat.some(({ kind }) => kind === 'fault' || kind === 'failover')) return forbidden;
   const who = target.policy.approvers === null ? ', and policy.approvers names nobody who could: the drill will be refused' : '';
   return [...forbidden, `${at(['kind'])}: kind is production: two others than whoever starts the drill must approve this plan${who}`];
 }

@@ -108,9 +108,12 @@ async function awaitHealthy(plan: DockerPlan, services: readonly string[]): Prom
   );
 }
 
-async function startGuardian(plan: DockerPlan, file: LabFile): Promise<void> {
-  const { site } = dockerTarget(plan, file.systemIdentifier ?? '');
-  await (await ensureSupervisor(plan.home)).start(ownProcesses(plan.home, file, site).guardian);
+/** Returns what starts the worker, which a lab has last. */
+async function startGuardian(home: string, file: LabFile, { site }: Target): Promise<() => Promise<void>> {
+  const supervisor = await ensureSupervisor(home);
+  const { guardian, worker } = ownProcesses(home, file, site);
+  await supervisor.start(guardian);
+  return async () => confirmStays(supervisor, await supervisor.start(worker));
 }
 
 /** Idempotent: starts what is missing, but nodes that a standing fault holds down. */
@@ -134,7 +137,7 @@ export async function dockerUp(plan: DockerPlan, before: LabFile | null, say: (t
   // Before anything is made: `lab down` must find it.
   if (before === null) writeLabFile(home, file);
   // What outlived the last guardian is undone by the next one, and holds nodes down until then: compose starts none of these.
-  if (before?.systemIdentifier != null) await startGuardian(plan, before);
+  if (before?.systemIdentifier != null) await startGuardian(home, file, dockerTarget(plan, before.systemIdentifier));
   const held = before === null ? new Set<string>() : await heldDown(home, say);
   const services = DOCKER_SERVICES.filter((service) => !held.has(service));
   say(`containers of ${project}: ${services.join(', ')} (images are built the first time, which takes minutes)`);
@@ -151,10 +154,8 @@ export async function dockerUp(plan: DockerPlan, before: LabFile | null, say: (t
   writeLabFile(home, { ...file, systemIdentifier });
   writeTarget(home, target);
   writeAllowFile(home, target);
-  const supervisor = await ensureSupervisor(home);
-  const processes = ownProcesses(home, file, target.site);
-  await supervisor.start(processes.guardian);
-  await confirmStays(supervisor, await supervisor.start(processes.worker));
+  const startWorker = await startGuardian(home, file, target);
+  await startWorker();
   say(`lab is up on ${net}.x`);
   return target;
 }
