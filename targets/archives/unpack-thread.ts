@@ -9,6 +9,7 @@ import { GamedayError, messageOf } from '../../core/errors';
 import { unpackPart } from './base-parts';
 import { TAR_START, TarUnpacker, type TarState } from './tar-unpack';
 import type { UnpackAnswers, UnpackOrder, UnpackReply, UnpackRequest } from './unpack-orders';
+import { UnpackTurns } from './unpack-turns';
 import { unpackWalInto } from './wal-object';
 
 /** Parts (8 MB) held plain at once, segments on their way to the disk included. */
@@ -18,25 +19,11 @@ const port = present(parentPort, 'a port: this runs as a thread');
 let base: TarUnpacker | null = null;
 /** Settles when everything before is in its files. */
 let written: Promise<TarState> = Promise.resolve(TAR_START);
-let free = PLAIN;
-const waiting: (() => void)[] = [];
-
-/** Lets so many work at once; the others wait in the order in which they came. */
-async function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  if (free === 0) await new Promise<void>((resolve) => waiting.push(resolve));
-  else free -= 1;
-  try {
-    return await work();
-  } finally {
-    const next = waiting.shift();
-    if (next === undefined) free += 1;
-    else next();
-  }
-}
+const turns = new UnpackTurns(PLAIN);
 
 function writePart(order: Extract<UnpackOrder, { kind: 'part' }>): Promise<TarState> {
   const [unpacker, before] = [present(base, 'a directory to write to'), written];
-  written = inTurn(async () => {
+  written = turns.take('part', async () => {
     const unpacking = unpackPart(order.part, order.packed);
     const [, pieces] = await Promise.all([before, unpacking]);
     for (const piece of pieces) unpacker.feed(piece);
@@ -63,7 +50,7 @@ const handlers: { readonly [kind in UnpackOrder['kind']]: (order: Extract<Unpack
       unpacker.close();
       return last;
     },
-    wal: ({ name, packed, path, systemIdentifier }) => inTurn(() => unpackWalInto(name, packed, path, systemIdentifier)),
+    wal: ({ name, packed, path, systemIdentifier }) => turns.take('wal', () => unpackWalInto(name, packed, path, systemIdentifier)),
   };
 
 port.on('message', ({ id, order }: UnpackRequest) => {
