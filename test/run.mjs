@@ -16,6 +16,8 @@ buildSync({
   platform: 'node',
   packages: 'external',
   sourcemap: 'inline',
+  // In one file each module would take itself for the program, and the product's own programs would start beside this one.
+  define: { 'require.main': 'undefined' },
 });
 // Paper is no part of what these programs prove or measure, and takes seconds of processor a drill.
 const env = { GAMEDAY_REPORT_PDF: 'off', ...process.env };
