@@ -119,6 +119,14 @@ export interface ReconcileResult {
   readonly clocks?: ClockReading;
 }
 
+/** What is left of a standby that was being made anew. */
+export interface UndoneRebuild {
+  /** Its old data directory; null: it is where it was, or there was none. */
+  readonly movedAside: string | null;
+  /** Why it does not stream, in words; null when it does. */
+  readonly problem: string | null;
+}
+
 export interface RebuildResult {
   readonly node: string;
   readonly movedAside: string | null;
@@ -350,6 +358,8 @@ export interface UndoActivities {
   }): Promise<LeaseView>;
   /** The lease as the guardian knows it now; null if it never heard of it. */
   describeLease(input: { readonly plan: Pick<Plan, 'target'>; readonly key: LeaseKey }): Promise<LeaseView | null>;
+  /** Puts right what a `rebuild` step that did not end leaves of its node. Idempotent; does nothing where nothing was begun. */
+  undoRebuild(input: { readonly plan: Pick<Plan, 'target'>; readonly step: string; readonly node: string }): Promise<UndoneRebuild>;
   /** Returns what was seen after it. */
   removeSandbox(input: { readonly plan: Pick<Plan, 'target'>; readonly dir: string }): Promise<string>;
 }

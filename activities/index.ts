@@ -10,7 +10,7 @@ import type { Asking, Hand } from './open-drill';
 import { watchStop } from './stop-activities';
 import { awaitWindow, hold, startProbe, stopProbe } from './probe-activities';
 import { checkReadiness } from './ready-activities';
-import { rebuild, resolveStandby } from './rebuild-activities';
+import { rebuild, resolveStandby, undoRebuild } from './rebuild-activities';
 import { recordEvents, register } from './register-activities';
 import { mark } from './mark-activities';
 import { expectRefusal, removeSandbox, restore } from './restore-activities';
@@ -59,6 +59,6 @@ export function createActivities(hand: Hand & Asking): Activities {
       restoreRedundancy,
       recordSkip,
     } satisfies SiteActivities),
-    undo: asActivities({ undoFault, undoFaults, describeLease, removeSandbox } satisfies UndoActivities),
+    undo: asActivities({ undoFault, undoFaults, describeLease, undoRebuild, removeSandbox } satisfies UndoActivities),
   };
 }

@@ -11,8 +11,8 @@ import { describeNode } from '../faults/node-process';
 import { resolveNode } from '../faults/resolve-node';
 import { openTarget } from '../targets/open-target';
 import type { LiveTarget, Topology } from '../targets/ports';
-import type { RebuildResult, SiteActivities } from './contract';
-import { cancellable, stamp } from './open-drill';
+import type { RebuildResult, SiteActivities, UndoActivities, UndoneRebuild } from './contract';
+import { cancellable, stamp, stepToken } from './open-drill';
 import { result } from './policy-checks';
 
 export async function resolveStandby({ plan, step }: Parameters<SiteActivities['resolveStandby']>[0]): Promise<string> {
@@ -40,12 +40,21 @@ async function rebuildWithin(
   const onLook = async (look: 'begins' | 'unanswered'): Promise<void> =>
     void (await stamp(probe, 'rebuild', look === 'begins' ? 'looking' : 'about-to', step.id));
   try {
-    return (await controller.rebuild(node, { timeoutMs, signal: AbortSignal.any([halted, late]), onLook })).movedAside;
+    const options = { token: stepToken(step.id), timeoutMs, signal: AbortSignal.any([halted, late]), onLook };
+    return (await controller.rebuild(node, options)).movedAside;
   } catch (error) {
     if (!late.aborted || halted.aborted) throw error;
     // Without a cause: a drill tells the innermost message, and the signal's own says nothing.
     throw new GamedayError('step_failed', `${node}, made anew, did not stream within ${formatMs(timeoutMs)}`);
   }
+}
+
+/** Where a rebuild did not end, or nobody heard how: the node is put right, and what was moved aside keeps its name. */
+export async function undoRebuild({ plan, step, node }: Parameters<UndoActivities['undoRebuild']>[0]): Promise<UndoneRebuild> {
+  const { controller } = openTarget(plan.target);
+  if (controller.undoRebuild === undefined) return { movedAside: null, problem: null };
+  const undo = controller.undoRebuild.bind(controller);
+  return cancellable((signal) => undo(node, { token: stepToken(step), signal }));
 }
 
 /** Pre-flight of rebuilds: whether the controller can, and whether a second data directory has room beside the first. */

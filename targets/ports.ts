@@ -223,18 +223,28 @@ export interface Controller {
   ): Promise<{ readonly method: 'streaming' | 'follow' | 'rebuild'; readonly movedAside: string | null }>;
   /**
    * Optional power: makes a standby anew from a base backup of its upstream, whatever it still holds, and waits until it streams. The old data directory is
-   * moved aside once the new one is whole; cut off at any moment it leaves a node that `rejoin` brings back. `onLook` is awaited before it is
+   * moved aside once the new one is whole; cut off at any moment it leaves a node that `undoRebuild` or `rejoin` brings back. A repeated `token` makes no second
+   * copy where the first one took its place, and names the same old directory. `onLook` is awaited before it is
    * started, when it surely does not stream, before each look whether it does, and after one that nobody answered. Throws `step_failed` for a node with WAL
    * that the primary lacks, which is `rejoin`'s to save.
    */
   rebuild?(
     node: string,
     options: {
+      readonly token: string;
       readonly timeoutMs: number;
       readonly signal: AbortSignal;
       readonly onLook: (look: 'begins' | 'unanswered') => Promise<void>;
     },
   ): Promise<{ readonly movedAside: string | null }>;
+  /**
+   * Of whoever rebuilds: what a `rebuild` that did not end leaves is put right. No half copy stays, and the node runs and streams, from its old data or, where that
+   * was moved aside already, from the new. Works when nothing of it happened, and twice. `problem`: why the node does not stream, in words; null when it does.
+   */
+  undoRebuild?(
+    node: string,
+    options: { readonly token: string; readonly signal: AbortSignal },
+  ): Promise<{ readonly movedAside: string | null; readonly problem: string | null }>;
 }
 
 /** What a controller does by itself, switched off and on by people: maintenance mode. Throws `controller_unreachable`, `step_failed`. */

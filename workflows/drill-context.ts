@@ -39,6 +39,10 @@ export class DrillContext {
   readonly marks = new Map<string, MarkResult>();
   /** Directories of every restore that was begun. */
   readonly sandboxes = new Set<string>();
+  /** Standbys whose making anew was begun and is not known to have ended, by step. */
+  readonly rebuilding = new Map<string, string>();
+  /** Of these, what heal could not bring back, in words; untrue once redundancy is regained. */
+  readonly notBack: string[] = [];
   readonly people: DrillRecord['people'][number][] = [];
   readonly open = new Map<string, OpenQuestion>();
   readonly answers = new Map<string, AnswerInput>();

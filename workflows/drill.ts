@@ -230,6 +230,8 @@ function stateAfter(context: DrillContext, error: unknown): DrillState {
 async function heal(context: DrillContext): Promise<boolean> {
   return phase(context, 'heal', async () => {
     const healed = await healEntries(context, context.undo.newestFirst(null), 'heal');
+    // Behind the faults: one may hold the node down, or cut it off from whom it follows.
+    for (const [step, node] of [...context.rebuilding].reverse()) await undoRebuild(context, { step, node, healed });
     for (const dir of context.sandboxes) await removeSandbox(context, dir);
     return healed;
   });
@@ -308,6 +310,29 @@ async function removeSandbox(context: DrillContext, dir: string): Promise<void> 
   } catch (error) {
     context.say('heal', 'sandbox left', `sandbox ${dir} could not be removed: ${failureText(error)}`);
     context.left.push(`sandbox ${dir}: ${failureText(error)}`);
+  }
+}
+
+/** A standby that was being made anew when the method ended is brought back as far as it can be; what cannot be is said. Never throws. */
+async function undoRebuild(
+  context: DrillContext,
+  { step, node, healed }: { readonly step: string; readonly node: string; readonly healed: boolean },
+): Promise<void> {
+  const { target } = context.input.plan;
+  const leave = (why: string): void => {
+    context.notBack.push(`${node}, which was being made anew, does not stream: ${why}`);
+    context.say(step, 'not brought back', `${node} does not stream: ${why}`, { node });
+  };
+  // Whatever still stands may stand on this node, whose start is its undo's alone.
+  if (!healed) return leave('it was left as it was, for a fault is not proven gone');
+  try {
+    const { movedAside, problem } = await context.hands.undo.undoRebuild({ plan: { target }, step, node });
+    if (movedAside !== null) context.left.push(`${node}'s old data directory, moved aside to ${movedAside}`);
+    if (problem !== null) return leave(problem);
+    context.rebuilding.delete(step);
+    context.say(step, 'brought back', `${node}, which was being made anew, streams`, { node });
+  } catch (error) {
+    leave(`it could not be looked after: ${failureText(error)}`);
   }
 }
 
@@ -473,7 +498,7 @@ function notExecuted(context: DrillContext): StepRecord[] {
 }
 
 function leftBehind(context: DrillContext, unhealed: readonly LeaseView[], redundancy: RedundancyResult | null): string[] {
-  const left = [...context.left];
+  const left = [...context.left, ...(redundancy?.regained === true ? [] : context.notBack)];
   for (const lease of unhealed)
     left.push(`${lease.handle.fault} (${lease.key.step}) is not proven gone; by hand: ${lease.handle.manualUndo.join(' && ')}`);
   if (redundancy !== null) {

@@ -223,10 +223,13 @@ function markOf(context: DrillContext, { to }: RestoreStep): { readonly mark?: M
 async function rebuildStep(context: DrillContext, step: RebuildStep): Promise<StepOutput> {
   const { plan } = context.input;
   const node = await context.hands.site.resolveStandby({ plan, step });
+  // Known before it is scheduled, as a fault's undo is: whatever comes of it, healing looks after the node.
+  context.rebuilding.set(step.id, node);
   context.say(step.id, 'rebuilding', `${node} is made anew from a base backup`, { node });
   const { movedAside } = await context.hands
     .long(step.timeoutMs + REBUILD_MARGIN_MS)
     .rebuild({ plan, step, node, probe: requireProbe(context) });
+  context.rebuilding.delete(step.id);
   if (movedAside !== null) context.left.push(`${node}'s old data directory, moved aside to ${movedAside}`);
   context.say(step.id, 'rebuilt', `${node} streams again`, { node });
   return done({ node, movedAside });

@@ -26,6 +26,7 @@ import { cloneInto, waitStreaming } from './standalone-rejoin';
 import { askServer } from './node-status';
 import { readControlData, stopServer } from './standalone-server';
 import { chooseUpstream, startNode } from './standalone-start';
+import { finishSwap } from './standalone-swap';
 
 const LOCK_WAIT_MS = 120_000;
 const CLONE_TIMEOUT_MS = 120_000;
@@ -160,6 +161,7 @@ async function firstEpoch(live: LiveTarget, first: TargetNode): Promise<EpochFil
 async function cloneStandby(live: LiveTarget, node: TargetNode, primary: string, signal: AbortSignal): Promise<void> {
   const host = live.host(node.name);
   const upstream = await chooseUpstream(live, node.name, primary);
+  await finishSwap(host, node);
   if (!(await host.exists(join(node.dataDir, 'PG_VERSION')))) {
     await cloneInto(live, node, upstream, `${node.dataDir}.new`, { timeoutMs: CLONE_TIMEOUT_MS, signal });
     await host.rename(`${node.dataDir}.new`, node.dataDir);
@@ -222,7 +224,9 @@ async function startEach(
 ): Promise<readonly StartedNode[]> {
   const started: StartedNode[] = [];
   for (const name of names) {
-    if (!(await live.host(name).exists(join(requireNode(live.target, name).dataDir, 'PG_VERSION')))) continue;
+    const [host, node] = [live.host(name), requireNode(live.target, name)];
+    await finishSwap(host, node);
+    if (!(await host.exists(join(node.dataDir, 'PG_VERSION')))) continue;
     try {
       started.push({ node: name, ...(await startNode(live, name)) });
     } catch (error) {

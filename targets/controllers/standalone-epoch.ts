@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { GamedayError, messageOf } from '../../core/errors';
 import { writeFileDurably } from '../../core/files';
 import type { Target, TargetNode } from '../../model/target';
@@ -124,13 +124,14 @@ export async function writeNodeEpoch(host: Host, node: TargetNode, epoch: number
   await host.writeFile(join(dataDir, 'gameday.epoch'), `${JSON.stringify({ epoch, node: node.name })}\n`);
 }
 
-/**
- * Runs `work` while no other process changes epochs or starts nodes. The lock is the kernel's (flock), held by a child that ends with its stdin:
- * it cannot outlive us, whatever kills us. Throws `failover_failed` after `waitMs`.
- */
+/** Runs `work` while no other process changes epochs or starts nodes. Throws `failover_failed` after `waitMs`. */
 export async function withEpochLock<T>(stateDir: string, waitMs: number, work: () => Promise<T>): Promise<T> {
-  mkdirSync(stateDir, { recursive: true });
-  const path = join(stateDir, 'epoch.lock');
+  return withLock(join(stateDir, 'epoch.lock'), waitMs, work);
+}
+
+/** The lock is the kernel's (flock), held by a child that ends with its stdin: it cannot outlive us, whatever kills us. Throws `failover_failed` after `waitMs`. */
+export async function withLock<T>(path: string, waitMs: number, work: () => Promise<T>): Promise<T> {
+  mkdirSync(dirname(path), { recursive: true });
   const holder = spawn('flock', ['--exclusive', '--wait', String(waitMs / 1_000), path, 'sh', '-c', 'echo held; exec cat >/dev/null'], {
     stdio: ['pipe', 'pipe', 'ignore'],
     cwd: '/',

@@ -1,8 +1,8 @@
 /**
  * Makes a node a streaming standby of the current primary again: as it is, by following, or rebuilt by a base backup through its link.
- * The old data directory is moved aside before its successor takes its name; it is never deleted first; a lab keeps the newest two, any other target all.
+ * The old data directory is moved aside before its successor takes its name; it is never deleted first.
  */
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { until } from '../../core/clock';
 import { GamedayError } from '../../core/errors';
 import type { TargetNode } from '../../model/target';
@@ -10,18 +10,18 @@ import type { Controller, Host, LiveTarget } from '../ports';
 import { clearDirectory } from './fresh-directory';
 import { passFilePath, requireNode, upstreamConninfo, writeConfig, writeRole } from './standalone-config';
 import { epochDir, requireEpoch, type EpochFile } from './standalone-epoch';
-import { findDivergence, salvageTail, type Divergence } from './standalone-salvage';
+import { findDivergence, salvageTail } from './standalone-salvage';
 import { askServer, streamingStandbys } from './node-status';
 import { startServer, stopServer } from './standalone-server';
 import { chooseUpstream, startNode } from './standalone-start';
+import { finishSwap, freshOf, swapIn, swapNoteOf } from './standalone-swap';
 
 type Options = Parameters<Controller['rejoin']>[1];
 type RebuildOptions = Parameters<NonNullable<Controller['rebuild']>>[1];
 type Rejoined = Awaited<ReturnType<Controller['rejoin']>>;
 
-const KEEP_ASIDES = 2;
 /** A standby that may follow does so within its retry interval; longer means that the primary no longer has the WAL it asks for. */
-const FOLLOW_TIMEOUT_MS = 15_000;
+export const FOLLOW_TIMEOUT_MS = 15_000;
 
 async function streams(live: LiveTarget, name: string, primary: string): Promise<boolean> {
   return name in (await streamingStandbys(live, primary)) && (await askServer(live, name)).streamingFrom === primary;
@@ -68,8 +68,8 @@ export async function cloneInto(live: LiveTarget, node: TargetNode, primary: str
       `the base backup of ${primary} for ${node.name} failed: ${backup.stderr.trim().slice(-500)}`,
       `check the link ${node.name}-${primary}.`,
     );
-  // The copy carries the primary's proof that it may write; it is no one else's.
-  await host.remove(join(directory, 'gameday.epoch'));
+  // The copy carries the primary's proof that it may write; it is no one else's. Nor is what it says of its own making.
+  for (const own of [join(directory, 'gameday.epoch'), swapNoteOf(directory)]) await host.remove(own);
   await writeConfig(host, live.target, node, directory);
   await writeRole(host, live.target, node, { kind: 'follow', upstream: primary }, directory);
   await host.writeFile(join(directory, 'standby.signal'), '');
@@ -82,38 +82,7 @@ async function writeRolePassword(host: Host, live: LiveTarget, node: TargetNode)
   await host.remove(`${node.dataDir}.config`);
 }
 
-async function listAsides(host: Host, node: TargetNode): Promise<readonly string[]> {
-  const prefix = `${basename(node.dataDir)}.aside-`;
-  const listed = await host.exec(['ls', '-1t', dirname(node.dataDir)], { asNode: false, timeoutMs: 10_000 });
-  return listed.stdout
-    .split('\n')
-    .filter((name) => name.startsWith(prefix))
-    .map((name) => join(dirname(node.dataDir), name));
-}
-
-/** Moves the data directory aside under the epoch's name; in a lab drops all but the newest asides, elsewhere none. Null if there was none to move. */
-async function moveAside(host: Host, node: TargetNode, epoch: EpochFile, isLab: boolean): Promise<string | null> {
-  if (!(await host.exists(node.dataDir))) return null;
-  const taken = await listAsides(host, node);
-  const base = `${node.dataDir}.aside-${epoch.epoch}`;
-  let path = base;
-  for (let again = 2; taken.includes(path); again += 1) path = `${base}-${again}`;
-  await host.rename(node.dataDir, path);
-  await host.exec(['touch', path], { asNode: false, timeoutMs: 5_000 });
-  if (isLab) for (const old of (await listAsides(host, node)).slice(KEEP_ASIDES)) await host.remove(old);
-  return path;
-}
-
-/** Where a base backup becomes a data directory. What a death leaves there is the next one's to clear. */
-const freshOf = (node: TargetNode): string => `${node.dataDir}.rebuild`;
-
-async function rebuild(
-  live: LiveTarget,
-  node: TargetNode,
-  epoch: EpochFile,
-  options: Options & Partial<RebuildOptions>,
-  onFork: (divergence: Divergence) => Promise<unknown>,
-): Promise<Rejoined> {
+async function rebuild(live: LiveTarget, node: TargetNode, epoch: EpochFile, options: Options): Promise<Rejoined> {
   const host = live.host(node.name);
   const fresh = freshOf(node);
   const upstream = await chooseUpstream(live, node.name, epoch.primary);
@@ -126,29 +95,12 @@ async function rebuild(
   await stopServer(host, node, 'fast');
   if (await host.exists(join(node.dataDir, 'PG_VERSION'))) {
     const divergence = await findDivergence(live, node.name, epoch);
-    if (divergence !== null) await onFork(divergence);
+    if (divergence !== null) await salvageTail(live, node.name, epoch, divergence);
   }
-  const movedAside = await moveAside(host, node, epoch, live.target.kind === 'lab');
-  await host.rename(fresh, node.dataDir);
-  await options.onLook?.('begins');
+  const movedAside = await swapIn(host, node, { epoch, token: 'rejoin', isLab: live.target.kind === 'lab' });
   await startServer(host, node);
   await waitStreaming(live, node.name, upstream, options);
   return { method: 'rebuild', movedAside };
-}
-
-/** See Controller.rebuild. Call under the epoch lock. Throws `step_failed`, `epoch_unreadable`, `setting_invalid`. */
-export async function rebuildStandby(live: LiveTarget, name: string, options: RebuildOptions): Promise<Pick<Rejoined, 'movedAside'>> {
-  const epoch = requireEpoch(epochDir(live.target));
-  if (name === epoch.primary)
-    throw new GamedayError('setting_invalid', `node ${name} is the primary of epoch ${epoch.epoch}; only a standby is made anew`);
-  const refuse = async (): Promise<never> => {
-    throw new GamedayError(
-      'step_failed',
-      `node ${name} holds WAL that ${epoch.primary} lacks; the end of the drill saves it, and rejoins the node`,
-    );
-  };
-  const { movedAside } = await rebuild(live, requireNode(live.target, name), epoch, options, refuse);
-  return { movedAside };
 }
 
 /** See Controller.rejoin. Call under the epoch lock. Throws `step_failed`, `epoch_unreadable`, `fork_salvage_failed`. */
@@ -158,8 +110,9 @@ export async function rejoin(live: LiveTarget, name: string, options: Options): 
   const host = live.host(name);
   if (name === epoch.primary)
     throw new GamedayError('setting_invalid', `node ${name} is the primary of epoch ${epoch.epoch}; a primary cannot rejoin itself`);
+  await finishSwap(host, node);
   await clearDirectory(host, freshOf(node));
-  const anew = (): Promise<Rejoined> => rebuild(live, node, epoch, options, (divergence) => salvageTail(live, name, epoch, divergence));
+  const anew = (): Promise<Rejoined> => rebuild(live, node, epoch, options);
   if (!(await host.exists(join(node.dataDir, 'PG_VERSION')))) return anew();
   if ((await host.postmaster()) !== null && (await streams(live, name, await chooseUpstream(live, name, epoch.primary))))
     return { method: 'streaming', movedAside: null };

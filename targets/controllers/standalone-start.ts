@@ -11,6 +11,7 @@ import { epochDir, epochError, readEpoch, readNodeEpoch, recordPromotion, type E
 import { currentHistory, findDivergence, salvageTail } from './standalone-salvage';
 import { askServer } from './node-status';
 import { promoteServer, readControlData, startServer, stopServer, waitPromoted } from './standalone-server';
+import { finishSwap } from './standalone-swap';
 import { formatLsn } from '../../core/lsn';
 
 type Started = Awaited<ReturnType<Controller['startNode']>>;
@@ -107,6 +108,7 @@ export async function startNode(live: LiveTarget, name: string, environment: Env
   const running = await host.postmaster();
   // It would be taken for a server that runs.
   if (running !== null) await killIfStopped(host, running);
+  await finishSwap(host, node);
   const { file: epoch, problem } = readEpoch(stateDir);
   if (epoch !== null && (await mayWrite(live, name))) return startPrimary(live, node, host, epoch, environment);
   await keepUnrouted(live, name);

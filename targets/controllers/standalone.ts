@@ -7,7 +7,8 @@ import type { PredictedFailover, PredictedSegment } from '../../model/measuremen
 import type { Controller, LiveTarget, Topology } from '../ports';
 import { epochDir, readEpoch, withEpochLock } from './standalone-epoch';
 import { failover } from './standalone-failover';
-import { rebuildStandby, rejoin } from './standalone-rejoin';
+import { rebuildStandby, undoRebuild } from './standalone-rebuild';
+import { rejoin } from './standalone-rejoin';
 import { askAll, everyStreamingStandby, readSettings, readSlots } from './node-status';
 import { mayWrite, startNode } from './standalone-start';
 
@@ -91,7 +92,8 @@ export function openStandaloneController(live: LiveTarget): Controller {
     failover: (request) => locked(request.timeoutMs, () => failover(live, request)),
     startNode: (node, environment) => locked(LOCK_WAIT_MS, () => startNode(live, node, environment)),
     mayWrite: (node) => mayWrite(live, node),
-    rebuild: (node, options) => locked(LOCK_WAIT_MS, () => rebuildStandby(live, node, options)),
+    rebuild: (node, options) => rebuildStandby(live, node, options),
+    undoRebuild: (node, options) => undoRebuild(live, node, options),
     rejoin: (node, options) => locked(LOCK_WAIT_MS, () => rejoin(live, node, options)),
   };
 }

@@ -6,7 +6,7 @@ import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { bundleWorkflowCode, DefaultLogger, Runtime, Worker, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import { join } from 'node:path';
-import type { ControlActivities, JudgeInput, SealInput, SiteActivities, UndoActivities } from '../../activities/contract';
+import type { ControlActivities, JudgeInput, SealInput, SiteActivities, UndoActivities, UndoneRebuild } from '../../activities/contract';
 import { drillWorkflowId, taskQueues } from '../../core/ids';
 import { packageRoot } from '../../core/files';
 import { locateTools } from '../../infra/tools';
@@ -60,6 +60,9 @@ class Script {
   undoFails = false;
   /** A standby made anew. */
   streamsAgain = true;
+  /** What heal finds of one that did not. */
+  standby: UndoneRebuild = { movedAside: '/older', problem: null };
+  regained = true;
   keyOpens = true;
   /** By itself, though its answer to the drill is lost. */
   guardianHeals = false;
@@ -180,12 +183,17 @@ class Script {
     restoreRedundancy: async () => {
       this.calls.push('redundancy');
       await this.happen('redundancy');
-      return { regained: true, rejoined: [], salvages: [], forks: [], differences: [] };
+      const differences = this.regained ? [] : ['1 standbys stream, 2 did at the start'];
+      return { regained: this.regained, rejoined: [], salvages: [], forks: [], differences };
     },
     recordSkip: async () => undefined,
     watchStop: (input) => this.stops(input),
   };
   readonly undo: UndoActivities = {
+    undoRebuild: async ({ step, node }) => {
+      this.calls.push(`undo ${step} of ${node}`);
+      return this.standby;
+    },
     undoFaults: async ({ steps }) => {
       this.heldUntilHealed = this.holding;
       if (this.undoFails) return [];
@@ -583,10 +591,27 @@ describe('drill workflow', () => {
     script.streamsAgain = false;
     await withDrill([fault('archive'), anew], script, async (running) => {
       expect(await result(running)).toMatchObject({ state: 'failed', verdict: 'inconclusive' });
-      expect(script.calls.filter((call) => ['rebuild n3', 'undo archive', 'redundancy'].includes(call))).toEqual([
+      expect(script.calls.filter((call) => ['rebuild n3', 'undo archive', 'undo anew of n3', 'redundancy'].includes(call))).toEqual([
         'rebuild n3',
         'undo archive',
+        'undo anew of n3',
         'redundancy',
+      ]);
+      expect(script.sealed?.left).toEqual(["n3's old data directory, moved aside to /older"]);
+    });
+  });
+
+  test('a standby that neither heal nor the last phase brings back is named, with its old data directory', async () => {
+    const script = new Script();
+    script.streamsAgain = false;
+    script.standby = { movedAside: '/older', problem: 'it did not start' };
+    script.regained = false;
+    await withDrill([anew], script, async (running) => {
+      expect(await result(running)).toMatchObject({ state: 'failed' });
+      expect(script.sealed?.left).toEqual([
+        "n3's old data directory, moved aside to /older",
+        'n3, which was being made anew, does not stream: it did not start',
+        '1 standbys stream, 2 did at the start',
       ]);
     });
   });

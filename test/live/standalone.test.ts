@@ -1,17 +1,19 @@
 /** The standalone controller on real servers: failover, fencing, salvage and rebuild, with a power cut in the middle of a drill. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { examineFork } from '../../activities/examine-fork';
+import { until } from '../../core/clock';
 import type { ForkRecord } from '../../model/record';
 import type { Target } from '../../model/target';
 import { createCluster, currentPrimary, startCluster } from '../../targets/controllers/standalone-cluster';
 import { nodeSocketDir } from '../../targets/controllers/standalone-config';
-import { epochDir } from '../../targets/controllers/standalone-epoch';
-import type { LiveTarget, SalvageResult } from '../../targets/ports';
+import { epochDir, withEpochLock } from '../../targets/controllers/standalone-epoch';
+import type { Controller, LiveTarget, SalvageResult } from '../../targets/ports';
 import { startGround, type Ground } from './standalone-ground';
 
 const NET = '127.0.69';
@@ -224,10 +226,17 @@ const rebuild = (
   node: string,
   signal = never,
   onLook = async (): Promise<void> => undefined,
+  token: string = randomUUID(),
 ): Promise<{ readonly movedAside: string | null }> => {
   const { controller } = ground.live;
   if (controller.rebuild === undefined) throw new Error('this controller makes no standby anew');
-  return controller.rebuild(node, { timeoutMs: 60_000, signal, onLook });
+  return controller.rebuild(node, { token, timeoutMs: 60_000, signal, onLook });
+};
+
+const undoRebuild = async (node: string, token: string): ReturnType<NonNullable<Controller['undoRebuild']>> => {
+  const { controller } = ground.live;
+  if (controller.undoRebuild === undefined) throw new Error('this controller makes no standby anew');
+  return controller.undoRebuild(node, { token, signal: never });
 };
 
 const standby = (): string => {
@@ -270,6 +279,36 @@ test('a rebuild that is cut off, or cannot have its base backup, leaves the stan
   const { method } = await ground.live.controller.rejoin(node, { timeoutMs: 60_000, signal: never });
   expect(['streaming', 'follow']).toContain(method);
 }, 120_000);
+
+test('a worker that dies behind the swap leaves the standby down: its undo, or the next try, starts it and knows where the old data is', async () => {
+  const node = standby();
+  const die = async (): Promise<void> => Promise.reject(new Error('dead'));
+  await expect(rebuild(node, never, die, 'first')).rejects.toThrow('dead');
+  expect(await ground.live.host(node).postmaster()).toBeNull();
+  const undone = await undoRebuild(node, 'first');
+  expect(undone).toEqual({ movedAside: expect.stringContaining('.aside-') as string, problem: null });
+  expect(await undoRebuild(node, 'first')).toEqual(undone);
+  expect(await undoRebuild(node, 'another')).toEqual({ movedAside: null, problem: null });
+
+  await expect(rebuild(node, never, die, 'second')).rejects.toThrow('dead');
+  const { movedAside } = await rebuild(node, never, undefined, 'second');
+  expect(movedAside).not.toBe(undone.movedAside);
+  expect(await rebuild(node, never, undefined, 'second')).toEqual({ movedAside });
+  expect(existsSync(join(movedAside ?? '', 'PG_VERSION'))).toBe(true);
+}, 120_000);
+
+test('while a standby is copied nobody waits for it: the epoch’s lock is free; and an undo ends the copy', async () => {
+  const node = standby();
+  const { dataDir } = ground.target.nodes.find(({ name }) => name === node) ?? { dataDir: '' };
+  const cut = rebuild(node, never, undefined, 'cut').catch((error: unknown) => error);
+  // Held in its midst, as by a slow link.
+  const hold = (): true | null => spawnSync('pkill', ['-STOP', '-f', `pg_basebackup -D ${dataDir}.rebuild `]).status === 0 || null;
+  await until(hold, { timeoutMs: 30_000, everyMs: 2, onTimeout: () => new Error('no base backup began') });
+  await withEpochLock(epochDir(ground.target), 2_000, async () => undefined);
+  expect(await undoRebuild(node, 'cut')).toEqual({ movedAside: null, problem: null });
+  expect(existsSync(`${dataDir}.rebuild`)).toBe(false);
+  expect(await cut).toMatchObject({ code: 'step_failed' });
+}, 90_000);
 
 test('a worker that dies while the directories are swapped leaves a standby that is rejoined', async () => {
   const node = standby();
