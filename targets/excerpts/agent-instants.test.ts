@@ -43,7 +43,6 @@ test('whoever does not: that it noticed, and whom it found with the key', () => 
 });
 
 test.each([
-  ['INFO: Got response from n3 http://10.0.0.3:8008/patroni: {"state": "running"}', 'noticed: Got response from n3 (the rest is withheld)'],
   ['INFO: Lock owner: None; I am n2', 'noticed: Lock owner: None; I am n2'],
   ['ERROR: failed to update leader lock', 'noticed: failed to update leader lock'],
   ['INFO: Demoting self (immediate-nolock)', 'stepped down: Demoting self (immediate-nolock)'],
@@ -58,6 +57,71 @@ test.each([
   ],
 ])('%s', (line, expected) => {
   expect(told(`2026-11-29 14:20:49,187 ${line}`)).toEqual([`2026-11-29T14:20:49.187Z ${expected}`]);
+});
+
+const GOT = 'INFO: Got response from n3 http://10.0.0.3:8008/patroni: {"state": "running"}';
+const FAILED = 'WARNING: Request failed to n1: GET http://10.0.0.1:8008/patroni (timed out)';
+const FOLLOWS = 'INFO: no action. I am (n2), a secondary, and following a leader (n1)';
+const NOTICED = ['noticed: Got response from n3 (the rest is withheld)', 'noticed: Request failed to n1 (the rest is withheld)'];
+
+test.each([
+  ['a race that is lost', [GOT, FAILED, 'INFO: following a different leader because i am not the healthiest node'], NOTICED],
+  ['a race that is won', [GOT, FAILED, 'INFO: promoted self to leader by acquiring session lock'], NOTICED],
+  [
+    'a race behind an order that came to nothing',
+    [
+      'INFO: received failover request with leader=None candidate=n2 scheduled_at=None',
+      GOT,
+      'INFO: Lock owner: n1; I am n2',
+      FOLLOWS,
+      GOT,
+      FAILED,
+      'INFO: promoted self to leader by acquiring session lock',
+    ],
+    NOTICED,
+  ],
+  // Recorded courses of an ordered change, as patroni/api.py and patroni/ha.py write them: the key is held when others are asked.
+  [
+    'a standby that is told to fail over',
+    [
+      'INFO: received failover request with leader=None candidate=n2 scheduled_at=None',
+      GOT,
+      FAILED,
+      'INFO: Cleaning up failover key after acquiring leader lock...',
+      'INFO: promoted self to leader by acquiring session lock',
+    ],
+    [],
+  ],
+  [
+    'the leader that hands over',
+    [
+      'INFO: received switchover request with leader=n2 candidate=n3 scheduled_at=None',
+      GOT,
+      'INFO: Lock owner: n2; I am n2',
+      GOT,
+      'INFO: switchover: demoting myself',
+    ],
+    [],
+  ],
+  ['the leader that hands over, in 3.0', ['INFO: Lock owner: n2; I am n2', GOT, 'INFO: manual failover: demoting myself'], []],
+  [
+    'a standby that leaves the key to the one named',
+    [GOT, 'INFO: switchover: to n3, i am n2', 'INFO: following a different leader because i am not the healthiest node'],
+    [],
+  ],
+  [
+    'the leader in failsafe mode',
+    [
+      'INFO: Got response from n3 http://10.0.0.3:8008/failsafe: Accepted',
+      'INFO: continue to run as a leader because failsafe mode is enabled and all members are accessible',
+      'INFO: Lock owner: n2; I am n2',
+    ],
+    [],
+  ],
+  ['nobody knows what came of it', [GOT, FAILED], []],
+])('who is asked for a position tells that nobody leads only in a race: %s', (_name, rows, noticed) => {
+  const log = told(rows.map((row, at) => `2026-11-29 14:20:49,10${at} ${row}`).join('\n'));
+  expect(log.map((row) => row.slice('2026-11-29T14:20:49.100Z '.length)).filter((row) => /response|Request/.test(row))).toEqual(noticed);
 });
 
 test('stamps are the host’s local time, unless they name a zone themselves; what they leave out is their resolution', () => {

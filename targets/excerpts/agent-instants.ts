@@ -29,37 +29,74 @@ export type AgentLog =
 /** A log of hours in which nobody ever leads repeats itself. */
 const MOST_LINES = 500;
 
-/**
- * Messages of patroni/ha.py, alike in 3.0.2 and 4.1.5. Positions are asked for (`Got response`, `Request failed`: fetch_node_status) by a standby only in the
- * race for a key that nobody holds; the leader asks before it hands over. Each line is written after what it tells of.
- */
+/** Messages of patroni/ha.py, alike in 3.0.2 and 4.1.5. Each line is written after what it tells of. */
 const MEANINGS: readonly (readonly [AgentMeaning, RegExp])[] = [
   ['names', /^Lock owner: (?!None;)(\S+); I am /],
   ['names', /^no action\. I am \((\S+)\), the (?:standby )?leader with the lock$/],
   ['names', /^no action\. I am \(\S+\), a secondary,? and following a (?:standby )?leader \((\S+)\)$/],
   ['noticed', /^Lock owner: None; I am /],
-  ['noticed', /^(?:Got response from|Request failed to) /],
   ['noticed', /^(?:My wal position exceeds|My timeline \d+ is behind|Wal position of \S+ is ahead|Primary \(\S+\) is still alive)/],
   ['noticed', /^(?:not healthy enough for leader race|Could not take out TTL lock|failed to update leader lock)$/],
   ['noticed', /^following (?:a different leader because|new leader after trying and failing to obtain lock)/],
   ['decided', /^promoted self to (?:a standby )?leader |^acquired session lock as a leader$/],
   ['decided', /^(?:Cleaning up|Updating) failover key after acquiring leader lock/],
-  ['stepped down', /^[Dd]emot(?:ing|ed) self (?:because|\()|^manual failover: demoting myself$|^switchover: demote in progress$/],
+  ['stepped down', /^[Dd]emot(?:ing|ed) self (?:because|\()|^(?:switchover|manual failover): (?:demote in progress|demoting myself)$/],
 ];
+
+/**
+ * Others are asked (fetch_node_status) in the race for a key that nobody holds; but with the key held, too: by the leader before it hands over and in failsafe mode
+ * (POST), and by whoever is told to switch over (patroni/api.py, is_failover_possible). So such a line tells of the race alone that the same node's loop ends in.
+ */
+const ASKED = /^(?:Got response from|Request failed to) /;
+const RACE_ENDS =
+  /^(?:promoted self to (?:a standby )?leader by acquiring|acquired session lock as a leader$|following (?:a different leader because|new leader after trying)|My wal position exceeds|My timeline |Wal position of |Primary \(|Could not take out TTL lock$)/;
+/** Somebody's order: who is asked after it may be asked for that. */
+const ORDERED =
+  /^(?:received (?:failover|switchover) request with |(?:manual failover|failover|switchover): |(?:Cleaning up|Updating) failover key after )/;
+/** How a loop begins; all else of `MEANINGS` is how one ends, or close to it. */
+const LOOP_BEGINS = /^Lock owner: /;
+
+/** Of the lines that ask others, those that tell that nobody holds the key: known once the loop that wrote them has ended. */
+class Races {
+  private asked: AgentLine[] = [];
+  private ordered = false;
+
+  ask(line: AgentLine): void {
+    if (!this.ordered) this.asked.push(line);
+  }
+
+  order(): void {
+    this.asked = [];
+    this.ordered = true;
+  }
+
+  /** What was asked before this line, if in a race. */
+  endedBy(words: string): readonly AgentLine[] {
+    const asked = RACE_ENDS.test(words) ? this.asked : [];
+    this.asked = [];
+    if (!LOOP_BEGINS.test(words)) this.ordered = false;
+    return asked;
+  }
+}
 
 /** `text`: the raw log; `utcOffset`: of its stamps, as `date +%z` prints it; `names`: of the target's nodes. */
 export function readAgentLog(node: string, text: string, utcOffset: string, names: readonly string[]): AgentLog {
   const say = openAgentMessages(names);
   const lines: AgentLine[] = [];
+  const races = new Races();
   let [read, named] = [0, ''];
   for (const row of text.split('\n')) {
     const line = readAgentLine(row);
     const stamp = line?.time == null ? null : readStamp(line.time, utcOffset);
     if (line === null || stamp === null) continue;
     read += 1;
+    if (ORDERED.test(line.message)) races.order();
     const words = say(line.message);
+    if (words !== null && ASKED.test(words)) races.ask({ means: 'noticed', leader: null, ...stamp, words });
     const meaning = words === null ? null : meaningOf(words);
-    if (words === null || meaning === null || (meaning.means === 'names' && meaning.leader === named)) continue;
+    if (words === null || meaning === null) continue;
+    lines.push(...races.endedBy(words));
+    if (meaning.means === 'names' && meaning.leader === named) continue;
     named = meaning.leader ?? named;
     lines.push({ ...meaning, ...stamp, words });
   }

@@ -14,7 +14,9 @@ const bin = join(dir, 'bin');
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 const stamp = (): string => new Date().toISOString().replace('T', ' ').replace('.', ',').replace('Z', '');
-const noticed = (node: string): string => `${stamp()} WARNING: Request failed to ${node}: GET http://10.0.0.1:8008/patroni (secret)\n`;
+const LOST = 'following a different leader because i am not the healthiest node';
+const noticed = (node: string): string =>
+  `${stamp()} WARNING: Request failed to ${node}: GET http://10.0.0.1:8008/patroni (secret)\n${stamp()} INFO: ${LOST}\n`;
 
 /** Nodes on this machine, in UTC, with a journalctl of our own before the system's. */
 function onPaper(agents: Readonly<Record<string, Partial<TargetAgent>>>): LiveTarget {
@@ -50,8 +52,8 @@ test('a file is read from where it ended, a journal since then, and whoever has 
   appendFileSync(file, noticed('n2'));
   const { agents, entries, files } = await collectExcerpts(live, marks);
   expect(agents?.map((log) => ('lines' in log ? log.lines.map(({ words }) => words) : log.notRecorded))).toEqual([
-    ['Request failed to n2 (the rest is withheld)'],
-    ['Request failed to n1 (the rest is withheld)'],
+    ['Request failed to n2 (the rest is withheld)', LOST],
+    ['Request failed to n1 (the rest is withheld)', LOST],
     'no controller’s agent runs beside this server',
   ]);
   const controller = entries.filter(({ what }) => what === 'controller log');
@@ -61,7 +63,7 @@ test('a file is read from where it ended, a journal since then, and whoever has 
     ['n3', 'no controller’s agent runs beside this server'],
   ]);
   expect(files.find(({ name }) => name === 'n2/controller.log')?.text).toMatch(
-    /WARNING: {2}Request failed to n1 \(the rest is withheld\)\n$/,
+    /WARNING: {2}Request failed to n1 \(the rest is withheld\)\n.* INFO: {2}following a different leader .*\n$/,
   );
   expect(files.map(({ text }) => text).join('')).not.toContain('secret');
   expect(readFileSync(join(dir, 'asked'), 'utf8')).toMatch(/ --unit patroni@main --since [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8} UTC\n$/);
