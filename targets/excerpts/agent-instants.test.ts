@@ -137,9 +137,24 @@ test('stamps are the host’s local time, unless they name a zone themselves; wh
   expect(resolutions).toEqual([1_000, 100, 1, 1]);
 });
 
-test('a log that nobody can read says so; an empty one tells nothing', () => {
-  expect(told('{"asctime": "2026-11-29 14:20:49,187", "levelname": "INFO", "message": "Lock owner: None; I am n2"}')).toEqual([
-    'no line of the log bears a time and a severity as Patroni writes them',
+test('a log of JSON objects is read as one of lines is', () => {
+  const json = (asctime: string, message: string): string => JSON.stringify({ asctime, levelname: 'INFO', message, process: 7 });
+  const lines = [
+    '{"asctime": "2026-11-29 14:20:49,186", "levelname": "INFO", "mess',
+    json('2026-11-29 14:20:49,187', 'Lock owner: None; I am n2'),
+    json('2026-11-29 14:20:49,188', 'Got response from n3 http://10.0.0.3:8008/patroni: {"state": "running"}'),
+    json('2026-11-29 14:20:49 -0500', 'promoted self to leader by acquiring session lock'),
+  ];
+  expect(told(lines.join('\n'))).toEqual([
+    '2026-11-29T14:20:49.187Z noticed: Lock owner: None; I am n2',
+    '2026-11-29T14:20:49.188Z noticed: Got response from n3 (the rest is withheld)',
+    '2026-11-29T19:20:49.000Z decided: promoted self to leader by acquiring session lock',
   ]);
+});
+
+test('a log that nobody can read says so; an empty one tells nothing', () => {
+  const unread = 'no line of the log bears a time and a severity as Patroni writes them';
+  expect(told('{"time": "2026-11-29 14:20:49,187", "level": "INFO", "message": "Lock owner: None; I am n2"}')).toEqual([unread]);
+  expect(told('{"asctime": 1, "levelname": "INFO", "message": "Lock owner: None; I am n2"}\nnull\n7')).toEqual([unread]);
   expect(told('')).toEqual([]);
 });

@@ -36,13 +36,33 @@ export function readServerLine(line: string): LogLine | null {
   return { ...stamped(prefix), severity: match[1], message: (match[2] ?? '').replace(/^[0-9A-Z]{5}: /, '') };
 }
 
-/** Patroni (`2026-11-28 20:01:32,123 INFO: …`), pg_autoctl (`20:01:32 123 INFO  …`) and repmgrd (`[2026-11-28 20:01:32] [INFO] …`). */
+/**
+ * Patroni (`2026-11-28 20:01:32,123 INFO: …`, or with `log.type: json` an object of `asctime`, `levelname` and `message`), pg_autoctl (`20:01:32 123 INFO  …`) and
+ * repmgrd (`[2026-11-28 20:01:32] [INFO] …`).
+ */
 export function readAgentLine(line: string): LogLine | null {
+  if (line.startsWith('{')) return readJsonLine(line);
   const match = /^(.{8,40}?)\s\[?(DEBUG|INFO|NOTICE|WARNING|WARN|ERROR|CRITICAL|FATAL|ALERT)\]?:?\s+(.*)$/.exec(line);
   if (match?.[1] === undefined || match[2] === undefined) return null;
   const clock = /^([0-9]{2}:[0-9]{2}:[0-9]{2}) ([0-9]{1,7})$/.exec(match[1]);
   const when = clock === null ? stamped(match[1]) : { time: clock[1] ?? null, pid: clock[2] ?? null };
   return when.time === null ? null : { ...when, severity: match[2], message: match[3] ?? '' };
+}
+
+/** Keys of a log's own choice say nothing certain: such a line is read by nobody. */
+function readJsonLine(line: string): LogLine | null {
+  const { asctime, levelname, message } = parsed(line);
+  if (typeof asctime !== 'string' || typeof levelname !== 'string' || typeof message !== 'string') return null;
+  const { time, pid } = stamped(asctime);
+  return time === null || !/^[A-Z]{4,8}$/.test(levelname) ? null : { time, pid, severity: levelname, message };
+}
+
+function parsed(line: string): { readonly [key: string]: unknown } {
+  try {
+    return JSON.parse(line) as { readonly [key: string]: unknown };
+  } catch {
+    return {};
+  }
 }
 
 function stamped(prefix: string): Pick<LogLine, 'time' | 'pid'> {

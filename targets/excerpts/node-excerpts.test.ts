@@ -1,5 +1,5 @@
 /** Logs of agents as a drill reads them: a file from where it ended, a unit's journal since the drill began, and why there is nothing to read. */
-import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TargetAgent } from '../../model/target';
@@ -80,4 +80,25 @@ test('a journal that is empty or may not be read is not recorded, nor one whose 
     'the target names no log of the agent (agent.logFile or agent.journal)',
     'how far the host’s local time is from UTC could not be read, or it changed during the drill',
   ]);
+});
+
+test('a log that is not whole since the drill began bounds nothing, and says why; its excerpt stays', async () => {
+  const [long, rotated, late] = ['long.log', 'rotated.log', 'late.log'].map((name) => join(dir, name)) as [string, string, string];
+  writeFileSync(long, '');
+  writeFileSync(rotated, noticed('n3'));
+  const live = onPaper({ n1: { logFile: long }, n2: { logFile: rotated }, n3: { logFile: late } });
+  const marks = await markNodes(live);
+  appendFileSync(long, noticed('n2').repeat(1 + (6 * 1024 * 1024) / noticed('n2').length));
+  renameSync(rotated, `${rotated}.1`);
+  for (const file of [rotated, late]) writeFileSync(file, noticed('n1'));
+  const { agents, entries } = await collectExcerpts(live, marks);
+  expect(agents?.map((log) => ('lines' in log ? log.lines : log.notRecorded))).toEqual([
+    expect.stringMatching(/^cut after 6291456 of [0-9]+ bytes$/),
+    'the file is another one than when the drill began: read from its start',
+    'nobody noted where it ended when the drill began: read from its start',
+  ]);
+  const controller = entries.filter(({ what }) => what === 'controller log');
+  expect(controller.map(({ files, remark }) => [files.length, remark])).toEqual(
+    (agents ?? []).map((log) => [1, 'notRecorded' in log ? log.notRecorded : '']),
+  );
 });

@@ -194,14 +194,16 @@ async function agentLog(asked: Asked): Promise<Read> {
   if (node.agent === null) missing('no controller’s agent runs beside this server');
   const { logFile, journal } = node.agent;
   if (logFile === undefined && journal === undefined) missing('the target names no log of the agent (agent.logFile or agent.journal)');
-  const { text, remark, utcOffset } =
+  const { text, remark, gap, utcOffset } =
     journal === undefined
       ? await sliceOf({ host, file: logFile ?? '', as: 'root' }, mark, mark?.agent ?? null)
       : await journalOf(asked, journal);
   const agent: AgentLog =
     utcOffset === null || utcOffset !== mark?.utcOffset
       ? { node: node.name, notRecorded: 'how far the host’s local time is from UTC could not be read, or it changed during the drill' }
-      : readAgentLog(node.name, text, utcOffset, names);
+      : gap !== null
+        ? { node: node.name, notRecorded: gap }
+        : readAgentLog(node.name, text, utcOffset, names);
   return { ...logRead(node, 'controller.log', redactLog(text, readAgentLine, openAgentMessages(names)), remark), agent };
 }
 
@@ -211,7 +213,8 @@ async function journalOf({ host, mark }: Asked, unit: string): Promise<Slice> {
   const { utcOffset } = await look(host, '/', 'root');
   const text = await script(host, JOURNAL, [unit, mark.clock.replace('T', ' ').replace('Z', ' UTC'), String(LOG_LIMIT_BYTES)], 'root');
   if (text.trim() === '') missing(`the journal holds nothing of ${unit} since the drill began, or may not be read`);
-  return { text, utcOffset, remark: Buffer.byteLength(text) < LOG_LIMIT_BYTES ? undefined : `cut after ${LOG_LIMIT_BYTES} bytes` };
+  const cut = Buffer.byteLength(text) < LOG_LIMIT_BYTES ? null : `cut after ${LOG_LIMIT_BYTES} bytes`;
+  return { text, utcOffset, remark: cut ?? undefined, gap: cut };
 }
 
 async function kernelLog({ host, node, mark }: Asked): Promise<Read> {
@@ -229,6 +232,8 @@ function logRead(node: TargetNode, name: string, { lines, withheld, dropped }: R
 interface Slice extends Pick<NodeMark, 'utcOffset'> {
   readonly text: string;
   readonly remark: string | undefined;
+  /** Why something that was written during the drill may be missing; null: it is whole. What was not read may have come first: no instant is bounded by the rest. */
+  readonly gap: string | null;
 }
 
 /** A file from where it ended at the mark. Without a mark nothing is taken: nobody knows what belongs to the drill. */
@@ -243,11 +248,13 @@ async function sliceOf(
   const isSame = from !== null && from.inode === now.inode && from.bytes <= now.bytes;
   const start = isSame ? from.bytes : 0;
   const text = await script(host, SLICE, [file, String(start + 1), String(LOG_LIMIT_BYTES)], as);
+  const anew = from === null ? 'nobody noted where it ended when the drill began' : 'the file is another one than when the drill began';
   const remarks = [
-    ...(isSame ? [] : ['the file is another one than when the drill began: read from its start']),
+    ...(isSame ? [] : [`${anew}: read from its start`]),
     ...(now.bytes - start > LOG_LIMIT_BYTES ? [`cut after ${LOG_LIMIT_BYTES} of ${now.bytes - start} bytes`] : []),
   ];
-  return { text, utcOffset, remark: remarks.length === 0 ? undefined : remarks.join('; ') };
+  const remark = remarks.length === 0 ? null : remarks.join('; ');
+  return { text, utcOffset, remark: remark ?? undefined, gap: remark };
 }
 
 /** `1\t0/3000168\tno recovery target specified`: the reason may hold a restore point's name, which people chose. */
