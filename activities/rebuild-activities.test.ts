@@ -1,4 +1,5 @@
 /** Pre-flight of rebuilds: who can make a standby anew at all, and whether a second data directory has room. */
+import { dirname } from 'node:path';
 import type { PlanStep } from '../model/plan';
 import type { LiveTarget, Topology } from '../targets/ports';
 import { samplePlan } from '../test/sample-plan';
@@ -9,12 +10,19 @@ const WAIT: PlanStep = { kind: 'wait', id: 'wait', title: 'w', wait: { kind: 'fo
 const GB = 1024 ** 3;
 const topology = { primary: 'n1' } as Topology;
 
-function liveWith({ kind, free }: { readonly kind: string; readonly free: number }): LiveTarget {
+/** `free`: beside the data directories, of each node or of all. */
+function liveWith({ kind, free }: { readonly kind: string; readonly free: number | { readonly [node: string]: number } }): LiveTarget {
   const plan = samplePlan([]);
+  const besides = plan.target.nodes.map(({ dataDir }) => dirname(dataDir));
   return {
     target: plan.target,
     controller: { kind, ...(kind === 'standalone' ? { rebuild: () => Promise.reject(new Error('not asked')) } : {}) },
-    host: () => ({ freeBytes: () => Promise.resolve(free) }),
+    host: (name: string) => ({
+      freeBytes: async (path: string) => {
+        const bytes = besides.includes(path) ? (typeof free === 'number' ? free : free[name]) : 0;
+        return bytes ?? Promise.reject(new Error(`${name} is away`));
+      },
+    }),
     sql: (_node: string, _role: string, work: (sql: unknown) => unknown) =>
       work({ query: () => Promise.resolve([{ bytes: String(10 * GB) }]) }),
   } as unknown as LiveTarget;
@@ -37,6 +45,24 @@ test('the new data directory needs room beside the old one', async () => {
   const room = async (free: number): Promise<unknown> => (await checked([REBUILD], { kind: 'standalone', free })).map(({ ok }) => ok);
   expect(await room(100 * GB)).toEqual([true, true]);
   expect(await room(9 * GB)).toEqual([true, false]);
+});
+
+test('a word may mean any standby when the step runs, and behind a failover any node: each needs the room', async () => {
+  const word: PlanStep = { ...REBUILD, node: 'any-replica' };
+  const failover: PlanStep = { kind: 'failover', id: 'fo', title: 'fo', candidate: null, timeoutMs: 1_000 };
+  const kind = 'standalone';
+  const free = { n1: 1, n2: 100 * GB };
+  const rooms = async (steps: readonly PlanStep[]) =>
+    (await checked(steps, { kind, free })).slice(1).map(({ name, ok }) => [name.slice(-2), ok]);
+  expect(await rooms([word])).toEqual([
+    ['n2', true],
+    ['n3', false],
+  ]);
+  expect(await rooms([failover, word])).toEqual([
+    ['n1', false],
+    ['n2', true],
+    ['n3', false],
+  ]);
 });
 
 test('no target but a lab gets the configuration that a standby made anew is given', async () => {

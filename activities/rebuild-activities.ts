@@ -2,7 +2,8 @@
  * A standby is made anew as a step of the method: asked of the controller, with the prober's receipts around every look whether it streams. Which node is meant is
  * settled beforehand, so that a repeated try hurts no second one.
  */
-import { GamedayError } from '../core/errors';
+import { dirname } from 'node:path';
+import { GamedayError, messageOf } from '../core/errors';
 import { formatBytes, formatMs } from '../core/units';
 import type { Plan, RebuildStep } from '../model/plan';
 import { flattenSteps } from '../model/plan-steps';
@@ -82,22 +83,37 @@ export async function rebuildChecks({
   );
   const primary = topology?.primary ?? null;
   if (!able || primary === null) return [check];
-  const bytes = await clusterBytes(live, primary);
-  return [check, ...(await Promise.all(steps.map((step) => roomCheck(plan, live, step, bytes))))];
+  const wanted = (await clusterBytes(live, primary)) + plan.target.policy.minFreeDiskBytes;
+  const rooms = steps.flatMap((step) => candidatesFor(plan, step, primary).map((name) => roomCheck(live, { step, name, wanted })));
+  return [check, ...(await Promise.all(rooms))];
 }
 
-async function roomCheck({ target }: Plan, live: LiveTarget, step: RebuildStep, bytes: number): Promise<CheckResult> {
-  const name = await resolveNode(live, step.node);
-  const free = await live.host(name).freeBytes(describeNode(target, name).dataDir);
-  const wanted = bytes + target.policy.minFreeDiskBytes;
-  const hint = 'free space there: the old data directory stays beside the new one until a person removes it.';
-  return result(
-    `${step.id}: room for a second data directory on ${name}`,
-    free >= wanted,
-    formatBytes(free),
-    `≥ ${formatBytes(wanted)}`,
-    hint,
-  );
+/** A word for a standby is settled when the step runs: by then it may mean any other one, and behind a failover the primary of now. */
+function candidatesFor({ target, steps }: Plan, { node }: RebuildStep, primary: string): readonly string[] {
+  const names = target.nodes.map(({ name }) => name);
+  if (names.includes(node)) return [node];
+  const mayChange = flattenSteps(steps).some(({ kind }) => kind === 'failover');
+  return names.filter((name) => mayChange || name !== primary);
+}
+
+interface RoomAsked {
+  readonly step: RebuildStep;
+  readonly name: string;
+  readonly wanted: number;
+}
+
+/** Where the copy is made: beside the data directory, which may lie on a disk of its own. */
+async function roomCheck(live: LiveTarget, { step, name, wanted }: RoomAsked): Promise<CheckResult> {
+  const beside = dirname(describeNode(live.target, name).dataDir);
+  const what = `${step.id}: room for a second data directory on ${name}`;
+  const expected = `≥ ${formatBytes(wanted)} in ${beside}`;
+  try {
+    const free = await live.host(name).freeBytes(beside);
+    const hint = 'free space there: the old data directory stays beside the new one until a person removes it.';
+    return result(what, free >= wanted, formatBytes(free), expected, hint);
+  } catch (error) {
+    return result(what, false, messageOf(error), expected, `bring ${name} within reach: the step may choose it.`);
+  }
 }
 
 async function clusterBytes(live: LiveTarget, primary: string): Promise<number> {
