@@ -15,15 +15,19 @@ const REQUESTS = 12;
 /** Of packed parts that are on their way or wait to be taken. */
 const PACKED_BUDGET_BYTES = 24 * 1024 * 1024;
 
-/** One part's plain bytes in order. Throws `object_corrupt`. */
-export async function unpackPart(part: BackupPart, packed: Uint8Array): Promise<readonly Buffer[]> {
+/** One part's plain bytes in order, as `piecesOf` unpacks them. Throws `object_corrupt`. */
+export async function unpackPart(
+  part: BackupPart,
+  packed: Uint8Array,
+  piecesOf: (packed: Uint8Array) => AsyncIterable<Buffer> = plainPieces,
+): Promise<readonly Buffer[]> {
   const found = sha256Hex(packed);
   if (found !== part.sha256)
     throw new GamedayError('object_corrupt', `${part.key} has SHA-256 ${found.slice(0, 12)}…, not ${part.sha256.slice(0, 12)}…`);
   const pieces: Buffer[] = [];
   let bytes = 0;
   try {
-    for await (const piece of plainPieces(packed)) {
+    for await (const piece of piecesOf(packed)) {
       bytes += piece.length;
       if (bytes > part.plainBytes) break;
       pieces.push(piece);

@@ -55,6 +55,23 @@ test('the same seed draws the same sample', async () => {
   await expect(verifyNative(store, { ...options, share: 0 })).rejects.toMatchObject({ code: 'setting_invalid' });
 });
 
+test('a part that was damaged before its SHA-256 was taken is found by gzip’s own sum', async () => {
+  const packed = gzipSync(Buffer.from('0123456789'), { level: 0 });
+  // Behind the header and that of a stored block: a plain byte, changed without the sum of it.
+  packed[10 + 5] = (packed[10 + 5] ?? 0) ^ 1;
+  const sha256 = createHash('sha256').update(packed).digest('hex');
+  const parts = [{ key: 'base/c/part-00', sha256, bytes: packed.length, plainBytes: 10 }];
+  await store.put('base/c/part-00', packed);
+  await store.put('base/c/manifest.json', Buffer.from(JSON.stringify({ format: 1, name: 'c', startLsn: '0/1', stopLsn: '0/2', parts })));
+  try {
+    expect((await verifyNative(store, options)).findings).toEqual([
+      { key: 'base/c/part-00', problem: expect.stringContaining('incorrect data check') as string },
+    ]);
+  } finally {
+    for (const name of ['part-00', 'manifest.json']) await store.delete(`base/c/${name}`);
+  }
+});
+
 test('each kind of damage is found and named, and nothing else', async () => {
   const part = Buffer.from((await store.get('base/b/part-03')) ?? []);
   part[part.length - 3] = (part.at(-3) ?? 0) ^ 1;

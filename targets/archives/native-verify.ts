@@ -8,6 +8,7 @@ import { fetchObject } from '../../objects/fetch-object';
 import type { ObjectStore } from '../../objects/store';
 import { listBackups } from './base-backup';
 import { unpackPart } from './base-parts';
+import { summedPieces } from './plain-pieces';
 import { checkSegmentHeader, unpackWal, walFileKind, walNameOfKey } from './wal-object';
 
 /** Objects in hand at once; each holds at most a packed and a plain segment. */
@@ -67,7 +68,7 @@ export async function verifyNative(store: ObjectStore, options: VerifyOptions): 
 
 async function* subjects(store: ObjectStore, systemIdentifier: string): AsyncGenerator<Subject> {
   for (const { parts } of await listBackups(store))
-    for (const part of parts) yield { key: part.key, bytes: part.bytes, check: (object) => unpackPart(part, object) };
+    for (const part of parts) yield { key: part.key, bytes: part.bytes, check: (object) => unpackPart(part, object, summedPieces) };
   for await (const { key, bytes } of store.list('wal/')) {
     const name = walNameOfKey(key);
     const kind = name === null ? null : walFileKind(name);
