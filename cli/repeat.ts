@@ -3,12 +3,14 @@
  * drill like any other, with a number and a bundle of its own; the series only starts them and adds them up, and never starts one after an unsafe end.
  */
 import { randomInt } from 'node:crypto';
+import { present } from '../core/assert';
 import { until } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
 import { formatMs } from '../core/units';
 import { readRecord } from '../evidence/read-bundle';
 import { EXIT, type ExitCode } from '../model/constants';
 import type { DrillResult } from '../model/message';
+import type { Plan } from '../model/plan';
 import type { DrillRecord } from '../model/record';
 import type { BuiltPlan } from '../scenarios/build-plan';
 import { isInjectionPhase, type SeriesRun } from '../scenarios/series';
@@ -25,7 +27,8 @@ export interface SeriesRequest {
   readonly home: string;
   readonly terminal: Terminal;
   readonly person: string | undefined;
-  readonly occasion: Occasion;
+  /** Of the plan of its first drill. Throws `usage` where it does not go with it. */
+  readonly occasion: (plan: Plan) => Occasion;
   readonly repeat: number;
   /** Null: one is drawn, and printed. */
   readonly seed: number | null;
@@ -51,10 +54,11 @@ export async function runSeries(request: SeriesRequest): Promise<ExitCode> {
   const control = controlMs === null ? null : await request.plan({ kind: 'control', waitMs: controlMs });
   const drills: BuiltPlan[] = [];
   for (let run = 1; run <= repeat; run += 1) drills.push(await request.plan({ kind: 'drill', seed, run }));
+  const occasion = request.occasion(present(drills[0], 'plan of the first drill').plan);
   terminal.progress(`series of ${repeat}, seed ${seed}${control === null ? ', no control run' : ', after a control run'}`);
   const interrupted = listenForInterrupt();
   try {
-    const course = new Course(request, interrupted.happened);
+    const course = new Course(request, occasion, interrupted.happened);
     const series = await course.follow(seed, control, drills);
     terminal.print(`\n${seriesText(series)}`);
     terminal.result(seriesLine(series));
@@ -69,6 +73,7 @@ class Course {
 
   constructor(
     private readonly request: SeriesRequest,
+    private readonly occasion: Occasion,
     private readonly interrupted: () => boolean,
   ) {}
 
@@ -123,10 +128,10 @@ class Course {
   }
 
   private async run(built: BuiltPlan, name: string): Promise<Ended> {
-    const { home, terminal, person, occasion } = this.request;
+    const { home, terminal, person } = this.request;
     terminal.progress(`── ${name} ──`);
     try {
-      const { exit, result } = await runDrill({ home, terminal, built, person, occasion, detach: false });
+      const { exit, result } = await runDrill({ home, terminal, built, person, occasion: this.occasion, detach: false });
       if (result === null) return { exit, record: null, evidence: '', stop: 'let go of by Ctrl-C; that drill goes on' };
       const record = this.readBack(result);
       return { exit, record, evidence: result.evidence, stop: this.stopAfter(result, record) };

@@ -93,13 +93,12 @@ async function runRepeated({ home, terminal }: CommandContext, options: Options,
   const controlMs = parseDurationMs(options.controlFor);
   if (controlMs === null || controlMs < 1_000)
     throw new GamedayError('usage', `--control-for "${options.controlFor}" is no duration of a second or more`, 'write it like 20s.');
-  const occasion = occasionOf(home, options, (await planFor(home, { scenario, target: options.target, set: options.set })).plan);
   exitWith(
     await runSeries({
       home,
       terminal,
       person: options.as,
-      occasion,
+      occasion: (plan) => occasionOf(home, options, plan),
       repeat,
       seed: options.seed === undefined ? null : integer('--seed', options.seed, 0, MAX_SEED),
       controlMs: (options.control ?? repeat > 1) ? Math.round(controlMs) : null,
