@@ -5,7 +5,7 @@ import type { Target, TargetNode } from '../model/target';
 import { nodeSocketDir } from '../targets/controllers/standalone-config';
 import { commandLine, quoteWord } from '../targets/hosts/shell-words';
 import type { LiveTarget } from '../targets/ports';
-import { endStoppedByHand, labUpByHand, onHost, switchOn } from './by-hand';
+import { endStoppedByHand, labUpByHand, onHost, signalByHand, switchOn } from './by-hand';
 import { describeNode, type NodeProcesses } from './node-process';
 
 /** Does its server run? A killed one may stand in the process table for long, as may somebody else with its number; pg_ctl takes both for a server. */
@@ -71,6 +71,22 @@ export function howToStop(target: Target, name: string, mode: 'fast' | 'immediat
   const node = describeNode(target, name);
   const stop = commandLine([join(node.binDir, 'pg_ctl'), 'stop', '-m', mode, '-D', node.dataDir]);
   return onHost(node, `! ${statusLine(node)} || ${stop}`, 'node');
+}
+
+/**
+ * What a person types so that a server ends that stands stopped, whichever process it is by now: a kill that was cut off had stopped all of it first, and pg_ctl waits
+ * in vain for such a one. A server that runs, and whoever else bears its number by now, is left alone.
+ */
+export function howToEndStopped(target: Target, name: string): readonly string[] {
+  const node = describeNode(target, name);
+  const { dataDir } = node;
+  const pid = `pid=$(head -n 1 ${quoteWord(pidFile(dataDir))} 2>/dev/null)`;
+  const works = `[ "$(readlink "/proc/$pid/cwd")" = "$(readlink -f ${quoteWord(dataDir)})" ]`;
+  const script = `(if ${pid} && ${works} && grep -q '(postgres) T ' "/proc/$pid/stat"; then pkill -KILL -P "$pid" || [ $? -eq 1 ]; kill -KILL "$pid"; fi)`;
+  // Its own first process, where the server is a container's: nobody inside may signal that.
+  const first =
+    node.runsOn.kind === 'docker' ? [signalByHand(node, { pid: 1, startTicks: '', bootId: '' }, 'KILL', { ifStopped: true })] : [];
+  return [...first, onHost(node, script)];
 }
 
 /** Present, not writable: a node that lost its role while it was away is back when it is in recovery. */

@@ -9,7 +9,7 @@ import type { FaultProof } from '../model/fault';
 import type { LiveTarget } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
 import { bringUp } from './node-power';
-import { howToStart, howToStop, proveNodeBack } from './node-role';
+import { howToEndStopped, howToStart, howToStop, proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
 const PROMOTES_WITHIN_S = 15;
@@ -65,6 +65,7 @@ export const promoteBehindBack: Fault<Settings, Resolved> = {
   holdsDown: ({ node }) => [node],
   manualUndo: ({ node }, target) => [
     `# ends the intruder ${node}; then it is started fenced, never writable:`,
+    ...howToEndStopped(target, node),
     howToStop(target, node, 'immediate'),
     ...howToStart(target, node),
   ],
