@@ -69,15 +69,19 @@ export function clientFor(
   });
 }
 
-/** Opens the store; nothing is sent yet. Errors: `store_unreachable` after 4 attempts or at once for a refusal. */
-export function openS3Store(settings: S3Settings): ObjectStore {
+/**
+ * Opens the store; nothing is sent yet. Errors: `store_unreachable` after 4 attempts or at once for a refusal; the signal's reason. `ended`: of the work that the
+ * store is opened for: no request, and no wait between two attempts, outlasts it.
+ */
+export function openS3Store(settings: S3Settings, ended?: AbortSignal): ObjectStore {
   const client = clientFor(settings);
   // A range has no sum of its own, and who reads in ranges holds the whole's: summing it here would cost bulk reads a quarter of their time.
   const ranges = clientFor(settings, 'WHEN_REQUIRED');
   const description = `s3 ${settings.bucket} at ${settings.endpoint}`;
   const root = settings.prefix === undefined || settings.prefix === '' ? '' : `${validKey(settings.prefix)}/`;
   const at = (key: string): { Bucket: string; Key: string } => ({ Bucket: settings.bucket, Key: root + validKey(key) });
-  const retry = <T>(what: string, work: (abortSignal: AbortSignal, attempt: number) => Promise<T>, signal?: AbortSignal): Promise<T> => {
+  const retry = <T>(what: string, work: (abortSignal: AbortSignal, attempt: number) => Promise<T>, own?: AbortSignal): Promise<T> => {
+    const signal = own === undefined || ended === undefined ? (own ?? ended) : AbortSignal.any([own, ended]);
     const attemptSignal = (): AbortSignal => {
       const late = AbortSignal.timeout(settings.timeoutMs);
       return signal === undefined ? late : AbortSignal.any([late, signal]);
@@ -225,7 +229,7 @@ export async function ensureBucket(settings: S3Settings & { readonly versioning:
 
 /** HTTP status of an answer that the SDK threw; undefined when there was none. */
 export function statusOf(error: unknown): number | undefined {
-  return (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
+  return (error as { $metadata?: { httpStatusCode?: number } } | null | undefined)?.$metadata?.httpStatusCode;
 }
 
 /**

@@ -38,10 +38,10 @@ function linkToStore(target: Target, node: string | null): TargetLink | undefine
   return node === null ? undefined : target.links?.list.find((one) => one.from === node && one.to === 's3');
 }
 
-/** As `archiveSettings`, with the deadline that the way there deserves. `retry`: for every request of this store; default as in `openS3Store`. */
-export function openArchiveStore(target: Target, node: string | null, retry?: RetryPolicy): ObjectStore {
+/** As `archiveSettings`, with the deadline that the way there deserves. `retry`: for every request of this store; default as in `openS3Store`, as `ended`. */
+export function openArchiveStore(target: Target, node: string | null, retry?: RetryPolicy, ended?: AbortSignal): ObjectStore {
   const settings = archiveSettings(target, node, linkToStore(target, node) === undefined ? REQUEST_TIMEOUT_MS : LINK_TIMEOUT_MS);
-  return openS3Store(retry === undefined ? settings : { ...settings, retry });
+  return openS3Store(retry === undefined ? settings : { ...settings, retry }, ended);
 }
 
 /** What restores read: with keys of their own where the target names some. */

@@ -48,7 +48,7 @@ export function openNativeArchive(target: Target): NativeArchive {
   const store = openArchiveStore(target, null);
   const { fetchWal, historyOf, pathTo, wayTo } = lookupIn(store);
   // Work that moves bytes outlasts a store that is overloaded or starts again; a question is answered, or refused, soon.
-  const patient = openArchiveStore(target, null, PATIENT_RETRY);
+  const patientUntil = (ended: AbortSignal): ObjectStore => openArchiveStore(target, null, PATIENT_RETRY, ended);
 
   return {
     kind: 'native',
@@ -85,12 +85,12 @@ export function openNativeArchive(target: Target): NativeArchive {
         recovery,
         dir: sandbox.dir,
         labels: sandbox.labels,
-        locate: async () => nativeSource({ target, through, ...(await lookupIn(patient).wayTo(recovery)) }),
+        locate: async (signal) => nativeSource({ target, through, ...(await lookupIn(patientUntil(signal)).wayTo(recovery)) }),
         ...options,
       }),
     removeSandbox: (dir) => removeSandboxDirectory(target, dir),
     expire: (keep, signal) => expireBackups(store, keep, Date.now(), signal),
-    verify: (options, signal) => verifyNative(patient, { systemIdentifier: target.systemIdentifier, signal, ...options }),
+    verify: (options, signal) => verifyNative(patientUntil(signal), { systemIdentifier: target.systemIdentifier, signal, ...options }),
     commits: async (range, signal) => archivedCommits(await historyOf(range.timeline), range, fetchWal, signal),
   };
 }

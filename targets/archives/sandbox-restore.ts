@@ -62,7 +62,7 @@ export interface RestoreRequest {
   readonly dir: string;
   readonly labels: JsonObject;
   /** Finds backup and way through the WAL; throws `backup_missing`, `wal_missing` before any byte moves. */
-  readonly locate: () => Promise<RestoreSource>;
+  readonly locate: (signal: AbortSignal) => Promise<RestoreSource>;
   readonly timeoutMs: number;
   readonly onProgress: (progress: RestoreProgress) => void;
   readonly signal: AbortSignal;
@@ -108,7 +108,7 @@ async function restoreUntil(request: RestoreRequest, signal: AbortSignal): Promi
   const timer = new PhaseTimer();
   const place = sandboxPlace(target, dir);
   onProgress({ phase: 'locate', bytes: 0, segments: 0, of: null });
-  const source = await request.locate();
+  const source = await request.locate(signal);
   const { baseBytes: ofBase, walBytes, segments: planned } = source.estimate;
   const of = { baseBytes: ofBase, walBytes, segments: planned.length };
   timer.end('locate', null);
