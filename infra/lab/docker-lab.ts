@@ -160,13 +160,16 @@ export async function dockerUp(plan: DockerPlan, before: LabFile | null, say: (t
   return target;
 }
 
-/** Compose first, which stops them in good order; then whatever else carries the label, by the engine itself. */
+/** Compose first, which stops them in good order, unless their data goes too; then whatever else carries the label, by the engine itself. */
 export async function dockerDown(plan: DockerPlan, { purge }: { readonly purge: boolean }, say: (text: string) => void): Promise<void> {
   say(`stopping the containers of ${plan.project}`);
-  const failed = await compose(plan, ['stop', '--timeout', '20'], STOP_MS).then(
-    () => null,
-    (error: unknown) => error,
-  );
+  // Good order is for data that stays; it would wake a paused one, which wrote for seconds more. Without it the engine kills them, paused or not.
+  const failed = purge
+    ? null
+    : await compose(plan, ['stop', '--timeout', '20'], STOP_MS).then(
+        () => null,
+        (error: unknown) => error,
+      );
   if (failed !== null) say(`compose: ${messageOf(failed)}`);
   const removed = await labelled(plan).remove({ data: purge });
   if (removed.length > 0) say(`removed ${removed.length} containers, networks and volumes labelled ${LAB_LABEL}=${plan.project}`);
