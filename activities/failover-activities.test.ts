@@ -48,3 +48,31 @@ test.each<readonly [string, Partial<Topology>, RegExp]>([
 ])('%s is a named difference', (_, changes, expected) => {
   expect(topologyDifferences(topology(), topology(changes))).toEqual([expect.stringMatching(expected)]);
 });
+
+describe('a standby that streamed from a standby', () => {
+  const from = (status: NodeStatus, streamingFrom: string | null): NodeStatus => ({ ...status, streamingFrom });
+  const cascade = (nodes: readonly NodeStatus[], primary = 'n1'): Topology =>
+    topology({ primary, nodes, routed: [primary], replication: { n2: 'sync', n3: 'async' } });
+  const before = cascade([node('n1', 1, false), node('n2', 1), from(node('n3', 1), 'n2')]);
+
+  test('is where it was only when it does so again', () => {
+    expect(topologyDifferences(before, before)).toEqual([]);
+    const elsewhere = cascade([node('n1', 1, false), node('n2', 1), node('n3', 1)]);
+    expect(topologyDifferences(before, elsewhere)).toEqual(['n3 streams from n1, and did from n2, which is a standby still']);
+    const nowhere = cascade([node('n1', 1, false), node('n2', 1), from(node('n3', 1), null)]);
+    expect(topologyDifferences(before, nowhere)).toEqual([expect.stringMatching(/^n3 streams from nobody, and did from n2/)]);
+  });
+
+  test('follows the primary where that is who it streamed from, and may be one itself', () => {
+    const promoted = cascade([from(node('n1', 1), 'n2'), node('n2', 1, false), from(node('n3', 1), 'n2')], 'n2');
+    expect(topologyDifferences(before, promoted)).toEqual([]);
+    const itself = cascade([from(node('n1', 1), 'n3'), from(node('n2', 1), 'n3'), node('n3', 1, false)], 'n3');
+    expect(topologyDifferences(before, itself)).toEqual([]);
+  });
+
+  test('is no second difference where its upstream is down', () => {
+    const down: NodeStatus = { ...node('n2', 1), up: false, inRecovery: null, timeline: null, error: 'refused' };
+    const after = { ...cascade([node('n1', 1, false), down, node('n3', 1)]), replication: { n2: 'sync', n3: 'async' } };
+    expect(topologyDifferences(before, after)).toEqual(['n2 is down: refused']);
+  });
+});

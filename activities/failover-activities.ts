@@ -1,7 +1,7 @@
 /** Failover and redundancy: asked of the controller, with the prober's receipts around every instant. */
 import { lineageDifferences, readLineage } from '../targets/controllers/lineage';
 import { openTarget } from '../targets/open-target';
-import type { FailoverResult, SalvageResult, Topology } from '../targets/ports';
+import type { FailoverResult, NodeStatus, SalvageResult, Topology } from '../targets/ports';
 import type { ForkRecord } from '../model/record';
 import { GamedayError, messageOf } from '../core/errors';
 import { canonicalJson } from '../core/canonical-json';
@@ -43,7 +43,7 @@ export async function restoreRedundancy({
     const failures: string[] = [];
     const now = await controller.topology();
     for (const { name } of plan.target.nodes) {
-      if (name === now.primary || (now.replication[name] ?? '') !== '') continue;
+      if (name === now.primary || ((now.replication[name] ?? '') !== '' && !isLedBack(controller.kind, before, now, name))) continue;
       try {
         const started = await controller.startNode(name);
         if (started.salvage !== null) {
@@ -75,6 +75,19 @@ export async function restoreRedundancy({
   });
 }
 
+/** Does a standby that streams have to be led back to whom it streamed from? Who acts by itself does that by itself. */
+const isLedBack = (kind: string, before: Topology, now: Topology, name: string): boolean =>
+  kind === 'standalone' && strayedFrom(before, now, name) !== null;
+
+/** The standby from which `name` streamed before and could again, since it is one still; null where it does, or did not stream from a standby. */
+function strayedFrom(before: Topology, after: Topology, name: string): string | null {
+  const of = ({ nodes }: Topology, wanted: string | null): NodeStatus | undefined => nodes.find(({ node }) => node === wanted);
+  const upstream = of(before, name)?.streamingFrom ?? null;
+  if (upstream === null || upstream === before.primary || name === after.primary) return null;
+  const [there, own] = [of(after, upstream), of(after, name)];
+  return there?.up === true && there.inRecovery === true && own?.up === true && own.streamingFrom !== upstream ? upstream : null;
+}
+
 /** A standby's sync state settles a moment after it streams: the comparison is repeated for at most 20 s. */
 async function settled(read: () => Promise<Topology>, before: Topology, signal: AbortSignal): Promise<Topology> {
   let topology = await read();
@@ -100,6 +113,11 @@ export function topologyDifferences(before: Topology, after: Topology): string[]
     if (node.up && node.timeline !== null && timeline !== null && node.timeline !== timeline)
       found.push(`${node.node} is on timeline ${node.timeline}, the primary on ${timeline}`);
   found.push(...lineageDifferences(before.lineage, after.lineage));
+  for (const { node, streamingFrom } of after.nodes) {
+    const upstream = strayedFrom(before, after, node);
+    if (upstream !== null)
+      found.push(`${node} streams from ${streamingFrom ?? 'nobody'}, and did from ${upstream}, which is a standby still`);
+  }
   for (const node of after.nodes) if (!node.up) found.push(`${node.node} is down: ${node.error ?? 'no reason given'}`);
   // Where no router is known, it leads nowhere before and after.
   if ((before.routed.length > 0 || after.routed.length > 0) && (after.routed.length !== 1 || after.routed[0] !== after.primary))

@@ -16,7 +16,7 @@ import { withSql } from '../targets/sql';
 import { openPlaces } from '../targets/discover/target-text';
 import { permittedFaults } from '../targets/policy';
 import { within } from './target-deadline';
-import { commandLines, repmgrLines } from './target-controllers';
+import { commandLines, patroniLine, repmgrLines } from './target-controllers';
 import { assessFaults, type FaultLine } from './target-faults';
 import { columnOf, type TargetColumn } from './target-possible';
 import { withTemporal } from './temporal';
@@ -252,25 +252,7 @@ async function controllerLines(live: LiveTarget): Promise<Found[]> {
       ];
     }
     case 'patroni': {
-      const lines = await Promise.all(
-        nodes.map(async ({ name }) => {
-          const url = (controller.api[name] ?? '').replace(/\/$/, '');
-          try {
-            const answer = await fetch(`${url}/patroni`, { signal: AbortSignal.timeout(3_000) });
-            const body = (await answer.json()) as {
-              role?: string;
-              state?: string;
-              patroni?: { version?: string; scope?: string; name?: string };
-            };
-            const { scope = '', version = '' } = body.patroni ?? {};
-            if (scope !== controller.scope)
-              return lacks(`Patroni of ${name}`, `scope ${scope || 'unknown'} at ${url}`, `the target names ${controller.scope}.`);
-            return has(`Patroni of ${name}`, `${version}, ${body.role ?? '?'}, ${body.state ?? '?'}`);
-          } catch (error) {
-            return lacks(`Patroni of ${name}`, `${url}: ${messageOf(error)}`, 'does it run, and is its REST API open to this machine?');
-          }
-        }),
-      );
+      const lines = await Promise.all(nodes.map((node) => patroniLine(node, controller)));
       return [...lines, ...(await bandLines(live)), ...(await adviceLines(live))];
     }
     case 'pg-auto-failover': {

@@ -1,12 +1,13 @@
 /**
- * What `gameday check` finds of controllers that others carry out: a runbook's commands, repmgr. Only what asks and changes nothing is run; whether a failover
- * works is for a drill to find out.
+ * What `gameday check` finds of controllers that others carry out: a runbook's commands, repmgr, a member of Patroni. Only what asks and changes nothing is
+ * run; whether a failover works is for a drill to find out.
  */
 import { delimiter, join } from 'node:path';
 import { messageOf } from '../core/errors';
 import { isExecutable } from '../core/files';
 import { formatMs } from '../core/units';
-import type { TargetController } from '../model/target';
+import type { TargetController, TargetNode } from '../model/target';
+import { lookAtPatroni } from '../targets/discover/look-patroni';
 import { lookAtRepmgr, type RepmgrLook } from '../targets/discover/look-repmgr';
 import type { LiveTarget } from '../targets/ports';
 import type { CheckLine } from './target-check';
@@ -40,6 +41,39 @@ async function statusLine({ controller }: LiveTarget, argv: readonly string[] | 
       : { name, state: 'lacks', found: `it does not name ${primary ?? 'anybody'}, who takes writes`, remedy };
   } catch (error) {
     return { name, state: 'lacks', found: messageOf(error).split('\n')[0] ?? '', remedy };
+  }
+}
+
+/** The member beside a node, as its own API tells it: is it of this cluster, and does it stream from where the target file says? */
+export async function patroniLine(
+  { name: node, upstream }: Pick<TargetNode, 'name' | 'upstream'>,
+  { api, scope }: Pick<Extract<TargetController, { kind: 'patroni' }>, 'api' | 'scope'>,
+): Promise<Found> {
+  const url = api[node] ?? '';
+  const line = (state: Found['state'], found: string, remedy: string | null): Found => ({
+    name: `Patroni of ${node}`,
+    state,
+    found,
+    remedy,
+  });
+  try {
+    const { tags, ...said } = await lookAtPatroni(url);
+    if (said.scope !== scope) return line('lacks', `scope ${said.scope ?? 'unknown'} at ${url}`, `the target names ${scope}.`);
+    const found = [
+      ...[said.version, said.role, said.state].map((word) => word ?? '?'),
+      ...(tags.upstream === null ? [] : [`replicatefrom ${tags.upstream}`]),
+      ...(tags.neverLeads ? ['never promoted'] : []),
+    ].join(', ');
+    if (tags.upstream === (upstream ?? null)) return line('has', found, null);
+    return line(
+      'note',
+      `${found}; the target file names ${upstream === undefined ? 'no upstream' : `upstream ${upstream}`}`,
+      tags.upstream === null
+        ? 'take `upstream` out of the file, or set the tag replicatefrom in its patroni.yml.'
+        : `add \`upstream: ${tags.upstream}\` to the node, and drills see that it streams from there again.`,
+    );
+  } catch (error) {
+    return line('lacks', `${url}: ${messageOf(error)}`, 'does it run, and is its REST API open to this machine?');
   }
 }
 

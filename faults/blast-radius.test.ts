@@ -36,6 +36,14 @@ test('by default one node at a time: the same one again is allowed, another is n
   });
 });
 
+test('a standby behind a standby confirms nothing, and is not counted among those that do', () => {
+  const four = target({}, { nodes: 4, syncStandbys: 2 });
+  expect(findForbidden(four, [], hurt('kill', 'n2'))).toBeNull();
+  const cascade = { ...four, nodes: four.nodes.map((node) => (node.name === 'n4' ? { ...node, upstream: 'n3' } : node)) };
+  expect(findForbidden(cascade, [], hurt('kill', 'n2'))?.why).toMatch(/and leave 1 standby whole where commits wait for 2$/);
+  expect(findForbidden(cascade, [], hurt('kill', 'n4'))).toBeNull();
+});
+
 test('a permit may have a limit of its own over all faults of its kind', () => {
   const policy = target({ allowFaults: ['kill', { fault: 'cut', maxMs: null, maxNodes: 1 }], allowQuorumLoss: true });
   expect(pathOf(policy, [hurt('kill', 'n1')], hurt('cut', 'n2'))).toBeNull();

@@ -71,10 +71,11 @@ function overWhole(target: Bounds, hurt: readonly string[], coming: Hurt): Forbi
     return forbidden(`and leave ${left} of ${keepers.length} members of the store whole, which is no majority`);
   const whole = target.nodes.filter(({ name }) => !hurt.includes(name)).length;
   if (2 * whole <= target.nodes.length) return forbidden(`and leave ${whole} of ${target.nodes.length} whole, which is no majority`);
-  // One of those left is the primary, or becomes it.
+  // One of those left is the primary, or becomes it. Who streams from a standby confirms nothing.
   const waitsFor = target.controller.syncStandbys;
-  if (whole - 1 < waitsFor)
-    return forbidden(`and leave ${whole - 1} standby${whole - 1 === 1 ? '' : 's'} whole where commits wait for ${waitsFor}`);
+  const confirming = target.nodes.filter(({ name, upstream }) => !hurt.includes(name) && upstream === undefined).length - 1;
+  if (confirming < waitsFor)
+    return forbidden(`and leave ${confirming} standby${confirming === 1 ? '' : 's'} whole where commits wait for ${waitsFor}`);
   return null;
 }
 

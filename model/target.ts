@@ -53,7 +53,7 @@ export interface TargetNode {
   readonly logFile: string;
   /** Where it stands, for people; missing: at the target's own site. */
   readonly site?: string | undefined;
-  /** Node from which it streams while that one is itself a standby that runs; missing, or else: the primary. */
+  /** Node from which it streams while that one is itself a standby that runs; missing, or else: the primary. Under Patroni what its tag `replicatefrom` says. */
   readonly upstream?: string | undefined;
 }
 

@@ -120,7 +120,7 @@ export interface NodeStatus {
 export interface Topology {
   readonly primary: string | null;
   readonly nodes: readonly NodeStatus[];
-  /** Streaming standbys as the primary sees them: name → sync_state. */
+  /** Streaming standbys as whoever sends to them sees them: name → sync_state. */
   readonly replication: { readonly [node: string]: string };
   /** Settings compared: synchronous_standby_names, synchronous_commit, archive_mode, wal_level, … of each node. */
   readonly settings: { readonly [node: string]: { readonly [name: string]: string } };

@@ -68,7 +68,7 @@ test('two nodes may lie at the same path on machines of their own, not on one', 
   ]);
 });
 
-test('an upstream is another node, ends at the primary, and is only for who is steered by us', () => {
+test('an upstream is another node, ends at the primary, and is only for who is steered by us or by Patroni’s tags', () => {
   const from = (upstream: string): object => ({ ...minimal, nodes: [node(1), { ...node(2), upstream }, { ...node(3), upstream: 'n2' }] });
   expect(messages(from('n1'))).toEqual([]);
   expect(messages(from('n9'))[0]).toBe('nodes.1.upstream: there is no node "n9"');
@@ -78,6 +78,10 @@ test('an upstream is another node, ends at the primary, and is only for who is s
   ]);
   const command = { kind: 'command', syncStandbys: 0, failover: ['/opt/fo'] };
   expect(messages({ ...minimal, controller: command, nodes: [node(1), { ...node(2), upstream: 'n1' }] })[0]).toMatch(/is up to command/);
+  const api = { n1: 'http://10.0.0.1:8008', n2: 'http://10.0.0.2:8008', n3: 'http://10.0.0.3:8008' };
+  const patroni = { kind: 'patroni', scope: 'shop', syncStandbys: 0, api };
+  expect(messages({ ...from('n1'), controller: patroni })).toEqual([]);
+  expect(messages({ ...from('n9'), controller: patroni })[0]).toBe('nodes.1.upstream: there is no node "n9"');
 });
 
 test('more synchronous standbys than other nodes, twin names and links to nowhere are named', () => {

@@ -326,7 +326,10 @@ function machineOf(runsOn: z.infer<typeof shape>['nodes'][number]['runsOn']): st
   }
 }
 
-/** A standby that streams from a standby ends at one that streams from the primary; only our own runbook points nodes anywhere. */
+/**
+ * A standby that streams from a standby ends at one that streams from the primary. Our own runbook points nodes where this file says; Patroni by tags of its
+ * own, which the file repeats.
+ */
 function findUpstreamProblems({ nodes, controller }: z.infer<typeof shape>): Problem[] {
   const upstreamOf = (of: string): string | undefined => nodes.find((node) => node.name === of)?.upstream;
   const isCircle = (start: string): boolean => {
@@ -337,7 +340,8 @@ function findUpstreamProblems({ nodes, controller }: z.infer<typeof shape>): Pro
   return nodes.flatMap(({ name: own, upstream }, index) => {
     if (upstream === undefined) return [];
     const problem = (message: string): Problem[] => [{ at: ['nodes', index, 'upstream'], message }];
-    if (controller.kind !== 'standalone') return problem(`who streams from whom is up to ${controller.kind}, not to this file`);
+    if (controller.kind !== 'standalone' && controller.kind !== 'patroni')
+      return problem(`who streams from whom is up to ${controller.kind}, not to this file`);
     if (!nodes.some((node) => node.name === upstream)) return problem(`there is no node "${upstream}"`);
     return isCircle(own) ? problem(`"${own}" would stream from itself in the end`) : [];
   });

@@ -92,12 +92,13 @@ export async function everyStreamingStandby(
   live: LiveTarget,
   primary: string,
   nodes: readonly NodeStatus[],
+  names: StandbyNames = {},
 ): Promise<{ readonly [node: string]: string }> {
   const senders = [...new Set(nodes.flatMap(({ streamingFrom }) => (streamingFrom === null ? [] : [streamingFrom])))];
   const [own, ...cascaded] = await Promise.all([
-    streamingStandbys(live, primary),
+    streamingStandbys(live, primary, names),
     // One that was lost in between sends to nobody.
-    ...senders.filter((name) => name !== primary).map((name) => streamingStandbys(live, name).catch(() => ({}))),
+    ...senders.filter((name) => name !== primary).map((name) => streamingStandbys(live, name, names).catch(() => ({}))),
   ]);
   return Object.assign({}, ...cascaded, own) as { readonly [node: string]: string };
 }

@@ -1,4 +1,4 @@
-import { parseCluster } from './patroni-rest';
+import { parseCluster, readTags } from './patroni-rest';
 
 test('Patroni 3.0: the leader, who is synchronous, and that nothing is paused', () => {
   const cluster = parseCluster({
@@ -44,4 +44,21 @@ test('Patroni 4: quorum standbys count as synchronous, and a pause is seen', () 
 test('nobody leads: null, which is an answer; what is no cluster is an error', () => {
   expect(parseCluster({ members: [{ name: 'a', role: 'replica', state: 'running' }] }).leader).toBeNull();
   expect(() => parseCluster({ message: 'nginx' })).toThrow(/no answer of Patroni’s/);
+});
+
+test.each([
+  [undefined, null, false],
+  [{ clonefrom: true }, null, false],
+  [{ nofailover: true, nosync: true, replicatefrom: 'n3' }, 'n3', true],
+  [{ replicatefrom: 'n3' }, 'n3', false],
+  // From 4.0 on; the older word counts where both are said.
+  [{ failover_priority: 0 }, null, true],
+  [{ failover_priority: 2 }, null, false],
+  [{ nofailover: false, failover_priority: 0 }, null, false],
+])('tags %j: streams from %s, never leads: %s', (tags, upstream, neverLeads) => {
+  expect(readTags(tags)).toEqual({ upstream, neverLeads });
+  const { members } = parseCluster({
+    members: [{ name: 'n4', role: 'replica', state: 'running', ...(tags === undefined ? {} : { tags }) }],
+  });
+  expect(members[0]?.tags).toEqual({ upstream, neverLeads });
 });

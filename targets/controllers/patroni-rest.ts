@@ -21,6 +21,15 @@ export interface PatroniMember {
   /** As Patroni words it: `running`, `streaming`, `starting`, `crashed`, `stopped`, … */
   readonly state: string;
   readonly timeline: number | null;
+  readonly tags: PatroniTags;
+}
+
+/** What a member's tags say of its part in replication. */
+export interface PatroniTags {
+  /** Member that it streams from while that one is there; null: the leader. */
+  readonly upstream: string | null;
+  /** It never becomes leader. */
+  readonly neverLeads: boolean;
 }
 
 export interface PatroniCluster {
@@ -56,6 +65,15 @@ export interface OrderAnswer {
 
 const isLeader = (role: unknown): boolean => role === 'leader' || role === 'standby_leader';
 
+/** `tags` of a member in any answer; missing where none is set. From 4.0 on a priority of 0 says what `nofailover` does, unless that is said itself. */
+export function readTags(tags: unknown): PatroniTags {
+  const { replicatefrom, nofailover, failover_priority: priority } = (tags ?? {}) as { readonly [name: string]: unknown };
+  return {
+    upstream: typeof replicatefrom === 'string' && replicatefrom !== '' ? replicatefrom : null,
+    neverLeads: nofailover === undefined ? priority !== undefined && Number(priority) <= 0 : Boolean(nofailover),
+  };
+}
+
 /** Members and leader from `GET /cluster`. Exported for its test against recorded answers of both generations. */
 export function parseCluster(answer: unknown): PatroniCluster {
   const { members, pause } = (answer ?? {}) as { members?: unknown; pause?: unknown };
@@ -69,6 +87,7 @@ export function parseCluster(answer: unknown): PatroniCluster {
       synchronous: member['role'] === 'sync_standby' || member['role'] === 'quorum_standby',
       state: typeof member['state'] === 'string' ? member['state'] : 'unknown',
       timeline: Number.isSafeInteger(timeline) && timeline > 0 ? timeline : null,
+      tags: readTags(member['tags']),
     };
   });
   return { members: parsed, leader: parsed.find(({ role }) => role === 'leader')?.name ?? null, paused: pause === true };

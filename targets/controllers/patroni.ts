@@ -54,6 +54,7 @@ function drive(live: LiveTarget, rest: PatroniRest): SelfDriven {
     leader: async () => (await rest.cluster()).leader,
     isPaused: async () => (await rest.cluster()).paused,
     standbyNames: async () => ({}),
+    neverLead: async () => (await rest.cluster()).members.filter(({ tags }) => tags.neverLeads).map(({ name }) => name),
     order: (from, candidates, wanted) => order(rest, from, candidates, wanted),
     async rebuild(node) {
       const answer = await rest.reinitialize(node);

@@ -24,6 +24,8 @@ function drive(live: LiveTarget, monitor: Monitor): SelfDriven {
     leader: async () => leaderOf(await monitor.nodes()),
     isPaused: async () => false,
     standbyNames: () => namesOf(monitor),
+    neverLead: async () =>
+      (await monitor.nodes()).flatMap(({ node, candidatePriority }) => (node === null || candidatePriority > 0 ? [] : [node])),
     async order(from, _candidates, candidate) {
       const refused = await monitor.failover({ candidate });
       // The primary may have gone meanwhile: then its loss is what makes the monitor act.

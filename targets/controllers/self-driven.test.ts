@@ -11,7 +11,7 @@ beforeEach(() => (dir = mkdtempSync('/tmp/gd-driven-')));
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
 /** n1 was lost and n3 has been promoted; an order would make n2 the next. */
-function open() {
+function open({ excluded = [] }: { readonly excluded?: readonly string[] } = {}) {
   const nodes: Record<string, PaperNode> = {
     n1: { up: false, inRecovery: false },
     n2: { inRecovery: true, timeline: 2 },
@@ -37,6 +37,7 @@ function open() {
     leader: async () => leader,
     isPaused: async () => false,
     standbyNames: async () => ({}),
+    neverLead: async () => excluded,
     async order(from, _candidates, wanted) {
       ordered.push(`${from} to ${wanted ?? 'anybody'}`);
       nodes[leader] = { inRecovery: true, timeline: 3 };
@@ -82,4 +83,15 @@ test('another candidate than the promoted one is asked for all the same', async 
   const same = open();
   expect(await same.failover('n1', 'n3', 'another')).toMatchObject({ to: 'n3' });
   expect(same.ordered).toEqual([]);
+});
+
+test('who is never made primary is no candidate, and is refused where it is asked for', async () => {
+  const { failover, ordered } = open({ excluded: ['n1'] });
+  await expect(failover('n3', 'n1')).rejects.toMatchObject({
+    code: 'no_candidate',
+    message: expect.stringContaining('never made primary'),
+  });
+  expect(ordered).toEqual([]);
+  const { candidates } = await failover('n3', null, 'another');
+  expect(candidates.map(({ node }) => node)).toEqual(['n2']);
 });

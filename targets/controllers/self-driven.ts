@@ -10,7 +10,7 @@ import { GamedayError, messageOf } from '../../core/errors';
 import { readJsonFile, sha256Hex, writeFileDurably } from '../../core/files';
 import { parseLsn } from '../../core/lsn';
 import type { Controller, FailoverResult, LiveTarget, NodeStatus, SalvageResult, Topology } from '../ports';
-import { askAll, readSettings, readSlots, streamingStandbys, type StandbyNames } from './node-status';
+import { askAll, everyStreamingStandby, readSettings, readSlots, type StandbyNames } from './node-status';
 import { awaitRoute, candidatesOf, isReplaced, POLL_MS, unwatched, type FailoverRequest } from './promoted-by-others';
 import type { EpochFile } from './standalone-epoch';
 import { findDivergence, quarantineDir, salvageTail } from './standalone-salvage';
@@ -32,6 +32,8 @@ export interface SelfDriven {
   isPaused(): Promise<boolean>;
   /** Under which names standbys stream, where these are not the nodes'. */
   standbyNames(): Promise<StandbyNames>;
+  /** Nodes that it never makes primary, as it was told. Throws `controller_unreachable`. */
+  neverLead(): Promise<readonly string[]>;
   /** Asks it to hand over; what it refuses because the leader has gone meanwhile is left to its automation. Throws `failover_failed`. */
   order(from: string | null, candidates: FailoverResult['candidates'], wanted: string | null): Promise<void>;
   /** Makes a node that cannot follow anew, by the controller's own means; null where it has none. */
@@ -69,7 +71,7 @@ export async function topologyOf(
   return {
     primary,
     nodes,
-    replication: primary === null ? {} : await streamingStandbys(live, primary, await driven.standbyNames().catch(() => ({}))),
+    replication: primary === null ? {} : await everyStreamingStandby(live, primary, nodes, await driven.standbyNames().catch(() => ({}))),
     settings: { ...Object.fromEntries(settings), [title]: book },
     slots: Object.fromEntries(slots),
     routed: await live.router.routed(),
@@ -113,7 +115,10 @@ export function mostAdvanced(candidates: FailoverResult['candidates']): string |
 export async function carryOut(driven: SelfDriven, request: FailoverRequest): Promise<FailoverResult> {
   const { live, title } = driven;
   const begun = await beginning(driven, request);
-  const candidates = candidatesOf(await askAll(live), begun.from);
+  const never = await driven.neverLead().catch((): readonly string[] => []);
+  if (request.candidate !== null && never.includes(request.candidate))
+    throw new GamedayError('no_candidate', `"${request.candidate}" is never made primary: ${title} was told so`, driven.whereToLook);
+  const candidates = candidatesOf(await askAll(live), begun.from).filter(({ node }) => !never.includes(node));
   if (request.candidate !== null && !candidates.some(({ node }) => node === request.candidate))
     throw new GamedayError('no_candidate', `"${request.candidate}" is not a standby of ${live.target.name}`);
   if (begun.ordered && (await driven.leader()) === begun.from) await driven.order(begun.from, candidates, request.candidate);
@@ -149,17 +154,21 @@ export async function carryOut(driven: SelfDriven, request: FailoverRequest): Pr
   return { from: begun.from, to, epoch: timeline, timeline, candidates };
 }
 
+/** Standbys that stream, from `primary` or from another standby. */
+async function streaming(driven: SelfDriven, primary: string): Promise<{ readonly [node: string]: string }> {
+  return everyStreamingStandby(driven.live, primary, await askAll(driven.live), await driven.standbyNames());
+}
+
 async function awaitFollowers(driven: SelfDriven, request: FailoverRequest, to: string): Promise<void> {
   const { live } = driven;
   const others = (await askAll(live)).filter(({ node, up }) => node !== to && up).length;
   const needed = Math.min(others, Math.max(1, live.target.controller.syncStandbys));
-  const names = await driven.standbyNames();
   await request.on('follow', 'about-to');
-  await until(async () => (Object.keys(await streamingStandbys(live, to, names)).length >= needed ? true : null), {
+  await until(async () => (Object.keys(await streaming(driven, to)).length >= needed ? true : null), {
     timeoutMs: request.timeoutMs,
     everyMs: POLL_MS,
     signal: request.signal,
-    onTimeout: () => new GamedayError('failover_failed', `${to} is primary, but fewer than ${needed} standbys stream from it`),
+    onTimeout: () => new GamedayError('failover_failed', `${to} is primary, but fewer than ${needed} standbys stream`),
   });
   await request.on('follow', 'done');
 }
@@ -235,7 +244,7 @@ export async function rejoinByAgent(
   const { live, title, rebuild } = driven;
   const streams = async (): Promise<boolean> => {
     const leader = await driven.leader();
-    return leader !== null && name in (await streamingStandbys(live, leader, await driven.standbyNames()));
+    return leader !== null && name in (await streaming(driven, leader));
   };
   if (await streams()) return { method: 'streaming', movedAside: null };
   await startByAgent(driven, name);
@@ -244,8 +253,7 @@ export async function rejoinByAgent(
       timeoutMs,
       everyMs: POLL_MS,
       signal: options.signal,
-      onTimeout: () =>
-        new GamedayError('step_failed', `${name} does not stream from the primary after ${timeoutMs} ms`, driven.whereToLook),
+      onTimeout: () => new GamedayError('step_failed', `${name} does not stream after ${timeoutMs} ms`, driven.whereToLook),
     });
   try {
     await wait(Math.min(FOLLOW_TIMEOUT_MS, options.timeoutMs));

@@ -165,6 +165,7 @@ function nameNodes(nodes: readonly Named[]): FoundNode[] {
     logFile: facts?.logFile ?? null,
     osUser: facts?.osUser ?? null,
     api: null,
+    upstream: null,
     problem,
   }));
 }

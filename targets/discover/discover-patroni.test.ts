@@ -1,7 +1,10 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { parse } from 'yaml';
+import { targetSchema } from '../schema';
 import { discoverByPatroni, patroniBase, patroniSyncStandbys, readPatroni } from './discover-patroni';
 import { PATRONI_3, PATRONI_4 } from './patroni-answers.test-data';
+import { discoverText, fillIn } from './target-text.test-data';
 
 const BASE = 'http://10.0.0.11:8008';
 
@@ -37,6 +40,19 @@ test('4.1: primary, quorum standbys counted, the scope from the cluster itself',
   ]);
   // archive_mode may stand in a member's own file.
   expect(found.archive).toBeNull();
+});
+
+test('who streams from a standby by its tag is written down so, and who is never promoted is told', () => {
+  const read = (tags: object) => {
+    const [first, second, third] = PATRONI_3.cluster.members;
+    return readPatroni(BASE, { ...PATRONI_3, cluster: { members: [first, second, { ...third, tags }] } });
+  };
+  const found = read({ nofailover: true, nosync: true, replicatefrom: 'n2' });
+  expect(found.nodes.map(({ upstream }) => upstream)).toEqual([null, null, 'n2']);
+  expect(found.notes.join(' ')).toContain('It never promotes n3, by the tag nofailover.');
+  expect(targetSchema.parse(parse(fillIn(discoverText(found)))).nodes[2]).toMatchObject({ name: 'n3', upstream: 'n2' });
+  // A member that is gone: it follows the leader.
+  expect(read({ replicatefrom: 'n9' }).nodes[2]?.upstream).toBeNull();
 });
 
 test('a name that only the cluster resolves is no address: where its API answers is offered, and taken once its server was asked there', () => {

@@ -4,6 +4,7 @@
  */
 import { lookup } from 'node:dns/promises';
 import { GamedayError, messageOf } from '../../core/errors';
+import { readTags, type PatroniTags } from '../controllers/patroni-rest';
 import { askServer, guessBinDir, type ServerFacts } from './ask-server';
 import { archiveToolOf, plainName, type ArchiveTool, type Found, type FoundNode, type Login } from './found';
 import { isLocalAddress } from './look-local';
@@ -114,6 +115,7 @@ interface Member {
   readonly host: string | null;
   readonly port: number | null;
   readonly api: string | null;
+  readonly tags: PatroniTags;
 }
 
 /** `leader` and `standby_leader` hold the key; Patroni 3 said `master` where 4 says `primary`. */
@@ -147,6 +149,7 @@ function membersOf(cluster: unknown, base: string): Member[] {
       host: textOf(member['host']),
       port: wholeOf(member['port']),
       api: api === null ? null : patroniBase(api),
+      tags: readTags(member['tags']),
     };
   });
 }
@@ -189,7 +192,10 @@ export function readPatroni(
     suggestedName: plainName(scope),
     systemIdentifier: systems[0] ?? null,
     controller: { kind: 'patroni', scope, syncStandbys: Math.min(sync, found.length - 1), version: textOf(about?.['version']) },
-    nodes: found.map((member) => describe({ ...member, place: places[member.name] }, members[member.name], servers[member.name])),
+    nodes: found.map((member) => ({
+      ...describe({ ...member, place: places[member.name] }, members[member.name], servers[member.name]),
+      upstream: upstreamOf(member, found),
+    })),
     entry: null,
     replicateUser: replicationUser(statuses.map(([, status]) => status)),
     archive: archiveOf(config, asked),
@@ -202,7 +208,7 @@ function describe(
   member: Member & { readonly place: string | null | undefined },
   status: unknown,
   server: ServerFacts | string | undefined,
-): FoundNode {
+): Omit<FoundNode, 'upstream'> {
   const facts = typeof server === 'object' ? server : null;
   const version = isObject(status) ? wholeOf(status['server_version']) : null;
   const major = version === null ? 0 : Math.floor(version / 10_000);
@@ -233,6 +239,11 @@ function describe(
           ? `its Patroni does not answer${member.api === null ? '' : ` at ${member.api}`}${member.state === null ? '' : `; the cluster calls it ${member.state}`}`
           : null,
   };
+}
+
+/** Whom it streams from by its tag, where that is another member; Patroni has it follow the leader otherwise. */
+function upstreamOf({ name, tags: { upstream } }: Member, found: readonly Member[]): string | null {
+  return upstream !== name && found.some((each) => each.name === upstream) ? upstream : null;
 }
 
 function replicationUser(statuses: readonly Answer[]): string | null {
@@ -266,6 +277,8 @@ function notesOn(cluster: unknown, config: unknown, found: readonly Member[], sy
   if (!found.some(({ role }) => role === 'primary')) notes.push('Nobody leads it now: bring it up before a drill.');
   if (isObject(config) && isObject(config['standby_cluster']))
     notes.push('It is a standby cluster: nobody in it takes writes, so no drill measures any.');
+  const never = found.filter(({ tags }) => tags.neverLeads).map(({ name }) => name);
+  if (never.length > 0) notes.push(`It never promotes ${never.join(', ')}, by the tag nofailover.`);
   const strange = found.filter(({ name }) => plainName(name) !== name).map(({ name }) => name);
   if (strange.length > 0)
     notes.push(

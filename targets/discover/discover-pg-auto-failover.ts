@@ -132,6 +132,7 @@ function nameMembers(members: readonly Row[]): FoundNode[] {
       logFile: null,
       osUser: null,
       api: null,
+      upstream: null,
       problem: row['health'] === 0 ? `the monitor calls it unhealthy, in state ${state}` : null,
     };
   });

@@ -27,6 +27,8 @@ export interface FoundNode {
   readonly osUser: string | null;
   /** Base URL of Patroni's REST API. */
   readonly api: string | null;
+  /** The standby that it is told to stream from; null: the primary, or nobody said. */
+  readonly upstream: string | null;
   /** Why it could not be asked, in one line; null: it answered, or nobody tried. */
   readonly problem: string | null;
 }

@@ -20,6 +20,7 @@ const local = (name: string, host: string, role: 'primary' | 'standby'): Found['
   logFile: { value: `/var/log/${name}.log`, guessedFrom: null },
   osUser: 'postgres',
   api: null,
+  upstream: null,
   problem: null,
 });
 const complete: Found = {

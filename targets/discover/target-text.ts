@@ -225,6 +225,7 @@ function nodeLines(node: FoundNode, controller: Found['controller']['kind']): st
       ? open(at, 'host', node.hostGuess?.value ?? '<address>', node.hostGuess?.guessedFrom ?? 'where its PostgreSQL listens')
       : `${at}host: ${scalar(node.host)}`,
     node.port === null ? open(at, 'port', '<number>', 'SHOW port') : `${at}port: ${node.port}`,
+    ...(node.upstream === null ? [] : [`${at}upstream: ${scalar(node.upstream)} # whom it streams from by its tag replicatefrom`]),
     path('dataDir', node.dataDir === null ? null : { value: node.dataDir, guessedFrom: null }, 'SHOW data_directory, as a superuser'),
     path('binDir', node.binDir, '`pg_config --bindir` on its machine'),
     path(
