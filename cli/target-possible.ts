@@ -259,7 +259,7 @@ A yes says that gameday has the faults and steps for it, not that a target allow
 ([SECURITY.md](SECURITY.md)). A no is what this version cannot do, with the reason in a word.
 
 - **lab**: what \`gameday lab up\` starts, standalone, Patroni or pg_auto_failover; disasters 5, 6, 9, 11 and 12 need one of the latter two, 10 needs Patroni, 26
-  \`--topology cascade\`, 34 \`--node-disk\`, 55 a standalone one. Its archive is not encrypted: 51 needs a pgBackRest repository with \`archive.keys\`
+  \`--topology cascade\` or \`patroni-cascade\`, 34 \`--node-disk\`, 55 a standalone one. Its archive is not encrypted: 51 needs a pgBackRest repository with \`archive.keys\`
   ([ARCHIVES.md](ARCHIVES.md)).
 - **SSH**: your own cluster, its machines reached by OpenSSH ([HOSTS.md](HOSTS.md)), links through a Toxiproxy of yours, and \`services\` named, where a
   disaster needs them. Where a copy landed is proven from WAL, which is not read over SSH yet: _no archive_, but for one of barman-cloud, whose WAL is read in

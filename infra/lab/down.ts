@@ -21,7 +21,7 @@ import { stopMembers } from './agents';
 import { MONITOR_CHILD } from './pg-auto-failover';
 import { findLabDir, removeLabData } from './places';
 import { describeProcess, labProcesses, mountsBelow, postgresProcesses } from './residue';
-import { ALL_NODE_NAMES, nodeDir } from './topology';
+import { ALL_NODE_NAMES, hasAgents, nodeDir } from './topology';
 
 const GRACE_MS = 10_000;
 /** Needed until the nodes have stopped: a primary archives its last WAL and sends it to its standbys while it shuts down. */
@@ -95,7 +95,7 @@ async function stopNodes(
   const file = readLabFile(home);
   // Containers are stopped by their engine; services without a cluster have no nodes.
   if (file?.docker !== undefined || file?.topology === 'none') return;
-  if ((file?.topology ?? 'standalone') !== 'standalone') await stopAgents(home, supervisor);
+  if (hasAgents(file?.topology ?? 'standalone')) await stopAgents(home, supervisor);
   else if (existsSync(targetPath(home))) await stopCluster(openTarget(readLabTarget(home)));
   // Sandboxes, and nodes of a lab that was never finished.
   const rest = postgresProcesses(lab);

@@ -1,5 +1,5 @@
 /**
- * The Patroni topology of a lab: three members of etcd and three of Patroni as supervised processes, with the files they read. Known traps are solved here:
+ * The Patroni topology of a lab: three members of etcd, and one of Patroni for each node, as supervised processes, with the files they read. Known traps are solved here:
  * etcd only by the v3 API and without discovery past the links, one socket directory a node, Python as the distribution's package has it.
  */
 import { existsSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { until } from '../../core/clock';
 import { GamedayError, messageOf } from '../../core/errors';
 import { packageRoot } from '../../core/files';
 import { resolveSecret } from '../../core/secrets';
+import type { JsonObject } from '../../model/json';
 import type { Target, TargetNode } from '../../model/target';
 import { accessRules, identRule, nodeSettings, nodeSocketDir, passFilePath } from '../../targets/controllers/standalone-config';
 import type { ChildSpec } from '../supervisor/contract';
@@ -24,7 +25,7 @@ import {
   etcdChild,
   etcdDir,
   labAddresses,
-  NODE_NAMES,
+  nodeNames,
   PATRONI_PORT,
   patroniFile,
   secretFile,
@@ -106,6 +107,15 @@ export async function awaitEtcd(plan: LabPlan, leaveAlone: ReadonlySet<string>):
 /** Faster than Patroni's defaults (30/10/10), within its rule loop_wait + 2 × retry_timeout ≤ ttl. */
 const TIMERS = { ttl: 20, loop_wait: 5, retry_timeout: 5 } as const;
 
+/**
+ * Who streams from a standby is never promoted, and never waited for: Patroni (3.0.2, postgresql/sync.py) would make it synchronous where it streams from the
+ * primary for want of its upstream, and then nobody could take over. It serves reads as any other.
+ */
+export function memberTags({ upstream }: TargetNode): JsonObject {
+  const isLast = upstream !== undefined;
+  return { nofailover: isLast, noloadbalance: false, clonefrom: false, nosync: isLast, ...(isLast ? { replicatefrom: upstream } : {}) };
+}
+
 /** The configuration of one member. Names of the others are looked up in a hosts file of its own, which leads through the links. */
 export function patroniConfig(plan: LabPlan, target: Target, node: TargetNode): string {
   const secret = (name: string): string => resolveSecret(`file:${secretFile(plan.lab, name)}`);
@@ -159,7 +169,7 @@ export function patroniConfig(plan: LabPlan, target: Target, node: TargetNode): 
     },
     // Patroni's own harness speaks to a pipe what it would say to a device. Without a watchdog it would go on all the same: not here.
     ...(plan.watchdog ? { watchdog: { mode: 'required', driver: 'testing', device: watchdogPipe(plan.lab, node.name) } } : {}),
-    tags: { nofailover: false, noloadbalance: false, clonefrom: false, nosync: false },
+    tags: memberTags(node),
   };
   return `# written by gameday; changed by its next \`lab up\`\n${new Document(config).toString({ lineWidth: 140 })}`;
 }
@@ -184,7 +194,7 @@ export function watchdogServers(plan: LabPlan, { nodes }: Target): readonly Chil
 
 function hostsFile(plan: LabPlan, name: string): string {
   const at = labAddresses(plan.net);
-  const lines = NODE_NAMES.map((other) => `${other === name ? at.node(name) : at.pair(name, other)} ${other}`);
+  const lines = nodeNames(plan.topology).map((other) => `${other === name ? at.node(name) : at.pair(name, other)} ${other}`);
   return ['127.0.0.1 localhost', ...lines, ''].join('\n');
 }
 

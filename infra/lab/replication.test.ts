@@ -7,6 +7,7 @@ const choose = (request: Partial<ReplicationRequest> = {}): unknown =>
 test('a lab of which nothing is said waits for one standby, in the way its topology always did', () => {
   expect(choose()).toEqual({ replication: 'quorum', syncStandbys: 1 });
   expect(choose({ topology: 'patroni', patroni: '3.0.2' })).toEqual({ replication: 'sync', syncStandbys: 1 });
+  expect(choose({ topology: 'patroni-cascade', patroni: '3.0.2' })).toEqual({ replication: 'sync', syncStandbys: 1 });
   expect(choose({ topology: 'pg-auto-failover' })).toEqual({ replication: 'quorum', syncStandbys: 1 });
 });
 
@@ -38,6 +39,7 @@ test.each([
   [{ replication: 'quorum', syncStandbys: 0 }, /contradict/],
   [{ syncStandbys: 3 }, /3 synchronous standbys are not possible/],
   [{ topology: 'patroni', patroni: '3.0.2', replication: 'quorum' }, /Patroni 3\.0\.2 has no quorum mode/],
+  [{ topology: 'patroni-cascade', patroni: '3.0.2', replication: 'quorum' }, /Patroni 3\.0\.2 has no quorum mode/],
   [{ topology: 'patroni', replication: 'quorum' }, /of the distribution has no quorum mode/],
   [{ topology: 'pg-auto-failover', replication: 'sync' }, /no order among standbys/],
   [{ topology: 'pg-auto-failover', syncStandbys: 2 }, /a standby more than commits wait for, and there are 2/],

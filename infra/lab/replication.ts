@@ -8,7 +8,7 @@ import type { JsonObject } from '../../model/json';
 import { openPatroniRest } from '../../targets/controllers/patroni-rest';
 import type { LiveTarget } from '../../targets/ports';
 import { awaitPrimary } from './agents';
-import type { Topology } from './topology';
+import { isPatroni, type Topology } from './topology';
 
 /** `sync`: commits wait for the first n of the standbys; `quorum`: for any n of them; `async`: for nobody. */
 export const REPLICATIONS = ['sync', 'quorum', 'async'] as const;
@@ -41,7 +41,7 @@ const APPLY_MS = 60_000;
 const refuse = (what: string, hint: string): GamedayError => new GamedayError('setting_invalid', what, hint);
 
 /** What a topology does where nothing is said: as every lab did before there was a choice. */
-const usual = (topology: Topology): Exclude<Replication, 'async'> => (topology === 'patroni' ? 'sync' : 'quorum');
+const usual = (topology: Topology): Exclude<Replication, 'async'> => (isPatroni(topology) ? 'sync' : 'quorum');
 
 function checkCount(count: number, { topology, standbys }: ReplicationRequest): void {
   if (!Number.isInteger(count) || count < 0 || count > standbys)
@@ -60,7 +60,7 @@ function checkCount(count: number, { topology, standbys }: ReplicationRequest): 
 function checkMode(replication: Replication, { topology, patroni }: ReplicationRequest): void {
   if (replication === 'sync' && topology === 'pg-auto-failover')
     throw refuse('pg_auto_failover knows no order among standbys: commits wait for any of them, or for none', 'use quorum or async.');
-  if (replication === 'quorum' && topology === 'patroni' && !(parseInt(patroni ?? '', 10) >= 4))
+  if (replication === 'quorum' && isPatroni(topology) && !(parseInt(patroni ?? '', 10) >= 4))
     throw refuse(
       `Patroni ${patroni ?? 'of the distribution'} has no quorum mode: it came with 4.0`,
       'use sync or async, or make a lab with `--patroni 4.1`.',

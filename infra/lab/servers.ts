@@ -20,8 +20,9 @@ import {
   gateMap,
   labAddresses,
   labLinks,
-  NODE_NAMES,
   hasAgents,
+  isPatroni,
+  NODE_NAMES,
   nodeNames,
   PATRONI_PORT,
   POOLER_PORT,
@@ -94,13 +95,18 @@ ${nodeNames(topology)
   .join('\n')}`;
 }
 
-/** Patroni's own check: who answers 200 to /primary holds the key. Sessions to whoever does not are closed. */
-function checkedServers({ net }: LabPlan): string {
+/**
+ * Patroni's own check: who answers 200 to /primary holds the key. Sessions to whoever does not are closed. Members that are never promoted are asked like
+ * any other: who may lead is Patroni's to say, and no list's.
+ */
+function checkedServers({ net, topology }: LabPlan): string {
   const at = labAddresses(net);
   return `    option httpchk OPTIONS /primary
     http-check expect status 200
     default-server inter 1s fastinter 500ms fall 2 rise 1 on-marked-down shutdown-sessions
-${NODE_NAMES.map((name) => `    server ${name} ${at.node(name)}:5432 check port ${PATRONI_PORT}`).join('\n')}`;
+${nodeNames(topology)
+  .map((name) => `    server ${name} ${at.node(name)}:5432 check port ${PATRONI_PORT}`)
+  .join('\n')}`;
 }
 
 const hex = (...parts: readonly (string | readonly number[])[]): string =>
@@ -127,6 +133,7 @@ const SERVERS_OF = {
   standalone: steeredServers,
   cascade: steeredServers,
   patroni: checkedServers,
+  'patroni-cascade': checkedServers,
   'pg-auto-failover': askedServers,
 } as const;
 
@@ -251,7 +258,7 @@ export async function prepareServers(plan: LabPlan, tools: Tools): Promise<reado
     toxiproxyServer(plan, await program(tools.toxiproxy)),
     haproxyServer(plan, await program(tools.haproxy)),
     pgbouncerServer(plan, await program(tools.pgbouncer)),
-    ...(plan.topology === 'patroni' ? etcdServers(plan, locateEtcd()) : []),
+    ...(isPatroni(plan.topology) ? etcdServers(plan, locateEtcd()) : []),
     ...(plan.topology === 'pg-auto-failover' ? [await monitorServer(plan, locatePgAutoFailover(plan.postgresBin))] : []),
   ];
 }

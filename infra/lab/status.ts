@@ -22,9 +22,11 @@ import {
   etcdChild,
   DCS_PORT,
   labAddresses,
-  NODE_NAMES,
+  ALL_NODE_NAMES,
   confirmingStandbys,
   hasAgents,
+  isPatroni,
+  nodeNames,
   PATRONI_PORT,
   POOLER_PORT,
   ROUTER_PORT,
@@ -93,9 +95,10 @@ function serversOf({ topology = 'standalone', temporalUi, watchdog = false }: La
   // Temporal's pages are known where Temporal is ours.
   if (topology === 'none') return temporalUi === null ? OWN : ['temporal', ...OWN];
   if (!hasAgents(topology)) return SERVERS;
-  const keepers = topology === 'patroni' ? DCS_NAMES.map(etcdChild) : [MONITOR_CHILD];
-  const watchdogs = watchdog ? NODE_NAMES.map(watchdogChild) : [];
-  return [...SERVERS, ...keepers, ...watchdogs, ...NODE_NAMES.map((name) => agentChild(topology, name))];
+  const names = nodeNames(topology);
+  const keepers = isPatroni(topology) ? DCS_NAMES.map(etcdChild) : [MONITOR_CHILD];
+  const watchdogs = watchdog ? names.map(watchdogChild) : [];
+  return [...SERVERS, ...keepers, ...watchdogs, ...names.map((name) => agentChild(topology, name))];
 }
 
 function addressOf(name: string, net: string): string | null {
@@ -107,7 +110,7 @@ function addressOf(name: string, net: string): string | null {
     haproxy: `${at.router}:${ROUTER_PORT}`,
     pgbouncer: `${at.pooler}:${POOLER_PORT}`,
     ...Object.fromEntries(DCS_NAMES.map((each) => [etcdChild(each), `${at.dcs(each)}:${DCS_PORT}`])),
-    ...Object.fromEntries(NODE_NAMES.map((each) => [agentChild('patroni', each), `${at.node(each)}:${PATRONI_PORT}`])),
+    ...Object.fromEntries(ALL_NODE_NAMES.map((each) => [agentChild('patroni', each), `${at.node(each)}:${PATRONI_PORT}`])),
     [MONITOR_CHILD]: `${at.monitor}:5432`,
   };
   return known[name] ?? null;

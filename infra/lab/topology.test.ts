@@ -2,8 +2,19 @@
 import { parse } from 'yaml';
 import { targetSchema } from '../../targets/schema';
 import { targetYaml } from './lab-file';
+import { memberTags } from './patroni';
 import { haproxyConfig, pgbouncerConfig, pgbouncerUsers } from './servers';
-import { allAddresses, checkNet, labLinks, labTarget, NODE_NAMES, nodeNames, TOPOLOGIES, type LabPlan } from './topology';
+import {
+  allAddresses,
+  checkNet,
+  confirmingStandbys,
+  labLinks,
+  labTarget,
+  NODE_NAMES,
+  nodeNames,
+  TOPOLOGIES,
+  type LabPlan,
+} from './topology';
 
 const plan: LabPlan = {
   home: '/tmp/home',
@@ -28,15 +39,38 @@ test.each(['standalone', 'cascade'] as const)(
   },
 );
 
-test('a cascade has two sites, and its last standby streams from the one before it', () => {
-  const { nodes } = labTarget({ ...plan, topology: 'cascade' }, '1');
-  expect(nodes.map(({ name, site, upstream }) => [name, site, upstream])).toEqual([
-    ['n1', 'a', undefined],
-    ['n2', 'a', undefined],
-    ['n3', 'b', undefined],
-    ['n4', 'b', 'n3'],
-  ]);
+test('patroni-cascade: beside these, every node’s way to every member of etcd', () => {
+  const names = labLinks('127.0.9', 'patroni-cascade').map((link) => link.name);
+  const cascade = labLinks('127.0.9', 'cascade').map((link) => link.name);
+  const dcs = nodeNames('patroni-cascade').flatMap((node) => ['e1', 'e2', 'e3'].map((member) => `${node}-${member}`));
+  expect([...names].sort()).toEqual([...cascade, ...dcs].sort());
+});
+
+test.each(['cascade', 'patroni-cascade'] as const)(
+  'a %s has two sites, and its last standby streams from the one before it',
+  (topology) => {
+    const { nodes } = labTarget({ ...plan, topology }, '1');
+    expect(nodes.map(({ name, site, upstream }) => [name, site, upstream])).toEqual([
+      ['n1', 'a', undefined],
+      ['n2', 'a', undefined],
+      ['n3', 'b', undefined],
+      ['n4', 'b', 'n3'],
+    ]);
+    expect(confirmingStandbys(topology)).toBe(2);
+  },
+);
+
+test('the router knows every node of a cascade, and leads to the last only where somebody says so', () => {
   expect(haproxyConfig({ ...plan, topology: 'cascade' })).toContain('    server n4 127.0.9.14:5432 disabled\n');
+  expect(haproxyConfig({ ...plan, topology: 'patroni-cascade' })).toContain('    server n4 127.0.9.14:5432 check port 8008\n');
+});
+
+test('Patroni is told to stream the last standby of a cascade from the one before it, and neither to promote it nor to wait for it', () => {
+  const { nodes, controller } = labTarget({ ...plan, topology: 'patroni-cascade' }, '1');
+  expect(controller).toMatchObject({ kind: 'patroni', api: { n4: 'http://127.0.9.14:8008' } });
+  const tags = nodes.map((node) => memberTags(node));
+  expect(tags[3]).toEqual({ replicatefrom: 'n3', nofailover: true, nosync: true, noloadbalance: false, clonefrom: false });
+  expect(tags[2]).toEqual({ nofailover: false, nosync: false, noloadbalance: false, clonefrom: false });
 });
 
 test.each(TOPOLOGIES)('%s: no two listeners share an address', (topology) => {

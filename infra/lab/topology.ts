@@ -57,12 +57,15 @@ export const LAB_FAULTS = [
 ] as const;
 /** Faults that start a server in an environment or a role of their own: beside an agent nobody else starts one. */
 export const NOT_UNDER_AGENTS: readonly string[] = ['clock-skew', 'page-corrupt', 'process-restart', 'promote-behind-back'];
-export const TOPOLOGIES = ['standalone', 'cascade', 'patroni', 'pg-auto-failover'] as const;
+export const TOPOLOGIES = ['standalone', 'cascade', 'patroni', 'patroni-cascade', 'pg-auto-failover'] as const;
 export type Topology = (typeof TOPOLOGIES)[number];
 /** Those whose nodes come up by an agent beside each server; in the others gameday's own runbook is the controller. */
 export type AgentTopology = Exclude<Topology, 'standalone' | 'cascade'>;
-export const hasAgents = (topology: Topology): topology is AgentTopology => topology === 'patroni' || topology === 'pg-auto-failover';
-export const nodeNames = (topology: Topology): readonly string[] => (topology === 'cascade' ? ALL_NODE_NAMES : NODE_NAMES);
+export const isPatroni = (topology: Topology): topology is 'patroni' | 'patroni-cascade' =>
+  topology === 'patroni' || topology === 'patroni-cascade';
+export const hasAgents = (topology: Topology): topology is AgentTopology => isPatroni(topology) || topology === 'pg-auto-failover';
+const isCascade = (topology: Topology): boolean => topology === 'cascade' || topology === 'patroni-cascade';
+export const nodeNames = (topology: Topology): readonly string[] => (isCascade(topology) ? ALL_NODE_NAMES : NODE_NAMES);
 
 /**
  * Two sites, and one connection between them:
@@ -80,7 +83,7 @@ const CASCADE: Readonly<Record<string, Pick<TargetNode, 'site' | 'upstream'>>> =
 export const confirmingStandbys = (topology: Topology): number =>
   nodeNames(topology).length -
   1 -
-  (topology === 'cascade' ? Object.values(CASCADE).filter(({ upstream }) => upstream !== undefined).length : 0);
+  (isCascade(topology) ? Object.values(CASCADE).filter(({ upstream }) => upstream !== undefined).length : 0);
 /** Where a lab's servers run. */
 export const RUNTIMES = ['process', 'docker'] as const;
 export type Runtime = (typeof RUNTIMES)[number];
@@ -203,7 +206,7 @@ export function labLinks(net: string, topology: Topology = 'standalone'): readon
         : [link(from, to, at.node(from), 6001 + index, at.node(to), PG_PORT)];
     }),
   );
-  const dcs = NODE_NAMES.flatMap((from) =>
+  const dcs = names.flatMap((from) =>
     DCS_NAMES.map((to, index) => link(from, to, at.node(from), DCS_PORT + 10_001 + index, at.dcs(to), DCS_PORT)),
   );
   const monitor = NODE_NAMES.flatMap((node) => [
@@ -214,7 +217,7 @@ export function labLinks(net: string, topology: Topology = 'standalone'): readon
     link('client', 'router', at.entry, PG_PORT, at.router, ROUTER_PORT),
     ...pairs,
     ...names.map((from) => link(from, 's3', at.node(from), S3_PORT, at.s3Gate, S3_PORT)),
-    ...(topology === 'patroni' ? dcs : []),
+    ...(isPatroni(topology) ? dcs : []),
     ...(topology === 'pg-auto-failover' ? monitor : []),
   ];
 }
@@ -240,9 +243,9 @@ export function allAddresses(net: string, topology: Topology = 'standalone'): re
     { host: at.router, port: ROUTER_PORT, use: 'router' },
     { host: at.pooler, port: POOLER_PORT, use: 'pooler' },
     ...nodeNames(topology).map((name) => ({ host: at.node(name), port: PG_PORT, use: `node ${name}` })),
-    ...(topology === 'patroni'
+    ...(isPatroni(topology)
       ? [
-          ...NODE_NAMES.map((name) => ({ host: at.node(name), port: PATRONI_PORT, use: `Patroni of ${name}` })),
+          ...nodeNames(topology).map((name) => ({ host: at.node(name), port: PATRONI_PORT, use: `Patroni of ${name}` })),
           ...DCS_NAMES.flatMap((name) => [DCS_PORT, DCS_PEER_PORT].map((port) => ({ host: at.dcs(name), port, use: `etcd ${name}` }))),
         ]
       : []),
@@ -260,7 +263,7 @@ export const patroniFile = (lab: string, name: string): string => join(lab, 'pat
 /** Directory of what pg_auto_failover keeps of a node or its monitor; the monitor's cluster is in there too. */
 export const keeperDir = (lab: string, name: string): string => join(lab, 'pg-auto-failover', name);
 /** Children of the supervisor that are a node's agent. */
-export const agentChild = (topology: AgentTopology, name: string): string => `${topology === 'patroni' ? 'patroni' : 'pgaf'}-${name}`;
+export const agentChild = (topology: AgentTopology, name: string): string => `${isPatroni(topology) ? 'patroni' : 'pgaf'}-${name}`;
 export const nodeDir = (lab: string, name: string): string => join(lab, 'nodes', name);
 export const etcdDir = (lab: string, name: string): string => join(lab, 'etcd', name);
 export const etcdChild = (name: string): string => `etcd-${name}`;
@@ -278,10 +281,9 @@ const childCommand = (home: string, ...words: readonly string[]): readonly strin
 /** Found by its whole command line: no file that could name another process by now. */
 function labAgent({ topology, lab, home }: LabPlan, name: string): TargetNode['agent'] {
   if (!hasAgents(topology)) return null;
-  const line =
-    topology === 'patroni'
-      ? `^[^ ]*/python3 [^ ]*/patroni ${patroniFile(lab, name)}$`
-      : `^/usr/bin/pg_autoctl create postgres --pgdata ${join(nodeDir(lab, name), 'data')} `;
+  const line = isPatroni(topology)
+    ? `^[^ ]*/python3 [^ ]*/patroni ${patroniFile(lab, name)}$`
+    : `^/usr/bin/pg_autoctl create postgres --pgdata ${join(nodeDir(lab, name), 'data')} `;
   return {
     find: ['pgrep', '-o', '-f', line],
     start: childCommand(home, agentChild(topology, name)),
@@ -300,7 +302,7 @@ function labNode(plan: LabPlan, name: string): TargetNode {
     runsOn: { kind: 'local' },
     agent: labAgent(plan, name),
     logFile: join(nodeDir(plan.lab, name), 'postgresql.log'),
-    ...(plan.topology === 'cascade' ? CASCADE[name] : {}),
+    ...(isCascade(plan.topology) ? CASCADE[name] : {}),
   };
 }
 
@@ -321,7 +323,7 @@ function labController({ lab, net, topology, replication, syncStandbys }: LabPla
     kind: 'patroni',
     scope: 'gameday-lab',
     syncStandbys,
-    api: Object.fromEntries(NODE_NAMES.map((name) => [name, `http://${at.node(name)}:${PATRONI_PORT}`])),
+    api: Object.fromEntries(nodeNames(topology).map((name) => [name, `http://${at.node(name)}:${PATRONI_PORT}`])),
     auth: { user: 'gameday', password: `file:${secretFile(lab, 'patroni-api')}` },
     dcs: DCS_NAMES.map((name) => ({ name, host: at.dcs(name), port: DCS_PORT })),
   };
@@ -356,7 +358,7 @@ function labServices({ lab, net, home, topology }: LabPlan): readonly TargetServ
     ),
   );
   return [
-    ...(topology === 'patroni' ? members : []),
+    ...(isPatroni(topology) ? members : []),
     service(
       'haproxy',
       'haproxy',

@@ -42,6 +42,7 @@ import {
   labTarget,
   confirmingStandbys,
   hasAgents,
+  isPatroni,
   nodeNames,
   nodeDir,
   serviceOfChild,
@@ -173,7 +174,7 @@ async function programOfPatroni(
   { patroni: wanted }: LabUpOptions,
   say: (text: string) => void,
 ): Promise<PatroniProgram | null> {
-  if (topology === 'patroni') {
+  if (isPatroni(topology)) {
     locateEtcd();
     return providePatroni({ lab, user, wanted, before: before === null ? null : (before.patroni ?? UNRECORDED) }, say);
   }
@@ -219,7 +220,7 @@ function chooseNodeDisks(lab: string, topology: Topology, before: LabFile | null
 /** Patroni reads it when it starts, and gives up a key that it held without one. */
 function chooseWatchdog(topology: Topology, before: LabFile | null, { watchdog }: LabUpOptions): boolean {
   const remembered = before?.watchdog ?? false;
-  if (watchdog === true && topology !== 'patroni')
+  if (watchdog === true && !isPatroni(topology))
     throw new GamedayError('setting_invalid', `a lab that is ${topology} feeds no watchdog`, 'say `--topology patroni` with --watchdog.');
   if (before !== null && watchdog === true && !remembered)
     throw new GamedayError(
@@ -340,7 +341,7 @@ async function startAgents(
   const title = plan.patroni === null ? 'pg_auto_failover' : `Patroni ${plan.patroni.version}`;
   if (plan.patroni !== null) await awaitEtcd(plan, leaveAlone);
   await startServers(supervisor, watchdogServers(plan, first), say);
-  say(isNew ? `creating a primary and two standbys under ${title}` : `starting the nodes under ${title}`);
+  say(isNew ? `creating a primary and ${first.nodes.length - 1} standbys under ${title}` : `starting the nodes under ${title}`);
   const agents =
     plan.patroni !== null
       ? patroniServers(plan, first, plan.patroni)
