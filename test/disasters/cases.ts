@@ -10,6 +10,7 @@ export const LABS = {
   patroni: ['--topology', 'patroni'],
   'pg-auto-failover': ['--topology', 'pg-auto-failover'],
   cascade: ['--topology', 'cascade'],
+  'patroni-cascade': ['--topology', 'patroni-cascade'],
   'patroni, asynchronous': ['--topology', 'patroni', '--replication', 'async'],
   'patroni, watchdog': ['--topology', 'patroni', '--watchdog'],
   'patroni 4.1': ['--topology', 'patroni', '--patroni', '4.1'],
@@ -35,6 +36,8 @@ export interface DisasterCase {
 const EVERYWHERE: readonly LabName[] = ['standalone', 'patroni', 'pg-auto-failover'];
 const AGENTS: readonly LabName[] = ['patroni', 'pg-auto-failover'];
 const DCS: readonly LabName[] = ['patroni'];
+/** Where a standby streams from a standby. */
+const CASCADES: readonly LabName[] = ['cascade', 'patroni-cascade'];
 /** Restores do not depend on who fails over. */
 const STANDALONE: readonly LabName[] = ['standalone'];
 /** Whose nodes are containers. */
@@ -139,9 +142,13 @@ export const CASES: readonly DisasterCase[] = [
   fails('18, 19', 'sync-standbys-lost', ['write_stall'], { stall: '8s' }, ['standalone', 'pg-auto-failover']),
   passes('22', 'fork-rejoins', ['patroni, asynchronous']),
   fails('22', 'fork-rejoins', ['rpo_transactions'], { loss: '0' }, ['patroni, asynchronous']),
-  passes('26', 'cascade-upstream-lost', ['cascade']),
+  passes('26', 'cascade-upstream-lost', CASCADES),
+  // Longer than the key of the dead member lives: the last standby is led to the primary, and back.
+  passes('26', 'cascade-upstream-lost', ['patroni-cascade'], { hold: '30s' }),
   // The primary instead, which clients do notice.
-  fails('26', 'cascade-upstream-lost', ['write_stall'], { upstream: 'primary' }, ['cascade']),
+  fails('26', 'cascade-upstream-lost', ['write_stall'], { upstream: 'primary' }, CASCADES),
+  // Its last standby is never promoted, and comes along. Behind the others: whom they call the upstream may lead then.
+  passes('3', 'primary-loss', ['patroni-cascade'], { rto: '45s' }),
   passes('27', 'router-dies'),
   fails('27', 'router-dies', ['rto'], { rto: '10ms' }),
   passes('27', 'pooler-dies'),
