@@ -3,15 +3,18 @@
 set -eu
 secret() { tr -d '\n' < "/run/secrets/$1"; }
 home=/var/lib/postgresql/node
+log=$home/log
 config=/etc/patroni.yml
 install -d -o postgres -g postgres -m 0700 "$home"
 install -d -o postgres -g postgres -m 0755 "$home/data.run"
 install -o postgres -g postgres -m 0600 /dev/null "$config"
+install -d -o postgres -g postgres -m 0700 "$log"
 cat > "$config" <<EOF
 scope: $PATRONI_CLUSTER
 namespace: /gameday/
 name: $NODE
-log: { level: INFO, format: '%(asctime)s %(levelname)s: %(message)s' }
+# A file that drills can read, 15 MB at most with what it was before; what is written to it is the container's log as well, see below.
+log: { level: INFO, format: '%(asctime)s %(levelname)s: %(message)s', dir: $log, file_size: 5000000, file_num: 2 }
 restapi:
   listen: 0.0.0.0:8008
   connect_address: $ADDRESS:8008
@@ -65,4 +68,8 @@ postgresql:
     - host replication postgres,gameday_replicate samenet scram-sha-256
 EOF
 export HOME="$home" LC_ALL=C.UTF-8 PYTHONUNBUFFERED=1
-exec setpriv --reuid=postgres --regid=postgres --init-groups /usr/bin/python3 /usr/bin/patroni "$config"
+# For `docker logs`, from where the last life of this container ended.
+as_postgres='setpriv --reuid=postgres --regid=postgres --init-groups'
+$as_postgres touch "$log/patroni.log"
+$as_postgres tail --lines 0 --follow=name --retry "$log/patroni.log" 2>/dev/null &
+exec $as_postgres /usr/bin/python3 /usr/bin/patroni "$config"

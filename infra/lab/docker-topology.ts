@@ -102,6 +102,8 @@ function dockerNode({ net, socket, project }: DockerPlan, name: string): TargetN
       find: ['pgrep', '-o', '-f', '^/usr/bin/python3 /usr/bin/patroni '],
       // The container lives and dies with it: a container that runs has it, or is about to.
       start: ['true'],
+      // As infra/docker/node-start.sh has it; the container's own log shows the same lines.
+      logFile: `${HOME_IN_CONTAINER}/log/patroni.log`,
     },
     // PostgreSQL's log is its container's.
     logFile: `${HOME_IN_CONTAINER}/postgresql.log`,
