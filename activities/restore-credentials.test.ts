@@ -67,6 +67,14 @@ const barman = (text: string): TargetArchive => ({
   compression: 'gzip',
   programs: '/usr/bin',
 });
+const walG = (text: string): TargetArchive => ({
+  kind: 'wal-g',
+  config: file('here.yaml', text),
+  nodeConfig: '/etc/wal-g.json',
+  program: '/p',
+});
+const yaml = (key: string): string => `WALG_S3_PREFIX: s3://b\nAWS_ACCESS_KEY_ID: ${key}\nAWS_SECRET_ACCESS_KEY: same\n`;
+const json = (key: string): string => `{"AWS_SECRET_ACCESS_KEY":"same","AWS_ACCESS_KEY_ID":"${key}"}`;
 const repo = (key: string): string => `[global]\nrepo1-s3-key=${key}\nrepo1-s3-key-secret=same\n`;
 const profiles = (key: string): string => `[default]\naws_access_key_id = AKIAONE\n[shop]\naws_access_key_id = ${key}\n`;
 
@@ -76,6 +84,9 @@ test.each([
   ['pgBackRest, no key in the file', () => pgbackrest('[global]\n'), repo('AKIAONE'), true, /not compared: no key stands in/],
   ['pgBackRest, a node that cannot be read', () => pgbackrest(repo('AKIATWO')), null, true, /not compared: no key could be read/],
   ['Barman, the same key', () => barman(profiles('AKIATWO')), profiles('AKIATWO'), false, /hold the same key/],
+  ['WAL-G, the same key in another format', () => walG(yaml('AKIAONE')), json('AKIAONE'), false, /hold the same key/],
+  ['WAL-G, another key', () => walG(json('AKIATWO')), `export AWS_ACCESS_KEY_ID='AKIAONE'\n`, true, /holds another key than/],
+  ['WAL-G, a role', () => walG('WALG_S3_PREFIX: s3://b\n'), yaml('AKIAONE'), true, /not compared: no key stands in/],
   ['Barman, the same key in another profile alone', () => barman(profiles('AKIATWO')), profiles('AKIATHREE'), true, /another key than/],
 ] as const)('%s', async (_what, archive, onNode, ok, found) => {
   const [check] = await credentialChecks(target(archive()), async () => onNode);

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { resolveSecret } from '../core/secrets';
 import type { CheckResult } from '../model/record';
-import type { BarmanCloudTargetArchive, NativeTargetArchive, PgbackrestTargetArchive, Target } from '../model/target';
+import type { BarmanCloudTargetArchive, NativeTargetArchive, PgbackrestTargetArchive, Target, WalGTargetArchive } from '../model/target';
 
 /** Text of a file on a node's host; null: there is none. */
 export type ReadOnNode = (node: string, path: string) => Promise<string | null>;
@@ -24,6 +24,8 @@ const HOW = {
     'give this machine a configuration of its own, with keys that may only read, as archive.config; name that of the nodes as archive.nodeConfig.',
   'barman-cloud':
     'give this machine a credentials file of its own, with keys that may only read, as archive.credentials; name that of the nodes as archive.nodeCredentials.',
+  'wal-g':
+    'give this machine a configuration of its own, with keys that may only read, as archive.config; name that of the nodes as archive.nodeConfig.',
 } as const;
 
 /** Nothing in a lab: what is archived there is nobody's. */
@@ -43,6 +45,8 @@ async function compare({ archive, nodes }: Target, onNode: ReadOnNode): Promise<
       return compareFiles(nodes, onNode, pgbackrestFiles(archive));
     case 'barman-cloud':
       return compareFiles(nodes, onNode, barmanFiles(archive));
+    case 'wal-g':
+      return compareFiles(nodes, onNode, walGFiles(archive));
     case undefined:
       return { same: null, found: 'no archive' };
   }
@@ -75,6 +79,14 @@ const barmanFiles = ({ credentials, nodeCredentials, profile }: BarmanCloudTarge
     const section = text.split(/^\s*\[/m).find((part) => part.split(']')[0]?.trim() === profile) ?? '';
     return [...section.matchAll(/^\s*aws_access_key_id\s*=\s*(\S+)\s*$/gm)].map(([, key]) => key ?? '');
   },
+});
+
+/** The same line in every format that WAL-G reads: `NAME: value`, `"NAME": "value"`, `NAME=value`. */
+const walGFiles = ({ config, nodeConfig }: WalGTargetArchive): KeyFiles => ({
+  here: config,
+  there: nodeConfig ?? config,
+  keysIn: (text) =>
+    [...text.matchAll(/^(?!\s*[#;]).*?(?<![A-Z_])AWS_ACCESS_KEY(?:_ID)?["']?\s*[:=]\s*["']?([^\s"',}]+)/gim)].map(([, key]) => key ?? ''),
 });
 
 /** The file of this machine against those of all nodes: which of them archives now, a failover decides. */

@@ -262,8 +262,8 @@ A yes says that gameday has the faults and steps for it, not that a target allow
   \`--topology cascade\` or \`patroni-cascade\`, 34 \`--node-disk\`, 55 a standalone one. Its archive is not encrypted: 51 needs a pgBackRest repository with \`archive.keys\`
   ([ARCHIVES.md](ARCHIVES.md)).
 - **SSH**: your own cluster, its machines reached by OpenSSH ([HOSTS.md](HOSTS.md)), links through a Toxiproxy of yours, and \`services\` named, where a
-  disaster needs them. Where a copy landed is proven from WAL, which is not read over SSH yet: _no archive_, but for one of barman-cloud, whose WAL is read in
-  its bucket. A cluster on gameday's own machine is the same, can be salvaged, and is restored from its pgBackRest or barman-cloud archive
+  disaster needs them. Where a copy landed is proven from WAL, which is not read over SSH yet: _no archive_, but for one of barman-cloud or WAL-G, whose WAL is
+  read in the archive. A cluster on gameday's own machine is the same, can be salvaged, and is restored from its pgBackRest, barman-cloud or WAL-G archive
   ([ARCHIVES.md](ARCHIVES.md)); faults on the archive need gameday's own layout.
 - **Docker**: nodes in containers of this machine’s engine ([HOSTS.md](HOSTS.md)); the rest as over SSH.
 - **without Toxiproxy**: what is left of the lab's column when no path leads through it.

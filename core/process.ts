@@ -147,6 +147,8 @@ export interface RunOptions {
   readonly gid?: number;
   readonly input?: string;
   readonly signal?: AbortSignal;
+  /** Output beyond that is dropped; default 8 MiB. */
+  readonly outputLimitBytes?: number;
 }
 export interface RunResult {
   /** Exit code; 128 + n if ended by signal n is not reported by Node, so −1 stands for "ended by a signal". */
@@ -157,7 +159,7 @@ export interface RunResult {
 
 const OUTPUT_LIMIT = 8 * 1024 * 1024;
 
-/** Runs argv without a shell. Never rejects for a non-zero exit; rejects when it cannot be started, times out, or is aborted. Output beyond 8 MiB is dropped. */
+/** Runs argv without a shell. Never rejects for a non-zero exit; rejects when it cannot be started, times out, or is aborted. */
 export function run(argv: readonly string[], options: RunOptions): Promise<RunResult> {
   const [command, ...args] = argv;
   if (command === undefined) throw new GamedayError('internal', 'run: empty command');
@@ -171,6 +173,7 @@ export function run(argv: readonly string[], options: RunOptions): Promise<RunRe
     });
     let stdout = '';
     let stderr = '';
+    const limit = options.outputLimitBytes ?? OUTPUT_LIMIT;
     let failure: Error | null = null;
     const stop = (error: Error): void => {
       failure ??= error;
@@ -186,10 +189,10 @@ export function run(argv: readonly string[], options: RunOptions): Promise<RunRe
     const onAbort = (): void => stop(options.signal?.reason instanceof Error ? options.signal.reason : new Error('aborted'));
     options.signal?.addEventListener('abort', onAbort, { once: true });
     child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
-      if (stdout.length < OUTPUT_LIMIT) stdout += chunk;
+      if (stdout.length < limit) stdout += chunk;
     });
     child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
-      if (stderr.length < OUTPUT_LIMIT) stderr += chunk;
+      if (stderr.length < limit) stderr += chunk;
     });
     if (options.input !== undefined) {
       child.stdin?.on('error', () => undefined);

@@ -1,6 +1,7 @@
 /** Secrets are named (`env:NAME`, `file:/path`) in targets and plans, and resolved only here, where they are used. Node only. */
 import { readFileSync } from 'node:fs';
 import { GamedayError } from './errors';
+import { readSettings } from './settings-file';
 
 /** The secret's value without a trailing newline. Never put it into an error, an event or a log. */
 export function resolveSecret(name: string): string {
@@ -18,6 +19,7 @@ export function resolveSecret(name: string): string {
     }
   }
   if (scheme === 'ini') return fromIni(rest);
+  if (scheme === 'setting') return fromSettings(rest);
   throw new GamedayError('setting_invalid', 'a secret must be named as env:NAME or file:/path');
 }
 
@@ -42,4 +44,12 @@ function fromIni(rest: string): string {
     `${path} holds no ${key} for profile "${section}"`,
     'gameday reads keys that stand in the file; a role or a login is for the tool alone.',
   );
+}
+
+/** `/path#NAME`, in the settings file of a tool. Only gameday itself makes such names. */
+function fromSettings(rest: string): string {
+  const [path = '', name = ''] = rest.split('#');
+  const value = readSettings(path).get(name);
+  if (value === undefined || value.trim() === '') throw new GamedayError('setting_invalid', `${path} holds no ${name}`);
+  return value.trim();
 }

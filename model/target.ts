@@ -149,7 +149,17 @@ export interface BarmanCloudTargetArchive {
   readonly programs: string;
 }
 
-export type TargetArchive = NativeTargetArchive | PgbackrestTargetArchive | BarmanCloudTargetArchive;
+/** A team's archive kept by WAL-G. Absolute paths; `program` and `config` are the ones of the machine where restores run. */
+export interface WalGTargetArchive {
+  readonly kind: 'wal-g';
+  /** WAL-G's own configuration, which holds store, keys and all else; read by the sandbox's user. */
+  readonly config: string;
+  /** Configuration on the nodes, for backups; null: at the same path. */
+  readonly nodeConfig: string | null;
+  readonly program: string;
+}
+
+export type TargetArchive = NativeTargetArchive | PgbackrestTargetArchive | BarmanCloudTargetArchive | WalGTargetArchive;
 
 /** The target's archive if it is gameday's own: only of that one are store, spool and gate known. */
 export function nativeArchiveOf({ archive }: Pick<Target, 'archive'>): NativeTargetArchive | null {

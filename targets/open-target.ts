@@ -9,6 +9,7 @@ import type { Target, TargetNode, TargetService } from '../model/target';
 import { openBarmanCloudArchive } from './archives/barman-cloud';
 import { openNativeArchive } from './archives/native';
 import { openPgbackrestArchive } from './archives/pgbackrest';
+import { openWalGArchive } from './archives/wal-g';
 import { openCommandController } from './controllers/command';
 import { openPatroniController } from './controllers/patroni';
 import { openPgAutoFailoverController } from './controllers/pg-auto-failover';
@@ -122,6 +123,8 @@ function openArchive(live: LiveTarget): Archive | null {
       return openPgbackrestArchive(target, archive, (node) => live.host(node));
     case 'barman-cloud':
       return openBarmanCloudArchive(target, archive, (node) => live.host(node));
+    case 'wal-g':
+      return openWalGArchive(target, archive, (node) => live.host(node));
   }
 }
 

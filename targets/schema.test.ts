@@ -276,3 +276,20 @@ test.each([
 ])('%j is refused at its own place', (over, message) => {
   expect(messages({ ...minimal, archive: { ...barman, ...over } })).toEqual([expect.stringContaining(message)]);
 });
+
+const walG = { kind: 'wal-g', config: '/etc/wal-g.yaml' };
+
+test('an archive of WAL-G takes its configuration, and needs nothing else', () => {
+  const target = targetSchema.parse({ ...minimal, archive: walG });
+  expect(target.archive).toEqual({ ...walG, nodeConfig: null, program: '/usr/local/bin/wal-g' });
+  expect(targetSchema.parse(JSON.parse(JSON.stringify(target)))).toEqual(target);
+});
+
+test.each([
+  [{ config: '/etc/wal-g.d/env' }, 'archive.config: must end in .json, .yaml, .env'],
+  [{ config: '/etc/wal-g#1.json' }, 'archive.config: must not hold a #'],
+  [{ nodeConfig: 'wal-g.yaml' }, 'archive.nodeConfig: must be an absolute path'],
+  [{ secretKey: 'env:AWS_SECRET' }, 'archive: '],
+])('of WAL-G, %j is refused at its own place', (over, message) => {
+  expect(messages({ ...minimal, archive: { ...walG, ...over } })).toEqual([expect.stringContaining(message)]);
+});

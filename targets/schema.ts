@@ -124,6 +124,14 @@ const nativeArchiveSchema = z.strictObject({
   gate: z.strictObject({ socket: path, map: path }).optional(),
 });
 
+/** By the extension WAL-G knows the format; with another one it reads nothing and says that no storage is configured. */
+const walGConfig = path
+  .regex(
+    /\.(json|ya?ml|toml|env|dotenv|properties)$/,
+    'must end in .json, .yaml, .env or another extension by which WAL-G knows the format',
+  )
+  .regex(/^[^#]*$/, 'must not hold a #');
+
 const archiveSchema = z.discriminatedUnion('kind', [
   nativeArchiveSchema,
   z.strictObject({
@@ -162,6 +170,12 @@ const archiveSchema = z.discriminatedUnion('kind', [
     nodeCredentials: path.nullable().default(null),
     compression: z.enum(['gzip', 'bzip2', 'snappy', 'none']).default('gzip'),
     programs: path.default('/usr/bin'),
+  }),
+  z.strictObject({
+    kind: z.literal('wal-g'),
+    config: walGConfig,
+    nodeConfig: walGConfig.nullable().default(null),
+    program: path.default('/usr/local/bin/wal-g'),
   }),
 ]);
 

@@ -178,7 +178,7 @@ export function sandboxPostmaster(place: SandboxPlace): ProcessId | null {
 
 const TOOL_ENV = { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
 /** Names the copy to all that its server starts. */
-const SANDBOX_ENV = 'GAMEDAY_SANDBOX';
+export const SANDBOX_ENV = 'GAMEDAY_SANDBOX';
 
 function asOwner(place: SandboxPlace): { uid?: number; gid?: number } {
   return place.owner === null ? {} : { uid: place.owner.uid, gid: place.owner.gid };

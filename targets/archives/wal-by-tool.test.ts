@@ -78,3 +78,13 @@ test('a secret stands in a file of its own, for the sandbox’s user alone, and 
   await supply.stop();
   expect(readdirSync(place.walDir)).not.toContain('secret-KEY');
 });
+
+test('what the tool leaves running is not waited for', async () => {
+  const program = join(dir, 'leaves.sh');
+  writeFileSync(program, 'sleep 20 &\necho $! > "$2.left"\n');
+  const tool = { ...toolThatEnds(0), argv: ['/bin/sh', program] };
+  openWalByTool(tool, place, { segments: [PLANNED], known: [] });
+  const ended = await run(['/bin/sh', join(place.walDir, 'get.sh'), PLANNED, join(dir, 'got')], { timeoutMs: 5_000 });
+  process.kill(Number(readFileSync(join(dir, 'got.left'), 'utf8')), 'SIGKILL');
+  expect(ended.code).toBe(0);
+});

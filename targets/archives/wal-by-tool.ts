@@ -38,7 +38,7 @@ export interface WalPlan {
 const secretFile = (name: string): string => `secret-${name}`;
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** Exported for its test. */
+/** Exported for its test. What the tool says goes into a file: a shell that reads it itself would wait for every process that the tool leaves behind. */
 export function toolScript({ argv, env, secrets, absent }: WalTool, dir: string): string {
   const variables = [
     ...Object.entries(env).map(([name, value]) => `export ${name}=${quoted(value)}`),
@@ -46,11 +46,11 @@ export function toolScript({ argv, env, secrets, absent }: WalTool, dir: string)
   ];
   return `#!/bin/sh
 # Written by gameday; called by PostgreSQL as: get.sh %f %p
-${variables.map((line) => `${line}\n`).join('')}said=$(${argv.map(quoted).join(' ')} "$1" "$2" 2>&1)
+${variables.map((line) => `${line}\n`).join('')}${argv.map(quoted).join(' ')} "$1" "$2" >'${dir}/said' 2>&1
 code=$?
 if [ $code -eq 0 ]; then echo "$1" >> '${dir}/delivered'; exit 0; fi
 if [ $code -eq ${absent} ] && ! grep -qx "$1" '${dir}/plan'; then exit 1; fi
-line=$(printf '%s\\n' "$said" | grep -m 1 ERROR || printf '%s\\n' "$said" | head -n 1)
+line=$(grep -m 1 ERROR '${dir}/said' || head -n 1 '${dir}/said')
 printf '%s %s %s\\n' "$1" "$code" "$line" >> '${dir}/failed'
 exit ${ABORT}
 `;

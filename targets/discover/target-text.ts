@@ -355,6 +355,7 @@ function archiveLines(archive: Found['archive']): string[] {
       '  credentials: /etc/barman/aws-credentials',
       '  profile: default',
     ];
+  if (archive === 'wal-g') return ['archive:', '  kind: wal-g', '  config: </etc/wal-g.yaml>'];
   return [
     'archive:',
     '  kind: native',
@@ -383,6 +384,7 @@ function archivePart({ archive }: Found): string[] {
       case 'barman-cloud':
         return 'WAL is archived by barman-cloud: to restore from it, fill in what its commands are given, instead of null.';
       case 'wal-g':
+        return 'WAL is archived by WAL-G: to restore from it, name its configuration (archive_command has it behind --config; `.env` takes variables as they are), instead of null.';
       case 'barman':
         return `WAL is archived by ${archive}, which gameday cannot restore from yet.`;
     }

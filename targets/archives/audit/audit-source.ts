@@ -11,6 +11,7 @@ import type { Target } from '../../../model/target';
 import { openS3Store, type S3Settings } from '../../../objects/s3-store';
 import { archiveSettings } from '../archive-store';
 import { barmanSettings } from '../barman-cloud-run';
+import { walGSettings } from '../wal-g-config';
 import { auditArchive } from './audit-archive';
 
 export interface AuditSource {
@@ -57,6 +58,8 @@ function settingsOf(target: Target): S3Settings | null {
       return archiveSettings(target, null, AUDIT_REQUEST_MS);
     case 'barman-cloud':
       return barmanSettings(target.archive, AUDIT_REQUEST_MS);
+    case 'wal-g':
+      return walGSettings(target.archive, AUDIT_REQUEST_MS);
     case 'pgbackrest':
     case undefined:
       return null;
@@ -96,8 +99,9 @@ export async function auditAtReady(target: Target): Promise<CheckResult> {
 export async function examineAtReady(target: Target): Promise<{ readonly check: CheckResult; readonly exposure: Maybe<ArchiveExposure> }> {
   const name = 'archive audit';
   const expected = 'nothing that keeps the newest state from being restored';
-  if (target.archive?.kind === 'pgbackrest') {
-    const found = 'not examined: where the repository stands is for pgBackRest to know; `gameday archive audit` reads it by --bucket';
+  const closed = whyClosed(target);
+  if (closed !== null) {
+    const found = `not examined: ${closed}; \`gameday archive audit\` reads it by --bucket`;
     return { check: { name, ok: true, found, expected, hint: null }, exposure: { notRecorded: found } };
   }
   const late = AbortSignal.timeout(READY_MS);
@@ -119,6 +123,25 @@ export async function examineAtReady(target: Target): Promise<{ readonly check: 
       : messageOf(error);
     const hint = !late.aborted && error instanceof GamedayError ? error.hint : null;
     return { check: { name, ok: late.aborted, found, expected, hint }, exposure: { notRecorded: found } };
+  }
+}
+
+/** Why gameday cannot get at the bucket by what the target names; null: it can. */
+function whyClosed({ archive }: Target): string | null {
+  switch (archive?.kind) {
+    case 'pgbackrest':
+      return 'where the repository stands is for pgBackRest to know';
+    case 'wal-g':
+      try {
+        walGSettings(archive, READY_MS);
+        return null;
+      } catch (error) {
+        return messageOf(error);
+      }
+    case 'native':
+    case 'barman-cloud':
+    case undefined:
+      return null;
   }
 }
 
