@@ -29,6 +29,8 @@ export interface GroundOptions {
   readonly megabytes: number;
   readonly segments: number;
   readonly compress: string;
+  /** Path of a `wal-g`, which then has its own archive beside; null: none takes part. */
+  readonly walG: string | null;
   /** Directory with cert.pem and key.pem, valid for the store's addresses and trusted by this process. */
   readonly certificates: string;
 }
@@ -44,6 +46,8 @@ export interface RestoreGround {
   readonly segments: readonly string[];
   /** Label of pgBackRest's backup. */
   readonly pgbackrestLabel: string;
+  /** Words of a command of WAL-G that reads from the store at this latency, and the name of its backup; null: it takes no part. */
+  readonly walG: { words(latencyMs: number): Promise<readonly string[]>; readonly backup: string } | null;
   /** Rows of `pgbench_history` at the restore point. */
   readonly rows: string;
   readonly who: { readonly uid: number; readonly gid: number };
@@ -110,6 +114,24 @@ pg1-socket-path=${dir}/pg
 pg1-port=5472
 pg1-user=postgres
 `;
+}
+
+/** WAL-G's own defaults, but for its packing: gzip is not among them, and LZ4 is what it takes by itself. */
+function walGConfig(at: { readonly host: string; readonly port: number; readonly cert: string }, dir: string): string {
+  const settings = {
+    WALG_S3_PREFIX: 's3://wal-g/bench',
+    AWS_ENDPOINT: `https://${at.host}:${at.port}`,
+    AWS_REGION: 'us-east-1',
+    AWS_S3_FORCE_PATH_STYLE: 'true',
+    AWS_ACCESS_KEY_ID: KEYS.access,
+    AWS_SECRET_ACCESS_KEY: KEYS.secret,
+    WALG_S3_CA_CERT_FILE: at.cert,
+    PGHOST: join(dir, 'pg'),
+    PGPORT: '5472',
+    PGUSER: 'postgres',
+    PGDATABASE: 'postgres',
+  };
+  return `${JSON.stringify(settings)}\n`;
 }
 
 /** As the data of an order system: keys, numbers, dates, and text that compresses to about a third. Loaded without WAL. */
@@ -217,10 +239,24 @@ async function build(
       writeFileSync(file, pgbackrestConfig(dir, { ...at(latencyMs), cert }, dataDir, options.compress));
       return file;
     },
+    walG:
+      options.walG === null
+        ? null
+        : {
+            backup: archives.walGBackup,
+            words: async (latencyMs) => {
+              await proxy.setLatency(latencyMs);
+              const file = join(dir, 'run', 'wal-g.json');
+              writeFileSync(file, walGConfig({ ...at(latencyMs), cert }, dir));
+              return [options.walG ?? '', '--config', file];
+            },
+          },
   };
 }
 
 type Archives = Pick<RestoreGround, 'manifest' | 'segments' | 'pgbackrestLabel' | 'rows'> & {
+  /** Empty where WAL-G takes no part. */
+  readonly walGBackup: string;
   targetAt(at: { host: string; port: number }): Target;
 };
 
@@ -276,17 +312,24 @@ async function fillArchives(
   };
   await bench('-i', '-q', '-I', 'dtGvp', '-s', String(Math.max(1, Math.round((options.megabytes * 0.55) / 15))));
   await load(one, options.megabytes);
-  await archiveFrom(pg, target, `pgbackrest --config=${config} --stanza=bench archive-push %p`);
-  for (const bucket of ['archive', 'pgbackrest'])
+  const walG = options.walG === null ? null : [options.walG, '--config', join(dir, 'wal-g.json')];
+  if (walG !== null) writeFileSync(join(dir, 'wal-g.json'), walGConfig({ ...s3, cert }, dir));
+  const foreign = [
+    `pgbackrest --config=${config} --stanza=bench archive-push %p`,
+    ...(walG === null ? [] : [[...walG, 'wal-push', '%p'].join(' ')]),
+  ];
+  await archiveFrom(pg, target, foreign.join(' && '));
+  for (const bucket of ['archive', 'pgbackrest', 'wal-g'])
     await ensureBucket({ ...openSettings(target), bucket, timeoutMs: 10_000, versioning: false });
   closing.push(await startArchiver(dir, target));
   await pgbackrest('stanza-create');
   const store = openArchiveStore(target, null);
   const node = target.nodes[0];
   if (node === undefined) throw new Error('the target has no node');
-  say('back up with both, at the same time');
-  const [manifest] = await Promise.all([
+  say('back up with all, at the same time');
+  const [manifest, walGBackup] = await Promise.all([
     takeBaseBackup(target, node, store, AbortSignal.timeout(300_000)),
+    walG === null ? '' : backUpByWalG(walG, pg.dataDir),
     pgbackrest('backup', '--type=full'),
   ]);
   const info = JSON.parse(await pgbackrest('info', '--output=json')) as { backup: { label: string }[] }[];
@@ -305,7 +348,15 @@ async function fillArchives(
     const name = /\/([0-9A-F]{24})\.gz$/.exec(key)?.[1];
     if (name !== undefined && name >= manifest.startWal && name <= last) segments.push(name);
   }
-  return { manifest, segments, pgbackrestLabel: info[0]?.backup.at(-1)?.label ?? '', rows, targetAt };
+  return { manifest, segments, pgbackrestLabel: info[0]?.backup.at(-1)?.label ?? '', walGBackup, rows, targetAt };
+}
+
+/** Returns its name. */
+async function backUpByWalG(walG: readonly string[], dataDir: string): Promise<string> {
+  const options = { timeoutMs: 300_000, ...lookUpUser('postgres'), env: { PATH: '/usr/bin:/bin' } };
+  const { code, stderr } = await run([...walG, 'backup-push', dataDir], options);
+  if (code !== 0) throw new Error(`wal-g backup-push: ${stderr}`);
+  return /Wrote backup with name (\S+)/.exec(stderr)?.[1] ?? '';
 }
 
 /** The resident archiver as it is delivered. Returns its end. */

@@ -237,3 +237,20 @@ export async function runPgbackrest(ground: RestoreGround, latencyMs: number): P
     return { baseS, replayS, maxRssMb: 0 };
   });
 }
+
+/** `backup-fetch` and `wal-fetch` as they are by themselves, with the prefetch. */
+export async function runWalG(ground: RestoreGround, latencyMs: number): Promise<Measured> {
+  const { walG } = ground;
+  if (walG === null) throw new Error('WAL-G takes no part');
+  const target = await ground.target(latencyMs);
+  return inSandbox(ground, target, 'wal-g', async (place) => {
+    const words = await walG.words(latencyMs);
+    const start = monotonicNs();
+    const options = { timeoutMs: LIMIT_MS, ...ground.who, env: { PATH: '/usr/bin:/bin' } };
+    const result = await run([...words, 'backup-fetch', place.dataDir, walG.backup], options);
+    if (result.code !== 0) throw new Error(`wal-g backup-fetch: ${result.stderr}`);
+    const baseS = secondsSince(start);
+    const replayS = await replay(place, `${words.join(' ')} wal-fetch "%f" "%p" >/dev/null 2>&1`, false);
+    return { baseS, replayS, maxRssMb: 0 };
+  });
+}

@@ -1,7 +1,8 @@
 /**
  * `npm run bench:restore`: how long a restore takes from the native archive, from pgBackRest's, and at least: by copying the same files and replaying from a
  * local pg_wal. Same cluster, same store over TLS, alternating. Progress on stderr; the last line on stdout is one JSON line.
- * `-- --megabytes 200 --segments 6 --rounds 1 --latencies 0` for a quick look; `--compress lz4` changes pgBackRest's side.
+ * `-- --megabytes 200 --segments 6 --rounds 1 --latencies 0` for a quick look; `--compress lz4` changes pgBackRest's side; with
+ * `--wal-g PATH` that WAL-G takes part too.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
@@ -9,11 +10,11 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { say, startRestoreGround, type RestoreGround } from './restore-ground';
-import { restoreHere, runFloor, runNative, runPgbackrest, settle, type Measured, type Runner } from './restore-runs';
+import { restoreHere, runFloor, runNative, runPgbackrest, runWalG, settle, type Measured, type Runner } from './restore-runs';
 
-const WAYS = ['floor', 'native', 'pgbackrest'] as const;
+const WAYS = ['floor', 'native', 'pgbackrest', 'wal-g'] as const;
 type Way = (typeof WAYS)[number];
-const RUNNERS: Readonly<Record<Way, Runner>> = { floor: runFloor, native: runNative, pgbackrest: runPgbackrest };
+const RUNNERS: Readonly<Record<Way, Runner>> = { floor: runFloor, native: runNative, pgbackrest: runPgbackrest, 'wal-g': runWalG };
 
 const OPTIONS = {
   net: { type: 'string', default: '127.0.72' },
@@ -22,6 +23,7 @@ const OPTIONS = {
   rounds: { type: 'string', default: '3' },
   latencies: { type: 'string', default: '0,50,200' },
   compress: { type: 'string', default: 'gz' },
+  'wal-g': { type: 'string' },
   certificates: { type: 'string' },
   here: { type: 'string' },
 } as const;
@@ -37,10 +39,11 @@ const round = (value: number, digits = 2): number => Number(value.toFixed(digits
 /** Everybody once per round, each round beginning with another; pgBackRest and the floor need no more than the store without latency. */
 async function measure(ground: RestoreGround, rounds: number, latencies: readonly number[]): Promise<Run[]> {
   const runs: Run[] = [];
+  const ways = WAYS.filter((way) => way !== 'wal-g' || ground.walG !== null);
   for (const latencyMs of latencies) {
     for (let at = 0; at < rounds; at += 1) {
-      for (let turn = 0; turn < WAYS.length; turn += 1) {
-        const way = WAYS[(turn + at) % WAYS.length] ?? 'floor';
+      for (let turn = 0; turn < ways.length; turn += 1) {
+        const way = ways[(turn + at) % ways.length] ?? 'floor';
         settle();
         const measured = await RUNNERS[way](ground, latencyMs);
         say(
@@ -58,6 +61,10 @@ function summarise(ground: RestoreGround, runs: readonly Run[], latencies: reado
     median(runs.filter((each) => each.way === way && each.latencyMs === latencyMs).map((each) => each[figure]));
   const first = latencies[0] ?? 0;
   const total = (way: Way): number => of(way, first, 'baseS') + of(way, first, 'replayS');
+  const walG = (latencyMs: number): Record<string, number> =>
+    ground.walG === null
+      ? {}
+      : { walGBaseS: round(of('wal-g', latencyMs, 'baseS')), walGReplayS: round(of('wal-g', latencyMs, 'replayS')) };
   const replay = latencies.map((latencyMs) => of('native', latencyMs, 'replayS') / of('floor', latencyMs, 'replayS'));
   return {
     bytes: ground.manifest.bytes,
@@ -67,6 +74,8 @@ function summarise(ground: RestoreGround, runs: readonly Run[], latencies: reado
     pgbackrestBaseS: round(of('pgbackrest', first, 'baseS')),
     pgbackrestReplayS: round(of('pgbackrest', first, 'replayS')),
     totalVsPgbackrest: round(total('native') / total('pgbackrest')),
+    ...walG(first),
+    ...(ground.walG === null ? {} : { totalVsWalG: round(total('native') / total('wal-g')) }),
     replayVsFloor: round(Math.max(...replay)),
     maxRssMb: Math.round(Math.max(...runs.map(({ maxRssMb }) => maxRssMb))),
     floorBaseS: round(of('floor', first, 'baseS')),
@@ -79,6 +88,7 @@ function summarise(ground: RestoreGround, runs: readonly Run[], latencies: reado
           nativeReplayS: round(of('native', latencyMs, 'replayS')),
           pgbackrestBaseS: round(of('pgbackrest', latencyMs, 'baseS')),
           pgbackrestReplayS: round(of('pgbackrest', latencyMs, 'replayS')),
+          ...walG(latencyMs),
           replayVsFloor: round(replay[at] ?? Number.NaN),
         },
       ]),
@@ -129,6 +139,7 @@ async function main(): Promise<void> {
   const ground = await startRestoreGround({
     net,
     compress,
+    walG: values['wal-g'] ?? null,
     certificates,
     megabytes: Number(values.megabytes),
     segments: Number(values.segments),
