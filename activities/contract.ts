@@ -358,8 +358,16 @@ export interface UndoActivities {
   }): Promise<LeaseView>;
   /** The lease as the guardian knows it now; null if it never heard of it. */
   describeLease(input: { readonly plan: Pick<Plan, 'target'>; readonly key: LeaseKey }): Promise<LeaseView | null>;
-  /** Puts right what a `rebuild` step that did not end leaves of its node. Idempotent; does nothing where nothing was begun. */
-  undoRebuild(input: { readonly plan: Pick<Plan, 'target'>; readonly step: string; readonly node: string }): Promise<UndoneRebuild>;
+  /**
+   * Puts right what a `rebuild` step that did not end leaves of its node, and starts the node only with `start`. Idempotent; where nothing was begun it only sees to it
+   * that nothing will be.
+   */
+  undoRebuild(input: {
+    readonly plan: Pick<Plan, 'target'>;
+    readonly step: string;
+    readonly node: string;
+    readonly start: boolean;
+  }): Promise<UndoneRebuild>;
   /** Returns what was seen after it. */
   removeSandbox(input: { readonly plan: Pick<Plan, 'target'>; readonly dir: string }): Promise<string>;
 }

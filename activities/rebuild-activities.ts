@@ -51,11 +51,11 @@ async function rebuildWithin(
 }
 
 /** Where a rebuild did not end, or nobody heard how: the node is put right, and what was moved aside keeps its name. */
-export async function undoRebuild({ plan, step, node }: Parameters<UndoActivities['undoRebuild']>[0]): Promise<UndoneRebuild> {
+export async function undoRebuild({ plan, step, node, start }: Parameters<UndoActivities['undoRebuild']>[0]): Promise<UndoneRebuild> {
   const { controller } = openTarget(plan.target);
   if (controller.undoRebuild === undefined) return { movedAside: null, problem: null };
   const undo = controller.undoRebuild.bind(controller);
-  return cancellable((signal) => undo(node, { token: stepToken(step), signal }));
+  return cancellable((signal) => undo(node, { token: stepToken(step), start, signal }));
 }
 
 /** Pre-flight of rebuilds: whether the controller can, and whether a second data directory has room beside the first. */

@@ -38,6 +38,7 @@ export const ERRORS = {
     true,
     'stop the process named, or start the lab on another network with `gameday lab up --net 127.0.9`.',
   ),
+  lock_busy: kind(EXIT.unavailable, true, 'another failover, start or rebuild is at work; wait for it.'),
   lab_not_running: kind(EXIT.unavailable, true, 'start it with `gameday lab up`.'),
   lab_failed: kind(EXIT.unavailable, true, 'read the log named; `gameday lab down` and `gameday lab up` start afresh with the data kept.'),
   disk_full: kind(EXIT.unavailable, true, 'free space on the file system named, then run the command again.'),

@@ -238,12 +238,14 @@ export interface Controller {
     },
   ): Promise<{ readonly movedAside: string | null }>;
   /**
-   * Of whoever rebuilds: what a `rebuild` that did not end leaves is put right. No half copy stays, and the node runs and streams, from its old data or, where that
-   * was moved aside already, from the new. Works when nothing of it happened, and twice. `problem`: why the node does not stream, in words; null when it does.
+   * Of whoever rebuilds: what a `rebuild` that did not end leaves is put right, and one of this `token` that goes on unheard, or is tried again, is refused from then
+   * on. No half copy stays, and with `start` the node runs and streams, from its old data or, where that was moved aside already, from the new. Without it, which is
+   * where a fault may stand on the node, it is neither started nor stopped. Works when nothing of it happened, and twice. `problem`: why the node does not stream, in
+   * words; null when it does. Throws what another try may get over.
    */
   undoRebuild?(
     node: string,
-    options: { readonly token: string; readonly signal: AbortSignal },
+    options: { readonly token: string; readonly start: boolean; readonly signal: AbortSignal },
   ): Promise<{ readonly movedAside: string | null; readonly problem: string | null }>;
 }
 

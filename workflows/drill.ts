@@ -323,11 +323,11 @@ async function undoRebuild(
     context.notBack.push(`${node}, which was being made anew, does not stream: ${why}`);
     context.say(step, 'not brought back', `${node} does not stream: ${why}`, { node });
   };
-  // Whatever still stands may stand on this node, whose start is its undo's alone.
-  if (!healed) return leave('it was left as it was, for a fault is not proven gone');
   try {
-    const { movedAside, problem } = await context.hands.undo.undoRebuild({ plan: { target }, step, node });
+    // Whatever still stands may stand on this node, whose start is its undo's alone.
+    const { movedAside, problem } = await context.hands.undo.undoRebuild({ plan: { target }, step, node, start: healed });
     if (movedAside !== null) context.left.push(`${node}'s old data directory, moved aside to ${movedAside}`);
+    if (!healed) return leave('it was not started, for a fault is not proven gone');
     if (problem !== null) return leave(problem);
     context.rebuilding.delete(step);
     context.say(step, 'brought back', `${node}, which was being made anew, streams`, { node });

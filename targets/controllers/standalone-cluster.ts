@@ -225,9 +225,9 @@ async function startEach(
   const started: StartedNode[] = [];
   for (const name of names) {
     const [host, node] = [live.host(name), requireNode(live.target, name)];
-    await finishSwap(host, node);
-    if (!(await host.exists(join(node.dataDir, 'PG_VERSION')))) continue;
     try {
+      await finishSwap(host, node);
+      if (!(await host.exists(join(node.dataDir, 'PG_VERSION')))) continue;
       started.push({ node: name, ...(await startNode(live, name)) });
     } catch (error) {
       if (error instanceof GamedayError && error.code === 'epoch_unreadable') continue;

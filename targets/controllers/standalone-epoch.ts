@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { GamedayError, messageOf } from '../../core/errors';
+import { ERRORS, GamedayError, messageOf } from '../../core/errors';
 import { writeFileDurably } from '../../core/files';
 import type { Target, TargetNode } from '../../model/target';
 import type { FailoverResult, Host } from '../ports';
@@ -124,13 +124,16 @@ export async function writeNodeEpoch(host: Host, node: TargetNode, epoch: number
   await host.writeFile(join(dataDir, 'gameday.epoch'), `${JSON.stringify({ epoch, node: node.name })}\n`);
 }
 
-/** Runs `work` while no other process changes epochs or starts nodes. Throws `failover_failed` after `waitMs`. */
-export async function withEpochLock<T>(stateDir: string, waitMs: number, work: () => Promise<T>): Promise<T> {
-  return withLock(join(stateDir, 'epoch.lock'), waitMs, work);
+/** What a lock that was not to be had is to whoever waited: by itself nothing has happened yet, and another try can help. */
+type BusyCode = 'lock_busy' | 'failover_failed' | 'step_failed';
+
+/** Runs `work` while no other process changes epochs or starts nodes. Throws `busy` after `waitMs`. */
+export async function withEpochLock<T>(stateDir: string, waitMs: number, work: () => Promise<T>, busy: BusyCode = 'lock_busy'): Promise<T> {
+  return withLock(join(stateDir, 'epoch.lock'), waitMs, work, busy);
 }
 
-/** The lock is the kernel's (flock), held by a child that ends with its stdin: it cannot outlive us, whatever kills us. Throws `failover_failed` after `waitMs`. */
-export async function withLock<T>(path: string, waitMs: number, work: () => Promise<T>): Promise<T> {
+/** The lock is the kernel's (flock), held by a child that ends with its stdin: it cannot outlive us, whatever kills us. Throws `busy` after `waitMs`. */
+export async function withLock<T>(path: string, waitMs: number, work: () => Promise<T>, busy: BusyCode = 'lock_busy'): Promise<T> {
   mkdirSync(dirname(path), { recursive: true });
   const holder = spawn('flock', ['--exclusive', '--wait', String(waitMs / 1_000), path, 'sh', '-c', 'echo held; exec cat >/dev/null'], {
     stdio: ['pipe', 'pipe', 'ignore'],
@@ -142,13 +145,7 @@ export async function withLock<T>(path: string, waitMs: number, work: () => Prom
     holder.stdout.once('data', () => resolve());
     holder.once('error', (error) => reject(new GamedayError('tool_missing', `flock cannot be run: ${messageOf(error)}`)));
     holder.once('close', () =>
-      reject(
-        new GamedayError(
-          'failover_failed',
-          `${path} was held by another process for ${waitMs} ms`,
-          'another failover, start or rebuild is at work; wait for it.',
-        ),
-      ),
+      reject(new GamedayError(busy, `${path} was held by another process for ${waitMs} ms`, ERRORS.lock_busy.hint)),
     );
   });
   try {

@@ -73,7 +73,10 @@ export async function cloneInto(live: LiveTarget, node: TargetNode, primary: str
   await writeConfig(host, live.target, node, directory);
   await writeRole(host, live.target, node, { kind: 'follow', upstream: primary }, directory);
   await host.writeFile(join(directory, 'standby.signal'), '');
-  await host.exec(['sync', '-f', directory], { asNode: true, timeoutMs: 60_000 });
+  // Whoever swaps it in, or finishes that behind a power cut, takes it for whole.
+  const synced = await host.exec(['sync', '-f', directory], { asNode: true, timeoutMs: 60_000 });
+  if (synced.code !== 0)
+    throw new GamedayError('step_failed', `${directory} could not be written to its disk: ${synced.stderr.trim().slice(-300)}`);
 }
 
 async function writeRolePassword(host: Host, live: LiveTarget, node: TargetNode): Promise<void> {

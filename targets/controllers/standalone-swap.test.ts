@@ -38,7 +38,7 @@ test('the copy takes the place of the old directory, which keeps its data under 
   const { node, host, what } = onDisk();
   expect(await swapIn(host, node, request('a'))).toBe(`${node.dataDir}.aside-3`);
   expect([what(node.dataDir), what(`${node.dataDir}.aside-3`), existsSync(freshOf(node))]).toEqual(['new', 'old', false]);
-  expect(await readSwapNote(host, node.dataDir)).toEqual({ token: 'a', movedAside: `${node.dataDir}.aside-3` });
+  expect(await readSwapNote(host, node)).toEqual({ token: 'a', movedAside: `${node.dataDir}.aside-3` });
 });
 
 test('a death before the first rename leaves the old one in its place, one between the two is finished: the note says where the old one is', async () => {
@@ -52,7 +52,7 @@ test('a death before the first rename leaves the old one in its place, one betwe
   await finishSwap(host, node);
   const movedAside = `${node.dataDir}.aside-3`;
   expect([what(node.dataDir), what(movedAside)]).toEqual(['new', 'old']);
-  expect(await readSwapNote(host, node.dataDir)).toEqual({ token: 'a', movedAside });
+  expect(await readSwapNote(host, node)).toEqual({ token: 'a', movedAside });
 });
 
 test('a copy that nobody called whole never becomes a data directory', async () => {
@@ -62,6 +62,19 @@ test('a copy that nobody called whole never becomes a data directory', async () 
   writeFileSync(join(freshOf(node), 'gameday.anew'), '{ cut o');
   await finishSwap(host, node);
   expect(existsSync(node.dataDir)).toBe(false);
+});
+
+test.each([
+  ['this one', {}, true],
+  ['another node', { node: 'n9' }, false],
+  ['another data directory', { dataDir: '/elsewhere/data' }, false],
+])('a copy brings its upstream’s note along while it is made: only a note of %s calls it whole', async (_, whose, whole) => {
+  const { node, host } = onDisk();
+  await expect(swapIn(dyingAt(host, 2), node, request('a'))).rejects.toThrow('dead');
+  const path = join(freshOf(node), 'gameday.anew');
+  writeFileSync(path, JSON.stringify({ ...(JSON.parse(readFileSync(path, 'utf8')) as object), ...whose }));
+  await finishSwap(host, node);
+  expect([existsSync(node.dataDir), (await readSwapNote(host, node)) !== null]).toEqual([whole, whole]);
 });
 
 test('a lab keeps the newest two old directories, any other target all', async () => {

@@ -17,17 +17,27 @@ export interface SwapNote {
   readonly movedAside: string | null;
 }
 
+/** As it is written. A base backup brings its upstream's note along while it is made, which says nothing of the copy: whose it is tells the two apart. */
+interface OwnedNote extends SwapNote {
+  readonly node: string;
+  readonly dataDir: string;
+}
+
 /** Where a base backup becomes a data directory. What a death leaves there is the next one's to clear. */
 export const freshOf = ({ dataDir }: TargetNode): string => `${dataDir}.rebuild`;
 
-/** Like its epoch, a copy of the directory carries it along: whoever clones removes it. */
 export const swapNoteOf = (directory: string): string => join(directory, 'gameday.anew');
 
-/** Null where the directory was not made anew, or is not there. */
-export async function readSwapNote(host: Pick<Host, 'readFile'>, directory: string): Promise<SwapNote | null> {
+/** Null where the directory was not made anew for this node, or is not there. */
+export async function readSwapNote(
+  host: Pick<Host, 'readFile'>,
+  { name, dataDir }: TargetNode,
+  directory: string = dataDir,
+): Promise<SwapNote | null> {
   try {
-    const { token, movedAside } = JSON.parse((await host.readFile(swapNoteOf(directory))) ?? '{}') as Partial<SwapNote>;
-    return typeof token === 'string' && movedAside !== undefined ? { token, movedAside } : null;
+    const note = JSON.parse((await host.readFile(swapNoteOf(directory))) ?? '{}') as Partial<OwnedNote>;
+    if (note.node !== name || note.dataDir !== dataDir) return null;
+    return typeof note.token === 'string' && note.movedAside !== undefined ? { token: note.token, movedAside: note.movedAside } : null;
   } catch {
     return null;
   }
@@ -60,7 +70,7 @@ export async function swapIn(
   { epoch, token, isLab }: { readonly epoch: EpochFile; readonly token: string; readonly isLab: boolean },
 ): Promise<string | null> {
   const movedAside = await chooseAside(host, node, epoch);
-  const note: SwapNote = { token, movedAside };
+  const note: OwnedNote = { node: node.name, dataDir: node.dataDir, token, movedAside };
   await host.writeFile(swapNoteOf(freshOf(node)), `${JSON.stringify(note)}\n`);
   if (movedAside !== null) await host.rename(node.dataDir, movedAside);
   await host.rename(freshOf(node), node.dataDir);
@@ -73,6 +83,6 @@ export async function swapIn(
 /** Finishes a swap that was cut off between the two renames; else does nothing. Call under the epoch lock. */
 export async function finishSwap(host: Pick<Host, 'exists' | 'readFile' | 'rename'>, node: TargetNode): Promise<void> {
   if (await host.exists(node.dataDir)) return;
-  const note = await readSwapNote(host, freshOf(node));
+  const note = await readSwapNote(host, node, freshOf(node));
   if (note !== null && (note.movedAside === null || (await host.exists(note.movedAside)))) await host.rename(freshOf(node), node.dataDir);
 }

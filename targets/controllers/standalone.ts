@@ -89,7 +89,8 @@ export function openStandaloneController(live: LiveTarget): Controller {
     status: () => askAll(live),
     topology: () => topology(live),
     predictedFailover: () => predictedFailover(live),
-    failover: (request) => locked(request.timeoutMs, () => failover(live, request)),
+    // Its limit is over then: it has failed, and is not begun once more.
+    failover: (request) => withEpochLock(epochDir(live.target), request.timeoutMs, () => failover(live, request), 'failover_failed'),
     startNode: (node, environment) => locked(LOCK_WAIT_MS, () => startNode(live, node, environment)),
     mayWrite: (node) => mayWrite(live, node),
     rebuild: (node, options) => rebuildStandby(live, node, options),

@@ -190,8 +190,8 @@ class Script {
     watchStop: (input) => this.stops(input),
   };
   readonly undo: UndoActivities = {
-    undoRebuild: async ({ step, node }) => {
-      this.calls.push(`undo ${step} of ${node}`);
+    undoRebuild: async ({ step, node, start }) => {
+      this.calls.push(`undo ${step} of ${node}${start ? '' : ', not started'}`);
       return this.standby;
     },
     undoFaults: async ({ steps }) => {
@@ -613,6 +613,22 @@ describe('drill workflow', () => {
         'n3, which was being made anew, does not stream: it did not start',
         '1 standbys stream, 2 did at the start',
       ]);
+    });
+  });
+
+  test('where a fault is not proven gone, what is left of a standby that was being made anew is cleared, and the standby not started', async () => {
+    const script = new Script();
+    script.streamsAgain = false;
+    script.undoFails = true;
+    await withDrill([fault('archive'), anew], script, async (running) => {
+      expect(await result(running)).toMatchObject({ state: 'unsafe' });
+      expect(script.calls).toContain('undo anew of n3, not started');
+      expect(script.sealed?.left).toEqual(
+        expect.arrayContaining([
+          "n3's old data directory, moved aside to /older",
+          'n3, which was being made anew, does not stream: it was not started, for a fault is not proven gone',
+        ]),
+      );
     });
   });
 

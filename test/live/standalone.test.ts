@@ -13,6 +13,7 @@ import type { Target } from '../../model/target';
 import { createCluster, currentPrimary, startCluster } from '../../targets/controllers/standalone-cluster';
 import { nodeSocketDir } from '../../targets/controllers/standalone-config';
 import { epochDir, withEpochLock } from '../../targets/controllers/standalone-epoch';
+import { noteUndone } from '../../targets/controllers/standalone-undone';
 import type { Controller, LiveTarget, SalvageResult } from '../../targets/ports';
 import { startGround, type Ground } from './standalone-ground';
 
@@ -236,7 +237,7 @@ const rebuild = (
 const undoRebuild = async (node: string, token: string): ReturnType<NonNullable<Controller['undoRebuild']>> => {
   const { controller } = ground.live;
   if (controller.undoRebuild === undefined) throw new Error('this controller makes no standby anew');
-  return controller.undoRebuild(node, { token, signal: never });
+  return controller.undoRebuild(node, { token, start: true, signal: never });
 };
 
 const standby = (): string => {
@@ -289,6 +290,7 @@ test('a worker that dies behind the swap leaves the standby down: its undo, or t
   expect(undone).toEqual({ movedAside: expect.stringContaining('.aside-') as string, problem: null });
   expect(await undoRebuild(node, 'first')).toEqual(undone);
   expect(await undoRebuild(node, 'another')).toEqual({ movedAside: null, problem: null });
+  await expect(rebuild(node, never, undefined, 'first')).rejects.toMatchObject({ code: 'step_failed' });
 
   await expect(rebuild(node, never, die, 'second')).rejects.toThrow('dead');
   const { movedAside } = await rebuild(node, never, undefined, 'second');
@@ -297,17 +299,41 @@ test('a worker that dies behind the swap leaves the standby down: its undo, or t
   expect(existsSync(join(movedAside ?? '', 'PG_VERSION'))).toBe(true);
 }, 120_000);
 
+const signalCopy = (name: 'STOP' | 'CONT', dataDir: string): boolean =>
+  spawnSync('pkill', [`-${name}`, '-f', `pg_basebackup -D ${dataDir}.rebuild `]).status === 0;
+/** Held in its midst, as by a slow link. */
+const holdCopy = async (dataDir: string): Promise<void> => {
+  const hold = (): true | null => signalCopy('STOP', dataDir) || null;
+  await until(hold, { timeoutMs: 30_000, everyMs: 2, onTimeout: () => new Error('no base backup began') });
+};
+
 test('while a standby is copied nobody waits for it: the epoch’s lock is free; and an undo ends the copy', async () => {
   const node = standby();
   const { dataDir } = ground.target.nodes.find(({ name }) => name === node) ?? { dataDir: '' };
   const cut = rebuild(node, never, undefined, 'cut').catch((error: unknown) => error);
-  // Held in its midst, as by a slow link.
-  const hold = (): true | null => spawnSync('pkill', ['-STOP', '-f', `pg_basebackup -D ${dataDir}.rebuild `]).status === 0 || null;
-  await until(hold, { timeoutMs: 30_000, everyMs: 2, onTimeout: () => new Error('no base backup began') });
+  await holdCopy(dataDir);
   await withEpochLock(epochDir(ground.target), 2_000, async () => undefined);
   expect(await undoRebuild(node, 'cut')).toEqual({ movedAside: null, problem: null });
   expect(existsSync(`${dataDir}.rebuild`)).toBe(false);
   expect(await cut).toMatchObject({ code: 'step_failed' });
+}, 90_000);
+
+test('whoever copies on behind its undo, unheard, takes no place: the old data stays in it', async () => {
+  const node = standby();
+  const { dataDir } = ground.target.nodes.find(({ name }) => name === node) ?? { dataDir: '' };
+  const asides = (): readonly string[] => readdirSync(dirname(dataDir)).filter((name) => name.startsWith(`${basename(dataDir)}.aside-`));
+  const before = asides();
+  const unheard = rebuild(node, never, undefined, 'unheard').catch((error: unknown) => error);
+  await holdCopy(dataDir);
+  // All that an undo did that died behind its first line.
+  await withEpochLock(epochDir(ground.target), 2_000, async () => noteUndone(epochDir(ground.target), 'unheard'));
+  expect(signalCopy('CONT', dataDir)).toBe(true);
+  expect(await unheard).toMatchObject({ code: 'step_failed', message: expect.stringContaining('the rebuild undone') as string });
+  expect([existsSync(`${dataDir}.rebuild`), asides()]).toEqual([false, before]);
+  expect(await ground.live.controller.rejoin(node, { timeoutMs: 60_000, signal: never })).toEqual({
+    method: 'streaming',
+    movedAside: null,
+  });
 }, 90_000);
 
 test('a worker that dies while the directories are swapped leaves a standby that is rejoined', async () => {
