@@ -2,7 +2,7 @@
  * `npm run bench:restore`: how long a restore takes from the native archive, from pgBackRest's, and at least: by copying the same files and replaying from a
  * local pg_wal. Same cluster, same store over TLS, alternating. Progress on stderr; the last line on stdout is one JSON line.
  * `-- --megabytes 200 --segments 6 --rounds 1 --latencies 0` for a quick look; `--compress lz4` changes pgBackRest's side; with
- * `--wal-g PATH` that WAL-G takes part too.
+ * `--wal-g PATH` that WAL-G takes part too. `--tool-latencies 0` measures the teams' tools at these latencies alone, which is most of the time that all takes.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
@@ -22,6 +22,7 @@ const OPTIONS = {
   segments: { type: 'string', default: '42' },
   rounds: { type: 'string', default: '3' },
   latencies: { type: 'string', default: '0,50,200' },
+  'tool-latencies': { type: 'string' },
   compress: { type: 'string', default: 'gz' },
   'wal-g': { type: 'string' },
   certificates: { type: 'string' },
@@ -37,10 +38,14 @@ const median = (values: readonly number[]): number => [...values].sort((a, b) =>
 const round = (value: number, digits = 2): number => Number(value.toFixed(digits));
 
 /** Everybody once per round, each round beginning with another; pgBackRest and the floor need no more than the store without latency. */
-async function measure(ground: RestoreGround, rounds: number, latencies: readonly number[]): Promise<Run[]> {
+async function measure(
+  ground: RestoreGround,
+  { rounds, latencies, toolLatencies }: { rounds: number; latencies: readonly number[]; toolLatencies: readonly number[] },
+): Promise<Run[]> {
   const runs: Run[] = [];
-  const ways = WAYS.filter((way) => way !== 'wal-g' || ground.walG !== null);
   for (const latencyMs of latencies) {
+    const tools = toolLatencies.includes(latencyMs);
+    const ways = WAYS.filter((way) => way === 'floor' || way === 'native' || (tools && (way !== 'wal-g' || ground.walG !== null)));
     for (let at = 0; at < rounds; at += 1) {
       for (let turn = 0; turn < ways.length; turn += 1) {
         const way = ways[(turn + at) % ways.length] ?? 'floor';
@@ -148,7 +153,8 @@ async function main(): Promise<void> {
     process.once(signal, () => void ground.close().finally(() => process.exit(128 + constants.signals[signal])));
   try {
     say(`${Math.round(ground.manifest.bytes / 1e6)} MB in ${ground.manifest.parts.length} parts, ${ground.segments.length} segments`);
-    const runs = await measure(ground, Number(values.rounds), latencies);
+    const toolLatencies = values['tool-latencies']?.split(',').map(Number) ?? latencies;
+    const runs = await measure(ground, { rounds: Number(values.rounds), latencies, toolLatencies });
     process.stdout.write(`${JSON.stringify(summarise(ground, runs, latencies))}\n`);
   } finally {
     await ground.close();
