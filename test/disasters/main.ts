@@ -46,7 +46,17 @@ async function labUp(home: string, ...more: readonly string[]): Promise<void> {
   if (up.code !== 0) throw new Error(`exit ${up.code}\n${up.stdout}${up.stderr}`);
 }
 
+/** Then the machine was busy before anything was broken, and nothing is known of the cluster. */
+const wasUnsteady = ({ judgement }: DrillRecord): boolean =>
+  judgement.verdict === 'inconclusive' && judgement.reasons.some((reason) => reason.startsWith('the baseline was not steady'));
+
+/** A drill that tells nothing is run once more; both have their rows, and the second one counts. */
 async function runCase(home: string, lab: LabName, each: DisasterCase): Promise<boolean> {
+  const record = await runOnce(home, lab, each);
+  return surprise(each, wasUnsteady(record) ? await runOnce(home, lab, each) : record) === null;
+}
+
+async function runOnce(home: string, lab: LabName, each: DisasterCase): Promise<DrillRecord> {
   // What a drill that had to fail has left behind is repaired as a person would.
   await labUp(home);
   await awaitArchive(home);
@@ -68,7 +78,7 @@ async function runCase(home: string, lab: LabName, each: DisasterCase): Promise<
     lost(record),
   ];
   process.stdout.write(`| ${row.join(' | ')} |\n`);
-  return otherwise === null;
+  return record;
 }
 
 /** What came out otherwise is not known from its row alone: the bundles and the logs stay. */
