@@ -87,21 +87,27 @@ export async function streamingStandbys(
   );
 }
 
-/** As `streamingStandbys`, with the standbys that stream from another standby. */
+/** As `streamingStandbys`, with those behind them: a standby counts whose stream begins at `primary`, and none that still follows somebody else. */
 export async function everyStreamingStandby(
   live: LiveTarget,
   primary: string,
   nodes: readonly NodeStatus[],
   names: StandbyNames = {},
 ): Promise<{ readonly [node: string]: string }> {
-  const senders = [...new Set(nodes.flatMap(({ streamingFrom }) => (streamingFrom === null ? [] : [streamingFrom])))];
-  const [own, ...cascaded] = await Promise.all([
-    streamingStandbys(live, primary, names),
+  const senders = new Set(nodes.flatMap(({ streamingFrom }) => (streamingFrom === null ? [] : [streamingFrom])));
+  const found = { ...(await streamingStandbys(live, primary, names)) };
+  senders.delete(primary);
+  for (let next = sendersIn(found, senders); next.length > 0; next = sendersIn(found, senders)) {
+    for (const name of next) senders.delete(name);
     // One that was lost in between sends to nobody.
-    ...senders.filter((name) => name !== primary).map((name) => streamingStandbys(live, name, names).catch(() => ({}))),
-  ]);
-  return Object.assign({}, ...cascaded, own) as { readonly [node: string]: string };
+    const behind = await Promise.all(next.map((name) => streamingStandbys(live, name, names).catch(() => ({}))));
+    for (const standbys of behind) for (const [name, state] of Object.entries(standbys)) found[name] ??= state;
+  }
+  return found;
 }
+
+const sendersIn = (found: { readonly [node: string]: string }, senders: ReadonlySet<string>): readonly string[] =>
+  [...senders].filter((name) => name in found);
 
 /** Settings whose change would make the system a different one; compared before and after a drill. */
 const COMPARED = [

@@ -10,7 +10,7 @@ import { GamedayError, messageOf } from '../../core/errors';
 import { readJsonFile, sha256Hex, writeFileDurably } from '../../core/files';
 import { parseLsn } from '../../core/lsn';
 import type { Controller, FailoverResult, LiveTarget, NodeStatus, SalvageResult, Topology } from '../ports';
-import { askAll, everyStreamingStandby, readSettings, readSlots, type StandbyNames } from './node-status';
+import { askAll, everyStreamingStandby, readSettings, readSlots, streamingStandbys, type StandbyNames } from './node-status';
 import { awaitRoute, candidatesOf, isReplaced, POLL_MS, unwatched, type FailoverRequest } from './promoted-by-others';
 import type { EpochFile } from './standalone-epoch';
 import { findDivergence, quarantineDir, salvageTail } from './standalone-salvage';
@@ -159,16 +159,19 @@ async function streaming(driven: SelfDriven, primary: string): Promise<{ readonl
   return everyStreamingStandby(driven.live, primary, await askAll(driven.live), await driven.standbyNames());
 }
 
+/** Waits for as many as confirm commits: those that stream from `to` itself. */
 async function awaitFollowers(driven: SelfDriven, request: FailoverRequest, to: string): Promise<void> {
   const { live } = driven;
-  const others = (await askAll(live)).filter(({ node, up }) => node !== to && up).length;
+  const behind = new Set(live.target.nodes.filter(({ upstream = to }) => upstream !== to).map(({ name }) => name));
+  const others = (await askAll(live)).filter(({ node, up }) => node !== to && up && !behind.has(node)).length;
   const needed = Math.min(others, Math.max(1, live.target.controller.syncStandbys));
+  const names = await driven.standbyNames();
   await request.on('follow', 'about-to');
-  await until(async () => (Object.keys(await streaming(driven, to)).length >= needed ? true : null), {
+  await until(async () => (Object.keys(await streamingStandbys(live, to, names)).length >= needed ? true : null), {
     timeoutMs: request.timeoutMs,
     everyMs: POLL_MS,
     signal: request.signal,
-    onTimeout: () => new GamedayError('failover_failed', `${to} is primary, but fewer than ${needed} standbys stream`),
+    onTimeout: () => new GamedayError('failover_failed', `${to} is primary, but fewer than ${needed} standbys stream from it`),
   });
   await request.on('follow', 'done');
 }
