@@ -44,6 +44,15 @@ test('a standby behind a standby confirms nothing, and is not counted among thos
   expect(findForbidden(cascade, [], hurt('kill', 'n4'))).toBeNull();
 });
 
+test('where all stream from the one that is hurt, none is left to confirm: refused where commits wait, and not where they do not', () => {
+  const star = (syncStandbys: number) => {
+    const three = target({}, { syncStandbys });
+    return { ...three, nodes: three.nodes.map((node) => (node.name === 'n1' ? node : { ...node, upstream: 'n1' })) };
+  };
+  expect(findForbidden(star(0), [], hurt('kill', 'n1'))).toBeNull();
+  expect(findForbidden(star(1), [], hurt('kill', 'n1'))?.why).toMatch(/and leave 0 standbys whole where commits wait for 1$/);
+});
+
 test('a permit may have a limit of its own over all faults of its kind', () => {
   const policy = target({ allowFaults: ['kill', { fault: 'cut', maxMs: null, maxNodes: 1 }], allowQuorumLoss: true });
   expect(pathOf(policy, [hurt('kill', 'n1')], hurt('cut', 'n2'))).toBeNull();

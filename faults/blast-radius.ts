@@ -73,7 +73,9 @@ function overWhole(target: Bounds, hurt: readonly string[], coming: Hurt): Forbi
   if (2 * whole <= target.nodes.length) return forbidden(`and leave ${whole} of ${target.nodes.length} whole, which is no majority`);
   // One of those left is the primary, or becomes it. Who streams from a standby confirms nothing.
   const waitsFor = target.controller.syncStandbys;
-  const confirming = target.nodes.filter(({ name, upstream }) => !hurt.includes(name) && upstream === undefined).length - 1;
+  const first = target.nodes.filter(({ name, upstream }) => !hurt.includes(name) && upstream === undefined).length;
+  // Where `upstream` names the primary itself, none may be left: that is no fewer than none.
+  const confirming = Math.max(0, first - 1);
   if (confirming < waitsFor)
     return forbidden(`and leave ${confirming} standby${confirming === 1 ? '' : 's'} whole where commits wait for ${waitsFor}`);
   return null;
