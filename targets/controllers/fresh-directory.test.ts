@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from '../../core/clock';
 import { identify, isAlive, signal, type ProcessId } from '../../core/process';
 import type { TargetNode } from '../../model/target';
 import { openLocalHost } from '../hosts/local';
-import { clearDirectory } from './fresh-directory';
+import { clearDirectory, syncDirectory } from './fresh-directory';
 
 let dir: string;
 let started: ProcessId[] = [];
@@ -45,4 +45,26 @@ test('what a killed gameday left writing is ended first; who writes elsewhere is
 test('where nothing is and nobody writes it changes nothing', async () => {
   await clearDirectory(host, join(dir, 'data.new'));
   expect(existsSync(join(dir, 'data.new'))).toBe(false);
+});
+
+test('it is on its disk when sync says so; one that knows no -f is asked for all, and what it says counts', async () => {
+  await syncDirectory(host, dir);
+  await expect(syncDirectory(host, join(dir, 'none'))).rejects.toMatchObject({ code: 'step_failed' });
+  const path = process.env['PATH'];
+  const old = (code: number): void =>
+    writeFileSync(
+      join(dir, 'sync'),
+      `#!/bin/sh\n[ "$1" = -f ] && { echo "sync: invalid option -- 'f'" >&2; exit 1; }\n: > ${join(dir, 'all')}\nexit ${code}\n`,
+      { mode: 0o755 },
+    );
+  try {
+    process.env['PATH'] = `${dir}:${path ?? ''}`;
+    old(0);
+    await syncDirectory(host, dir);
+    expect(existsSync(join(dir, 'all'))).toBe(true);
+    old(1);
+    await expect(syncDirectory(host, dir)).rejects.toMatchObject({ code: 'step_failed' });
+  } finally {
+    process.env['PATH'] = path;
+  }
 });

@@ -1,6 +1,6 @@
 /**
  * Making room for a new data directory. A killed gameday leaves its pg_basebackup or initdb running, which goes on writing into the directory that the next
- * attempt removes and fills: such a tool is ended first.
+ * attempt removes and fills: such a tool is ended first. And a directory that is whole is one when its disk says so.
  */
 import { GamedayError } from '../../core/errors';
 import type { Host } from '../ports';
@@ -26,4 +26,16 @@ export async function clearDirectory(host: Host, directory: string): Promise<voi
   const ended = await host.exec(['sh', '-c', END_WRITERS], { asNode: true, timeoutMs: TIMEOUT_MS, input: `${directory}\n` });
   if (ended.code !== 0) throw new GamedayError('step_failed', `${directory} cannot be made anew: ${ended.stderr.trim().slice(-300)}`);
   await host.remove(directory);
+}
+
+const SYNC_TIMEOUT_MS = 60_000;
+
+/** Its file system onto its disk; every one where `sync` has no `-f` (coreutils before 8.24). Throws `step_failed`. */
+export async function syncDirectory(host: Host, directory: string): Promise<void> {
+  const sync = (...words: string[]): ReturnType<Host['exec']> =>
+    host.exec(['env', 'LC_ALL=C', 'sync', ...words], { asNode: true, timeoutMs: SYNC_TIMEOUT_MS });
+  let synced = await sync('-f', directory);
+  if (synced.code !== 0 && /(invalid|unrecognized|unknown) option/.test(synced.stderr)) synced = await sync();
+  if (synced.code !== 0)
+    throw new GamedayError('step_failed', `${directory} could not be written to its disk: ${synced.stderr.trim().slice(-300)}`);
 }

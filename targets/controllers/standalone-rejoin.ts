@@ -7,7 +7,7 @@ import { until } from '../../core/clock';
 import { GamedayError } from '../../core/errors';
 import type { TargetNode } from '../../model/target';
 import type { Controller, Host, LiveTarget } from '../ports';
-import { clearDirectory } from './fresh-directory';
+import { clearDirectory, syncDirectory } from './fresh-directory';
 import { passFilePath, requireNode, upstreamConninfo, writeConfig, writeRole } from './standalone-config';
 import { epochDir, requireEpoch, type EpochFile } from './standalone-epoch';
 import { findDivergence, salvageTail } from './standalone-salvage';
@@ -74,9 +74,7 @@ export async function cloneInto(live: LiveTarget, node: TargetNode, primary: str
   await writeRole(host, live.target, node, { kind: 'follow', upstream: primary }, directory);
   await host.writeFile(join(directory, 'standby.signal'), '');
   // Whoever swaps it in, or finishes that behind a power cut, takes it for whole.
-  const synced = await host.exec(['sync', '-f', directory], { asNode: true, timeoutMs: 60_000 });
-  if (synced.code !== 0)
-    throw new GamedayError('step_failed', `${directory} could not be written to its disk: ${synced.stderr.trim().slice(-300)}`);
+  await syncDirectory(host, directory);
 }
 
 async function writeRolePassword(host: Host, live: LiveTarget, node: TargetNode): Promise<void> {
