@@ -10,6 +10,10 @@ import type { S3Settings } from '../../objects/s3-store';
 /** `WALG_S3_PREFIX` and its like, and the names they had in WAL-E. */
 const PREFIX = /^WAL[GE]_(S3|GS|AZ|SWIFT|SSH|FILE)_PREFIX$/;
 
+/** A certificate of the team's own, and a service that says at which address to ask. */
+const ONLY_THE_TOOL = ['S3_CA_CERT_FILE', 'S3_ENDPOINT_SOURCE'] as const;
+const AMAZON = /\.amazonaws\.com(\.cn)?(:\d+)?$/;
+
 /** Where the archive stands, e.g. `s3://bucket/path`, in WAL-G's own words; null: the configuration names none. */
 export function walGPlace({ config }: WalGTargetArchive): string | null {
   const settings = readSettings(config);
@@ -22,6 +26,7 @@ export function walGPlace({ config }: WalGTargetArchive): string | null {
 export function walGSettings(archive: WalGTargetArchive, timeoutMs: number): S3Settings {
   const { config } = archive;
   const settings = readSettings(config);
+  const given = (name: string): string | null => settings.get(name)?.trim() || null;
   const [, bucket, prefix = ''] = /^s3:\/\/([^/]+)\/*(.*)$/.exec(walGPlace(archive) ?? '') ?? [];
   const refuse = (why: string): GamedayError =>
     new GamedayError(
@@ -36,8 +41,13 @@ export function walGSettings(archive: WalGTargetArchive, timeoutMs: number): S3S
   ].map((names) => names.find((name) => settings.has(name)));
   if (accessKey === undefined || secretKey === undefined || settings.has('AWS_SESSION_TOKEN') || settings.has('AWS_ROLE_ARN'))
     throw refuse('it holds no lasting keys; a role or a login is for the tool alone');
-  const region = settings.get('AWS_REGION') ?? 'us-east-1';
-  const endpoint = (settings.get('AWS_ENDPOINT') ?? `https://s3.${region}.amazonaws.com`).replace(/\/+$/, '');
+  const only = ONLY_THE_TOOL.find((name) => given(name) !== null);
+  if (only !== undefined) throw refuse(`it names ${only}, which is for the tool alone`);
+  const [named, at] = [given('AWS_REGION'), given('AWS_ENDPOINT')?.replace(/\/+$/, '') ?? null];
+  // Of every other store WAL-G takes us-east-1, too.
+  if (named === null && (at === null || AMAZON.test(at))) throw refuse('it names no AWS_REGION; WAL-G asks Amazon for it');
+  const region = named ?? 'us-east-1';
+  const endpoint = at ?? `https://s3.${region}.amazonaws.com`;
   return {
     endpoint: /^https?:\/\//.test(endpoint) ? endpoint : `https://${endpoint}`,
     region,
