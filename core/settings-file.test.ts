@@ -26,6 +26,25 @@ test.each([
   ]);
 });
 
+/** Tried with gotenv 1.2.0, by which WAL-G reads such a file. */
+test.each([
+  ['value # comment', 'value'],
+  ['value#comment', 'value'],
+  ['# comment', ''],
+  ['"a # b" # comment', 'a # b'],
+  ["'a # b' # comment", 'a # b'],
+  ["'$OLD \\n'", '$OLD \\n'],
+  ['"one\\ntwo \\"three\\""', 'one\ntwo "three"'],
+  ['$OLD/${OLD}$NONE', 'old/old'],
+  ['\\$OLD', '$OLD'],
+])('a line says what it says to gotenv: NAME=%s', (written, value) => {
+  expect(readSettings(file('tool.env', `OLD=old\nNAME=${written}\n`)).get('NAME')).toBe(value);
+});
+
+test('a line that gotenv does not take is none', () => {
+  expect([...readSettings(file('tool.env', 'NAME:value\n- NAME=value\nOTHER: value\n'))]).toEqual([['OTHER', 'value']]);
+});
+
 test.each([
   ['tool.yaml', 'KEY: [hidden', 'setting_invalid'],
   ['tool.json', '"hidden"', 'setting_invalid'],

@@ -1,7 +1,8 @@
 /** What PostgreSQL hears from restore_command for each answer of a tool: a real shell, and a tool that ends as it is told. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { until } from '../../core/clock';
 import { run, type RunResult } from '../../core/process';
 import type { SandboxPlace } from './sandbox-server';
 import { openWalByTool, type WalTool } from './wal-by-tool';
@@ -77,6 +78,23 @@ test('a secret stands in a file of its own, for the sandbox’s user alone, and 
   expect(statSync(join(place.walDir, 'secret-KEY')).mode & 0o077).toBe(0);
   await supply.stop();
   expect(readdirSync(place.walDir)).not.toContain('secret-KEY');
+});
+
+test('what an earlier call left running writes into none but its own, and is not told for the tool', async () => {
+  const program = join(dir, 'stays.sh');
+  const [ready, go, done] = ['ready', 'go', 'done'].map((name) => join(dir, name));
+  // Behind the first call it says more, at its own place in the file; of its own fetching the second one's helper says an error, too.
+  const stays = `{ : > ${ready}; until [ -e ${go} ]; do :; done; echo 'ERROR: of another segment'; : > ${done}; } & exit 0`;
+  const fails = `: > ${go}; until [ -e ${done} ]; do :; done; echo 'ERROR: WAL-prefetch x'; printf '\\0'; echo 'ERROR: its own'; exit 3`;
+  writeFileSync(program, `if [ ! -e ${ready} ]; then ${stays}; fi\necho 'a line that is longer than what it says'\n${fails}\n`);
+  const tool = { ...toolThatEnds(0), argv: ['/bin/sh', program], tellable: (said: string) => said.replace('own', 'OWN') };
+  const supply = openWalByTool(tool, place, { segments: [PLANNED], known: [] });
+  const get = (name: string): Promise<RunResult> =>
+    run(['/bin/sh', join(place.walDir, 'get.sh'), name, join(dir, 'got')], { timeoutMs: 5_000 });
+  expect((await get(PLANNED)).code).toBe(0);
+  await until(() => (existsSync(ready ?? '') ? true : null), { timeoutMs: 5_000, onTimeout: () => new Error('nothing was left') });
+  expect((await get(OTHER)).code).toBeGreaterThan(125);
+  expect(supply.failure()?.message).toMatch(/exit 3: \W*ERROR: its OWN$/);
 });
 
 test('what the tool leaves running is not waited for', async () => {

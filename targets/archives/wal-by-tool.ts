@@ -26,6 +26,8 @@ export interface WalTool {
   readonly absent: number;
   /** Directories below the sandbox's WAL directory that it needs. */
   readonly directories: readonly string[];
+  /** Takes secrets out of what the tool says; absent: it says none. */
+  readonly tellable?: (said: string) => string;
 }
 
 export interface WalPlan {
@@ -38,7 +40,10 @@ export interface WalPlan {
 const secretFile = (name: string): string => `secret-${name}`;
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** Exported for its test. What the tool says goes into a file: a shell that reads it itself would wait for every process that the tool leaves behind. */
+/**
+ * Exported for its test. What the tool says goes into a file: a shell that reads it itself would wait for every process that the tool leaves behind.
+ * And a fresh one each time: what was left behind goes on writing into that of its own call.
+ */
 export function toolScript({ argv, env, secrets, absent }: WalTool, dir: string): string {
   const variables = [
     ...Object.entries(env).map(([name, value]) => `export ${name}=${quoted(value)}`),
@@ -46,11 +51,12 @@ export function toolScript({ argv, env, secrets, absent }: WalTool, dir: string)
   ];
   return `#!/bin/sh
 # Written by gameday; called by PostgreSQL as: get.sh %f %p
-${variables.map((line) => `${line}\n`).join('')}${argv.map(quoted).join(' ')} "$1" "$2" >'${dir}/said' 2>&1
+${variables.map((line) => `${line}\n`).join('')}rm -f '${dir}/said'
+${argv.map(quoted).join(' ')} "$1" "$2" >'${dir}/said' 2>&1
 code=$?
 if [ $code -eq 0 ]; then echo "$1" >> '${dir}/delivered'; exit 0; fi
 if [ $code -eq ${absent} ] && ! grep -qx "$1" '${dir}/plan'; then exit 1; fi
-line=$(grep -m 1 ERROR '${dir}/said' || head -n 1 '${dir}/said')
+line=$(grep -a -v WAL-prefetch '${dir}/said' | grep -a -m 1 ERROR || head -n 1 '${dir}/said')
 printf '%s %s %s\\n' "$1" "$code" "$line" >> '${dir}/failed'
 exit ${ABORT}
 `;
@@ -58,6 +64,7 @@ exit ${ABORT}
 
 export function openWalByTool(tool: WalTool, place: SandboxPlace, { segments, known }: WalPlan): WalSupply {
   const dir = place.walDir;
+  const tellable = tool.tellable ?? String;
   const own = (path: string): void => {
     if (place.owner !== null) chownSync(path, place.owner.uid, place.owner.gid);
   };
@@ -85,7 +92,7 @@ export function openWalByTool(tool: WalTool, place: SandboxPlace, { segments, kn
       const [name = '', code = '', ...said] = first.split(' ');
       return code === String(tool.absent)
         ? new GamedayError('wal_missing', `${tool.name} did not find ${name}, which its archive listed before the restore`)
-        : new GamedayError('restore_failed', `${tool.name} ${name}: exit ${code}: ${firstLine(said.join(' '))}`);
+        : new GamedayError('restore_failed', `${tool.name} ${name}: exit ${code}: ${firstLine(tellable(said.join(' ')))}`);
     },
     delivered() {
       const count = new Set(read('delivered').filter((name) => planned.has(name))).size;

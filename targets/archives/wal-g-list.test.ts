@@ -132,13 +132,11 @@ test.each([
   [`ERROR: ${AT} write /d: no space left on device`, 'disk_full', /./],
   [`ERROR: ${AT} Failed to fetch backup: it is Monday`, 'restore_failed', /by hand/],
 ])('%s', (stderr, code, hint) => {
-  expect(walGError('st ls', ended(stderr))).toMatchObject({ code, hint: expect.stringMatching(hint) });
+  expect(walGError({ config: '/w.yaml' }, 'st ls', ended(stderr))).toMatchObject({ code, hint: expect.stringMatching(hint) });
 });
 
 test('what it says is told without its time of day; of a file that cannot be read, the reason', () => {
   expect(walGSaid(`INFO: ${AT} fine\nERROR: ${AT} Archive 'x' does not exist.\n`)).toBe("Archive 'x' does not exist.");
   const unread = `WARNING: ${AT} Failed to parse config file /w.yaml. open /w.yaml: permission denied.\nERROR: ${AT} no storage`;
-  expect(walGError('st ls', ended(unread)).message).toBe(
-    'wal-g st ls: Failed to parse config file /w.yaml. open /w.yaml: permission denied.',
-  );
+  expect(walGError({ config: '/w.yaml' }, 'st ls', ended(unread)).message).toBe('wal-g st ls: cannot read /w.yaml: permission denied');
 });

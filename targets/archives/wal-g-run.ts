@@ -5,9 +5,10 @@
 import { existsSync } from 'node:fs';
 import { GamedayError } from '../../core/errors';
 import { run, type RunResult } from '../../core/process';
+import { readSecretValues } from '../../core/settings-file';
 import type { WalGTargetArchive } from '../../model/target';
 import type { SandboxPlace } from './sandbox-server';
-import { firstLine } from './tool-output';
+import { firstLine, redact } from './tool-output';
 
 /** Exit code of `wal-fetch` for "there is no such file" (3.0: ExIoError); older ones end with 1, as for everything else. */
 export const ABSENT = 74;
@@ -55,7 +56,19 @@ export async function runWalG(archive: WalGTargetArchive, words: readonly string
   return result;
 }
 
-/** The first line that names an error, without WAL-G's time of day. */
+/** Of a configuration that WAL-G could not read, with the lines that follow: they quote what stands in it. */
+const PARSER = /^.*Failed to parse config file (.*(?:\n(?!(?:DEBUG|INFO|WARNING|ERROR|PANIC): \d{4}\/).*)*)/gm;
+
+/** What the tool printed, without what its configuration keeps secret, and without what a parser quotes of that file. */
+export function tellable({ config }: Pick<WalGTargetArchive, 'config'>, output: string): string {
+  const told = output.replace(PARSER, (_all, words: string) => {
+    const [, reason] = /^.*open .*: (permission denied|no such file or directory)\.?\s*$/.exec(words) ?? [];
+    return `WARNING: ${reason === undefined ? `cannot parse ${config}` : `cannot read ${config}: ${reason}`}`;
+  });
+  return redact(told, readSecretValues(config));
+}
+
+/** The first line that names an error, without WAL-G's time of day. Give it what is `tellable`. */
 export function walGSaid(output: string): string {
   const line = output.split('\n').find((each) => /^(ERROR|PANIC|panic): /.test(each)) ?? output;
   return firstLine(line.replace(/^[A-Za-z]+: (\d{4}\/\d\d\/\d\d [0-9:.]+ )?/, ''));
@@ -64,16 +77,18 @@ export function walGSaid(output: string): string {
 const KEY_HINT = 'compare WALG_PGP_KEY, WALG_LIBSODIUM_KEY or their files in archive.config with those of the servers that push.';
 
 /** What a command that failed says, as an error of ours. */
-export function walGError(command: string, { stdout, stderr }: RunResult): GamedayError {
-  const output = stderr + stdout;
+export function walGError(archive: Pick<WalGTargetArchive, 'config'>, command: string, { stdout, stderr }: RunResult): GamedayError {
+  const output = tellable(archive, stderr + stdout);
   const said = `wal-g ${command}: ${walGSaid(output)}`;
   if (/No space left|no space left/.test(output)) return new GamedayError('disk_full', said);
-  const unread = output.split('\n').find((line) => line.includes('Failed to parse config file'));
+  const [, unread] = /^WARNING: (cannot (?:parse|read) .*)$/m.exec(output) ?? [];
   if (unread !== undefined || /any configured storage|No storage is configured|configure storage with prefix/.test(output))
     return new GamedayError(
       'setting_invalid',
-      `wal-g ${command}: ${unread === undefined ? walGSaid(output) : walGSaid(`ERROR: ${unread.replace(/^WARNING: /, '')}`)}`,
-      'archive.config must name a storage, and the sandbox’s user must be able to read it.',
+      `wal-g ${command}: ${unread === undefined ? walGSaid(output) : firstLine(unread)}`,
+      unread?.startsWith('cannot parse') === true
+        ? 'run the command by hand: WAL-G’s words quote the line, which may hold a secret, so they are not repeated here.'
+        : 'archive.config must name a storage, and the sandbox’s user must be able to read it.',
     );
   if (/openpgp: |incorrect key|init decrypt reader|decrypt failed/i.test(output))
     return new GamedayError('archive_key_wrong', said, KEY_HINT);

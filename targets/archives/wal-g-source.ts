@@ -25,7 +25,7 @@ import type { RestoreSource, WalSupply } from './sandbox-restore';
 import { SANDBOX_ENV, workersOf, type SandboxPlace } from './sandbox-server';
 import { openWalByTool } from './wal-by-tool';
 import { historyName } from './wal-chain';
-import { ABSENT, runWalG, WAL_G_ENV, walGError, walGWords } from './wal-g-run';
+import { ABSENT, runWalG, tellable, WAL_G_ENV, walGError, walGWords } from './wal-g-run';
 
 const RESTORE_LIMIT_MS = 24 * 3_600_000;
 
@@ -35,8 +35,8 @@ export interface WalGWay {
   readonly estimate: RestoreEstimate;
   /** OIDs. */
   readonly tablespaces: readonly string[];
-  /** Files that the backup's own list names; empty: it keeps none. */
-  readonly files: (signal: AbortSignal) => Promise<readonly string[]>;
+  /** Files that the backup's own list names; empty: it keeps none. Asked for before the base comes: a store that stutters then costs no base. */
+  readonly files: readonly string[];
 }
 
 export function walGSource({ archive, recovery, estimate, tablespaces, files }: WalGWay): RestoreSource {
@@ -52,14 +52,14 @@ export function walGSource({ archive, recovery, estimate, tablespaces, files }: 
         env: { [SANDBOX_ENV]: place.dir },
       });
       const result = await tellGrowth(place.dataDir, fetching, onBytes);
-      if (result.code !== 0) throw walGError('backup-fetch', result);
+      if (result.code !== 0) throw walGError(archive, 'backup-fetch', result);
       chmodSync(place.dataDir, 0o700);
       keepTablespaces(place);
       const bytes = (await bytesBelow(place.dataDir)) + (await bytesBelow(tablespacesOf(place)));
       onBytes(bytes);
       return bytes;
     },
-    verifyBase: async (place, signal) => verifyFiles(place, await files(signal)),
+    verifyBase: async (place) => verifyFiles(place, files),
     openWal: async (place) => {
       const known = recovery.timeline === 1 ? [] : [historyName(recovery.timeline)];
       const tool = {
@@ -70,6 +70,7 @@ export function walGSource({ archive, recovery, estimate, tablespaces, files }: 
         secrets: {},
         absent: ABSENT,
         directories: [],
+        tellable: (said: string) => tellable(archive, said),
       };
       return withoutPrefetch(place, openWalByTool(tool, place, { segments: estimate.segments, known }));
     },

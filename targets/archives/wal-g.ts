@@ -13,12 +13,11 @@ import { openToolArchive, toolCheck, type ArchivedWal, type ToolRepository } fro
 import { historyName } from './wal-chain';
 import { walGPlace } from './wal-g-config';
 import { readFileList, readTablespaces, readWalGBackups, readWalListing, type WalGList } from './wal-g-list';
-import { ABSENT, QUICK_ENV, runWalG, WAL_G_ENV, walGError, walGSaid } from './wal-g-run';
+import { ABSENT, QUICK_ENV, runWalG, tellable, WAL_G_ENV, walGError, walGSaid } from './wal-g-run';
 import { walGSource } from './wal-g-source';
 
 const ASK_LIMIT_MS = 120_000;
 const BACKUP_LIMIT_MS = 24 * 3_600_000;
-const NEVER = new AbortController().signal;
 
 class Repository {
   constructor(
@@ -26,10 +25,10 @@ class Repository {
     private readonly archive: WalGTargetArchive,
   ) {}
 
-  private async ask(words: readonly string[], signal = NEVER): Promise<string> {
-    const result = await runWalG(this.archive, words, { owner: ownerOf(this.target), timeoutMs: ASK_LIMIT_MS, signal, env: QUICK_ENV });
+  private async ask(words: readonly string[]): Promise<string> {
+    const result = await runWalG(this.archive, words, { owner: ownerOf(this.target), timeoutMs: ASK_LIMIT_MS, env: QUICK_ENV });
     if (result.code === 0) return result.stdout;
-    const said = walGError(words.slice(0, 2).join(' '), result);
+    const said = walGError(this.archive, words.slice(0, 2).join(' '), result);
     // Nothing was restored yet.
     throw said.code === 'restore_failed' ? new GamedayError('store_unreachable', said.message, said.hint) : said;
   }
@@ -78,10 +77,10 @@ class Repository {
     throw new GamedayError('wal_missing', `wal-g wal-fetch did not find ${segment}, which its archive listed`);
   }
 
-  async files(backup: string, signal: AbortSignal): Promise<readonly string[]> {
-    const listing = await this.ask(['st', 'ls', `basebackups_005/${backup}`], signal);
+  async files(backup: string): Promise<readonly string[]> {
+    const listing = await this.ask(['st', 'ls', `basebackups_005/${backup}`]);
     return /\sfiles_metadata\.json\s*$/m.test(listing)
-      ? readFileList(await this.ask(['st', 'cat', `basebackups_005/${backup}/files_metadata.json`], signal))
+      ? readFileList(await this.ask(['st', 'cat', `basebackups_005/${backup}/files_metadata.json`]))
       : [];
   }
 
@@ -91,11 +90,11 @@ class Repository {
     const dir = mkdtempSync(join(tmpdir(), 'gameday-wal-'));
     try {
       if (owner !== null) chownSync(dir, owner.uid, owner.gid);
-      // Just this one: it fetches nothing ahead.
-      const env = { ...QUICK_ENV, WALG_DOWNLOAD_CONCURRENCY: '1' };
+      // Just this one: it fetches nothing ahead, nor takes what production has fetched.
+      const env = { ...QUICK_ENV, WALG_DOWNLOAD_CONCURRENCY: '1', WALG_PREFETCH_DIR: dir };
       const result = await runWalG(this.archive, ['wal-fetch', name, join(dir, name)], { owner, timeoutMs: ASK_LIMIT_MS, env });
       if (result.code === ABSENT) return null;
-      if (result.code !== 0) throw walGError(`wal-fetch ${name}`, result);
+      if (result.code !== 0) throw walGError(this.archive, `wal-fetch ${name}`, result);
       return readFileSync(join(dir, name));
     } finally {
       rmSync(dir, { recursive: true, force: true });
@@ -118,7 +117,7 @@ export function openWalGArchive(target: Target, archive: WalGTargetArchive, host
         recovery,
         estimate,
         tablespaces: await repository.tablespaces(recovery.backup),
-        files: (signal) => repository.files(recovery.backup, signal),
+        files: await repository.files(recovery.backup),
       });
     },
     async takeBackup(node, signal) {
@@ -130,7 +129,10 @@ export function openWalGArchive(target: Target, archive: WalGTargetArchive, host
         signal,
       });
       if (result.code !== 0)
-        throw new GamedayError('step_failed', `wal-g backup-push on ${node.name}: ${walGSaid(result.stderr + result.stdout)}`);
+        throw new GamedayError(
+          'step_failed',
+          `wal-g backup-push on ${node.name}: ${walGSaid(tellable(archive, result.stderr + result.stdout))}`,
+        );
     },
   });
 }
