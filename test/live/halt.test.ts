@@ -182,16 +182,26 @@ test('the lever, without Temporal: the drill hears of it from the guardian, and 
 }, 90_000);
 
 test('in the midst of a failover: it is carried to its end, and healed after it', async () => {
-  await start(
-    endingWith('failover', ['- fault: process-kill', '  id: kill', '  with: { node: primary }', '- failover: most-advanced', '  id: long']),
-  );
-  await untilAt('its failover', ({ step }) => step === 'long');
+  const scenario = endingWith('failover', [
+    '- fault: process-kill',
+    '  id: kill',
+    '  with: { node: primary }',
+    '- failover: most-advanced',
+    '  id: long',
+  ]);
+  const behind = ({ phase }: DrillProgress): boolean => PHASES.includes(phase);
+  // It lasts a second, and a busy worker may have answered before it and behind it alone: then another drill.
+  for (;;) {
+    await start(scenario);
+    if (!behind(await untilAt('its failover', (at) => at.step === 'long' || behind(at)))) break;
+    await untilEnded();
+  }
   const record = await haltNow();
   expect(record.state).toBe('aborted');
   expect(record.faults.every(({ healed }) => healed)).toBe(true);
   // Redundancy is not rebuilt behind a halt, by design.
   expect((await cli(['lab', 'up'])).code).toBe(0);
-}, 120_000);
+}, 180_000);
 
 test('in heal: everything comes off, and nothing is rebuilt behind the halt', async () => {
   await start(HALT_ME);
