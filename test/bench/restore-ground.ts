@@ -175,14 +175,24 @@ async function startProxy(dir: string, net: string): Promise<{ readonly child: C
     { dir },
   );
   const url = `http://${api.host}:${api.port}/proxies/s3/toxics`;
+  // Again where a connection that was kept from before is gone: this process stands still for seconds while it copies.
+  const ask = (path: string, init: RequestInit): Promise<{ status: number; text: string }> =>
+    until(
+      async () => {
+        const answer = await fetch(`${url}${path}`, init);
+        return { status: answer.status, text: await answer.text() };
+      },
+      { timeoutMs: 5_000, everyMs: 50, onTimeout: (last) => new Error(`toxiproxy does not answer: ${String(last)}`) },
+    );
   return {
     child,
     async setLatency(ms) {
-      await fetch(`${url}/late`, { method: 'DELETE' });
+      await ask('/late', { method: 'DELETE' });
       if (ms === 0) return;
       const body = JSON.stringify({ name: 'late', type: 'latency', stream: 'downstream', attributes: { latency: ms, jitter: 0 } });
-      const answer = await fetch(url, { method: 'POST', body });
-      if (!answer.ok) throw new Error(`toxiproxy: ${answer.status} ${await answer.text()}`);
+      const { status, text } = await ask('', { method: 'POST', body });
+      // 409: a first try came through, and its answer did not.
+      if (status !== 200 && status !== 409) throw new Error(`toxiproxy: ${status} ${text}`);
     },
   };
 }
