@@ -14,6 +14,7 @@ import { barmanEnvironment, barmanError, barmanSettings, barmanWords, runBarman,
 import { barmanSource } from './barman-cloud-source';
 import { barmanTime, barmanWalKey, barmanWalOf, parseBackupInfo } from './barman-layout';
 import { ownerOf } from './pgbackrest-run';
+import { ISIZE_MODULUS } from './plain-pieces';
 import { openToolArchive, toolCheck, type ArchivedWal, type ToolRepository } from './tool-archive';
 import { firstLine } from './tool-output';
 import { historyName } from './wal-chain';
@@ -21,8 +22,6 @@ import { historyName } from './wal-chain';
 const ASK_LIMIT_MS = 120_000;
 const BACKUP_LIMIT_MS = 24 * 3_600_000;
 const REQUEST_MS = 30_000;
-/** What gzip's trailer counts to (RFC 1952, ISIZE). */
-const ISIZE_MODULUS = 2 ** 32;
 
 class Bucket {
   private readonly store: ObjectStore;

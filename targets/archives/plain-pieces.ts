@@ -10,8 +10,8 @@ const HEADER_BYTES = 10;
 const DEFLATE = 8;
 const FEXTRA = 4;
 const TRAILER_BYTES = 8;
-/** The stated length counts to this. */
-const ISIZE_MODULUS = 2 ** 32;
+/** What gzip's trailer counts the plain bytes to (ISIZE). */
+export const ISIZE_MODULUS = 2 ** 32;
 
 /** Length of the header of a gzip member as the archive writes them: with an extra field or without, and with no name. Throws at anything else. */
 function headerBytes(packed: Uint8Array): number {

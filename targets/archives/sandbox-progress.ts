@@ -11,7 +11,7 @@ import type { JsonObject } from '../../model/json';
 import type { CheckResult } from '../../model/record';
 import type { RecoveryTarget, RestoreOutcome } from '../ports';
 import { findStopOf } from './recovery-log';
-import { readSandboxLog, sandboxPostmaster, workersOf, type SandboxPlace } from './sandbox-server';
+import { endWorkers, readSandboxLog, sandboxPostmaster, type SandboxPlace } from './sandbox-server';
 
 /** A base that is complete and verified, and the time that it took. */
 export interface BegunRestore {
@@ -48,6 +48,6 @@ export async function attachToServer(recovery: RecoveryTarget, place: SandboxPla
   const server = sandboxPostmaster(place);
   if (server !== null && existsSync(place.logFile) && findStopOf(recovery, readSandboxLog(place)) !== null) return true;
   if (server !== null) await terminate(server, 5_000, 'SIGQUIT');
-  for (const left of workersOf(place)) await terminate(left, 1_000, 'SIGKILL');
+  await endWorkers(place);
   return false;
 }

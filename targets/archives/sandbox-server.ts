@@ -105,7 +105,7 @@ async function clearSandbox(place: SandboxPlace): Promise<void> {
   const server = sandboxPostmaster(place);
   if (server !== null) await terminate(server, 5_000, 'SIGQUIT');
   // What a killed postmaster left behind, and tools that were reading the copy.
-  for (const left of workersOf(place)) await terminate(left, 1_000, 'SIGKILL');
+  await endWorkers(place);
   // The marker goes last: a removal that is cut short can be continued.
   for (const name of readdirSync(dir))
     if (name !== MARKER) rmSync(join(dir, name), { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
@@ -116,12 +116,17 @@ async function clearSandbox(place: SandboxPlace): Promise<void> {
  * What works for this copy: PostgreSQL's own programs in its directory (nobody's shell is ended for standing there), and whatever the server's commands left
  * behind somewhere else, such as pgBackRest's asynchronous archive-get, which works in / and outlives who asked for it.
  */
-export function workersOf({ dir, binDir }: SandboxPlace): readonly ProcessId[] {
+function workersOf({ dir, binDir }: SandboxPlace): readonly ProcessId[] {
   const parent = dirname(dir);
   const servers =
     existsSync(parent) && existsSync(binDir) ? processesIn(join(realpathSync(parent), basename(dir)), realpathSync(binDir)) : [];
   const found = [...servers, ...membersOf(dir), ...processesStartedWith(`${SANDBOX_ENV}=${dir}`)];
   return [...new Map(found.map((id) => [id.pid, id])).values()];
+}
+
+/** Ends at once what works for this copy, or those of it that `which` picks. */
+export async function endWorkers(place: SandboxPlace, which: (worker: ProcessId) => boolean = () => true): Promise<void> {
+  for (const left of workersOf(place).filter(which)) await terminate(left, 1_000, 'SIGKILL');
 }
 
 async function requireGone(place: SandboxPlace): Promise<string> {

@@ -16,13 +16,13 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { GamedayError } from '../../core/errors';
-import { terminate, type ProcessId } from '../../core/process';
+import type { ProcessId } from '../../core/process';
 import type { CheckResult } from '../../model/record';
 import type { WalGTargetArchive } from '../../model/target';
 import type { RecoveryTarget, RestoreEstimate } from '../ports';
 import { bytesBelow, tellGrowth } from './directory-growth';
 import type { RestoreSource, WalSupply } from './sandbox-restore';
-import { SANDBOX_ENV, workersOf, type SandboxPlace } from './sandbox-server';
+import { endWorkers, SANDBOX_ENV, type SandboxPlace } from './sandbox-server';
 import { openWalByTool } from './wal-by-tool';
 import { historyName } from './wal-chain';
 import { ABSENT, runWalG, tellable, WAL_G_ENV, walGError, walGWords } from './wal-g-run';
@@ -82,7 +82,7 @@ const tablespacesOf = (place: SandboxPlace): string => join(place.dir, 'tablespa
 
 /** A tool whose worker died goes on writing: it ends first. */
 async function startOver(place: SandboxPlace): Promise<void> {
-  for (const left of workersOf(place)) await terminate(left, 1_000, 'SIGKILL');
+  await endWorkers(place);
   for (const name of readdirSync(place.dataDir)) rmSync(join(place.dataDir, name), { recursive: true, force: true });
   rmSync(tablespacesOf(place), { recursive: true, force: true });
 }
@@ -149,7 +149,7 @@ function withoutPrefetch(place: SandboxPlace, supply: WalSupply): WalSupply {
     ...supply,
     async stop() {
       await supply.stop();
-      for (const left of workersOf(place).filter(isPrefetch)) await terminate(left, 1_000, 'SIGKILL');
+      await endWorkers(place, isPrefetch);
     },
   };
 }
