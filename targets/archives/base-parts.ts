@@ -13,7 +13,7 @@ import { plainPieces } from './plain-pieces';
 /** Requests under way: enough to hide 200 ms of latency behind the work of two cores. */
 const REQUESTS = 12;
 /** Of packed parts that are on their way or wait to be taken. */
-const PACKED_BUDGET_BYTES = 24 * 1024 * 1024;
+const PACKED_BUDGET_BYTES = 16 * 1024 * 1024;
 
 /** One part's plain bytes in order, as `piecesOf` unpacks them. Throws `object_corrupt`. */
 export async function unpackPart(

@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import { present } from '../../core/assert';
 import { GamedayError } from '../../core/errors';
-import { WAL_SEGMENT_BYTES } from '../../core/lsn';
+import { parseWalSegmentName, WAL_SEGMENT_BYTES, walSegmentName } from '../../core/lsn';
 import type { CheckResult } from '../../model/record';
 import type { Target } from '../../model/target';
 import { PATIENT_RETRY } from '../../objects/store-retry';
@@ -15,7 +15,7 @@ import { restoreBase } from './base-restore';
 import type { RestoreSource, WalSupply } from './sandbox-restore';
 import { runTool, type SandboxPlace } from './sandbox-server';
 import { historyName } from './wal-chain';
-import { WalFeeder } from './wal-feeder';
+import { WalFeeder, type FeederPlan } from './wal-feeder';
 import { Unpacker } from './unpacker';
 import { walFetcher, type WalSource } from './wal-fetch';
 
@@ -24,6 +24,8 @@ export interface NativeWay {
   /** Node over whose link to the store everything comes; null: straight. */
   readonly through: string | null;
   readonly manifest: BackupManifest;
+  /** That of the target. */
+  readonly timeline: number;
   readonly segments: readonly string[];
   /** Bytes of the WAL objects that are known to be there, by name. */
   readonly sizes: ReadonlyMap<string, number>;
@@ -61,7 +63,7 @@ export function nativeSource(way: NativeWay): RestoreSource {
 }
 
 async function openWal(
-  { target, segments, sizes }: NativeWay,
+  { target, timeline, segments, sizes }: NativeWay,
   { store, unpacker }: Pick<WalSource, 'store' | 'unpacker'>,
   place: SandboxPlace,
   onDelivered: () => void,
@@ -71,7 +73,7 @@ async function openWal(
   const feeder = new WalFeeder({
     dir: place.walDir,
     owner: place.owner,
-    plan: walPlan(segments),
+    plan: walPlan(segments, timeline),
     fetch: walFetcher({ store, unpacker, systemIdentifier: target.systemIdentifier, sizes }),
     onDelivered: (name, bytes) => {
       if (!wanted.has(name)) return;
@@ -92,10 +94,20 @@ async function openWal(
   }
 }
 
-/** What recovery will ask for: the segments, and at its end whether anybody has taken the number of the timeline that it would begin. */
-export function walPlan(segments: readonly string[]): readonly string[] {
+/**
+ * What recovery on `timeline` will ask for: its history and the segments. Besides, the segment behind the last, because PostgreSQL reads ahead, and whether anybody
+ * has taken the number of the timeline that it begins at its end. Where it stops it reads the last record once more, and copies the history.
+ */
+export function walPlan(segments: readonly string[], timeline: number): FeederPlan {
   const last = segments.at(-1);
-  return last === undefined ? segments : [...segments, historyName(Number.parseInt(last.slice(0, 8), 16) + 1)];
+  const parsed = last === undefined ? null : parseWalSegmentName(last);
+  const history = historyName(timeline);
+  const behind = parsed === null ? [] : [walSegmentName(parsed.timeline, parsed.start + WAL_SEGMENT_BYTES)];
+  return {
+    needed: timeline === 1 ? segments : [history, ...segments],
+    besides: [...behind, historyName(timeline + 1), ...(timeline === 1 ? [history] : [])],
+    again: new Set([...segments.slice(-1), history]),
+  };
 }
 
 export function viewOf(manifest: BackupManifest): BackupView {

@@ -85,7 +85,10 @@ export function openNativeArchive(target: Target): NativeArchive {
         recovery,
         dir: sandbox.dir,
         labels: sandbox.labels,
-        locate: async (signal) => nativeSource({ target, through, ...(await lookupIn(patientUntil(signal)).wayTo(recovery)) }),
+        locate: async (signal) => {
+          const way = await lookupIn(patientUntil(signal)).wayTo(recovery);
+          return nativeSource({ target, through, timeline: recovery.timeline, ...way });
+        },
         ...options,
       }),
     removeSandbox: (dir) => removeSandboxDirectory(target, dir),

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from '../../core/clock';
 import { GamedayError } from '../../core/errors';
-import { WalFeeder, type FeederOptions } from './wal-feeder';
+import { WalFeeder, type FeederOptions, type FeederPlan } from './wal-feeder';
 
 let dir: string;
 let feeder: WalFeeder | null = null;
@@ -19,9 +19,11 @@ afterEach(async () => {
 
 async function open(
   fetch: FeederOptions['fetch'],
-  plan: readonly string[] = names,
+  needed: readonly string[] = names,
+  more: Partial<FeederPlan> = {},
 ): Promise<{ get: (name: string) => Promise<number>; delivered: string[] }> {
   const delivered: string[] = [];
+  const plan = { needed, besides: [], again: new Set<string>(), ...more };
   feeder = new WalFeeder({ dir: join(dir, 'wal'), owner: null, plan, fetch, onDelivered: (name) => void delivered.push(name) });
   const command = await feeder.start();
   /** As PostgreSQL does: a shell, with its working directory in the data directory. */
@@ -88,8 +90,92 @@ test('a file that fails its check ends recovery instead of counting as the end o
   expect(feeder?.failure).toBe(bad);
 });
 
+test('what is asked for once more at the end of recovery lies ready, though the store is asked once', async () => {
+  const asked: string[] = [];
+  const [first = '', last = ''] = names;
+  const { get, delivered } = await open(
+    async (name, path, signal) => {
+      asked.push(name);
+      return write(name, path, signal);
+    },
+    [first, last],
+    { again: new Set([last]) },
+  );
+  for (const name of [first, last, last]) {
+    expect(await get(name)).toBe(0);
+    expect(readFileSync(join(dir, 'RECOVERYXLOG'), 'utf8')).toBe(name);
+  }
+  expect(asked).toEqual([first, last]);
+  expect(delivered).toEqual([first, last]);
+  // Only for once: then it is fetched.
+  expect(await get(last)).toBe(0);
+  expect(asked).toEqual([first, last, last]);
+});
+
+test('that there is no such file is answered without waiting, where it was looked up before', async () => {
+  const asked: string[] = [];
+  const { get } = await open(
+    async (name, path, signal) => {
+      asked.push(name);
+      return name === '00000002.history' ? null : write(name, path, signal);
+    },
+    names.slice(0, 1),
+    { besides: ['00000002.history'] },
+  );
+  await condition(() => existsSync(join(dir, 'wal', 'absent', '00000002.history')));
+  expect(await get('00000002.history')).toBe(1);
+  expect(asked.filter((name) => name === '00000002.history')).toHaveLength(1);
+});
+
+test('what cannot be had besides counts only once it is asked for', async () => {
+  const [needed = '', besides = ''] = names;
+  const bad = new GamedayError('object_corrupt', 'archived WAL file has SHA-256 abc');
+  let tried = 0;
+  const { get } = await open(
+    async (name, path, signal) => {
+      if (name === needed) return write(name, path, signal);
+      tried += 1;
+      throw bad;
+    },
+    [needed],
+    { besides: [besides] },
+  );
+  await condition(() => tried === 1);
+  expect(await get(needed)).toBe(0);
+  expect(feeder?.failure).toBeNull();
+  expect(await get(besides)).toBe(200);
+  expect(feeder?.failure).toBe(bad);
+});
+
+test('what is asked for while it is looked up besides, and cannot be had, ends recovery', async () => {
+  const [besides = ''] = names;
+  const bad = new GamedayError('store_unreachable', 'gone');
+  let fail: (error: Error) => void = () => undefined;
+  let tries = 0;
+  const { get } = await open(
+    () => {
+      tries += 1;
+      return tries === 1 ? new Promise((_, reject) => (fail = reject)) : Promise.reject(bad);
+    },
+    [],
+    { besides: [besides] },
+  );
+  const wanted = join(dir, 'wal', 'want', besides);
+  writeFileSync(wanted, '');
+  await condition(() => !existsSync(wanted));
+  fail(bad);
+  await condition(() => feeder?.failure === bad);
+  expect(await get(besides)).toBe(200);
+});
+
 test('a path that the command cannot carry is refused', async () => {
   feeder = null;
-  const odd = new WalFeeder({ dir: join(dir, "it's"), owner: null, plan: [], fetch: write, onDelivered: () => undefined });
+  const odd = new WalFeeder({
+    dir: join(dir, "it's"),
+    owner: null,
+    plan: { needed: [], besides: [], again: new Set() },
+    fetch: write,
+    onDelivered: () => undefined,
+  });
   await expect(odd.start()).rejects.toMatchObject({ code: 'setting_invalid' });
 });

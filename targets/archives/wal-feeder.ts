@@ -2,7 +2,7 @@
  * Feeds a recovering server with WAL from the store: a prefetcher in this process, and the restore_command that PostgreSQL runs. Segments come ahead of
  * replay in a bounded window, verified, and each is handed over by a rename. A file that fails its check stops recovery instead of ending it early.
  */
-import { chown, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { chown, copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { existsSync, readdirSync, watch, type FSWatcher } from 'node:fs';
 import { join } from 'node:path';
 import { GamedayError, messageOf } from '../../core/errors';
@@ -12,7 +12,8 @@ import { walFileKind } from './wal-object';
 
 /** Segments (16 MB each, on disk) that may lie ready ahead of replay, from the start: what came beside the base files is not waited for later. */
 const WINDOW = 64;
-export const WAL_AHEAD_BYTES = WINDOW * Number(WAL_SEGMENT_BYTES);
+/** With the copy of the one that is asked for again. */
+export const WAL_AHEAD_BYTES = (WINDOW + 1) * Number(WAL_SEGMENT_BYTES);
 /** Requests under way: at 200 ms of latency this is more WAL than one core can replay. */
 const PARALLEL = 6;
 /** Fallback for an event of the file system that was lost. */
@@ -20,12 +21,21 @@ const POLL_MS = 100;
 /** The script gives up when nobody serves it any more, so that an orphaned sandbox ends by itself. */
 const SCRIPT_WAIT_SECONDS = 90;
 
+/** What recovery will ask for. What is not in the archive may be among it: that answer lies ready too. */
+export interface FeederPlan {
+  /** In this order; without one of these there is no restore. */
+  readonly needed: readonly string[];
+  /** Looked up behind them. That one of these cannot be had counts only once it is asked for. */
+  readonly besides: readonly string[];
+  /** Of all these, what is asked for once more at the end of recovery: a copy stays for it. */
+  readonly again: ReadonlySet<string>;
+}
+
 export interface FeederOptions {
   /** Directory of its own, e.g. `<sandbox>/wal`; created. On the file system of the data directory, so that a segment is renamed and not copied. */
   readonly dir: string;
   readonly owner: SandboxPlace['owner'];
-  /** Files that recovery will ask for, in order; what is not in the archive may be among them. */
-  readonly plan: readonly string[];
+  readonly plan: FeederPlan;
   /** Writes the verified plain bytes to `path`; returns their number, or null if the store has no such file. Gives up when the signal fires. */
   readonly fetch: (name: string, path: string, signal: AbortSignal) => Promise<number | null>;
   readonly onDelivered: (name: string, bytes: number) => void;
@@ -58,10 +68,18 @@ export function restoreCommand(dir: string): string {
   return `mv '${dir}/ready/%f' "%p" 2>/dev/null || exec /bin/sh '${dir}/fetch.sh' "%f" "%p"`;
 }
 
+/** Directories below the feeder's: what was asked for, what lies ready, what is kept for a second time, answers, and what is not whole yet. */
+const PLACES = ['want', 'ready', 'again', 'absent', 'failed', 'tmp'] as const;
+type Place = (typeof PLACES)[number];
+
 export class WalFeeder {
   /** First file that should have come and did not; the reason a recovery was aborted. */
   failure: GamedayError | null = null;
+  private readonly planned: readonly string[];
   private readonly fetching = new Set<string>();
+  private readonly asked = new Set<string>();
+  /** Of which no copy is kept yet. */
+  private readonly again: Set<string>;
   private readonly flying = new Set<Promise<void>>();
   private readonly gone = new AbortController();
   private readonly watchers: FSWatcher[] = [];
@@ -69,7 +87,10 @@ export class WalFeeder {
   private wake: () => void = () => undefined;
   private loop: Promise<void> = Promise.resolve();
 
-  constructor(private readonly options: FeederOptions) {}
+  constructor(private readonly options: FeederOptions) {
+    this.planned = [...options.plan.needed, ...options.plan.besides];
+    this.again = new Set(options.plan.again);
+  }
 
   /** Writes the script and begins to fill the window; returns the value for restore_command. What an earlier feeder left in the directory is fetched anew. */
   async start(): Promise<string> {
@@ -77,7 +98,7 @@ export class WalFeeder {
     if (/['\n%\\]/.test(dir))
       throw new GamedayError('setting_invalid', `the sandbox's path ${dir} has a character that restore_command cannot carry`);
     await rm(dir, { recursive: true, force: true });
-    for (const name of ['', 'want', 'ready', 'absent', 'failed', 'tmp']) {
+    for (const name of ['', ...PLACES]) {
       await mkdir(join(dir, name), { recursive: true, mode: 0o700 });
       if (owner !== null) await chown(join(dir, name), owner.uid, owner.gid);
     }
@@ -110,8 +131,10 @@ export class WalFeeder {
       // Made before looking: what happens meanwhile wakes it.
       const event = this.nextEvent();
       for (const name of await readdir(join(this.options.dir, 'want'))) {
-        await rm(join(this.options.dir, 'want', name), { force: true });
-        if (walFileKind(name) !== null && !this.fetching.has(name) && !existsSync(join(this.options.dir, 'ready', name))) this.launch(name);
+        await rm(this.at('want', name), { force: true });
+        if (walFileKind(name) === null || existsSync(this.at('ready', name))) continue;
+        this.asked.add(name);
+        if (!this.fetching.has(name) && !(await this.giveAgain(name))) this.launch(name);
       }
       this.fillWindow();
       await event;
@@ -132,11 +155,18 @@ export class WalFeeder {
   private fillWindow(): void {
     // In one go with `fetching`: a file that arrives meanwhile counts twice rather than not at all.
     const ready = readdirSync(join(this.options.dir, 'ready')).length;
-    while (this.next < this.options.plan.length && this.fetching.size < PARALLEL && ready + this.fetching.size < WINDOW) {
-      const name = this.options.plan[this.next];
+    while (this.next < this.planned.length && this.fetching.size < PARALLEL && ready + this.fetching.size < WINDOW) {
+      const name = this.planned[this.next];
       this.next += 1;
       if (name !== undefined && !this.fetching.has(name)) this.launch(name);
     }
+  }
+
+  private giveAgain(name: string): Promise<boolean> {
+    return rename(this.at('again', name), this.at('ready', name)).then(
+      () => true,
+      () => false,
+    );
   }
 
   private launch(name: string): void {
@@ -152,27 +182,38 @@ export class WalFeeder {
   }
 
   private async deliver(name: string): Promise<void> {
-    const { dir, owner } = this.options;
-    const temporary = join(dir, 'tmp', name);
+    const temporary = this.at('tmp', name);
     const bytes = await this.options.fetch(name, temporary, this.gone.signal);
     if (this.stopped) return;
     if (bytes === null) return this.say('absent', name, '');
-    if (owner !== null) await chown(temporary, owner.uid, owner.gid);
-    // It appears whole or not at all.
-    await rename(temporary, join(dir, 'ready', name));
+    if (this.again.delete(name)) {
+      const copy = `${temporary}.again`;
+      await copyFile(temporary, copy);
+      await this.place(copy, 'again', name);
+    }
+    await this.place(temporary, 'ready', name);
     this.options.onDelivered(name, bytes);
   }
 
   private async say(where: 'absent' | 'failed', name: string, text: string): Promise<void> {
-    const { dir, owner } = this.options;
-    const temporary = join(dir, 'tmp', `${name}.${where}`);
+    const temporary = `${this.at('tmp', name)}.${where}`;
     await writeFile(temporary, text, { mode: 0o600 });
+    await this.place(temporary, where, name);
+  }
+
+  /** It appears whole or not at all. */
+  private async place(temporary: string, where: Place, name: string): Promise<void> {
+    const { owner } = this.options;
     if (owner !== null) await chown(temporary, owner.uid, owner.gid);
-    await rename(temporary, join(dir, where, name));
+    await rename(temporary, this.at(where, name));
+  }
+
+  private at(where: Place, name: string): string {
+    return join(this.options.dir, where, name);
   }
 
   private async fail(name: string, error: unknown): Promise<void> {
-    if (this.stopped) return;
+    if (this.stopped || (this.options.plan.besides.includes(name) && !this.asked.has(name))) return;
     this.failure ??=
       error instanceof GamedayError ? error : new GamedayError('restore_failed', `${name}: ${messageOf(error)}`, null, { cause: error });
     if (walFileKind(name) !== null) await this.say('failed', name, `gameday: ${messageOf(error)}\n`).catch(() => undefined);

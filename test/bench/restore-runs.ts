@@ -167,7 +167,7 @@ export async function restoreHere(order: string): Promise<void> {
   for await (const { key, bytes } of store.list('wal/00000001/')) sizes.set(walNameOfKey(key) ?? '', bytes);
   const unpacker = new Unpacker();
   const fetch = walFetcher({ store, unpacker, systemIdentifier: target.systemIdentifier, sizes });
-  const feeder = new WalFeeder({ dir: place.walDir, owner: place.owner, plan: walPlan(segments), fetch, onDelivered: () => undefined });
+  const feeder = new WalFeeder({ dir: place.walDir, owner: place.owner, plan: walPlan(segments, 1), fetch, onDelivered: () => undefined });
   try {
     const restoreCommand = await feeder.start();
     const journal = join(place.dir, 'base.json');
@@ -181,16 +181,19 @@ export async function restoreHere(order: string): Promise<void> {
   }
 }
 
-/** Resident memory of a process and all below it. */
+/** Resident memory of a process and all below it. One that was forked and is no other program yet shares its parent's pages, and is not counted. */
 function treeRssMb(pid: number): number {
-  const pages = (id: number): number => {
+  const read = (id: number, file: string): string => {
     try {
-      return Number(readFileSync(`/proc/${id}/statm`, 'utf8').split(' ')[1]);
+      return readFileSync(`/proc/${id}/${file}`, 'utf8');
     } catch {
-      return 0;
+      return '';
     }
   };
-  return ([pid, ...descendants(pid).map((each) => each.pid)].reduce((sum, id) => sum + pages(id), 0) * 4_096) / 1e6;
+  const pages = (id: number): number => Number(read(id, 'statm').split(' ')[1] ?? 0);
+  const own = read(pid, 'cmdline');
+  const below = descendants(pid).filter((each) => read(each.pid, 'cmdline') !== own);
+  return ([pid, ...below.map((each) => each.pid)].reduce((sum, id) => sum + pages(id), 0) * 4_096) / 1e6;
 }
 
 export async function runNative(ground: RestoreGround, latencyMs: number): Promise<Measured> {
