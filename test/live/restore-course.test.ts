@@ -4,9 +4,10 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { until } from '../../core/clock';
 import { identify, signal as send } from '../../core/process';
 import { sandboxPlace, sandboxPostmaster } from '../../targets/archives/sandbox-server';
-import type { RecoveryTarget, RestoreProgress } from '../../targets/ports';
+import type { RecoveryTarget } from '../../targets/ports';
 import { RandomRestores } from '../restores/random-restores';
 import { startOwnArchive, type OwnArchive } from './own-archive';
 
@@ -37,12 +38,16 @@ test(`restores to ${SAMPLE} random points of a running workload land exactly, on
 
 test('PostgreSQL killed while it replays: the restore fails and says so, and nothing of the copy is left', async () => {
   const dir = place('killed');
-  let killed = false;
-  const onProgress = ({ phase }: RestoreProgress): void => {
-    const server = killed || phase !== 'replay' ? null : sandboxPostmaster(sandboxPlace(own.target, dir));
-    if (server !== null) killed = send(server, 'SIGKILL');
-  };
-  const restore = own.archive.restore(recovery, { dir, labels }, { timeoutMs: 60_000, signal: new AbortController().signal, onProgress });
+  const signal = new AbortController().signal;
+  const restore = own.archive.restore(recovery, { dir, labels }, { timeoutMs: 60_000, signal, onProgress: () => undefined });
+  restore.catch(() => undefined);
+  // It replays from its first moment on.
+  const server = await until(() => sandboxPostmaster(sandboxPlace(own.target, dir)), {
+    timeoutMs: 50_000,
+    everyMs: 2,
+    onTimeout: () => new Error('the copy’s server never ran'),
+  });
+  const killed = send(server, 'SIGKILL');
   await expect(restore).rejects.toMatchObject({ code: 'restore_failed' });
   expect(killed).toBe(true);
   expect(existsSync(dir)).toBe(false);
