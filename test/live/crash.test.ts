@@ -10,8 +10,8 @@ import { cellName, CrashWorld, sampleCells } from '../crash/matrix';
 import { makeHome } from './lab';
 
 const NET = '127.0.58';
-const CELLS = 2;
-const PLANS = 2;
+const CELLS = 1;
+const PLANS = 1;
 const SEED = Number(process.env['GAMEDAY_CRASH_SEED'] ?? 31);
 /** What they left: a lease of credentials-rotated that waited for a standby which had been promoted behind everybody's back. */
 const FOUND = [1_000_009];

@@ -29,6 +29,17 @@ export function drawRows<T>(name: string, rows: readonly T[]): readonly T[] {
   return FULL ? rows : rows.slice(at, at + 1);
 }
 
+/**
+ * Declares tests that are too long all together for each change: of those named `npm test` draws `count` and lists the others as skipped.
+ * `const drawn = drawTests('halts', 2, ['heal', 'judge']); drawn('heal')('in heal: …', …)`.
+ */
+export function drawTests<N extends string>(what: string, count: number, names: readonly N[]): (name: N) => jest.It {
+  const random = drawer(what);
+  const left = [...names];
+  const drawn = Array.from({ length: count }, () => left.splice(Math.floor(random() * left.length), 1)[0]);
+  return (name) => (FULL || drawn.includes(name) ? test : test.skip);
+}
+
 export interface Attempt {
   readonly crashed: boolean;
   /** Calls that were made: all there are, when it did not crash. */

@@ -19,6 +19,7 @@ import { ledgerIn } from '../../probe/ledger-reader';
 import { openTarget } from '../../targets/open-target';
 import { withSql } from '../../targets/sql';
 import { bundleTexts, findWords } from '../fixtures/bundle-text';
+import { DRAWN, drawTests } from './drawn';
 import { cli, lab, makeHome, removeHome, type CliResult } from './lab';
 
 const scenario = (name: string): string => join(packageRoot(), 'test', 'scenarios', `${name}.yaml`);
@@ -96,87 +97,97 @@ async function probeRows(address: { readonly host: string; readonly port: number
   return count();
 }
 
-describe('a primary lost under load', () => {
-  test('with synchronous replication not one acknowledged write is lost, and the record and report say so', async () => {
-    const { home, target } = lab();
-    const noise = plantErrors(target);
-    const ended = await cli(['run', scenario('quick-loss'), '--json'], { home, timeoutMs: 180_000 }).finally(() => noise.stop());
-    const { line, record } = resultOf(ended);
-    expect(line.faults).toEqual([{ fault: 'process-kill', confirmed: true, healed: true }]);
-    expect(line.state).toBe('completed');
-    expectStoryWithout(line.evidence, target, await noise.raised());
-    if ('notRecorded' in record.rpo || 'notRecorded' in record.rto) throw new Error('not measured');
-    expect(record.rpo.lost).toBe(0);
-    expect(record.rpo.acked).toBeGreaterThan(500);
-    expect(record.rto.outages.length).toBeGreaterThan(0);
-    // Verified after clients had recovered, redundant again after that; both standbys answered the sampler.
-    expect(record.rto.untilVerified?.lowMs).toBeGreaterThan(record.rto.rto?.lowMs ?? Infinity);
-    if ('notRecorded' in record.redundancy) throw new Error('redundancy was not recorded');
-    expect(record.redundancy.regainedAfterMs?.highMs).toBeGreaterThan(record.rto.untilVerified?.highMs ?? Infinity);
-    expect(record.replicaStaleness.map(({ node }) => node)).toEqual(expect.arrayContaining(['n2', 'n3']));
-    // The prober's own chain is among the bundle's events: it began, it stamped the injection, it ended.
-    const events = readFileSync(join(line.evidence, 'events.jsonl'), 'utf8').trim().split('\n');
-    const probers = events.map((text) => (JSON.parse(text) as EventLine).event).filter(({ writer }) => writer === 'prober');
-    expect([probers[0]?.kind, probers.at(-1)?.kind]).toEqual(['started', 'ended']);
-    expect(probers.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['inject about-to', 'inject done', 'verified done']));
-    if (record.replicaLag === undefined || 'notRecorded' in record.replicaLag) throw new Error('the lag was not recorded');
-    const lag = record.replicaLag.map(({ node, bins }) => ({
-      node,
-      lowMs: Math.max(...bins.map((bin) => bin.lowMs)),
-      seconds: bins.length,
-    }));
-    expect(lag.map(({ node, lowMs }) => [node, lowMs])).toEqual(record.replicaStaleness.map(({ node, lowMs }) => [node, lowMs]));
-    expect(Math.min(...lag.map(({ seconds }) => seconds))).toBeGreaterThan(0);
-    // The bucket was asked for its settings, and the lab's keeps versions; whether these credentials may delete is tried by nobody here.
-    if (record.archiveExposure === undefined || 'notRecorded' in record.archiveExposure)
-      throw new Error(JSON.stringify(record.archiveExposure));
-    expect(record.archiveExposure.findings.map(({ check }) => check)).not.toContain('versioning');
-    expect(record.archiveExposure.notExamined).toContain('deletion: not tried');
-    if (record.securityParity === undefined || 'notRecorded' in record.securityParity)
-      throw new Error(JSON.stringify(record.securityParity));
-    expect(record.securityParity.aspects.filter(({ same }) => same === false)).toEqual([]);
-    expectOneClock(record);
-    expectHurtAsMeant(record);
-    // How old at most is not known of a standby that lacked something from before the prober began.
-    expect(record.replicaStaleness.filter(({ lowMs, highMs }) => highMs !== null && highMs < lowMs)).toEqual([]);
-    // Counted a second time, past gameday: every acknowledged write has its row on the new primary.
-    const primary = (await writableNodes(target))[0];
-    const node = target.nodes.find(({ name }) => name === primary);
-    const rows = await probeRows({ host: node?.host ?? '', port: node?.port ?? 0 }, target, line.drill);
-    expect(rows).toBe(record.rpo.kept + record.rpo.indeterminateCommitted);
-    expect(await writableNodes(target)).toHaveLength(1);
-    expect(readFileSync(join(line.evidence, 'report.html'), 'utf8')).toContain(record.scenario.title);
-    const verified = await cli(['verify', line.evidence, '--key', join(home, 'keys', 'signing.pub.pem')], { home });
-    expect(verified.stdout + verified.stderr).toContain('ok');
-    expect(verified.code).toBe(0);
-    // From the bundle alone every number comes out again, to the byte.
-    const recomputed = await cli(['recompute', line.evidence], { home });
-    expect(recomputed.stdout).toContain('record.json (from all of the above): made again byte for byte');
-    expect(recomputed.code).toBe(0);
-    const series = await cli(['verify', '--series', target.name, '--key', join(home, 'keys', 'signing.pub.pem'), '--json'], { home });
-    expect(JSON.parse(series.stdout)).toMatchObject({ target: target.name, last: line.drill });
-  }, 240_000);
+const drawn = drawTests('drills', 2, ['synchronous', 'asynchronous', 'people', 'worker', 'halt']);
 
-  test('with asynchronous replication behind a cut link exactly the writes that only the dead primary had are reported lost', async () => {
-    const home = makeHome();
-    try {
-      const target = await labUp({ home, net: '127.0.81', syncStandbys: 0 });
-      const ended = await cli(['run', scenario('cut-and-kill'), '--json'], { home, timeoutMs: 180_000 });
+describe('a primary lost under load', () => {
+  drawn('synchronous')(
+    `with synchronous replication not one acknowledged write is lost, and the record and report say so${DRAWN}`,
+    async () => {
+      const { home, target } = lab();
+      const noise = plantErrors(target);
+      const ended = await cli(['run', scenario('quick-loss'), '--json'], { home, timeoutMs: 180_000 }).finally(() => noise.stop());
       const { line, record } = resultOf(ended);
-      if ('notRecorded' in record.rpo) throw new Error('not measured');
-      expect(line.verdict).toBe('fail');
-      expect(ended.code).toBe(1);
-      const { rpo } = record;
-      expect(rpo.lost).toBeGreaterThan(50);
-      expect(rpo.holes).toBe(0);
-      // The dead primary's data directory was moved aside: started alone, its rows are counted against the survivor's.
-      const onFork = await forkOnlyRows(target, line.drill, record);
-      expect(onFork).toBeGreaterThanOrEqual(rpo.lost);
-      expect(onFork).toBeLessThanOrEqual(rpo.lost + rpo.indeterminateVanished);
-    } finally {
-      await removeHome(home);
-    }
-  }, 300_000);
+      expect(line.faults).toEqual([{ fault: 'process-kill', confirmed: true, healed: true }]);
+      expect(line.state).toBe('completed');
+      expectStoryWithout(line.evidence, target, await noise.raised());
+      if ('notRecorded' in record.rpo || 'notRecorded' in record.rto) throw new Error('not measured');
+      expect(record.rpo.lost).toBe(0);
+      expect(record.rpo.acked).toBeGreaterThan(500);
+      expect(record.rto.outages.length).toBeGreaterThan(0);
+      // Verified after clients had recovered, redundant again after that; both standbys answered the sampler.
+      expect(record.rto.untilVerified?.lowMs).toBeGreaterThan(record.rto.rto?.lowMs ?? Infinity);
+      if ('notRecorded' in record.redundancy) throw new Error('redundancy was not recorded');
+      expect(record.redundancy.regainedAfterMs?.highMs).toBeGreaterThan(record.rto.untilVerified?.highMs ?? Infinity);
+      expect(record.replicaStaleness.map(({ node }) => node)).toEqual(expect.arrayContaining(['n2', 'n3']));
+      // The prober's own chain is among the bundle's events: it began, it stamped the injection, it ended.
+      const events = readFileSync(join(line.evidence, 'events.jsonl'), 'utf8').trim().split('\n');
+      const probers = events.map((text) => (JSON.parse(text) as EventLine).event).filter(({ writer }) => writer === 'prober');
+      expect([probers[0]?.kind, probers.at(-1)?.kind]).toEqual(['started', 'ended']);
+      expect(probers.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['inject about-to', 'inject done', 'verified done']));
+      if (record.replicaLag === undefined || 'notRecorded' in record.replicaLag) throw new Error('the lag was not recorded');
+      const lag = record.replicaLag.map(({ node, bins }) => ({
+        node,
+        lowMs: Math.max(...bins.map((bin) => bin.lowMs)),
+        seconds: bins.length,
+      }));
+      expect(lag.map(({ node, lowMs }) => [node, lowMs])).toEqual(record.replicaStaleness.map(({ node, lowMs }) => [node, lowMs]));
+      expect(Math.min(...lag.map(({ seconds }) => seconds))).toBeGreaterThan(0);
+      // The bucket was asked for its settings, and the lab's keeps versions; whether these credentials may delete is tried by nobody here.
+      if (record.archiveExposure === undefined || 'notRecorded' in record.archiveExposure)
+        throw new Error(JSON.stringify(record.archiveExposure));
+      expect(record.archiveExposure.findings.map(({ check }) => check)).not.toContain('versioning');
+      expect(record.archiveExposure.notExamined).toContain('deletion: not tried');
+      if (record.securityParity === undefined || 'notRecorded' in record.securityParity)
+        throw new Error(JSON.stringify(record.securityParity));
+      expect(record.securityParity.aspects.filter(({ same }) => same === false)).toEqual([]);
+      expectOneClock(record);
+      expectHurtAsMeant(record);
+      // How old at most is not known of a standby that lacked something from before the prober began.
+      expect(record.replicaStaleness.filter(({ lowMs, highMs }) => highMs !== null && highMs < lowMs)).toEqual([]);
+      // Counted a second time, past gameday: every acknowledged write has its row on the new primary.
+      const primary = (await writableNodes(target))[0];
+      const node = target.nodes.find(({ name }) => name === primary);
+      const rows = await probeRows({ host: node?.host ?? '', port: node?.port ?? 0 }, target, line.drill);
+      expect(rows).toBe(record.rpo.kept + record.rpo.indeterminateCommitted);
+      expect(await writableNodes(target)).toHaveLength(1);
+      expect(readFileSync(join(line.evidence, 'report.html'), 'utf8')).toContain(record.scenario.title);
+      const verified = await cli(['verify', line.evidence, '--key', join(home, 'keys', 'signing.pub.pem')], { home });
+      expect(verified.stdout + verified.stderr).toContain('ok');
+      expect(verified.code).toBe(0);
+      // From the bundle alone every number comes out again, to the byte.
+      const recomputed = await cli(['recompute', line.evidence], { home });
+      expect(recomputed.stdout).toContain('record.json (from all of the above): made again byte for byte');
+      expect(recomputed.code).toBe(0);
+      const series = await cli(['verify', '--series', target.name, '--key', join(home, 'keys', 'signing.pub.pem'), '--json'], { home });
+      expect(JSON.parse(series.stdout)).toMatchObject({ target: target.name, last: line.drill });
+    },
+    240_000,
+  );
+
+  drawn('asynchronous')(
+    `with asynchronous replication behind a cut link exactly the writes that only the dead primary had are reported lost${DRAWN}`,
+    async () => {
+      const home = makeHome();
+      try {
+        const target = await labUp({ home, net: '127.0.81', syncStandbys: 0 });
+        const ended = await cli(['run', scenario('cut-and-kill'), '--json'], { home, timeoutMs: 180_000 });
+        const { line, record } = resultOf(ended);
+        if ('notRecorded' in record.rpo) throw new Error('not measured');
+        expect(line.verdict).toBe('fail');
+        expect(ended.code).toBe(1);
+        const { rpo } = record;
+        expect(rpo.lost).toBeGreaterThan(50);
+        expect(rpo.holes).toBe(0);
+        // The dead primary's data directory was moved aside: started alone, its rows are counted against the survivor's.
+        const onFork = await forkOnlyRows(target, line.drill, record);
+        expect(onFork).toBeGreaterThanOrEqual(rpo.lost);
+        expect(onFork).toBeLessThanOrEqual(rpo.lost + rpo.indeterminateVanished);
+      } finally {
+        await removeHome(home);
+      }
+    },
+    300_000,
+  );
 });
 
 const PLANTED = 'Zedekiah Plantagenette';
@@ -282,46 +293,50 @@ function expectHurtAsMeant({ unintendedImpact: impact, faults, left }: DrillReco
   expect(impact.seen.flatMap(({ kind, what }) => (kind === 'left behind' ? [what] : []))).toEqual(left);
 }
 
-test('a drill with a manual step and a gate is answered from a second terminal, and the answers are recorded', async () => {
-  const { home } = lab();
-  const { ended } = runInBackground(home, ['run', scenario('people'), '--json']);
-  const answer = async (step: string, word: string): Promise<void> => {
-    const open = async (): Promise<boolean> =>
-      (await cli(['answer', 'lab', step, word, '--as', 'carol', '--note', 'as agreed'], { home })).code === 0;
-    await until(open, `an answer to ${step} is taken`);
-  };
-  // The bounds are those of the prober's receipts once there are three, not of the question.
-  const asked = async (): Promise<boolean> => (await receipts(home, 'declare')).length >= 3;
-  await until(asked, 'the question was seen to stand open');
-  await answer('tell', 'done');
-  // The gate holds the drill, so that there is one to answer.
-  const wrong = await cli(['answer', 'lab', 'no-such-step', 'done', '--as', 'carol'], { home });
-  expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('no-such-step')]);
-  await answer('may-we', 'go');
-  const { line, record } = resultOf(await ended);
-  expect(line.state).toBe('completed');
-  expect(record.people.map(({ id, step, answer: word, note }) => [id, step, word, note])).toEqual([
-    ['carol', 'tell', 'done', 'as agreed'],
-    ['carol', 'may-we', 'go', 'as agreed'],
-  ]);
-  expect(record.steps.find((step) => step.id === 'tell')?.actor).toBe('carol');
-  const communicated = record.communications?.told;
-  if (communicated === undefined || 'notRecorded' in communicated) throw new Error(JSON.stringify(communicated));
-  expect(communicated.map(({ kind, step, from, result }) => [kind, step, from, result])).toEqual([
-    ['question', 'tell', 'gameday', 'carol answered done'],
-    ['declaration', 'tell', 'carol', 'the incident was declared'],
-    ['question', 'may-we', 'gameday', 'carol answered go'],
-    ['answer', 'may-we', 'carol', 'the drill went on'],
-  ]);
-  if ('notRecorded' in record.rto || typeof record.probeEpoch !== 'string') throw new Error('nothing was measured');
-  // Between the last look at an open question before the answer and the receipt that it is in: seconds, not the time for which it stood open.
-  const { declared } = record.rto;
-  expect(declared).not.toBeNull();
-  expect((declared?.highMs ?? 0) - (declared?.lowMs ?? 0)).toBeLessThan(3_000);
-  const told = Date.parse(record.steps.find((step) => step.id === 'tell')?.endedAt ?? '');
-  expect(Math.abs(Date.parse(record.probeEpoch) + (declared?.highMs ?? 0) - told)).toBeLessThan(1_500);
-  expectJudgedFromDeclaration(record, record.rto);
-}, 180_000);
+drawn('people')(
+  `a drill with a manual step and a gate is answered from a second terminal, and the answers are recorded${DRAWN}`,
+  async () => {
+    const { home } = lab();
+    const { ended } = runInBackground(home, ['run', scenario('people'), '--json']);
+    const answer = async (step: string, word: string): Promise<void> => {
+      const open = async (): Promise<boolean> =>
+        (await cli(['answer', 'lab', step, word, '--as', 'carol', '--note', 'as agreed'], { home })).code === 0;
+      await until(open, `an answer to ${step} is taken`);
+    };
+    // The bounds are those of the prober's receipts once there are three, not of the question.
+    const asked = async (): Promise<boolean> => (await receipts(home, 'declare')).length >= 3;
+    await until(asked, 'the question was seen to stand open');
+    await answer('tell', 'done');
+    // The gate holds the drill, so that there is one to answer.
+    const wrong = await cli(['answer', 'lab', 'no-such-step', 'done', '--as', 'carol'], { home });
+    expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('no-such-step')]);
+    await answer('may-we', 'go');
+    const { line, record } = resultOf(await ended);
+    expect(line.state).toBe('completed');
+    expect(record.people.map(({ id, step, answer: word, note }) => [id, step, word, note])).toEqual([
+      ['carol', 'tell', 'done', 'as agreed'],
+      ['carol', 'may-we', 'go', 'as agreed'],
+    ]);
+    expect(record.steps.find((step) => step.id === 'tell')?.actor).toBe('carol');
+    const communicated = record.communications?.told;
+    if (communicated === undefined || 'notRecorded' in communicated) throw new Error(JSON.stringify(communicated));
+    expect(communicated.map(({ kind, step, from, result }) => [kind, step, from, result])).toEqual([
+      ['question', 'tell', 'gameday', 'carol answered done'],
+      ['declaration', 'tell', 'carol', 'the incident was declared'],
+      ['question', 'may-we', 'gameday', 'carol answered go'],
+      ['answer', 'may-we', 'carol', 'the drill went on'],
+    ]);
+    if ('notRecorded' in record.rto || typeof record.probeEpoch !== 'string') throw new Error('nothing was measured');
+    // Between the last look at an open question before the answer and the receipt that it is in: seconds, not the time for which it stood open.
+    const { declared } = record.rto;
+    expect(declared).not.toBeNull();
+    expect((declared?.highMs ?? 0) - (declared?.lowMs ?? 0)).toBeLessThan(3_000);
+    const told = Date.parse(record.steps.find((step) => step.id === 'tell')?.endedAt ?? '');
+    expect(Math.abs(Date.parse(record.probeEpoch) + (declared?.highMs ?? 0) - told)).toBeLessThan(1_500);
+    expectJudgedFromDeclaration(record, record.rto);
+  },
+  180_000,
+);
 
 /** Nothing is cut in this drill; where the machine itself stalled for seconds, what was measured counts from the declaration on. */
 function expectJudgedFromDeclaration({ judgement }: DrillRecord, { outages }: RtoMeasurement): void {
@@ -332,41 +347,49 @@ function expectJudgedFromDeclaration({ judgement }: DrillRecord, { outages }: Rt
   expect({ outages, objective: judgement.objectives[0] }).toMatchObject({ outages, objective: expected });
 }
 
-test('SIGKILL of the worker while a fault stands: the drill goes on after its restart, and heals', async () => {
-  const { home, target } = lab();
-  const { ended } = runInBackground(home, ['run', scenario('long-latency'), '--json']);
-  await until(async () => (await status(home)).faults.length === 1, 'the fault stands');
-  const supervisor = await callRpc<SupervisorStatus>(join(target.runDir, 'supervisor.sock'), 'status', null, {
-    timeoutMs: 5_000,
-    unreachable: 'supervisor_unreachable',
-  });
-  const worker = supervisor.children.find((child) => child.name === 'worker');
-  if (worker?.pid == null) throw new Error('no worker runs');
-  process.kill(worker.pid, 'SIGKILL');
-  const { line, record } = resultOf(await ended);
-  expect(line.state).toBe('completed');
-  expect(line.faults).toEqual([{ fault: 'link-latency', confirmed: true, healed: true }]);
-  expect(record.steps.every((step) => step.outcome === 'done')).toBe(true);
-  expect((await status(home)).faults).toEqual([]);
-  const links = openTarget(target).links;
-  for (const link of links?.list() ?? []) expect((await links?.state(link))?.toxics).toEqual([]);
-}, 180_000);
+drawn('worker')(
+  `SIGKILL of the worker while a fault stands: the drill goes on after its restart, and heals${DRAWN}`,
+  async () => {
+    const { home, target } = lab();
+    const { ended } = runInBackground(home, ['run', scenario('long-latency'), '--json']);
+    await until(async () => (await status(home)).faults.length === 1, 'the fault stands');
+    const supervisor = await callRpc<SupervisorStatus>(join(target.runDir, 'supervisor.sock'), 'status', null, {
+      timeoutMs: 5_000,
+      unreachable: 'supervisor_unreachable',
+    });
+    const worker = supervisor.children.find((child) => child.name === 'worker');
+    if (worker?.pid == null) throw new Error('no worker runs');
+    process.kill(worker.pid, 'SIGKILL');
+    const { line, record } = resultOf(await ended);
+    expect(line.state).toBe('completed');
+    expect(line.faults).toEqual([{ fault: 'link-latency', confirmed: true, healed: true }]);
+    expect(record.steps.every((step) => step.outcome === 'done')).toBe(true);
+    expect((await status(home)).faults).toEqual([]);
+    const links = openTarget(target).links;
+    for (const link of links?.list() ?? []) expect((await links?.state(link))?.toxics).toEqual([]);
+  },
+  180_000,
+);
 
-test('halting a drill heals what stands and says so', async () => {
-  const { home } = lab();
-  const { ended } = runInBackground(home, ['run', scenario('long-latency'), '--json']);
-  await until(async () => (await status(home)).faults.length === 1, 'the fault stands');
-  const halted = await cli(['halt', '--reason', 'seen enough', '--as', 'dave'], { home });
-  expect([halted.code, halted.stderr]).toEqual([0, expect.any(String)]);
-  const outcome = await ended;
-  const { line } = resultOf(outcome);
-  expect(line.state).toBe('aborted');
-  expect(outcome.code).toBe(4);
-  expect(line.faults.every((fault) => fault.healed)).toBe(true);
-  expect(halted.stderr).not.toContain('not in the evidence');
-  expect(readFileSync(join(line.evidence, 'events.jsonl'), 'utf8')).toContain('dave halts this drill: seen enough');
-  expect((await cli(['status'], { home })).code).toBe(0);
-}, 180_000);
+drawn('halt')(
+  `halting a drill heals what stands and says so${DRAWN}`,
+  async () => {
+    const { home } = lab();
+    const { ended } = runInBackground(home, ['run', scenario('long-latency'), '--json']);
+    await until(async () => (await status(home)).faults.length === 1, 'the fault stands');
+    const halted = await cli(['halt', '--reason', 'seen enough', '--as', 'dave'], { home });
+    expect([halted.code, halted.stderr]).toEqual([0, expect.any(String)]);
+    const outcome = await ended;
+    const { line } = resultOf(outcome);
+    expect(line.state).toBe('aborted');
+    expect(outcome.code).toBe(4);
+    expect(line.faults.every((fault) => fault.healed)).toBe(true);
+    expect(halted.stderr).not.toContain('not in the evidence');
+    expect(readFileSync(join(line.evidence, 'events.jsonl'), 'utf8')).toContain('dave halts this drill: seen enough');
+    expect((await cli(['status'], { home })).code).toBe(0);
+  },
+  180_000,
+);
 
 test('the flagship: failover, a dropped table, and a restore that lands on the transaction asked for', async () => {
   const { home } = lab();

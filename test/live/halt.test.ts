@@ -19,7 +19,7 @@ import type { DrillRecord, Phase } from '../../model/record';
 import { haltUpdate, progressQuery } from '../../workflows/messages';
 import { findResidue } from '../crash/residue';
 import { cli, lab } from './lab';
-import { DRAWN, drawRows, fullTest } from './drawn';
+import { DRAWN, drawRows, drawTests, fullTest } from './drawn';
 
 const PHASES: readonly Phase[] = ['heal', 'verify', 'restore redundancy', 'judge', 'seal', 'notify'];
 const HALT_ME = join(packageRoot(), 'test', 'scenarios', 'halt-me.yaml');
@@ -150,36 +150,46 @@ test.each(drawRows('waits', WAITS))(
   90_000,
 );
 
-test('in the midst of a restore: it ends, its sandbox goes, and the faults come off', async () => {
-  await start(endingWith('restore', ['- restore: { before: drop }', '  id: long']));
-  await untilAt('its restore', ({ step }) => step === 'long');
-  expectHalted(await haltNow());
-}, 90_000);
+const drawn = drawTests('halts', 2, ['restore', 'lever', 'heal', 'restore redundancy', 'judge', 'cancel']);
 
-test('the lever, without Temporal: the drill hears of it from the guardian, and who halted stands in its evidence by themselves', async () => {
-  await start(endingWith('lever', ['- wait: 10m', '  id: long']));
-  await untilAt('its wait', ({ step }) => step === 'long');
-  const handle = temporalClient.workflow.getHandle(workflowId());
-  const env = { TEMPORAL_ADDRESS: '127.0.0.1:1' };
-  try {
-    const halted = await cli(['halt', '--all', '--reason', 'real incident', '--as', 'ann'], { env });
-    expect([halted.code, halted.stderr]).toEqual([0, expect.not.stringContaining('not in the evidence')]);
-    const { evidence } = (await handle.result()) as DrillResult;
-    expectHalted(recordIn(evidence));
-    const lines = readFileSync(join(evidence, 'events.jsonl'), 'utf8').trimEnd().split('\n');
-    const events = lines.map((line) => (JSON.parse(line) as { readonly event: ChainedEvent }).event);
-    expect(events.filter(({ writer }) => writer === 'halt')).toMatchObject([
-      { kind: 'asked', actor: 'ann', text: 'ann halts everything: real incident', facts: { what: 'everything' } },
-      { kind: 'answered', actor: 'ann', facts: { taken: false, healed: expect.arrayContaining(['drop']) as string[], notHealed: [] } },
-    ]);
-    const { checks } = await verifyBundle(evidence, { publicKeyPem: openSigner(join(lab().home, 'keys')).publicKeyPem });
-    expect(checks.filter(({ ok }) => !ok)).toEqual([]);
-    expect(checks.find(({ name }) => name === 'event chains')?.detail).toContain('halt 2');
-    expect(checks.find(({ name }) => name === 'expected events')?.detail).not.toContain('halt "');
-  } finally {
-    await cli(['release', '--reason', 'over', '--as', 'ann']);
-  }
-}, 90_000);
+drawn('restore')(
+  `in the midst of a restore: it ends, its sandbox goes, and the faults come off${DRAWN}`,
+  async () => {
+    await start(endingWith('restore', ['- restore: { before: drop }', '  id: long']));
+    await untilAt('its restore', ({ step }) => step === 'long');
+    expectHalted(await haltNow());
+  },
+  90_000,
+);
+
+drawn('lever')(
+  `the lever, without Temporal: the drill hears of it from the guardian, and who halted stands in its evidence by themselves${DRAWN}`,
+  async () => {
+    await start(endingWith('lever', ['- wait: 10m', '  id: long']));
+    await untilAt('its wait', ({ step }) => step === 'long');
+    const handle = temporalClient.workflow.getHandle(workflowId());
+    const env = { TEMPORAL_ADDRESS: '127.0.0.1:1' };
+    try {
+      const halted = await cli(['halt', '--all', '--reason', 'real incident', '--as', 'ann'], { env });
+      expect([halted.code, halted.stderr]).toEqual([0, expect.not.stringContaining('not in the evidence')]);
+      const { evidence } = (await handle.result()) as DrillResult;
+      expectHalted(recordIn(evidence));
+      const lines = readFileSync(join(evidence, 'events.jsonl'), 'utf8').trimEnd().split('\n');
+      const events = lines.map((line) => (JSON.parse(line) as { readonly event: ChainedEvent }).event);
+      expect(events.filter(({ writer }) => writer === 'halt')).toMatchObject([
+        { kind: 'asked', actor: 'ann', text: 'ann halts everything: real incident', facts: { what: 'everything' } },
+        { kind: 'answered', actor: 'ann', facts: { taken: false, healed: expect.arrayContaining(['drop']) as string[], notHealed: [] } },
+      ]);
+      const { checks } = await verifyBundle(evidence, { publicKeyPem: openSigner(join(lab().home, 'keys')).publicKeyPem });
+      expect(checks.filter(({ ok }) => !ok)).toEqual([]);
+      expect(checks.find(({ name }) => name === 'event chains')?.detail).toContain('halt 2');
+      expect(checks.find(({ name }) => name === 'expected events')?.detail).not.toContain('halt "');
+    } finally {
+      await cli(['release', '--reason', 'over', '--as', 'ann']);
+    }
+  },
+  90_000,
+);
 
 /** Drills that may be over before they are halted where it was meant. */
 const MOST_DRILLS = 5;
@@ -215,25 +225,30 @@ test('in the midst of a failover: it is carried to its end, and healed after it'
   expect((await cli(['lab', 'up'])).code).toBe(0);
 }, 180_000);
 
-test('in heal: everything comes off, and nothing is rebuilt behind the halt', async () => {
-  const record = await haltIn('heal', HALT_ME, (progress) => isBehind(progress, 'heal'));
-  expect(record.faults.every(({ healed }) => healed)).toBe(true);
-  // The halt may come a moment after healing: what it finds done it lets stand.
-  const { state, redundancy } = record;
-  expect(state === 'aborted' ? redundancy : state).toEqual(
-    state === 'aborted' ? { notRecorded: expect.stringContaining('halt') as string } : 'completed',
-  );
-}, 180_000);
-
-test.each(['restore redundancy', 'judge'] as const)(
-  'in %s, when its method is done: it goes on to its seal',
-  async (phase) => {
-    const record = await haltIn(phase, HALT_ME, (progress) => isBehind(progress, phase));
-    if (record.state !== 'completed') throw new Error(record.judgement.reasons.join('; '));
+drawn('heal')(
+  `in heal: everything comes off, and nothing is rebuilt behind the halt${DRAWN}`,
+  async () => {
+    const record = await haltIn('heal', HALT_ME, (progress) => isBehind(progress, 'heal'));
     expect(record.faults.every(({ healed }) => healed)).toBe(true);
+    // The halt may come a moment after healing: what it finds done it lets stand.
+    const { state, redundancy } = record;
+    expect(state === 'aborted' ? redundancy : state).toEqual(
+      state === 'aborted' ? { notRecorded: expect.stringContaining('halt') as string } : 'completed',
+    );
   },
   180_000,
 );
+
+for (const phase of ['restore redundancy', 'judge'] as const)
+  drawn(phase)(
+    `in ${phase}, when its method is done: it goes on to its seal${DRAWN}`,
+    async () => {
+      const record = await haltIn(phase, HALT_ME, (progress) => isBehind(progress, phase));
+      if (record.state !== 'completed') throw new Error(record.judgement.reasons.join('; '));
+      expect(record.faults.every(({ healed }) => healed)).toBe(true);
+    },
+    180_000,
+  );
 
 /** Temporal's own command line, as an operator would type it. */
 function temporal(...args: readonly string[]): void {
@@ -242,17 +257,21 @@ function temporal(...args: readonly string[]): void {
   });
 }
 
-test('`temporal workflow cancel` heals like a halt', async () => {
-  const runId = await start(endingWith('cancel', ['- wait: 10m', '  id: long']));
-  await untilAt('its wait', ({ step }) => step === 'long');
-  temporal('cancel', '--run-id', runId);
-  await untilEnded();
-  const leases = (await guardian().list()).filter(({ key }) => key.runId === runId);
-  expect(leases.map(({ state, endedBy }) => [state, endedBy])).toEqual([
-    ['gone', 'undone'],
-    ['gone', 'undone'],
-  ]);
-}, 90_000);
+drawn('cancel')(
+  `\`temporal workflow cancel\` heals like a halt${DRAWN}`,
+  async () => {
+    const runId = await start(endingWith('cancel', ['- wait: 10m', '  id: long']));
+    await untilAt('its wait', ({ step }) => step === 'long');
+    temporal('cancel', '--run-id', runId);
+    await untilEnded();
+    const leases = (await guardian().list()).filter(({ key }) => key.runId === runId);
+    expect(leases.map(({ state, endedBy }) => [state, endedBy])).toEqual([
+      ['gone', 'undone'],
+      ['gone', 'undone'],
+    ]);
+  },
+  90_000,
+);
 
 fullTest(
   '`temporal workflow terminate` runs no code of ours: the leases run out, and the guardian heals',
