@@ -97,6 +97,21 @@ test('whole segments and history files are read with their times, whatever they 
   ]);
 });
 
+test('in a bucket that keeps versions the newest of each counts, and what was deleted does not', () => {
+  const listing = `type size  last modified                 name
+obj  66099 2026-11-29 22:26:50 +0000 UTC 000000010000000000000006.lz4                 01M8MPP2SW7JYZ1R7CYVF8SM7A LATEST
+obj  261   2026-11-29 22:26:50 +0000 UTC 000000010000000000000006.00000028.backup.lz4 01M8MPP2SDDZ7GZ90P73HWMFPB LATEST
+obj  70001 2026-11-29 22:26:58 +0000 UTC 000000010000000000000007.lz4                 01M8MPPASW7JYZ1R7CYVF8SM7C LATEST
+obj  70000 2026-11-29 22:26:55 +0000 UTC 000000010000000000000007.lz4                 01M8MPP7SW7JYZ1R7CYVF8SM7B
+obj  0     2026-11-29 22:27:00 +0000 UTC 000000010000000000000008.lz4                 01M8MPPCSW7JYZ1R7CYVF8SM7D LATEST DELETE
+obj  70000 2026-11-29 22:26:59 +0000 UTC 000000010000000000000008.lz4                 01M8MPPBSW7JYZ1R7CYVF8SM7E
+`;
+  expect(readWalListing(listing)).toEqual([
+    { name: '000000010000000000000006', modifiedAt: '2026-11-29T22:26:50.000Z' },
+    { name: '000000010000000000000007', modifiedAt: '2026-11-29T22:26:58.000Z' },
+  ]);
+});
+
 test('tablespaces and files of a backup are those that it names', () => {
   const spec = { base_prefix: '/d', tablespaces: ['16385'], '16385': { loc: '/spc', link: 'pg_tblspc/16385' } };
   expect(readTablespaces(JSON.stringify({ LSN: 1, Spec: spec }))).toEqual(['16385']);

@@ -75,16 +75,24 @@ function chainOf(one: Listed, all: readonly Listed[]): readonly Listed[] | strin
   return 'builds on more backups than can be';
 }
 
+/** A line of `st ls`: size, time, zone, name; where the bucket keeps versions, each version's id too, and which of them counts. */
+const OBJECT = /^obj +\d+ +(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) ([+-]\d{4}) \S+ +(\S+)(?: +\S+ LATEST)? *$/;
+
+/** Objects of a directory, as `st ls` prints them. Earlier versions and what was deleted are not there. */
+export function readListing(text: string): readonly ArchivedWal[] {
+  return text.split('\n').flatMap((line) => {
+    const [, date, time, offset, name] = OBJECT.exec(line) ?? [];
+    if (name === undefined || offset === undefined) return [];
+    return [{ name, modifiedAt: new Date(`${date}T${time}${offset.slice(0, 3)}:${offset.slice(3)}`).toISOString() }];
+  });
+}
+
 /** Whole segments and history files of `st ls wal_005`, by name: not partial ones, not labels of backups, not WAL-G's own deltas. */
 export function readWalListing(text: string): readonly ArchivedWal[] {
   const found = new Map<string, string>();
-  for (const line of text.split('\n')) {
-    const [, date, time, offset, name] =
-      /^obj +\d+ +(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) ([+-]\d{4}) \S+ +([0-9A-F]{24}|[0-9A-F]{8}\.history)(?:\.[a-z0-9]+)? *$/.exec(
-        line,
-      ) ?? [];
-    if (name === undefined || offset === undefined) continue;
-    found.set(name, new Date(`${date}T${time}${offset.slice(0, 3)}:${offset.slice(3)}`).toISOString());
+  for (const object of readListing(text)) {
+    const [, name] = /^([0-9A-F]{24}|[0-9A-F]{8}\.history)(?:\.[a-z0-9]+)?$/.exec(object.name) ?? [];
+    if (name !== undefined) found.set(name, object.modifiedAt);
   }
   return [...found].map(([name, modifiedAt]) => ({ name, modifiedAt })).sort((a, b) => a.name.localeCompare(b.name));
 }

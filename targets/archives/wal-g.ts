@@ -12,7 +12,7 @@ import { ownerOf } from './pgbackrest-run';
 import { openToolArchive, toolCheck, type ArchivedWal, type ToolRepository } from './tool-archive';
 import { historyName } from './wal-chain';
 import { walGPlace } from './wal-g-config';
-import { readFileList, readTablespaces, readWalGBackups, readWalListing, type WalGList } from './wal-g-list';
+import { readFileList, readListing, readTablespaces, readWalGBackups, readWalListing, type WalGList } from './wal-g-list';
 import { ABSENT, QUICK_ENV, runWalG, tellable, WAL_G_ENV, walGError, walGSaid } from './wal-g-run';
 import { walGSource } from './wal-g-source';
 
@@ -79,7 +79,7 @@ class Repository {
 
   async files(backup: string): Promise<readonly string[]> {
     const listing = await this.ask(['st', 'ls', `basebackups_005/${backup}`]);
-    return /\sfiles_metadata\.json\s*$/m.test(listing)
+    return readListing(listing).some(({ name }) => name === 'files_metadata.json')
       ? readFileList(await this.ask(['st', 'cat', `basebackups_005/${backup}/files_metadata.json`]))
       : [];
   }
