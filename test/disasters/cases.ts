@@ -20,7 +20,13 @@ export const LABS = {
 export type LabName = keyof typeof LABS;
 
 /** What is done to a lab before a case of it, and undone behind it: something that the scenario relies on is taken away, or given. */
-export const CHANGES = ['failsafe-mode', 'strict-synchronous', 'router-keeps-sessions', 'encrypted-repository'] as const;
+export const CHANGES = [
+  'failsafe-mode',
+  'strict-synchronous',
+  'router-keeps-sessions',
+  'encrypted-repository',
+  'archive-by-wal-g',
+] as const;
 export type ChangeName = (typeof CHANGES)[number];
 
 export interface DisasterCase {
@@ -162,6 +168,8 @@ export const CASES: readonly DisasterCase[] = [
   // A part of a backup is lost instead, which no look at the archive's lists tells.
   failsBecause('44', 'history-file-lost', 'not refused', { object: 'backup' }, STANDALONE),
   passes('46', 'mass-update', STANDALONE),
+  // Restores by the team's own tool; a copy that lacks nothing all the same.
+  after('archive-by-wal-g', passes('46', 'mass-update', STANDALONE)),
   // Less than PostgreSQL takes to start.
   fails('46', 'mass-update', ['restore_time'], { restore: '100ms' }, STANDALONE),
   passes('48', 'region-lost', STANDALONE),
@@ -181,6 +189,7 @@ export const CASES: readonly DisasterCase[] = [
   passes('52', 'bucket-emptied', STANDALONE),
   fails('52', 'bucket-emptied', ['restore_time'], { restore: '100ms' }, STANDALONE),
   passes('53', 'many-restores', STANDALONE),
+  after('archive-by-wal-g', passes('53', 'many-restores', STANDALONE)),
   fails('53', 'many-restores', ['restore_time'], { restore: '100ms' }, STANDALONE),
   passes('54', 'restore-over-slow-store', STANDALONE),
   // So far away that one request alone takes longer.

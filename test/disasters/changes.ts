@@ -4,17 +4,22 @@
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { present } from '../../core/assert';
 import { until } from '../../core/clock';
 import { writeFileDurably } from '../../core/files';
 import { homePaths } from '../../core/home';
+import { resolveSecret } from '../../core/secrets';
 import { readLabTarget, writeTarget } from '../../infra/lab/lab-file';
 import { openSupervisorClient } from '../../infra/supervisor/client';
 import type { JsonObject } from '../../model/json';
-import type { Target, TargetNode } from '../../model/target';
+import { nativeArchiveOf, type Target, type TargetNode } from '../../model/target';
 import { archiveCommand } from '../../targets/archives/native-push';
 import { openPatroniRest } from '../../targets/controllers/patroni-rest';
 import { nodeSocketDir } from '../../targets/controllers/standalone-config';
 import { openTarget } from '../../targets/open-target';
+import type { LiveTarget } from '../../targets/ports';
+import { awaitArchive } from '../live/scenario-run';
+import { findWalG } from '../live/wal-g-program';
 import type { ChangeName } from './cases';
 
 const GOES_BY_IT_MS = 60_000;
@@ -75,6 +80,23 @@ const STANZA = 'main';
 /** What the servers push with, and what somebody put aside. */
 const PASSPHRASE = 'a passphrase that only the servers had';
 
+const alterOn =
+  (live: LiveTarget, node: string) =>
+  (text: string): Promise<unknown> =>
+    live.sql(node, 'operate', async (sql) => {
+      await sql.query(text);
+      await sql.query('SELECT pg_reload_conf()');
+    });
+
+/** The node that takes writes. */
+async function primaryOf(live: LiveTarget): Promise<TargetNode> {
+  const { primary } = await live.controller.topology();
+  return present(
+    live.target.nodes.find(({ name }) => name === primary),
+    'a primary that is up',
+  );
+}
+
 function repositoryConfig(dir: string, { dataDir, port }: TargetNode, socketDir: string): string {
   return [
     '[global]',
@@ -98,9 +120,7 @@ function repositoryConfig(dir: string, { dataDir, port }: TargetNode, socketDir:
 async function encryptedRepository(home: string): Promise<() => Promise<void>> {
   const before = readLabTarget(home);
   const live = openTarget(before);
-  const { primary } = await live.controller.topology();
-  const node = before.nodes.find(({ name }) => name === primary);
-  if (node === undefined) throw new Error('no primary is up');
+  const node = await primaryOf(live);
   const dir = join(homePaths(home).lab, 'pgbackrest');
   const config = `${dir}/pgbackrest.conf`;
   const host = live.host(node.name);
@@ -110,11 +130,7 @@ async function encryptedRepository(home: string): Promise<() => Promise<void>> {
   if (made.code !== 0) throw new Error(`stanza-create: ${made.stdout}${made.stderr}`);
   const escrow = join(homePaths(home).keys, 'escrow');
   writeFileDurably(escrow, PASSPHRASE, 0o600);
-  const alter = (text: string): Promise<unknown> =>
-    live.sql(node.name, 'operate', async (sql) => {
-      await sql.query(text);
-      await sql.query('SELECT pg_reload_conf()');
-    });
+  const alter = alterOn(live, node.name);
   const own = archiveCommand(before, node.name);
   await alter(`ALTER SYSTEM SET archive_command = '${`${own} && ${words.join(' ')} archive-push %p`.replaceAll("'", "''")}'`);
   const target: Target = {
@@ -128,6 +144,42 @@ async function encryptedRepository(home: string): Promise<() => Promise<void>> {
     await alter('ALTER SYSTEM RESET archive_command');
     await host.remove(dir);
     rmSync(escrow);
+  };
+}
+
+/** The primary pushes to a WAL-G archive in the same store as well, and the target names that one. For restores alone: a node of a lab that rejoins is configured for its own archive. */
+async function archiveByWalG(home: string): Promise<() => Promise<void>> {
+  const program = present(findWalG(), 'a WAL-G: GAMEDAY_WAL_G names one');
+  const before = readLabTarget(home);
+  const { endpoint, region, bucket, accessKey, secretKey } = present(nativeArchiveOf(before), 'the archive of the lab');
+  const live = openTarget(before);
+  const node = await primaryOf(live);
+  const config = join(homePaths(home).lab, 'wal-g.json');
+  const settings = {
+    WALG_S3_PREFIX: `s3://${bucket}/wal-g`,
+    AWS_ENDPOINT: endpoint,
+    AWS_S3_FORCE_PATH_STYLE: 'true',
+    AWS_REGION: region,
+    AWS_ACCESS_KEY_ID: resolveSecret(accessKey),
+    AWS_SECRET_ACCESS_KEY: resolveSecret(secretKey),
+    PGHOST: nodeSocketDir(node),
+    PGPORT: String(node.port),
+    PGUSER: 'postgres',
+    PGDATABASE: 'postgres',
+  };
+  await live.host(node.name).writeFile(config, JSON.stringify(settings));
+  const alter = alterOn(live, node.name);
+  const command = `${archiveCommand(before, node.name)} && ${program} --config ${config} wal-push %p`;
+  await alter(`ALTER SYSTEM SET archive_command = '${command.replaceAll("'", "''")}'`);
+  const target: Target = { ...before, archive: { kind: 'wal-g', config, nodeConfig: null, program } };
+  await openTarget(target).archive?.takeBackup(node, AbortSignal.timeout(GOES_BY_IT_MS));
+  writeTarget(home, target);
+  // WAL-G does not wait for what its backup needs.
+  await awaitArchive(home);
+  return async () => {
+    writeTarget(home, before);
+    await alter('ALTER SYSTEM RESET archive_command');
+    await live.host(node.name).remove(config);
   };
 }
 
@@ -149,5 +201,7 @@ export async function carryOut(home: string, change: ChangeName): Promise<() => 
       return routerKeepsSessions(home);
     case 'encrypted-repository':
       return encryptedRepository(home);
+    case 'archive-by-wal-g':
+      return archiveByWalG(home);
   }
 }

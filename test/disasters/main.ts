@@ -11,6 +11,7 @@ import { labDown } from '../../infra/lab/down';
 import type { DrillRecord } from '../../model/record';
 import { cli } from '../live/lab';
 import { awaitArchive, runAsIs } from '../live/scenario-run';
+import { findWalG } from '../live/wal-g-program';
 import { casesOf, LABS, type DisasterCase, type LabName } from './cases';
 import { carryOut } from './changes';
 
@@ -89,7 +90,9 @@ function keep(lab: LabName, home: string): void {
 }
 
 async function runLab(lab: LabName, net: string, only: readonly string[]): Promise<readonly boolean[]> {
-  const cases = casesOf(lab, only);
+  const [walG, all] = [findWalG(), casesOf(lab, only)];
+  const cases = all.filter(({ change }) => change !== 'archive-by-wal-g' || walG !== null);
+  if (cases.length < all.length) process.stderr.write('no WAL-G, by GAMEDAY_WAL_G or on the path: what needs one is left out\n');
   if (cases.length === 0) return [];
   const made = mkdtempSync(join(tmpdir(), 'gameday-disasters-'));
   chmodSync(made, 0o755);

@@ -24,11 +24,16 @@ function hurried(home: string, scenario: string): string {
 /** For a moment after a failover nothing of the new timeline is archived, and until something is, a drill is refused. */
 export async function awaitArchive(home: string): Promise<void> {
   const { archive } = openTarget(readLabTarget(home));
-  const sound = async (): Promise<boolean> => (await archive?.audit())?.every(({ ok }) => ok) ?? true;
+  let wrong: readonly string[] = [];
+  const sound = async (): Promise<boolean> => {
+    const checks = (await archive?.audit()) ?? [];
+    wrong = checks.filter(({ ok }) => !ok).map(({ name, found }) => `${name}: ${found}`);
+    return wrong.length === 0;
+  };
   await until(async () => ((await sound()) ? true : null), {
     timeoutMs: 60_000,
     everyMs: 250,
-    onTimeout: () => new Error('the archive of the lab does not become sound'),
+    onTimeout: () => new Error(`the archive of the lab does not become sound: ${wrong.join('; ')}`),
   });
 }
 
