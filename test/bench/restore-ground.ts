@@ -14,10 +14,12 @@ import { nativeArchiveOf, type Target } from '../../model/target';
 import { ensureBucket } from '../../objects/s3-store';
 import { openArchiveStore } from '../../targets/archives/archive-store';
 import { takeBaseBackup, type BackupManifest } from '../../targets/archives/base-backup';
+import type { BarmanTool } from '../../targets/archives/barman-cloud-run';
 import { archiveCommand, prepareSpool } from '../../targets/archives/native-push';
 import { withSql, type Sql } from '../../targets/sql';
 import { createPostgres, listens, type OwnPostgres } from '../live/own-servers';
 import { restoreTarget } from '../live/restore-target';
+import { BARMAN_BUCKET, barmanSide, type BarmanSide } from './restore-barman';
 
 export const RESTORE_POINT = 'bench-target';
 const S3_PORT = 7443;
@@ -48,6 +50,8 @@ export interface RestoreGround {
   readonly pgbackrestLabel: string;
   /** Words of a command of WAL-G that reads from the store at this latency, and the name of its backup; null: it takes no part. */
   readonly walG: { words(latencyMs: number): Promise<readonly string[]>; readonly backup: string } | null;
+  /** Words of barman-cloud's commands that read from the store at this latency, and the id of its backup; null: it is not installed. */
+  readonly barman: { words(tool: BarmanTool, latencyMs: number): Promise<readonly string[]>; readonly backup: string } | null;
   /** Rows of `pgbench_history` at the restore point. */
   readonly rows: string;
   readonly who: { readonly uid: number; readonly gid: number };
@@ -233,7 +237,8 @@ async function build(
   const proxy = await startProxy(dir, net);
   closing.push(() => end(proxy.child));
   const at = (latencyMs: number): { host: string; port: number } => (latencyMs === 0 ? s3 : { host: `${net}.41`, port: PROXY_PORT });
-  const archives = await fillArchives(dir, cert, s3, options, closing);
+  const barman = barmanSide(dir, { s3, cert, keys: KEYS, who });
+  const archives = await fillArchives(dir, cert, s3, { ...options, barman }, closing);
   return {
     dir,
     who,
@@ -249,6 +254,16 @@ async function build(
       writeFileSync(file, pgbackrestConfig(dir, { ...at(latencyMs), cert }, dataDir, options.compress));
       return file;
     },
+    barman:
+      barman === null
+        ? null
+        : {
+            backup: archives.barmanBackup,
+            words: async (tool, latencyMs) => {
+              await proxy.setLatency(latencyMs);
+              return barman.words(tool, at(latencyMs));
+            },
+          },
     walG:
       options.walG === null
         ? null
@@ -265,8 +280,9 @@ async function build(
 }
 
 type Archives = Pick<RestoreGround, 'manifest' | 'segments' | 'pgbackrestLabel' | 'rows'> & {
-  /** Empty where WAL-G takes no part. */
+  /** Empty where the tool takes no part. */
   readonly walGBackup: string;
+  readonly barmanBackup: string;
   targetAt(at: { host: string; port: number }): Target;
 };
 
@@ -274,7 +290,7 @@ async function fillArchives(
   dir: string,
   cert: string,
   s3: { host: string; port: number },
-  options: GroundOptions,
+  options: GroundOptions & { readonly barman: BarmanSide | null },
   closing: (() => Promise<void>)[],
 ): Promise<Archives> {
   const host = `${options.net}.12`;
@@ -327,9 +343,10 @@ async function fillArchives(
   const foreign = [
     `pgbackrest --config=${config} --stanza=bench archive-push %p`,
     ...(walG === null ? [] : [[...walG, 'wal-push', '%p'].join(' ')]),
+    ...(options.barman === null ? [] : [options.barman.push]),
   ];
   await archiveFrom(pg, target, foreign.join(' && '));
-  for (const bucket of ['archive', 'pgbackrest', 'wal-g'])
+  for (const bucket of ['archive', 'pgbackrest', 'wal-g', BARMAN_BUCKET])
     await ensureBucket({ ...openSettings(target), bucket, timeoutMs: 10_000, versioning: false });
   closing.push(await startArchiver(dir, target));
   await pgbackrest('stanza-create');
@@ -337,9 +354,10 @@ async function fillArchives(
   const node = target.nodes[0];
   if (node === undefined) throw new Error('the target has no node');
   say('back up with all, at the same time');
-  const [manifest, walGBackup] = await Promise.all([
+  const [manifest, walGBackup, barmanBackup] = await Promise.all([
     takeBaseBackup(target, node, store, AbortSignal.timeout(300_000)),
     walG === null ? '' : backUpByWalG(walG, pg.dataDir),
+    options.barman?.backUp(['-h', host, '-p', '5472', '-U', 'postgres']) ?? '',
     pgbackrest('backup', '--type=full'),
   ]);
   const info = JSON.parse(await pgbackrest('info', '--output=json')) as { backup: { label: string }[] }[];
@@ -358,7 +376,7 @@ async function fillArchives(
     const name = /\/([0-9A-F]{24})\.gz$/.exec(key)?.[1];
     if (name !== undefined && name >= manifest.startWal && name <= last) segments.push(name);
   }
-  return { manifest, segments, pgbackrestLabel: info[0]?.backup.at(-1)?.label ?? '', walGBackup, rows, targetAt };
+  return { manifest, segments, pgbackrestLabel: info[0]?.backup.at(-1)?.label ?? '', walGBackup, barmanBackup, rows, targetAt };
 }
 
 /** Returns its name. */

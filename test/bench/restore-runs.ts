@@ -3,7 +3,7 @@
  * its own, whose memory is watched. Each leaves nothing behind.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { monotonicNs, until } from '../../core/clock';
 import { descendants, run } from '../../core/process';
@@ -254,6 +254,25 @@ export async function runWalG(ground: RestoreGround, latencyMs: number): Promise
     if (result.code !== 0) throw new Error(`wal-g backup-fetch: ${result.stderr}`);
     const baseS = secondsSince(start);
     const replayS = await replay(place, `${words.join(' ')} wal-fetch "%f" "%p" >/dev/null 2>&1`, false);
+    return { baseS, replayS, maxRssMb: 0 };
+  });
+}
+
+/** `barman-cloud-restore`, and `barman-cloud-wal-restore` for each segment by itself: it fetches nothing ahead. */
+export async function runBarmanCloud(ground: RestoreGround, latencyMs: number): Promise<Measured> {
+  const { barman } = ground;
+  if (barman === null) throw new Error('barman-cloud is not installed');
+  const target = await ground.target(latencyMs);
+  return inSandbox(ground, target, 'barman', async (place) => {
+    const words = await barman.words('restore', latencyMs);
+    const start = monotonicNs();
+    const options = { timeoutMs: LIMIT_MS, ...ground.who, env: { PATH: '/usr/bin:/bin' } };
+    const result = await run([...words, barman.backup, place.dataDir], options);
+    if (result.code !== 0) throw new Error(`barman-cloud-restore: ${result.stderr}`);
+    chmodSync(place.dataDir, 0o700);
+    const baseS = secondsSince(start);
+    const fetch = (await barman.words('wal-restore', latencyMs)).join(' ');
+    const replayS = await replay(place, `${fetch} %f "%p" >/dev/null 2>&1`, false);
     return { baseS, replayS, maxRssMb: 0 };
   });
 }

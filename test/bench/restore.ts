@@ -2,7 +2,7 @@
  * `npm run bench:restore`: how long a restore takes from the native archive, from pgBackRest's, and at least: by copying the same files and replaying from a
  * local pg_wal. Same cluster, same store over TLS, alternating. Progress on stderr; the last line on stdout is one JSON line.
  * `-- --megabytes 200 --segments 6 --rounds 1 --latencies 0` for a quick look; `--compress lz4` changes pgBackRest's side; with
- * `--wal-g PATH` that WAL-G takes part too. `--tool-latencies 0` measures the teams' tools at these latencies alone, which is most of the time that all takes.
+ * `--wal-g PATH` that WAL-G takes part too, and barman-cloud does where it is installed. `--tool-latencies 0` measures the teams' tools at these latencies alone, which is most of the time that all takes.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
@@ -10,11 +10,27 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { say, startRestoreGround, type RestoreGround } from './restore-ground';
-import { restoreHere, runFloor, runNative, runPgbackrest, runWalG, settle, type Measured, type Runner } from './restore-runs';
+import {
+  restoreHere,
+  runBarmanCloud,
+  runFloor,
+  runNative,
+  runPgbackrest,
+  runWalG,
+  settle,
+  type Measured,
+  type Runner,
+} from './restore-runs';
 
-const WAYS = ['floor', 'native', 'pgbackrest', 'wal-g'] as const;
+const WAYS = ['floor', 'native', 'pgbackrest', 'wal-g', 'barman-cloud'] as const;
 type Way = (typeof WAYS)[number];
-const RUNNERS: Readonly<Record<Way, Runner>> = { floor: runFloor, native: runNative, pgbackrest: runPgbackrest, 'wal-g': runWalG };
+const RUNNERS: Readonly<Record<Way, Runner>> = {
+  floor: runFloor,
+  native: runNative,
+  pgbackrest: runPgbackrest,
+  'wal-g': runWalG,
+  'barman-cloud': runBarmanCloud,
+};
 
 const OPTIONS = {
   net: { type: 'string', default: '127.0.72' },
@@ -37,6 +53,18 @@ interface Run extends Measured {
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)] ?? Number.NaN;
 const round = (value: number, digits = 2): number => Number(value.toFixed(digits));
 
+/** Who takes part, the teams' tools where they are asked for and are there. */
+function waysOf(ground: RestoreGround, tools: boolean): readonly Way[] {
+  const takesPart: Readonly<Record<Way, boolean>> = {
+    floor: true,
+    native: true,
+    pgbackrest: tools,
+    'wal-g': tools && ground.walG !== null,
+    'barman-cloud': tools && ground.barman !== null,
+  };
+  return WAYS.filter((way) => takesPart[way]);
+}
+
 /** Everybody once per round, each round beginning with another; pgBackRest and the floor need no more than the store without latency. */
 async function measure(
   ground: RestoreGround,
@@ -44,8 +72,7 @@ async function measure(
 ): Promise<Run[]> {
   const runs: Run[] = [];
   for (const latencyMs of latencies) {
-    const tools = toolLatencies.includes(latencyMs);
-    const ways = WAYS.filter((way) => way === 'floor' || way === 'native' || (tools && (way !== 'wal-g' || ground.walG !== null)));
+    const ways = waysOf(ground, toolLatencies.includes(latencyMs));
     for (let at = 0; at < rounds; at += 1) {
       for (let turn = 0; turn < ways.length; turn += 1) {
         const way = ways[(turn + at) % ways.length] ?? 'floor';
@@ -66,10 +93,20 @@ function summarise(ground: RestoreGround, runs: readonly Run[], latencies: reado
     median(runs.filter((each) => each.way === way && each.latencyMs === latencyMs).map((each) => each[figure]));
   const first = latencies[0] ?? 0;
   const total = (way: Way): number => of(way, first, 'baseS') + of(way, first, 'replayS');
-  const walG = (latencyMs: number): Record<string, number> =>
-    ground.walG === null
-      ? {}
-      : { walGBaseS: round(of('wal-g', latencyMs, 'baseS')), walGReplayS: round(of('wal-g', latencyMs, 'replayS')) };
+  /** What teams may have or not: figures of those that took part. */
+  const others = (
+    [
+      ['wal-g', 'walG'],
+      ['barman-cloud', 'barmanCloud'],
+    ] as const
+  ).filter(([way]) => runs.some((each) => each.way === way));
+  const othersAt = (latencyMs: number): Record<string, number> =>
+    Object.fromEntries(
+      others.flatMap(([way, name]) => [
+        [`${name}BaseS`, round(of(way, latencyMs, 'baseS'))],
+        [`${name}ReplayS`, round(of(way, latencyMs, 'replayS'))],
+      ]),
+    );
   const replay = latencies.map((latencyMs) => of('native', latencyMs, 'replayS') / of('floor', latencyMs, 'replayS'));
   return {
     bytes: ground.manifest.bytes,
@@ -79,8 +116,10 @@ function summarise(ground: RestoreGround, runs: readonly Run[], latencies: reado
     pgbackrestBaseS: round(of('pgbackrest', first, 'baseS')),
     pgbackrestReplayS: round(of('pgbackrest', first, 'replayS')),
     totalVsPgbackrest: round(total('native') / total('pgbackrest')),
-    ...walG(first),
-    ...(ground.walG === null ? {} : { totalVsWalG: round(total('native') / total('wal-g')) }),
+    ...othersAt(first),
+    ...Object.fromEntries(
+      others.map(([way, name]) => [`totalVs${name.charAt(0).toUpperCase()}${name.slice(1)}`, round(total('native') / total(way))]),
+    ),
     replayVsFloor: round(Math.max(...replay)),
     maxRssMb: Math.round(Math.max(...runs.map(({ maxRssMb }) => maxRssMb))),
     floorBaseS: round(of('floor', first, 'baseS')),
@@ -93,7 +132,7 @@ function summarise(ground: RestoreGround, runs: readonly Run[], latencies: reado
           nativeReplayS: round(of('native', latencyMs, 'replayS')),
           pgbackrestBaseS: round(of('pgbackrest', latencyMs, 'baseS')),
           pgbackrestReplayS: round(of('pgbackrest', latencyMs, 'replayS')),
-          ...walG(latencyMs),
+          ...othersAt(latencyMs),
           replayVsFloor: round(replay[at] ?? Number.NaN),
         },
       ]),

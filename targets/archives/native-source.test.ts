@@ -1,0 +1,23 @@
+import { walPlan } from './native-source';
+
+test('recovery on the first timeline needs its segments, and looks for the one behind, a later timeline, and its own history', () => {
+  const [first, last] = ['000000010000000000000007', '000000010000000000000008'];
+  expect(walPlan([first, last], 1)).toEqual({
+    needed: [first, last],
+    besides: ['000000010000000000000009', '00000002.history', '00000001.history'],
+    again: new Set([last, '00000001.history']),
+  });
+});
+
+test('on a later one its history comes first, and the segment behind the last is that of the next log', () => {
+  const [first, last] = ['000000010000000000000007', '0000000B00000000000000FF'];
+  expect(walPlan([first, last], 11)).toEqual({
+    needed: ['0000000B.history', first, last],
+    besides: ['0000000B0000000100000000', '0000000C.history'],
+    again: new Set([last, '0000000B.history']),
+  });
+});
+
+test('without segments there is nothing behind them', () => {
+  expect(walPlan([], 1)).toEqual({ needed: [], besides: ['00000002.history', '00000001.history'], again: new Set(['00000001.history']) });
+});
