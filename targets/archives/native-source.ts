@@ -8,7 +8,8 @@ import { parseWalSegmentName, WAL_SEGMENT_BYTES, walSegmentName } from '../../co
 import type { CheckResult } from '../../model/record';
 import type { Target } from '../../model/target';
 import { PATIENT_RETRY } from '../../objects/store-retry';
-import type { BackupView, RestoreEstimate } from '../ports';
+import type { BackupView, RecoveryTarget, RestoreEstimate } from '../ports';
+import { endsWithArchive } from './archive-end';
 import { openRestoreStore } from './archive-store';
 import type { BackupManifest } from './base-backup';
 import { restoreBase } from './base-restore';
@@ -24,8 +25,7 @@ export interface NativeWay {
   /** Node over whose link to the store everything comes; null: straight. */
   readonly through: string | null;
   readonly manifest: BackupManifest;
-  /** That of the target. */
-  readonly timeline: number;
+  readonly recovery: RecoveryTarget;
   readonly segments: readonly string[];
   /** Bytes of the WAL objects that are known to be there, by name. */
   readonly sizes: ReadonlyMap<string, number>;
@@ -63,7 +63,7 @@ export function nativeSource(way: NativeWay): RestoreSource {
 }
 
 async function openWal(
-  { target, timeline, segments, sizes }: NativeWay,
+  { target, recovery, segments, sizes }: NativeWay,
   { store, unpacker }: Pick<WalSource, 'store' | 'unpacker'>,
   place: SandboxPlace,
   onDelivered: () => void,
@@ -73,7 +73,7 @@ async function openWal(
   const feeder = new WalFeeder({
     dir: place.walDir,
     owner: place.owner,
-    plan: walPlan(segments, timeline),
+    plan: walPlan(segments, recovery),
     fetch: walFetcher({ store, unpacker, systemIdentifier: target.systemIdentifier, sizes }),
     onDelivered: (name, bytes) => {
       if (!wanted.has(name)) return;
@@ -95,14 +95,18 @@ async function openWal(
 }
 
 /**
- * What recovery on `timeline` will ask for: its history and the segments. Besides, the segment behind the last, because PostgreSQL reads ahead, and whether anybody
- * has taken the number of the timeline that it begins at its end. Where it stops it reads the last record once more, and copies the history.
+ * What recovery will ask for: the history of its timeline, and the segments. Besides, the segment behind the last, because PostgreSQL reads ahead, and whether
+ * anybody has taken the number of the timeline that it begins at its end. It looks at the history more than once, and where it stops it reads the last record
+ * again. A restore of all that the archive holds asks for the segment behind when it gets there: there may be more by then.
  */
-export function walPlan(segments: readonly string[], timeline: number): FeederPlan {
-  const last = segments.at(-1);
-  const parsed = last === undefined ? null : parseWalSegmentName(last);
+export function walPlan(segments: readonly string[], recovery: Pick<RecoveryTarget, 'timeline' | 'setting' | 'value'>): FeederPlan {
+  const { timeline } = recovery;
+  const last = parseWalSegmentName(segments.at(-1) ?? '');
   const history = historyName(timeline);
-  const behind = parsed === null ? [] : [walSegmentName(parsed.timeline, parsed.start + WAL_SEGMENT_BYTES)];
+  const behind =
+    last === null || last.timeline !== timeline || endsWithArchive(recovery)
+      ? []
+      : [walSegmentName(timeline, last.start + WAL_SEGMENT_BYTES)];
   return {
     needed: timeline === 1 ? segments : [history, ...segments],
     besides: [...behind, historyName(timeline + 1), ...(timeline === 1 ? [history] : [])],

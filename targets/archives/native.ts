@@ -85,10 +85,7 @@ export function openNativeArchive(target: Target): NativeArchive {
         recovery,
         dir: sandbox.dir,
         labels: sandbox.labels,
-        locate: async (signal) => {
-          const way = await lookupIn(patientUntil(signal)).wayTo(recovery);
-          return nativeSource({ target, through, timeline: recovery.timeline, ...way });
-        },
+        locate: async (signal) => nativeSource({ target, recovery, through, ...(await lookupIn(patientUntil(signal)).wayTo(recovery)) }),
         ...options,
       }),
     removeSandbox: (dir) => removeSandboxDirectory(target, dir),

@@ -90,7 +90,7 @@ test('a file that fails its check ends recovery instead of counting as the end o
   expect(feeder?.failure).toBe(bad);
 });
 
-test('what is asked for once more at the end of recovery lies ready, though the store is asked once', async () => {
+test('what is asked for more than once lies ready each time, though the store is asked once', async () => {
   const asked: string[] = [];
   const [first = '', last = ''] = names;
   const { get, delivered } = await open(
@@ -101,15 +101,12 @@ test('what is asked for once more at the end of recovery lies ready, though the 
     [first, last],
     { again: new Set([last]) },
   );
-  for (const name of [first, last, last]) {
+  for (const name of [first, last, last, last]) {
     expect(await get(name)).toBe(0);
     expect(readFileSync(join(dir, 'RECOVERYXLOG'), 'utf8')).toBe(name);
   }
   expect(asked).toEqual([first, last]);
   expect(delivered).toEqual([first, last]);
-  // Only for once: then it is fetched.
-  expect(await get(last)).toBe(0);
-  expect(asked).toEqual([first, last, last]);
 });
 
 test('that there is no such file is answered without waiting, where it was looked up before', async () => {

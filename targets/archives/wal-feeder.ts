@@ -27,7 +27,7 @@ export interface FeederPlan {
   readonly needed: readonly string[];
   /** Looked up behind them. That one of these cannot be had counts only once it is asked for. */
   readonly besides: readonly string[];
-  /** Of all these, what is asked for once more at the end of recovery: a copy stays for it. */
+  /** Of all these, what is asked for more than once: a copy stays for that. */
   readonly again: ReadonlySet<string>;
 }
 
@@ -68,7 +68,7 @@ export function restoreCommand(dir: string): string {
   return `mv '${dir}/ready/%f' "%p" 2>/dev/null || exec /bin/sh '${dir}/fetch.sh' "%f" "%p"`;
 }
 
-/** Directories below the feeder's: what was asked for, what lies ready, what is kept for a second time, answers, and what is not whole yet. */
+/** Directories below the feeder's: what was asked for, what lies ready, copies of what is asked for again, answers, and what is not whole yet. */
 const PLACES = ['want', 'ready', 'again', 'absent', 'failed', 'tmp'] as const;
 type Place = (typeof PLACES)[number];
 
@@ -78,8 +78,6 @@ export class WalFeeder {
   private readonly planned: readonly string[];
   private readonly fetching = new Set<string>();
   private readonly asked = new Set<string>();
-  /** Of which no copy is kept yet. */
-  private readonly again: Set<string>;
   private readonly flying = new Set<Promise<void>>();
   private readonly gone = new AbortController();
   private readonly watchers: FSWatcher[] = [];
@@ -89,7 +87,6 @@ export class WalFeeder {
 
   constructor(private readonly options: FeederOptions) {
     this.planned = [...options.plan.needed, ...options.plan.besides];
-    this.again = new Set(options.plan.again);
   }
 
   /** Writes the script and begins to fill the window; returns the value for restore_command. What an earlier feeder left in the directory is fetched anew. */
@@ -162,11 +159,16 @@ export class WalFeeder {
     }
   }
 
-  private giveAgain(name: string): Promise<boolean> {
-    return rename(this.at('again', name), this.at('ready', name)).then(
-      () => true,
-      () => false,
-    );
+  /** From the copy that stayed; false where there is none. */
+  private async giveAgain(name: string): Promise<boolean> {
+    const temporary = `${this.at('tmp', name)}.given`;
+    try {
+      await copyFile(this.at('again', name), temporary);
+      await this.place(temporary, 'ready', name);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   private launch(name: string): void {
@@ -186,13 +188,20 @@ export class WalFeeder {
     const bytes = await this.options.fetch(name, temporary, this.gone.signal);
     if (this.stopped) return;
     if (bytes === null) return this.say('absent', name, '');
-    if (this.again.delete(name)) {
-      const copy = `${temporary}.again`;
-      await copyFile(temporary, copy);
-      await this.place(copy, 'again', name);
-    }
+    if (this.options.plan.again.has(name)) await this.keepCopy(name, temporary);
     await this.place(temporary, 'ready', name);
     this.options.onDelivered(name, bytes);
+  }
+
+  /** Without one the file is fetched once more: nothing fails for it. */
+  private async keepCopy(name: string, path: string): Promise<void> {
+    const copy = `${path}.again`;
+    try {
+      await copyFile(path, copy);
+      await this.place(copy, 'again', name);
+    } catch {
+      await rm(copy, { force: true });
+    }
   }
 
   private async say(where: 'absent' | 'failed', name: string, text: string): Promise<void> {

@@ -2,6 +2,7 @@
  * WAL files from the store to places on disk, verified on their way: what the feeder asks for. Nothing usable is left behind unless every byte is what the archive says.
  */
 import { writeFile } from 'node:fs/promises';
+import { unlessAborted } from '../../core/clock';
 import { fetchObject } from '../../objects/fetch-object';
 import type { ObjectStore } from '../../objects/store';
 import type { Unpacker } from './unpacker';
@@ -21,7 +22,7 @@ export function walFetcher({ store, unpacker, systemIdentifier, sizes }: WalSour
   return async (name, path, signal) => {
     if (walFileKind(name) === null) return null;
     const key = walKey(name);
-    const bytes = sizes.get(name) ?? (await store.head(key))?.bytes;
+    const bytes = sizes.get(name) ?? (await unlessAborted(signal, store.head(key)))?.bytes;
     if (bytes === undefined) return null;
     const packed = await fetchObject(store, key, bytes, signal);
     if (walFileKind(name) !== 'history') return unpacker.ask<'wal'>({ kind: 'wal', name, packed, path, systemIdentifier });

@@ -167,7 +167,8 @@ export async function restoreHere(order: string): Promise<void> {
   for await (const { key, bytes } of store.list('wal/00000001/')) sizes.set(walNameOfKey(key) ?? '', bytes);
   const unpacker = new Unpacker();
   const fetch = walFetcher({ store, unpacker, systemIdentifier: target.systemIdentifier, sizes });
-  const feeder = new WalFeeder({ dir: place.walDir, owner: place.owner, plan: walPlan(segments, 1), fetch, onDelivered: () => undefined });
+  const plan = walPlan(segments, { timeline: 1, setting: 'recovery_target_name', value: RESTORE_POINT });
+  const feeder = new WalFeeder({ dir: place.walDir, owner: place.owner, plan, fetch, onDelivered: () => undefined });
   try {
     const restoreCommand = await feeder.start();
     const journal = join(place.dir, 'base.json');

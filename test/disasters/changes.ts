@@ -171,16 +171,22 @@ async function archiveByWalG(home: string): Promise<() => Promise<void>> {
   const alter = alterOn(live, node.name);
   const command = `${archiveCommand(before, node.name)} && ${program} --config ${config} wal-push %p`;
   await alter(`ALTER SYSTEM SET archive_command = '${command.replaceAll("'", "''")}'`);
-  const target: Target = { ...before, archive: { kind: 'wal-g', config, nodeConfig: null, program } };
-  await openTarget(target).archive?.takeBackup(node, AbortSignal.timeout(GOES_BY_IT_MS));
-  writeTarget(home, target);
-  // WAL-G does not wait for what its backup needs.
-  await awaitArchive(home);
-  return async () => {
+  const takeBack = async (): Promise<void> => {
     writeTarget(home, before);
     await alter('ALTER SYSTEM RESET archive_command');
     await live.host(node.name).remove(config);
   };
+  try {
+    const target: Target = { ...before, archive: { kind: 'wal-g', config, nodeConfig: null, program } };
+    await openTarget(target).archive?.takeBackup(node, AbortSignal.timeout(GOES_BY_IT_MS));
+    writeTarget(home, target);
+    // WAL-G does not wait for what its backup needs.
+    await awaitArchive(home);
+    return takeBack;
+  } catch (error) {
+    await takeBack();
+    throw error;
+  }
 }
 
 /** Carries it out; returns what takes it back. */

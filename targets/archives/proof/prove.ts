@@ -2,7 +2,7 @@
  * Asks a restored copy everything that the scenario wants to know, one check after the other. A check that cannot be made is said to be missing, with the
  * reason; one that breaks is a check that does not hold, never a pass.
  */
-import { monotonicNs } from '../../../core/clock';
+import { monotonicNs, unlessAborted } from '../../../core/clock';
 import { messageOf } from '../../../core/errors';
 import { formatBytes } from '../../../core/units';
 import { PROOF_CHECKS, THOROUGH_PROOF_CHECKS } from '../../../model/constants';
@@ -129,20 +129,4 @@ async function openContext({ target, dir, marked, signal }: ProofRequest): Promi
       }
     },
   };
-}
-
-/** A statement cannot be stopped from here; whoever waits for it can. */
-async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  signal.throwIfAborted();
-  let stop = (): void => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
-    signal.addEventListener('abort', stop, { once: true });
-  });
-  work.catch(() => undefined);
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', stop);
-  }
 }
