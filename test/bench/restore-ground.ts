@@ -1,6 +1,6 @@
 /**
- * The ground of `bench:restore`: one cluster, one S3 gateway over TLS, the same state and the same WAL in a native archive and in one of pgBackRest, and
- * a proxy that adds latency before the store. It ends only what it started.
+ * The ground of `bench:restore`: one cluster, one S3 gateway over TLS, the same state and the same WAL in a native archive and in one of each team's tool
+ * that takes part, and a proxy that adds latency before the store. It ends only what it started.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
