@@ -131,7 +131,7 @@ export class WalFeeder {
         await rm(this.at('want', name), { force: true });
         if (walFileKind(name) === null || existsSync(this.at('ready', name))) continue;
         this.asked.add(name);
-        if (!this.fetching.has(name) && !(await this.giveAgain(name))) this.launch(name);
+        if (!this.fetching.has(name) && !(await this.copy(this.at('again', name), 'ready', name))) this.launch(name);
       }
       this.fillWindow();
       await event;
@@ -159,18 +159,6 @@ export class WalFeeder {
     }
   }
 
-  /** From the copy that stayed; false where there is none. */
-  private async giveAgain(name: string): Promise<boolean> {
-    const temporary = `${this.at('tmp', name)}.given`;
-    try {
-      await copyFile(this.at('again', name), temporary);
-      await this.place(temporary, 'ready', name);
-      return true;
-    } catch {
-      return false;
-    }
-  }
-
   private launch(name: string): void {
     this.fetching.add(name);
     const work = this.deliver(name)
@@ -188,19 +176,21 @@ export class WalFeeder {
     const bytes = await this.options.fetch(name, temporary, this.gone.signal);
     if (this.stopped) return;
     if (bytes === null) return this.say('absent', name, '');
-    if (this.options.plan.again.has(name)) await this.keepCopy(name, temporary);
+    if (this.options.plan.again.has(name)) await this.copy(temporary, 'again', name);
     await this.place(temporary, 'ready', name);
     this.options.onDelivered(name, bytes);
   }
 
-  /** Without one the file is fetched once more: nothing fails for it. */
-  private async keepCopy(name: string, path: string): Promise<void> {
-    const copy = `${path}.again`;
+  /** False where it could not be made: then the file is fetched once more, and nothing fails for it. */
+  private async copy(from: string, where: 'again' | 'ready', name: string): Promise<boolean> {
+    const temporary = `${this.at('tmp', name)}.${where}`;
     try {
-      await copyFile(path, copy);
-      await this.place(copy, 'again', name);
+      await copyFile(from, temporary);
+      await this.place(temporary, where, name);
+      return true;
     } catch {
-      await rm(copy, { force: true });
+      await rm(temporary, { force: true });
+      return false;
     }
   }
 
