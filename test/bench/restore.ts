@@ -2,7 +2,8 @@
  * `npm run bench:restore`: how long a restore takes from the native archive, from pgBackRest's, and at least: by copying the same files and replaying from a
  * local pg_wal. Same cluster, same store over TLS, alternating. Progress on stderr; the last line on stdout is one JSON line.
  * `-- --megabytes 200 --segments 6 --rounds 1 --latencies 0` for a quick look; `--compress lz4` changes pgBackRest's side; with
- * `--wal-g PATH` that WAL-G takes part too, and barman-cloud does where it is installed. `--tool-latencies 0` measures the teams' tools at these latencies alone, which is most of the time that all takes.
+ * `--wal-g PATH` that WAL-G takes part too, and barman-cloud does where it is installed. `--tool-latencies 0` measures the teams' tools at these latencies
+ * alone, which is most of the time that all takes.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';

@@ -7,11 +7,12 @@ import { labDown } from '../../infra/lab/down';
 import { seeded } from '../calibration/calibrate';
 import { fuzzPlan, runFuzzed } from '../crash/fuzz';
 import { cellName, CrashWorld, sampleCells } from '../crash/matrix';
+import { FULL } from './drawn';
 import { makeHome } from './lab';
 
 const NET = '127.0.58';
-const CELLS = 1;
-const PLANS = 1;
+const CELLS = FULL ? 2 : 1;
+const PLANS = FULL ? 2 : 1;
 const SEED = Number(process.env['GAMEDAY_CRASH_SEED'] ?? 31);
 /** What they left: a lease of credentials-rotated that waited for a standby which had been promoted behind everybody's back. */
 const FOUND = [1_000_009];
