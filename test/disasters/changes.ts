@@ -80,13 +80,17 @@ const STANZA = 'main';
 /** What the servers push with, and what somebody put aside. */
 const PASSPHRASE = 'a passphrase that only the servers had';
 
-const alterOn =
-  (live: LiveTarget, node: string) =>
-  (text: string): Promise<unknown> =>
-    live.sql(node, 'operate', async (sql) => {
+/** The node pushes by these words as well, behind the lab's own command: the lab's archive misses nothing meanwhile. Returns what resets it. */
+async function pushBesides(live: LiveTarget, node: TargetNode, words: readonly string[]): Promise<() => Promise<unknown>> {
+  const alter = (text: string): Promise<unknown> =>
+    live.sql(node.name, 'operate', async (sql) => {
       await sql.query(text);
       await sql.query('SELECT pg_reload_conf()');
     });
+  const command = `${archiveCommand(live.target, node.name)} && ${words.join(' ')}`;
+  await alter(`ALTER SYSTEM SET archive_command = '${command.replaceAll("'", "''")}'`);
+  return () => alter('ALTER SYSTEM RESET archive_command');
+}
 
 /** The node that takes writes. */
 async function primaryOf(live: LiveTarget): Promise<TargetNode> {
@@ -116,7 +120,7 @@ function repositoryConfig(dir: string, { dataDir, port }: TargetNode, socketDir:
   ].join('\n');
 }
 
-/** The primary pushes to an encrypted pgBackRest repository as well, and the target names that one; the lab's own archive misses nothing meanwhile. */
+/** The primary pushes to an encrypted pgBackRest repository as well, and the target names that one. */
 async function encryptedRepository(home: string): Promise<() => Promise<void>> {
   const before = readLabTarget(home);
   const live = openTarget(before);
@@ -130,9 +134,7 @@ async function encryptedRepository(home: string): Promise<() => Promise<void>> {
   if (made.code !== 0) throw new Error(`stanza-create: ${made.stdout}${made.stderr}`);
   const escrow = join(homePaths(home).keys, 'escrow');
   writeFileDurably(escrow, PASSPHRASE, 0o600);
-  const alter = alterOn(live, node.name);
-  const own = archiveCommand(before, node.name);
-  await alter(`ALTER SYSTEM SET archive_command = '${`${own} && ${words.join(' ')} archive-push %p`.replaceAll("'", "''")}'`);
+  const reset = await pushBesides(live, node, [...words, 'archive-push', '%p']);
   const target: Target = {
     ...before,
     archive: { kind: 'pgbackrest', stanza: STANZA, config, nodeConfig: null, program: PGBACKREST, keys: { escrow: `file:${escrow}` } },
@@ -141,7 +143,7 @@ async function encryptedRepository(home: string): Promise<() => Promise<void>> {
   writeTarget(home, target);
   return async () => {
     writeTarget(home, before);
-    await alter('ALTER SYSTEM RESET archive_command');
+    await reset();
     await host.remove(dir);
     rmSync(escrow);
   };
@@ -168,12 +170,10 @@ async function archiveByWalG(home: string): Promise<() => Promise<void>> {
     PGDATABASE: 'postgres',
   };
   await live.host(node.name).writeFile(config, JSON.stringify(settings));
-  const alter = alterOn(live, node.name);
-  const command = `${archiveCommand(before, node.name)} && ${program} --config ${config} wal-push %p`;
-  await alter(`ALTER SYSTEM SET archive_command = '${command.replaceAll("'", "''")}'`);
+  const reset = await pushBesides(live, node, [program, '--config', config, 'wal-push', '%p']);
   const takeBack = async (): Promise<void> => {
     writeTarget(home, before);
-    await alter('ALTER SYSTEM RESET archive_command');
+    await reset();
     await live.host(node.name).remove(config);
   };
   try {
