@@ -7,30 +7,35 @@
  * The delay lies on the way back alone, so that a round trip costs exactly `latency` more. It must never be left on: undo climbs up to restarting Toxiproxy.
  */
 import { z } from 'zod';
+import { bootTimeMs } from '../core/clock';
 import { formatMs, parseDurationMs } from '../core/units';
 import type { FaultProof } from '../model/fault';
 import type { TargetLink } from '../model/target';
 import type { Fault } from './contract';
 import { checkLinks, durationMs, durationSchema, endSchema } from './link-settings';
-import { askPast, askThrough, quickest } from './link-traffic';
+import { askPast, askThrough, quicker, quickest, type RoundTrip } from './link-traffic';
 import { manualToxicRemoval, proveLinksClear, removeToxics, unblockLinks, type PlacedToxic } from './link-undo';
 import { reachOfLinks, requireLinks, resolveLinks } from './resolve-links';
 import type { TargetLinkJson } from './toxic-fault';
 
 const TRIES = 5;
+/** A machine under load takes milliseconds for the answer itself, so that a latency of a few is not seen at once: it is asked for again, this often. */
+const CONFIRM_TRIES = 10;
+/** Behind it only an answer that is quick by itself is lacking; a latency of seconds needs no second look. */
+const CONFIRM_MS = 5_000;
 /** Below this a machine's own noise is larger than the fault. */
 const NOISE_MS = 2;
 
-/** Below 5 ms nothing could be proven; above a minute nothing is merely slow. What is no duration at all is told by its own schema. */
+/** Below 5 ms nothing could be proven; above 15 s, with its jitter, not within the time that a proof has. What is no duration at all is told by its own schema. */
 const inRange = (latency: string): boolean => {
   const ms = parseDurationMs(latency) ?? 5;
-  return ms >= 5 && ms <= 60_000;
+  return ms >= 5 && ms <= 15_000;
 };
 
 const schema = z
   .strictObject({ from: endSchema, to: endSchema, latency: durationSchema, jitter: durationSchema.optional() })
   .refine((s) => inRange(s.latency), {
-    message: 'latency lies between 5ms and 60s',
+    message: 'latency lies between 5ms and 15s',
     path: ['latency'],
   })
   .refine((s) => (parseDurationMs(s.jitter ?? '0') ?? 0) <= (parseDurationMs(s.latency) ?? Infinity) / 2, {
@@ -53,35 +58,47 @@ function place(resolved: Resolved): PlacedToxic[] {
   }));
 }
 
+type Extra = { readonly extraMs: number | null; readonly text: string };
+
 /** How much longer a round trip takes through the proxy than past it; null with the reason when there was no answer. */
-async function measureExtra(
-  link: TargetLink,
-  timeoutMs: number,
-  tries: number,
-): Promise<{ readonly extraMs: number | null; readonly throughMs: number | null; readonly text: string }> {
+async function measureExtra(link: TargetLink, timeoutMs: number, tries: number): Promise<Extra> {
   const past = await quickest(() => askPast(link, timeoutMs), tries);
   const through = await quickest(() => askThrough(link, timeoutMs), tries);
-  if (!past.answered) return { extraMs: null, throughMs: null, text: `the far end of ${link.name} does not answer: ${past.reason}` };
-  if (!through.answered) return { extraMs: null, throughMs: null, text: `no answer through ${link.name}: ${through.reason}` };
+  return extraOf(link, past, through);
+}
+
+function extraOf(link: TargetLink, past: RoundTrip, through: RoundTrip): Extra {
+  if (!past.answered) return { extraMs: null, text: `the far end of ${link.name} does not answer: ${past.reason}` };
+  if (!through.answered) return { extraMs: null, text: `no answer through ${link.name}: ${through.reason}` };
   return {
     extraMs: through.ms - past.ms,
-    throughMs: through.ms,
     text: `round trip through ${link.name} took ${formatMs(through.ms)} (${formatMs(past.ms)} past it)`,
   };
 }
 
+/**
+ * Asks both ways in turn until the quickest of each lie `leastMs` apart. That the far end was slow by itself is outlasted so; that a toxic is not there
+ * can't be: the quickest answer through the proxy only ever becomes quicker.
+ */
+async function seeExtra(link: TargetLink, leastMs: number, timeoutMs: number): Promise<Extra> {
+  const until = bootTimeMs() + CONFIRM_MS;
+  let past: RoundTrip | null = null;
+  let through: RoundTrip | null = null;
+  for (let tries = 1; ; tries += 1) {
+    past = quicker(past, await askPast(link, timeoutMs));
+    through = quicker(through, await askThrough(link, timeoutMs));
+    const extra = extraOf(link, past, through);
+    const seen = extra.extraMs !== null && extra.extraMs >= leastMs;
+    if ((tries > 1 && (seen || tries === CONFIRM_TRIES)) || bootTimeMs() >= until) return extra;
+  }
+}
 async function confirm(resolved: Resolved): Promise<FaultProof> {
   const least = (resolved.latencyMs - resolved.jitterMs) * 0.8;
-  const said: string[] = [];
+  const timeoutMs = resolved.latencyMs + resolved.jitterMs + 2_000;
+  const seen = await Promise.all(resolved.links.map(async (link) => ({ link: link.name, ...(await seeExtra(link, least, timeoutMs)) })));
   const facts: Record<string, number> = {};
-  let holds = true;
-  for (const link of resolved.links) {
-    const { extraMs, text } = await measureExtra(link, resolved.latencyMs + resolved.jitterMs + 2_000, 2);
-    if (extraMs !== null) facts[`${link.name}_extra_ms`] = Math.round(extraMs * 10) / 10;
-    if (extraMs === null || extraMs < least) holds = false;
-    said.push(text);
-  }
-  return { holds, by: said.join('; '), facts };
+  for (const { link, extraMs } of seen) if (extraMs !== null) facts[`${link}_extra_ms`] = Math.round(extraMs * 10) / 10;
+  return { holds: seen.every(({ extraMs }) => extraMs !== null && extraMs >= least), by: seen.map(({ text }) => text).join('; '), facts };
 }
 
 export const linkLatency: Fault<Settings, Resolved> = {

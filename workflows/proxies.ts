@@ -10,7 +10,8 @@ import { taskQueues } from '../core/ids';
 const QUICK_RETRY: RetryPolicy = { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 5 };
 /** A worker that died is noticed by its missed heartbeat; then the activity starts again elsewhere and attaches to what already runs. */
 const RESUMED: RetryPolicy = { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 20 };
-const ONCE_MORE: RetryPolicy = { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '2s', maximumAttempts: 3 };
+/** Outlasts a guardian that died and is started again. */
+const ONCE_MORE: RetryPolicy = { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '2s', maximumAttempts: 5 };
 
 const HEARTBEAT = '8s';
 /** Where nobody serves the undo queue the drill must not go on renewing what it cannot heal: it ends unsafe, and the leases run out. */
@@ -25,7 +26,7 @@ export interface Hands {
   readonly site: ReturnType<typeof proxyActivities<SiteActivities>>;
   /** Long activities with heartbeats; `limitMs` bounds one attempt. */
   long(limitMs: number): ReturnType<typeof proxyActivities<SiteActivities>>;
-  /** For what must not be repeated blindly; the activity is idempotent by token, so three attempts are safe. */
+  /** For what must not be repeated blindly; the activity is idempotent by token, so a few attempts are safe. */
   readonly careful: ReturnType<typeof proxyActivities<SiteActivities>>;
   readonly undo: ReturnType<typeof proxyActivities<UndoActivities>>;
   /** Healing several at once is tried three times: after that each is tried by itself. */

@@ -254,7 +254,10 @@ test('SIGKILL of the guardian while a fault stands: the next one takes the lease
   const earlier = (await traces()).drills;
   const ended = cli(['run', scenario('long-latency'), '--json'], { timeoutMs: 100_000 });
   ended.catch(() => undefined);
-  await within(40_000, 'the fault stands', async () => ((await statusLine()).status.faults.length === 1 ? true : null));
+  await within(40_000, 'the fault stands', async () =>
+    (await guardian().list()).some(({ state, confirmed }) => state === 'active' && confirmed !== null) ? true : null,
+  );
+  expect((await statusLine()).status.faults).toHaveLength(1);
   process.kill(before.pid ?? 0, 'SIGKILL');
   await within(15_000, 'the supervisor starts another guardian', async () => {
     const now = await child('guardian');
@@ -266,8 +269,12 @@ test('SIGKILL of the guardian while a fault stands: the next one takes the lease
   ]);
   const { line, record } = lineOf(await ended);
   expect(line.state).toBe('completed');
+  const bites = (fault: { readonly confirmed: boolean; readonly confirmedBy: unknown }): string =>
+    fault.confirmed ? 'bites' : `does not bite: ${JSON.stringify(fault.confirmedBy)}`;
+  expect(record.faults.map(({ step, healed, endedBy, ...fault }) => [step, bites(fault), healed, endedBy])).toEqual([
+    ['slow', 'bites', true, 'undone'],
+  ]);
   expect(line.faults).toEqual([{ fault: 'link-latency', confirmed: true, healed: true }]);
-  expect(record.faults.map(({ step, healed, endedBy }) => [step, healed, endedBy])).toEqual([['slow', true, 'undone']]);
   expect(record.steps.map((step) => step.outcome)).toEqual(record.steps.map(() => 'done'));
   // Numbers are neither lost nor given twice by what went wrong before.
   const sequences = earlier.map((name) => Number(/^drill-([0-9]{6})$/.exec(name)?.[1] ?? 0));
