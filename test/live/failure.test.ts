@@ -257,7 +257,6 @@ test('SIGKILL of the guardian while a fault stands: the next one takes the lease
   await within(40_000, 'the fault stands', async () =>
     (await guardian().list()).some(({ state, confirmed }) => state === 'active' && confirmed !== null) ? true : null,
   );
-  expect((await statusLine()).status.faults).toHaveLength(1);
   process.kill(before.pid ?? 0, 'SIGKILL');
   await within(15_000, 'the supervisor starts another guardian', async () => {
     const now = await child('guardian');
