@@ -1,4 +1,5 @@
 /** Failover and redundancy: asked of the controller, with the prober's receipts around every instant. */
+import { askUntil } from '../core/clock';
 import { lineageDifferences, readLineage } from '../targets/controllers/lineage';
 import { openTarget } from '../targets/open-target';
 import type { FailoverResult, NodeStatus, SalvageResult, Topology } from '../targets/ports';
@@ -90,13 +91,7 @@ function strayedFrom(before: Topology, after: Topology, name: string): string | 
 
 /** A standby's sync state settles a moment after it streams: the comparison is repeated for at most 20 s. */
 async function settled(read: () => Promise<Topology>, before: Topology, signal: AbortSignal): Promise<Topology> {
-  let topology = await read();
-  for (let tries = 0; tries < 40 && topologyDifferences(before, topology).length > 0; tries += 1) {
-    signal.throwIfAborted();
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    topology = await read();
-  }
-  return topology;
+  return askUntil(read, (now) => topologyDifferences(before, now).length === 0, { timeoutMs: 20_000, everyMs: 500, signal });
 }
 
 /**

@@ -1,4 +1,5 @@
 /** Pre-flight: go or no-go, check by check, each with what to do. Touches nothing. */
+import { askUntil } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
 import { formatBytes, formatMs } from '../core/units';
 import { TIMER_NAMES } from '../model/constants';
@@ -49,7 +50,7 @@ export async function checkReadiness(
   let topology: Topology | null = null;
   const checks: CheckResult[] = [];
   try {
-    const now = await live.controller.topology();
+    const now = await askUntil(() => live.controller.topology(), isComplete, { timeoutMs: 4_000, everyMs: 500 });
     topology = { ...now, lineage: await readLineage(live, now) };
   } catch (error) {
     checks.push(
@@ -104,6 +105,10 @@ export async function checkReadiness(
     ...clocks,
   };
 }
+
+/** One node that a busy machine lets wait for a connection is not down: whoever looks incomplete is looked at again. */
+const isComplete = ({ nodes, replication }: Topology): boolean =>
+  nodes.every((node) => node.up) && Object.keys(replication).length === nodes.length - 1;
 
 const guardianChecks: Check = async ({ plan }) => {
   const guardian = guardianOf(plan.target);

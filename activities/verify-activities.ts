@@ -3,10 +3,12 @@
  * what survived — first the primary behind a write barrier, then every replica at or past that barrier.
  */
 import { join } from 'node:path';
+import { askUntil } from '../core/clock';
 import { messageOf } from '../core/errors';
 import { writeFileDurably } from '../core/files';
 import type { RpoMeasurement } from '../model/measurement';
 import type { CheckResult } from '../model/record';
+import type { Target } from '../model/target';
 import { cleanUpDrillTables } from '../faults/drill-table';
 import { judgeLedger } from '../probe/judge';
 import { joinLedger } from '../probe/join';
@@ -40,8 +42,7 @@ export async function verify({ plan, probe }: Parameters<SiteActivities['verify'
       signal,
     );
     if (window.good) await stamp(probe, 'verified', 'about-to', 'target');
-    const { nodes } = await openTarget(plan.target).controller.topology();
-    const writable = nodes.filter((node) => node.up && node.inRecovery === false).map((node) => node.node);
+    const writable = await findWritable(plan.target, signal);
     if (window.good && writable.length === 1) await stamp(probe, 'verified', 'done', 'target');
     return [
       {
@@ -60,6 +61,14 @@ export async function verify({ plan, probe }: Parameters<SiteActivities['verify'
       },
     ];
   });
+}
+
+/** Two at once are seen at the first look. That there is none must be seen for as long as a busy machine may take for a new connection. */
+async function findWritable(target: Target, signal: AbortSignal): Promise<readonly string[]> {
+  const { controller } = openTarget(target);
+  const ask = async (): Promise<readonly string[]> =>
+    (await controller.topology()).nodes.filter((node) => node.up && node.inRecovery === false).map((node) => node.node);
+  return askUntil(ask, (writable) => writable.length > 0, { timeoutMs: 10_000, everyMs: 500, signal });
 }
 
 /** The prober must have stopped: a write under way while rows are read would count as lost. */

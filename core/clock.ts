@@ -65,6 +65,20 @@ export async function until<T>(
   }
 }
 
+/** Asks until the answer is `enough`, and gives the last one when the time is over: what is judged by its answer, and may settle meanwhile. */
+export async function askUntil<T>(
+  ask: () => Promise<T>,
+  enough: (answer: T) => boolean,
+  options: { readonly timeoutMs: number; readonly everyMs: number; readonly signal?: AbortSignal },
+): Promise<T> {
+  const deadline = monotonicNs() + BigInt(Math.round(options.timeoutMs * 1e6));
+  for (;;) {
+    const answer = await ask();
+    if (enough(answer) || monotonicNs() >= deadline) return answer;
+    await sleep(options.everyMs, options.signal);
+  }
+}
+
 /** For work that cannot be stopped: whoever waits for it is. Rejects with the signal's reason, or as `work` does. */
 export async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   signal.throwIfAborted();

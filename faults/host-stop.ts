@@ -49,7 +49,7 @@ async function confirm({ node, postmaster }: Resolved, { live }: { readonly live
   const answer = trip.answered ? `an answer after ${trip.ms.toFixed(1)} ms` : trip.reason;
   return {
     // A refusal would be an answer of the host.
-    holds: !runs && answer === `no answer within ${SILENCE_MS} ms`,
+    holds: !runs && !trip.answered && trip.silent,
     by: `postmaster ${postmaster.pid} of ${node} ${runs ? 'still runs' : 'is gone'}; a connection gets ${answer}`,
     facts: { node, runs, answer },
   };

@@ -47,11 +47,12 @@ const load = (direction: Direction, { perSecond }: Detail): { way: 'up' | 'down'
   bytes: Math.round((perSecond * PROOF_MS) / 1_000),
   timeoutMs: TIMEOUT_MS,
 });
-const speed = (transfer: Transfer): number => (transfer.done ? (transfer.bytes / transfer.ms) * 1_000 : 0);
+/** Of one that was not done: 0 if it crawled, null if it never got so far. */
+const speed = (transfer: Transfer): number | null => (transfer.done ? (transfer.bytes / transfer.ms) * 1_000 : transfer.late ? 0 : null);
 
 async function bothWays(link: TargetLink, direction: Direction, detail: Detail, live: LiveTarget): Promise<readonly [Transfer, Transfer]> {
   const what = load(direction, detail);
-  return [await carryThrough(live, link, what), await carryPast(live, link, what)];
+  return [await carryThrough(live, link, what), await carryPast(live, link, what, PROOF_MS / 3)];
 }
 
 export const linkBandwidth = toxicFault<z.infer<typeof schema>, Detail>({
@@ -69,13 +70,13 @@ export const linkBandwidth = toxicFault<z.infer<typeof schema>, Detail>({
     const [through, past] = await bothWays(link, direction, detail, live);
     return {
       // One that does not come through in eight times the time is bound as well, as long as its far end is quick by itself.
-      holds: past.done && speed(past) > detail.perSecond * 2 && speed(through) < detail.perSecond * 1.5,
+      holds: (speed(past) ?? 0) > detail.perSecond * 2 && (speed(through) ?? Infinity) < detail.perSecond * 1.5,
       text: `${describeTransfer(through)}; past it ${describeTransfer(past)}`,
     };
   },
   async lingers(link, { direction, detail }, live) {
     const [through, past] = await bothWays(link, direction, detail, live);
-    return speed(through) > detail.perSecond * 2 || !past.done || speed(past) <= detail.perSecond * 2
+    return (speed(through) ?? 0) > detail.perSecond * 2 || (speed(past) ?? 0) <= detail.perSecond * 2
       ? null
       : `${link.name} is still bound: ${describeTransfer(through)}; past it ${describeTransfer(past)}`;
   },

@@ -33,7 +33,8 @@ async function confirm(resolved: Resolved): Promise<FaultProof> {
   for (const link of resolved.links) {
     const past = await askPast(link, PAST_MS);
     const through = await askThrough(link, SILENCE_MS);
-    if (!past.answered || through.answered) holds = false;
+    // A refusal is an answer: of a proxy that is gone, not of a network that is cut.
+    if (!past.answered || through.answered || !through.silent) holds = false;
     said.push(
       !past.answered
         ? `${link.name}: the far end does not answer by itself (${past.reason}), so silence proves nothing`

@@ -41,7 +41,11 @@ async function measure(
 ): Promise<{ readonly through: Transfer; readonly past: Transfer; readonly dripMs: number }> {
   const pieces = Math.max(5, Math.ceil(PROOF_MS / delayMs));
   const load = { way: 'down' as const, bytes: bytes * pieces, timeoutMs: TIMEOUT_MS + pieces * delayMs };
-  return { through: await carryThrough(live, link, load), past: await carryPast(live, link, load), dripMs: pieces * delayMs };
+  return {
+    through: await carryThrough(live, link, load),
+    past: await carryPast(live, link, load, (pieces * delayMs) / 3),
+    dripMs: pieces * delayMs,
+  };
 }
 
 export const linkDrip = toxicFault<z.infer<typeof schema>, Detail>({

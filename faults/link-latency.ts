@@ -7,22 +7,20 @@
  * The delay lies on the way back alone, so that a round trip costs exactly `latency` more. It must never be left on: undo climbs up to restarting Toxiproxy.
  */
 import { z } from 'zod';
-import { bootTimeMs } from '../core/clock';
 import { formatMs, parseDurationMs } from '../core/units';
 import type { FaultProof } from '../model/fault';
 import type { TargetLink } from '../model/target';
 import type { Fault } from './contract';
 import { checkLinks, durationMs, durationSchema, endSchema } from './link-settings';
-import { askPast, askThrough, quicker, quickest, type RoundTrip } from './link-traffic';
+import { askBothWays, type BothWays } from './link-traffic';
 import { manualToxicRemoval, proveLinksClear, removeToxics, unblockLinks, type PlacedToxic } from './link-undo';
 import { reachOfLinks, requireLinks, resolveLinks } from './resolve-links';
 import type { TargetLinkJson } from './toxic-fault';
 
-const TRIES = 5;
-/** A machine under load takes milliseconds for the answer itself, so that a latency of a few is not seen at once: it is asked for again, this often. */
-const CONFIRM_TRIES = 10;
-/** Behind it only an answer that is quick by itself is lacking; a latency of seconds needs no second look. */
-const CONFIRM_MS = 5_000;
+/** A machine under load takes milliseconds for an answer, now more and now fewer: what is of that size is judged by the quickest of this many. */
+const TRIES = 10;
+/** Above it two say as much. */
+const NOISY_MS = 100;
 /** Below this a machine's own noise is larger than the fault. */
 const NOISE_MS = 2;
 
@@ -58,47 +56,33 @@ function place(resolved: Resolved): PlacedToxic[] {
   }));
 }
 
-type Extra = { readonly extraMs: number | null; readonly text: string };
+/** How much longer a round trip takes through the proxy than past it, ms; null when either was not answered. */
+const extraOf = ({ past, through }: BothWays): number | null => (past.answered && through.answered ? through.ms - past.ms : null);
 
-/** How much longer a round trip takes through the proxy than past it; null with the reason when there was no answer. */
-async function measureExtra(link: TargetLink, timeoutMs: number, tries: number): Promise<Extra> {
-  const past = await quickest(() => askPast(link, timeoutMs), tries);
-  const through = await quickest(() => askThrough(link, timeoutMs), tries);
-  return extraOf(link, past, through);
+function describe({ name }: TargetLink, { past, through }: BothWays): string {
+  if (!past.answered) return `the far end of ${name} does not answer: ${past.reason}`;
+  if (!through.answered) return `no answer through ${name}: ${through.reason}`;
+  return `round trip through ${name} took ${formatMs(through.ms)} (${formatMs(past.ms)} past it)`;
 }
 
-function extraOf(link: TargetLink, past: RoundTrip, through: RoundTrip): Extra {
-  if (!past.answered) return { extraMs: null, text: `the far end of ${link.name} does not answer: ${past.reason}` };
-  if (!through.answered) return { extraMs: null, text: `no answer through ${link.name}: ${through.reason}` };
-  return {
-    extraMs: through.ms - past.ms,
-    text: `round trip through ${link.name} took ${formatMs(through.ms)} (${formatMs(past.ms)} past it)`,
-  };
-}
-
-/**
- * Asks both ways in turn until the quickest of each lie `leastMs` apart. That the far end was slow by itself is outlasted so; that a toxic is not there
- * can't be: the quickest answer through the proxy only ever becomes quicker.
- */
-async function seeExtra(link: TargetLink, leastMs: number, timeoutMs: number): Promise<Extra> {
-  const until = bootTimeMs() + CONFIRM_MS;
-  let past: RoundTrip | null = null;
-  let through: RoundTrip | null = null;
-  for (let tries = 1; ; tries += 1) {
-    past = quicker(past, await askPast(link, timeoutMs));
-    through = quicker(through, await askThrough(link, timeoutMs));
-    const extra = extraOf(link, past, through);
-    const seen = extra.extraMs !== null && extra.extraMs >= leastMs;
-    if ((tries > 1 && (seen || tries === CONFIRM_TRIES)) || bootTimeMs() >= until) return extra;
-  }
-}
 async function confirm(resolved: Resolved): Promise<FaultProof> {
-  const least = (resolved.latencyMs - resolved.jitterMs) * 0.8;
-  const timeoutMs = resolved.latencyMs + resolved.jitterMs + 2_000;
-  const seen = await Promise.all(resolved.links.map(async (link) => ({ link: link.name, ...(await seeExtra(link, least, timeoutMs)) })));
+  const { links, latencyMs, jitterMs } = resolved;
+  const least = (latencyMs - jitterMs) * 0.8;
+  const bites = (found: BothWays): boolean => (extraOf(found) ?? 0) >= least;
+  const tries = { least: latencyMs < NOISY_MS ? TRIES : 2, most: latencyMs < 1_000 ? TRIES : 2 };
+  const seen = await Promise.all(
+    links.map(async (link) => ({ link, found: await askBothWays(link, latencyMs + jitterMs + 2_000, tries, bites) })),
+  );
   const facts: Record<string, number> = {};
-  for (const { link, extraMs } of seen) if (extraMs !== null) facts[`${link}_extra_ms`] = Math.round(extraMs * 10) / 10;
-  return { holds: seen.every(({ extraMs }) => extraMs !== null && extraMs >= least), by: seen.map(({ text }) => text).join('; '), facts };
+  for (const { link, found } of seen) {
+    const extraMs = extraOf(found);
+    if (extraMs !== null) facts[`${link.name}_extra_ms`] = Math.round(extraMs * 10) / 10;
+  }
+  return {
+    holds: seen.every(({ found }) => bites(found)),
+    by: seen.map(({ link, found }) => describe(link, found)).join('; '),
+    facts,
+  };
 }
 
 export const linkLatency: Fault<Settings, Resolved> = {
@@ -134,7 +118,8 @@ export const linkLatency: Fault<Settings, Resolved> = {
   confirmGone: (resolved, context) =>
     proveLinksClear(place(resolved), context, async (link) => {
       const limit = Math.max(NOISE_MS, (resolved.latencyMs - resolved.jitterMs) / 2);
-      const { extraMs, text } = await measureExtra(link, resolved.latencyMs + 2_000, TRIES);
-      return extraMs !== null && extraMs < limit ? null : `still slow: ${text}`;
+      const clear = (found: BothWays): boolean => (extraOf(found) ?? Infinity) < limit;
+      const found = await askBothWays(link, resolved.latencyMs + 2_000, { least: 3, most: TRIES }, clear);
+      return clear(found) ? null : `still slow: ${describe(link, found)}`;
     }),
 };

@@ -6,7 +6,10 @@ import { connect } from 'node:net';
 import { monotonicNs } from '../core/clock';
 import type { TargetLink, TargetNode, TargetService } from '../model/target';
 
-export type RoundTrip = { readonly answered: true; readonly ms: number } | { readonly answered: false; readonly reason: string };
+export type RoundTrip =
+  | { readonly answered: true; readonly ms: number }
+  /** `silent`: nothing came, not even a refusal. */
+  | { readonly answered: false; readonly silent: boolean; readonly reason: string };
 
 /** PostgreSQL's SSLRequest: length 8, code 80877103 (protocol documentation, "Message Formats"); answered with one byte, `S` or `N`. */
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
@@ -22,11 +25,11 @@ function ask(host: string, port: number, question: Buffer, timeoutMs: number): P
       socket.destroy();
       resolve(result);
     };
-    const timer = setTimeout(() => end({ answered: false, reason: `no answer within ${timeoutMs} ms` }), timeoutMs);
+    const timer = setTimeout(() => end({ answered: false, silent: true, reason: `no answer within ${timeoutMs} ms` }), timeoutMs);
     socket.once('connect', () => socket.write(question));
     socket.once('data', () => end({ answered: true, ms: Number(monotonicNs() - start) / 1e6 }));
-    socket.once('error', (error) => end({ answered: false, reason: error.message }));
-    socket.once('close', () => end({ answered: false, reason: 'closed without an answer' }));
+    socket.once('error', (error) => end({ answered: false, silent: false, reason: error.message }));
+    socket.once('close', () => end({ answered: false, silent: false, reason: 'closed without an answer' }));
   });
 }
 
@@ -73,18 +76,31 @@ export function endThrough(link: TargetLink, ms: number): Promise<string> {
 }
 
 /** The quicker of two round trips; one that was answered, when the other was not. */
-export function quicker(one: RoundTrip | null, other: RoundTrip): RoundTrip {
+function quicker(one: RoundTrip | null, other: RoundTrip): RoundTrip {
   if (one === null || !one.answered) return other;
   return other.answered && other.ms < one.ms ? other : one;
 }
 
-/** The quickest of a few round trips, which load on this machine disturbs least; ends with the first that is not answered. */
-export async function quickest(trip: () => Promise<RoundTrip>, tries: number): Promise<RoundTrip> {
-  let best = await trip();
-  for (let n = 1; n < tries && best.answered; n += 1) {
-    const next = await trip();
-    if (!next.answered) break;
-    best = quicker(best, next);
+export interface BothWays {
+  readonly past: RoundTrip;
+  readonly through: RoundTrip;
+}
+
+/**
+ * Asks past the link's proxy and through it in turn and keeps the quickest of each, which load on this machine disturbs least: at least `tries.least` times, and
+ * on to `tries.most` until it is `enough`.
+ */
+export async function askBothWays(
+  link: TargetLink,
+  timeoutMs: number,
+  tries: { readonly least: number; readonly most: number },
+  enough: (found: BothWays) => boolean,
+): Promise<BothWays> {
+  let past: RoundTrip | null = null;
+  let through: RoundTrip | null = null;
+  for (let n = 1; ; n += 1) {
+    past = quicker(past, await askPast(link, timeoutMs));
+    through = quicker(through, await askThrough(link, timeoutMs));
+    if (n >= tries.least && (n >= tries.most || enough({ past, through }))) return { past, through };
   }
-  return best;
 }

@@ -11,7 +11,9 @@ import type { LiveTarget } from '../targets/ports';
 import { withSql } from '../targets/sql';
 
 export type Transfer =
-  { readonly done: true; readonly ms: number; readonly bytes: number } | { readonly done: false; readonly reason: string };
+  | { readonly done: true; readonly ms: number; readonly bytes: number }
+  /** `late`: it was under way and had not come through when its time was over. */
+  | { readonly done: false; readonly late: boolean; readonly reason: string };
 type Way = 'down' | 'up';
 interface Load {
   readonly way: Way;
@@ -21,22 +23,32 @@ interface Load {
 
 /** Connecting costs a login's dozen small packets, which a slow link slows as well. */
 const CONNECT_MS = 25_000;
+/** One stall of a disk or a processor is over by then. */
+const PAST_TRIES = 3;
+/** Nobody tries anew after that. */
+const PAST_MS = 4_000;
 const msSince = (start: bigint): number => Number(monotonicNs() - start) / 1e6;
 
 export function carryThrough(live: LiveTarget, link: TargetLink, load: Load): Promise<Transfer> {
   return carry(live, link, { host: link.listenHost, port: link.listenPort }, load);
 }
 
-/** The same past the proxy: what the link's far end can do by itself. */
-export function carryPast(live: LiveTarget, link: TargetLink, load: Load): Promise<Transfer> {
-  return carry(live, link, { host: link.upstreamHost, port: link.upstreamPort }, load);
+/** The same past the proxy, what the link's far end can do by itself: the quickest of a few tries, and no more of them once one took at most `enoughMs`. */
+export async function carryPast(live: LiveTarget, link: TargetLink, load: Load, enoughMs: number): Promise<Transfer> {
+  const start = monotonicNs();
+  let best = await carry(live, link, { host: link.upstreamHost, port: link.upstreamPort }, load);
+  for (let tries = 1; tries < PAST_TRIES && msSince(start) < PAST_MS && !(best.done && best.ms <= enoughMs); tries += 1) {
+    const next = await carry(live, link, { host: link.upstreamHost, port: link.upstreamPort }, load);
+    if (next.done && (!best.done || next.ms < best.ms)) best = next;
+  }
+  return best;
 }
 
 async function carry(live: LiveTarget, link: TargetLink, at: { host: string; port: number }, load: Load): Promise<Transfer> {
   try {
     return link.to === 's3' ? await pages(at, load) : await value(live, at, load);
   } catch (error) {
-    return { done: false, reason: messageOf(error) };
+    return { done: false, late: false, reason: messageOf(error) };
   }
 }
 
@@ -48,8 +60,12 @@ function value(live: LiveTarget, at: { host: string; port: number }, { way, byte
     address,
     async (sql) => {
       const start = monotonicNs();
-      if (way === 'down') await sql.query(`SELECT repeat('x', $1::int) AS load`, [bytes]);
-      else await sql.query('SELECT length($1)::text AS bytes', ['x'.repeat(bytes)]);
+      try {
+        if (way === 'down') await sql.query(`SELECT repeat('x', $1::int) AS load`, [bytes]);
+        else await sql.query('SELECT length($1)::text AS bytes', ['x'.repeat(bytes)]);
+      } catch (error) {
+        return { done: false, late: msSince(start) >= timeoutMs, reason: messageOf(error) };
+      }
       return { done: true, ms: msSince(start), bytes };
     },
     { connectTimeoutMs: CONNECT_MS, queryTimeoutMs: timeoutMs },
@@ -71,14 +87,14 @@ function pages({ host, port }: { host: string; port: number }, { bytes, timeoutM
       socket.destroy();
       resolve(transfer);
     };
-    const timer = setTimeout(() => end({ done: false, reason: `${came} of ${bytes} bytes within ${timeoutMs} ms` }), timeoutMs);
+    const timer = setTimeout(() => end({ done: false, late: true, reason: `${came} of ${bytes} bytes within ${timeoutMs} ms` }), timeoutMs);
     socket.once('connect', () => socket.write(REFUSED.repeat(Math.ceil(bytes / REFUSAL_BYTES))));
     socket.on('data', (chunk) => {
       came += chunk.length;
       if (came >= bytes) end({ done: true, ms: msSince(start), bytes: came });
     });
-    socket.once('error', (error) => end({ done: false, reason: error.message }));
-    socket.once('close', () => end({ done: false, reason: `closed after ${came} of ${bytes} bytes` }));
+    socket.once('error', (error) => end({ done: false, late: false, reason: error.message }));
+    socket.once('close', () => end({ done: false, late: false, reason: `closed after ${came} of ${bytes} bytes` }));
   });
 }
 

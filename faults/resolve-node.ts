@@ -5,13 +5,19 @@
 import { GamedayError } from '../core/errors';
 import type { LiveTarget, NodeStatus, Topology } from '../targets/ports';
 
-/** The one node that is up and writable. Throws `fault_refused` when there is none, or more than one. */
-export async function findPrimary(live: LiveTarget): Promise<string> {
-  return primaryOf(await live.controller.status());
+const isWritable = (node: NodeStatus): boolean => node.up && node.inRecovery === false;
+const isStandby = (node: NodeStatus): boolean => node.up && node.inRecovery === true;
+
+/** What every node says of itself; asked once more when none is such a one, because a busy machine may let one connection wait for too long. */
+async function askTwice(live: LiveTarget, such: (node: NodeStatus) => boolean): Promise<readonly NodeStatus[]> {
+  const nodes = await live.controller.status();
+  return nodes.some(such) ? nodes : live.controller.status();
 }
 
-function primaryOf(nodes: readonly NodeStatus[]): string {
-  const writable = nodes.filter((node) => node.up && node.inRecovery === false).map((node) => node.node);
+/** The one node that is up and writable. Throws `fault_refused` when there is none, or more than one. */
+export async function findPrimary(live: LiveTarget): Promise<string> {
+  const nodes = await askTwice(live, isWritable);
+  const writable = nodes.filter(isWritable).map((node) => node.node);
   const [first] = writable;
   if (first === undefined || writable.length !== 1) {
     throw new GamedayError(
@@ -57,8 +63,7 @@ export async function resolveNodes(live: LiveTarget, word: string): Promise<read
       `use primary, any-standby, sync-standby, each-standby or one of ${known.join(', ')}.`,
     );
   }
-  const nodes = await live.controller.status();
-  const standbys = nodes.filter((node) => node.up && node.inRecovery === true);
+  const standbys = (await askTwice(live, isStandby)).filter(isStandby);
   const streaming = standbys.filter((node) => node.streamingFrom !== null);
   // A standby that streams is the one whose loss or slowness anybody would notice.
   const chosen = word.startsWith('any-') ? (streaming.length > 0 ? streaming : standbys).slice(0, 1) : standbys;
