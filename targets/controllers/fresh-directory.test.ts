@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from '../../core/clock';
@@ -39,6 +39,28 @@ test('what a killed gameday left writing is ended first; who writes elsewhere is
   await clearDirectory(host, fresh);
   expect(isAlive(writer)).toBe(false);
   expect(isAlive(stranger)).toBe(true);
+  expect(existsSync(fresh)).toBe(false);
+});
+
+test('a server of initdb’s, which stands in the directory and was given it by no argument, is ended too; whoever else stands there is not', async () => {
+  const fresh = join(dir, 'data.new');
+  mkdirSync(join(fresh, 'base'), { recursive: true });
+  symlinkSync('/bin/sh', join(dir, 'postgres'));
+  const standing = (program: string, script: string): ProcessId => {
+    const id = identify(spawn(program, ['-c', script], { cwd: fresh, stdio: 'ignore' }).pid ?? 0);
+    if (id === null) throw new Error(`${program} did not start`);
+    started.push(id);
+    return id;
+  };
+  const server = standing(join(dir, 'postgres'), 'while :; do i=$(( (i + 1) % 100 )); : > "base/$i"; done');
+  const person = standing('sh', 'while :; do read -r _ < /dev/null; done');
+  await until(() => (existsSync(join(fresh, 'base', '99')) ? true : null), {
+    timeoutMs: 5_000,
+    onTimeout: () => new Error('nothing is written'),
+  });
+  await clearDirectory(host, fresh);
+  expect(isAlive(server)).toBe(false);
+  expect(isAlive(person)).toBe(true);
   expect(existsSync(fresh)).toBe(false);
 });
 

@@ -7,9 +7,16 @@ import type { Host } from '../ports';
 
 const TIMEOUT_MS = 15_000;
 
-/** The directory comes by standard input: as an argument this very script would be found. Nobody else is given it as a whole argument but what writes to it. */
+/**
+ * The directory comes by standard input: as an argument this very script would be found. Nobody else is given it as a whole argument but what writes to it, and
+ * the servers that initdb starts, which outlive it for as long as a checkpoint takes, are given it by no argument: they stand in it.
+ */
 const END_WRITERS = `
-pids=$(grep -lzxFf - /proc/[0-9]*/cmdline 2>/dev/null | tr -dc '0-9\\n')
+IFS= read -r directory
+pids=$(printf '%s\\n' "$directory" | grep -lzxFf - /proc/[0-9]*/cmdline 2>/dev/null | tr -dc '0-9\\n')
+for pid in $(find -L /proc/[0-9]*/cwd -maxdepth 0 -samefile "$directory" 2>/dev/null | tr -dc '0-9\\n'); do
+  case $(cat /proc/$pid/comm 2>/dev/null) in postgres) pids="$pids $pid" ;; esac
+done
 for pid in $pids; do kill -KILL "$pid" 2>/dev/null; done
 for pid in $pids; do
   tries=0
