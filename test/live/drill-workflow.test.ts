@@ -491,7 +491,7 @@ describe('drill workflow', () => {
         expect(called(running.script, 'undo', 'redundancy')).toEqual(['undo one']);
         expect(outcome.reasons.join()).toContain('longer than the plan’s limit');
       },
-      { maxDrillMs: 2_000 },
+      { maxDrillMs: 6_000 },
     );
   }, 60_000);
 

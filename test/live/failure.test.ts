@@ -252,7 +252,7 @@ const noMount = whyNoMount();
 test('SIGKILL of the guardian while a fault stands: the next one takes the lease up, and the drill ends healed under the next number', async () => {
   const before = await child('guardian');
   const earlier = (await traces()).drills;
-  const ended = cli(['run', scenario('long-latency'), '--json'], { timeoutMs: 100_000 });
+  const ended = cli(['run', scenario('long-latency'), '--set', 'hold=20s', '--json'], { timeoutMs: 100_000 });
   ended.catch(() => undefined);
   await within(40_000, 'the fault stands', async () =>
     (await guardian().list()).some(({ state, confirmed }) => state === 'active' && confirmed !== null) ? true : null,

@@ -28,9 +28,14 @@ const link = () => {
   if (found === null) throw new Error('no link n2-n1');
   return found;
 };
+/** The quickest of five, which load disturbs least. */
 const throughMs = async (): Promise<number> => {
-  const trip = await askThrough(link(), 3_000);
-  return trip.answered ? trip.ms : Infinity;
+  let quickest = Infinity;
+  for (let n = 0; n < 5; n += 1) {
+    const trip = await askThrough(link(), 3_000);
+    if (trip.answered) quickest = Math.min(quickest, trip.ms);
+  }
+  return quickest;
 };
 
 async function armed(

@@ -18,6 +18,7 @@ import type { DrillProgress, DrillResult } from '../../model/message';
 import type { DrillRecord, Phase } from '../../model/record';
 import { haltUpdate, progressQuery } from '../../workflows/messages';
 import { findResidue } from '../crash/residue';
+import { epochDir, withEpochLock } from '../../targets/controllers/standalone-epoch';
 import { cli, lab } from './lab';
 import { DRAWN, drawRows, drawTests, fullTest } from './drawn';
 
@@ -94,10 +95,16 @@ async function haltByCommand(): Promise<DrillRecord> {
 
 /** As the command does, without the time that a new process takes. */
 async function haltNow(): Promise<DrillRecord> {
-  const handle = temporalClient.workflow.getHandle(workflowId());
-  await handle.executeUpdate(haltUpdate, { args: [{ by: 'ann', reason: 'tried in a test' }] });
-  return recordIn(((await handle.result()) as DrillResult).evidence);
+  await askToHalt();
+  return recordAtEnd();
 }
+
+async function askToHalt(): Promise<void> {
+  await temporalClient.workflow.getHandle(workflowId()).executeUpdate(haltUpdate, { args: [{ by: 'ann', reason: 'tried in a test' }] });
+}
+
+const recordAtEnd = async (): Promise<DrillRecord> =>
+  recordIn(((await temporalClient.workflow.getHandle(workflowId()).result()) as DrillResult).evidence);
 
 function recordIn(evidence: string): DrillRecord {
   const record = readJsonFile<DrillRecord>(join(evidence, 'record.json'));
@@ -219,7 +226,13 @@ function nullWhenEnded(error: unknown): null {
 
 test('in the midst of a failover: it is carried to its end, and healed after it', async () => {
   const lines = ['- fault: process-kill', '  id: kill', '  with: { node: primary }', '- failover: most-advanced', '  id: long'];
-  const record = await haltIn('its failover', endingWith('failover', lines), ({ step }) => step === 'long');
+  // It waits for the lock on its epoch, so that it is under way, and not over, when the halt comes.
+  await withEpochLock(epochDir(lab().target), 10_000, async () => {
+    await start(endingWith('failover', lines));
+    await untilAt('its failover', ({ step }) => step === 'long');
+    await askToHalt();
+  });
+  const record = await recordAtEnd();
   expect(record.state).toBe('aborted');
   expect(record.faults.every(({ healed }) => healed)).toBe(true);
   // Redundancy is not rebuilt behind a halt, by design.

