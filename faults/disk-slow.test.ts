@@ -1,4 +1,4 @@
-/** Settings and limits of disk-slow; the slowing itself is tried in test/live/faults-resources.test.ts. */
+/** Settings and limits of disk-slow and what its proof goes by; the slowing itself is tried in test/live/faults-resources.test.ts. */
 import { diskSlow } from './disk-slow';
 import { groupContext } from './node-cgroup.test-data';
 import type { FaultContext } from './contract';
@@ -35,4 +35,68 @@ test('a file system without a block device is refused, in ready too', async () =
     await expect(diskSlow.resolve(settings, diskContext(device))).rejects.toMatchObject({ code: 'fault_refused' });
     expect(await diskSlow.ready(settings, diskContext(device))).toMatchObject([{ ok: false }]);
   }
+});
+
+/** The paper host with the node in the group, whose dd takes these times by its own account, in turn; remembers what dd was told. */
+function copyContext(times: { readonly inside: readonly string[]; readonly outside: readonly string[] }): {
+  readonly context: FaultContext;
+  readonly told: string[];
+} {
+  const context = diskContext(0x801);
+  const left = { inside: [...times.inside], outside: [...times.outside] };
+  const told: string[] = [];
+  const host: Host = {
+    ...context.live.host('n2'),
+    remove: async () => undefined,
+    exec: async ([, , script = '', , ...args]) => {
+      const at = args[0] === '' ? 'outside' : 'inside';
+      const copies = script.includes('dd "$@"');
+      if (copies) told.push(args.slice(3).join(' '));
+      const stdout = script.includes('/cgroup 2>')
+        ? '4242 8:blkio:/pg/gd-drill-000042-slow.77.n2\n'
+        : copies
+          ? `65536 bytes (66 kB, 64 KiB) copied, ${left[at].shift()} s, 9.9 kB/s\n`
+          : script.startsWith('find')
+            ? '/data/n2/base/1/1259\n'
+            : `2049 ${args[0]}\n`;
+      return { code: 0, stdout, stderr: '' };
+    },
+  };
+  return { context: { ...context, live: { ...context.live, host: () => host } }, told };
+}
+
+const prove = async (settings: object, times: { readonly inside: readonly string[]; readonly outside: readonly string[] }) => {
+  const { context, told } = copyContext(times);
+  const resolved = await diskSlow.resolve(diskSlow.schema.parse({ node: 'n2', ...settings }), context);
+  const proof = await diskSlow.confirm(resolved, context);
+  return { holds: proof.holds, facts: proof.facts, told };
+};
+
+test.each([
+  ['a limit that is obeyed', ['1.1', '1.2'], ['0.003'], true],
+  ['one that is obeyed beside a stall of the disk', ['1.1', '1.2'], ['0.9', '0.8', '0.02'], true],
+  ['one that is not obeyed, beside a stall', ['0.9', '0.2'], ['0.2'], false],
+  ['a disk that is as slow without it', ['1.1', '1.2'], ['0.9', '0.8', '0.9'], false],
+  ['one that does nothing at all', ['0.003'], ['5.1e-05'], false],
+])('%s: only what the limit adds counts', async (_what, inside, outside, holds) => {
+  expect(await prove({ iops: 20 }, { inside, outside })).toMatchObject({ holds });
+});
+
+test.each([
+  [{ iops: 2 }, 'bs=8192 count=2'],
+  [{ writeBps: '8kB' }, 'bs=4096 count=2'],
+  [{ writeBps: '16MB' }, 'bs=2097152 count=8'],
+  [{ writeBps: '16MB', iops: 20 }, 'bs=8192 count=20'],
+  [{ writeBps: '64kB', iops: 500 }, 'bs=8192 count=8'],
+])('%j is proven by %s', async (settings, words) => {
+  const { told } = await prove(settings, { inside: ['9', '9'], outside: ['0'] });
+  expect(told.map((each) => each.replace(' oflag=dsync', ''))).toEqual([words, words, words]);
+});
+
+test('a disk that does not obey is refused before the drill, and one that does is not, however slow it is by itself', async () => {
+  const settings = diskSlow.schema.parse({ node: 'n2', iops: 20 });
+  const obeys = async (inside: string, outside: readonly string[]) =>
+    (await diskSlow.ready(settings, copyContext({ inside: [inside], outside }).context)).at(-1);
+  expect(await obeys('0.7', ['0.001'])).toMatchObject({ ok: false, hint: expect.stringContaining('does not throttle') });
+  expect(await obeys('2.6', ['1.9', '0.3'])).toMatchObject({ ok: true, found: '5 reads took 2.60 s, 300 ms without a limit' });
 });
