@@ -1,4 +1,6 @@
-/** Settings of cpu-starved; the starving itself is tried in test/live/faults-resources.test.ts. */
+/** Settings of cpu-starved and what its proof goes by; the starving itself is tried in test/live/faults-resources.test.ts. */
+import type { Host } from '../targets/ports';
+import type { FaultContext } from './contract';
 import { cpuStarved } from './cpu-starved';
 import { groupContext } from './node-cgroup.test-data';
 
@@ -22,4 +24,66 @@ test('late words become a node, its postmaster and the group that it came from',
     true,
     true,
   ]);
+});
+
+/** The paper host with the node in the group; each count takes these many periods and is held back in so many of them. */
+function countContext(counts: readonly (readonly [throttled: number, periods: number])[], version: 1 | 2 = 1): FaultContext {
+  const context = groupContext('starve', version);
+  let [throttled, periods, counted] = [3, 40, 0];
+  const inner = context.live.host('n2');
+  const where = {
+    1: '4242 4:cpu,cpuacct:/pg/gd-drill-000042-starve.77.n2\n',
+    2: '4242 0::/system.slice/gd-drill-000042-starve.77.n2@postgresql.service\n',
+  };
+  const host: Host = {
+    ...inner,
+    readFile: async (path) =>
+      path.endsWith('/cpu.stat') ? `nr_periods ${periods}\nnr_throttled ${throttled}\nthrottled_time 5\n` : inner.readFile(path),
+    exec: async () => ({ code: 0, stdout: where[version], stderr: '' }),
+  };
+  const sql: FaultContext['live']['sql'] = async (_node, _purpose, work) => {
+    const [more = 0, of = 0] = counts[counted++] ?? [];
+    throttled += more;
+    periods += of;
+    return work({ query: async () => [] });
+  };
+  return { ...context, live: { ...context.live, host: () => host, sql } };
+}
+
+test.each([
+  [[[10, 11]], true, 10],
+  [
+    [
+      [0, 0],
+      [4, 30],
+      [6, 12],
+    ],
+    true,
+    6,
+  ],
+  [
+    [
+      [4, 4],
+      [4, 4],
+      [4, 4],
+      [9, 9],
+    ],
+    false,
+    4,
+  ],
+  [
+    [
+      [5, 11],
+      [5, 11],
+      [5, 11],
+    ],
+    false,
+    5,
+  ],
+] as const)('counts held back in %j periods: holds %s', async (counts, holds, throttledPeriods) => {
+  for (const version of [1, 2] as const) {
+    const context = countContext(counts, version);
+    const resolved = await cpuStarved.resolve(cpuStarved.schema.parse({ node: 'n2', share: 50 }), context);
+    expect(await cpuStarved.confirm(resolved, context)).toMatchObject({ holds, facts: { throttledPeriods } });
+  }
 });

@@ -198,13 +198,8 @@ async function readElsewhere(live: LiveTarget, group: NodeCgroup): Promise<JsonO
   return elsewhere;
 }
 
-/** Makes the group with its limits and moves the node's whole tree into it. `remember` is kept in the fault's memory besides. May be repeated. */
-export async function enterCgroup(
-  group: NodeCgroup,
-  limits: readonly CgroupLimit[],
-  context: FaultContext,
-  remember: JsonObject = {},
-): Promise<void> {
+/** Makes the group with its limits and moves the node's whole tree into it. May be repeated. */
+export async function enterCgroup(group: NodeCgroup, limits: readonly CgroupLimit[], context: FaultContext): Promise<void> {
   const { live, memory } = context;
   const host = live.host(group.node);
   const now = await host.postmaster();
@@ -213,7 +208,7 @@ export async function enterCgroup(
       'step_failed',
       `postmaster ${group.postmaster.pid} of ${group.node} was replaced by ${now?.pid ?? 'none'} meanwhile`,
     );
-  if (memory.read() === null) memory.write({ ...remember, elsewhere: await readElsewhere(live, group) });
+  if (memory.read() === null) memory.write({ elsewhere: await readElsewhere(live, group) });
   await runScript(
     host,
     `making control group ${group.dir}`,
