@@ -25,6 +25,8 @@ const LEAST_MS = 5_000;
 const MOST_MS = 30 * 86_400_000;
 /** Two clocks read one after the other agree within this, besides the time that reading took. */
 const TOLERANCE_MS = 1_000;
+/** Of two clocks; the first that is narrow enough counts. */
+const READINGS = 3;
 const INSTALL = 'install libfaketime on the node’s host: apt-get install libfaketime';
 
 function skewMs(by: string): number | null {
@@ -75,30 +77,58 @@ export async function startedBy(live: LiveTarget, node: string): Promise<string 
 
 async function hostMs(host: Host): Promise<number> {
   const result = await host.exec(['date', '+%s.%N'], { asNode: false, timeoutMs: 5_000 });
+  if (result.code !== 0) throw new GamedayError('step_failed', `date failed on the host: ${result.stderr.trim() || `exit ${result.code}`}`);
   return Number(result.stdout.trim()) * 1_000;
 }
 
-/** How far a session's clock is from the host's, and how far off that may be; null when the node does not answer. */
-async function measureSkew(live: LiveTarget, node: string): Promise<{ readonly ms: number; readonly errorMs: number } | null> {
+/** How far a clock is from the host's: that one was read before and after it. */
+interface Offset {
+  readonly ms: number;
+  readonly errorMs: number;
+}
+
+const between = (before: number, read: number, after: number): Offset => ({
+  ms: read - (before + after) / 2,
+  errorMs: (after - before) / 2,
+});
+
+/** On a machine that takes seconds to start a process, a true clock and one that is a little off look alike. */
+const isNarrow = ({ errorMs }: Offset, skew: number): boolean => errorMs <= Math.abs(skew) / 4;
+
+/** True where the reading can tell the fault's skew from none, and tells this one. */
+const agrees = (offset: Offset, expectedMs: number, skew: number): boolean =>
+  isNarrow(offset, skew) && Math.abs(offset.ms - expectedMs) <= TOLERANCE_MS + offset.errorMs;
+
+async function narrowest(read: () => Promise<Offset>, skew: number): Promise<Offset> {
+  let best = await read();
+  for (let n = 1; n < READINGS && !isNarrow(best, skew); n += 1) {
+    const next = await read();
+    if (!(best.errorMs <= next.errorMs)) best = next;
+  }
+  return best;
+}
+
+/** How far a session's clock is from the host's. Connecting is no part of it. Throws when the node does not answer. */
+async function measureSkew(live: LiveTarget, node: string, skew: number): Promise<Offset> {
   const host = live.host(node);
-  const before = await hostMs(host);
-  const rows = await live
-    .sql(node, 'observe', (sql) => sql.query('SELECT (extract(epoch FROM clock_timestamp()) * 1000)::text AS ms'))
-    .catch(() => []);
-  const after = await hostMs(host);
-  const found = rows[0]?.['ms'] ?? null;
-  return found === null ? null : { ms: Number(found) - (before + after) / 2, errorMs: (after - before) / 2 };
+  return live.sql(node, 'observe', (sql) =>
+    narrowest(async () => {
+      const before = await hostMs(host);
+      const rows = await sql.query('SELECT (extract(epoch FROM clock_timestamp()) * 1000)::text AS ms');
+      return between(before, Number(rows[0]?.['ms'] ?? NaN), await hostMs(host));
+    }, skew),
+  );
 }
 
 const sayMs = (ms: number): string => `${ms < 0 ? '-' : '+'}${formatMs(Math.abs(ms))}`;
 
-async function proveSkew(live: LiveTarget, node: string, expectedMs: number): Promise<FaultProof> {
-  const skew = await measureSkew(live, node);
-  if (skew === null) return { holds: false, by: `${node} does not answer`, facts: { node, skewMs: null } };
+async function proveSkew(live: LiveTarget, { node, skewMs: skew }: Resolved, expectedMs: number): Promise<FaultProof> {
+  const offset = await measureSkew(live, node, skew).catch(messageOf);
+  if (typeof offset === 'string') return { holds: false, by: `${node} does not tell its time: ${offset}`, facts: { node, skewMs: null } };
   return {
-    holds: Math.abs(skew.ms - expectedMs) <= TOLERANCE_MS + skew.errorMs,
-    by: `a session’s clock on ${node} is ${sayMs(skew.ms)} from its host’s, read within ${formatMs(2 * skew.errorMs)}`,
-    facts: { node, skewMs: skew.ms, errorMs: skew.errorMs },
+    holds: agrees(offset, expectedMs, skew),
+    by: `a session’s clock on ${node} is ${sayMs(offset.ms)} from its host’s, read within ${formatMs(2 * offset.errorMs)}${isNarrow(offset, skew) ? '' : ', too slowly to tell'}`,
+    facts: { node, skewMs: offset.ms, errorMs: offset.errorMs },
   };
 }
 
@@ -107,6 +137,10 @@ export async function restoreClock(live: LiveTarget, node: string, label: string
   if ((await startedBy(live, node)) === label) await stopForHealing(live, node);
   await bringUp(live, node);
 }
+
+// The true time, what a program is told, and the true time again.
+const TELL = 'date +%s.%N; env "$@" date +%s.%N; date +%s.%N';
+const SLOW = 'the host takes too long to start a program for this skew: try when it has less to do, or choose a larger one.';
 
 async function ready(settings: Settings, { live }: FaultContext): Promise<readonly CheckResult[]> {
   const node = await resolveNode(live, settings.node);
@@ -119,11 +153,20 @@ async function ready(settings: Settings, { live }: FaultContext): Promise<readon
   try {
     const environment = environmentOf({ node, skewMs: wanted, library: await findLibrary(host), label: 'trial' });
     const words = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
-    const trueMs = await hostMs(host);
-    const result = await host.exec(['env', ...words, 'date', '+%s.%N'], { asNode: true, timeoutMs: 5_000 });
-    const off = Number(result.stdout.trim()) * 1_000 - trueMs;
-    const ok = Math.abs(off - wanted) <= TOLERANCE_MS;
-    return [{ ...check, ok, found: ok ? `${sayMs(off)} off` : result.stderr.trim() || `${sayMs(off)} off`, hint: ok ? null : INSTALL }];
+    let said = '';
+    const offset = await narrowest(async () => {
+      const result = await host.exec(['sh', '-c', TELL, 'gameday', ...words], { asNode: true, timeoutMs: 10_000 });
+      said = result.stderr.trim();
+      const [before = NaN, told = NaN, after = NaN] = result.stdout
+        .trim()
+        .split('\n')
+        .map((line) => Number(line) * 1_000);
+      return between(before, told, after);
+    }, wanted);
+    const ok = agrees(offset, wanted, wanted);
+    const found = `${sayMs(offset.ms)} off, read within ${formatMs(2 * offset.errorMs)}`;
+    const hint = ok ? null : isNarrow(offset, wanted) || said !== '' ? INSTALL : SLOW;
+    return [{ ...check, ok, found: ok ? found : said || found, hint }];
   } catch (error) {
     return [{ ...check, ok: false, found: messageOf(error), hint: INSTALL }];
   }
@@ -154,15 +197,16 @@ export const clockSkew: Fault<Settings, Resolved> = {
     }
     return { node, skewMs: resolved.skewMs };
   },
-  confirm: ({ node, skewMs: ms }, { live }) => proveSkew(live, node, ms),
+  confirm: (resolved, { live }) => proveSkew(live, resolved, resolved.skewMs),
   async undo({ node, label }, { live, memory }) {
     // A node that was down before we restarted it is somebody else's to start.
     if (memory.read() !== null) await restoreClock(live, node, label);
   },
-  async confirmGone({ node, label }, { live, memory }) {
+  async confirmGone(resolved, { live, memory }) {
+    const { node, label } = resolved;
     // Never injected: a node that somebody else has stopped has no clock that could be wrong.
     if (memory.read() === null && !(await isUp(live, node)) && (await startedBy(live, node)) !== label)
       return { holds: true, by: `${node} was never restarted by this fault, and is down`, facts: { node } };
-    return proveSkew(live, node, 0);
+    return proveSkew(live, resolved, 0);
   },
 };
