@@ -28,7 +28,7 @@ function diskContext(devices: Readonly<Record<string, number>>, blocks = 100_000
 const settings = diskFull.schema.parse({ node: 'any-standby' });
 
 test('unknown places and sizes are refused', () => {
-  for (const each of [{ leave: '2GB' }, { leave: 'some' }, { where: 'log' }, { size: '1GB' }])
+  for (const each of [{ leave: '257MB' }, { leave: 'some' }, { where: 'log' }, { size: '1GB' }])
     expect(diskFull.schema.safeParse({ node: 'n2', ...each }).success).toBe(false);
 });
 

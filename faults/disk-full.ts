@@ -25,12 +25,13 @@ const MAX_FILE_SYSTEM_BYTES = 4 * 1024 ** 3;
 /** What the proof tries to write beyond what is left. */
 const TRIAL_BYTES = 1024 ** 2;
 const FILL_TIMEOUT_MS = 25_000;
-const TRIAL_TIMEOUT_MS = 10_000;
+const TRIAL_TIMEOUT_MS = 20_000;
 
 const schema = z.strictObject({
   node: z.string().min(1).max(63).describe('primary, any-standby or a node’s name'),
   where: z.enum(['data', 'wal']).default('data').describe('the file system of the data directory, or of pg_wal'),
-  leave: sizeBetween('0', '1GB').default('0').describe('what stays free, e.g. 64MB'),
+  // More than that the proof could not write in time on a slow disk.
+  leave: sizeBetween('0', '256MB').default('0').describe('what stays free, e.g. 64MB'),
 });
 type Settings = z.infer<typeof schema>;
 type Resolved = { readonly node: string; readonly dir: string; readonly file: string; readonly leaveBytes: number };
