@@ -71,3 +71,13 @@ test('a bucket that keeps no versions, and an empty one, are refused, in pre-fli
   bare.objects.clear();
   await expect(archiveEmptied.resolve({}, bare.context)).rejects.toMatchObject({ message: 'the archive is empty already' });
 });
+
+test('more objects than can be brought back in time are refused', async () => {
+  const store = paperStore('empty');
+  for (let n = 1; n < 5_000; n += 1) store.put(`wal/${n}`, '');
+  expect(await archiveEmptied.resolve({}, store.context)).toMatchObject({ objects: 5_000 });
+  store.put('wal/5000', '');
+  await expect(archiveEmptied.resolve({}, store.context)).rejects.toMatchObject({
+    message: 'the archive holds 5001 objects; at most 5000 are hidden',
+  });
+});

@@ -269,7 +269,7 @@ export async function hiddenBy(label: string, door: ArchiveDoor): Promise<readon
 /** Lays bare what was seen when the note was written, then removes the note. What others had deleted before stays as it is. Idempotent. */
 export async function uncoverAll(label: string, live: LiveTarget): Promise<void> {
   const door = requireDoor(live);
-  for (const { key, id } of await hiddenBy(label, door)) await door.removeVersion(key, id);
+  await door.removeVersions(await hiddenBy(label, door));
   await door.removeNote(label);
 }
 

@@ -28,6 +28,11 @@ export function paperStore(step: string, versioned = true): PaperStore {
     objects.set(key, [{ ...version, id }, ...(objects.get(key) ?? [])]);
     return id;
   };
+  const remove = (key: string, id: string): void =>
+    void objects.set(
+      key,
+      (objects.get(key) ?? []).filter((each) => each.id !== id),
+    );
   const find = (key: string, id: string | null): PaperVersion | undefined =>
     (objects.get(key) ?? []).find((each, n) => (id === null ? n === 0 : each.id === id));
   const visible = (): string[] => [...objects].flatMap(([key, [newest]]) => (newest === undefined || newest.marker ? [] : [key]));
@@ -45,11 +50,8 @@ export function paperStore(step: string, versioned = true): PaperStore {
     labelOf: async (key, id) => find(key, id)?.label ?? null,
     putLabelled: async (key, data, label) => void add(key, { marker: false, data: Buffer.from(data).toString('latin1'), label }),
     hide: async (key) => add(key, { marker: true, data: '', label: null }),
-    removeVersion: async (key, id) =>
-      void objects.set(
-        key,
-        (objects.get(key) ?? []).filter((each) => each.id !== id),
-      ),
+    removeVersion: async (key, id) => remove(key, id),
+    removeVersions: async (versions) => versions.forEach(({ key, id }) => remove(key, id)),
     visible: async () => visible(),
     hideAll: async (keys) => {
       for (const key of keys) add(key, { marker: true, data: '', label: null });

@@ -409,6 +409,8 @@ export interface ArchiveDoor {
   /** A delete marker; returns its version id. */
   hide(key: string): Promise<string>;
   removeVersion(key: string, id: string): Promise<void>;
+  /** Some at a time. */
+  removeVersions(versions: readonly { readonly key: string; readonly id: string }[]): Promise<void>;
   /** Keys of every object that is seen now, notes left out. */
   visible(): Promise<readonly string[]>;
   /** A delete marker on each of them, some at a time. */

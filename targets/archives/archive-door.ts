@@ -48,6 +48,7 @@ export function openArchiveDoor(target: Target): ArchiveDoor {
     putLabelled: (key, data, label) => objects.putLabelled(key, data, label),
     hide: (key) => objects.hide(key),
     removeVersion: (key, id) => objects.removeVersion(key, id),
+    removeVersions: async (versions) => void (await someAtATime(versions, ({ key, id }) => objects.removeVersion(key, id))),
     visible,
     hideAll: async (keys) => void (await someAtATime(keys, (key) => objects.hide(key))),
     async hidden(keys) {
@@ -67,9 +68,9 @@ export function openArchiveDoor(target: Target): ArchiveDoor {
   };
 }
 
-async function someAtATime<T>(keys: readonly string[], work: (key: string) => Promise<T>): Promise<T[]> {
-  const done: T[] = [];
-  for (let at = 0; at < keys.length; at += AT_ONCE) done.push(...(await Promise.all(keys.slice(at, at + AT_ONCE).map(work))));
+async function someAtATime<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const done: R[] = [];
+  for (let at = 0; at < items.length; at += AT_ONCE) done.push(...(await Promise.all(items.slice(at, at + AT_ONCE).map(work))));
   return done;
 }
 
