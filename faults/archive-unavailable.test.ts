@@ -66,9 +66,32 @@ test('a gate closed under a label of ours is a stray; a stranger’s is not', as
   expect(await findClosedGate(withGate(null).live)).toEqual([]);
 });
 
-test.each([{ how: 'gone' }, { how: 'slow', latency: '100ms' }, { how: 'slow', latency: '5 parsecs' }, { how: 'error-503', nodes: 'n1' }])(
-  '%j is refused',
-  (settings) => {
-    expect(archiveUnavailable.schema.safeParse(settings).success).toBe(false);
-  },
-);
+test.each([
+  { how: 'gone' },
+  { how: 'slow', latency: '100ms' },
+  { how: 'slow', latency: '13s' },
+  { how: 'slow', latency: '5 parsecs' },
+  { how: 'error-503', nodes: 'n1' },
+])('%j is refused', (settings) => {
+  expect(archiveUnavailable.schema.safeParse(settings).success).toBe(false);
+});
+
+/** A store that answers in these times straight and over a link, in turn; then in the last of them. */
+const slowed = async (past: readonly number[], through: readonly number[]): Promise<boolean> => {
+  const left = { past: [...past], through: [...through] };
+  const next = (times: number[]): number => (times.length > 1 ? times.shift() : times[0]) ?? 0;
+  const door = {
+    gate: null,
+    ask: async (node: string | null) => ({ answered: true, status: 404, ms: next(node === null ? left.past : left.through) }) as const,
+  } as unknown as NonNullable<Archive['door']>;
+  const context = contextWith({ door });
+  const resolved = await resolve({ how: 'slow', nodes: 'primary', latency: '1s' }, context);
+  return (await archiveUnavailable.confirm(resolved, context)).holds;
+};
+
+test('a slow store is proven beside a first request that took long, and one slow answer proves nothing', async () => {
+  expect(await slowed([900, 10], [1_050])).toBe(true);
+  expect(await slowed([900, 800, 10], [1_050])).toBe(true);
+  expect(await slowed([10], [1_400, 40])).toBe(false);
+  expect(await slowed([400], [1_050])).toBe(false);
+});

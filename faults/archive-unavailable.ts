@@ -9,6 +9,7 @@
  * It never touches the store itself nor anything in it; gameday's own way to the store stays open.
  */
 import { z } from 'zod';
+import { bootTimeMs } from '../core/clock';
 import { GamedayError } from '../core/errors';
 import { formatMs, parseDurationMs } from '../core/units';
 import type { JsonObject } from '../model/json';
@@ -17,7 +18,7 @@ import type { CheckResult } from '../model/record';
 import { nativeArchiveOf, type Target, type TargetLink } from '../model/target';
 import { GATE_KEY } from '../targets/archives/haproxy-gate';
 import { quoteWord } from '../targets/hosts/shell-words';
-import type { ArchiveGate, GateStatus, LiveTarget, StoreAnswer } from '../targets/ports';
+import type { ArchiveDoor, ArchiveGate, GateStatus, LiveTarget, StoreAnswer } from '../targets/ports';
 import { requireDoor } from './archive-objects';
 import { OUR_LABEL, type Fault, type FaultContext, type Stray } from './contract';
 import { durationMs, durationSchema } from './link-settings';
@@ -29,7 +30,11 @@ import { resolveNodes } from './resolve-node';
 const SILENCE_MS = 1_500;
 const ANSWER_WITHIN_MS = 5_000;
 const TRIES = 4;
-const MOST_LATENCY_MS = 30_000;
+const SLOW_TRIES = 3;
+/** After that only the store itself is asked again: a proof has 30 s. */
+const SLOW_AGAIN_MS = 5_000;
+/** With a little more, and what the store itself takes, it must come within the time that a proof has. */
+const MOST_LATENCY_MS = 12_000;
 const LEAST_LATENCY_MS = 500;
 
 const HOW = ['down', 'slow', 'error-503', 'denied-403'] as const;
@@ -47,7 +52,7 @@ const schema = z
     how: z.enum(HOW).default('down'),
     nodes: z.string().min(1).max(63).default('all').describe('all, primary, any-standby, standbys or a node’s name'),
     latency: durationSchema
-      .refine(inRange, 'latency lies between 500ms and 30s')
+      .refine(inRange, 'latency lies between 500ms and 12s')
       .default('3s')
       .describe('slow: what every answer takes longer'),
   })
@@ -135,11 +140,44 @@ function bites({ how, latencyMs }: Resolved, through: StoreAnswer, past: StoreAn
   }
 }
 
+/** The quicker of two that work; one that works, when the other does not. */
+function better(one: StoreAnswer, other: StoreAnswer): StoreAnswer {
+  if (!works(one)) return other;
+  return works(other) && other.ms < one.ms ? other : one;
+}
+
+interface Asked {
+  readonly past: StoreAnswer;
+  readonly answers: readonly { readonly node: string; readonly answer: StoreAnswer }[];
+}
+
+async function askAll({ how, nodes, latencyMs }: Resolved, door: ArchiveDoor): Promise<Asked> {
+  const past = await door.ask(null, ANSWER_WITHIN_MS);
+  const timeoutMs = how === 'down' ? SILENCE_MS : latencyMs + ANSWER_WITHIN_MS;
+  return { past, answers: await Promise.all(nodes.map(async (node) => ({ node, answer: await door.ask(node, timeoutMs) }))) };
+}
+
+/**
+ * The quickest of a few on both ways, in turn: what else a machine does only ever lengthens, and the first request of all takes longest. A long latency needs
+ * no second look, only a quick answer of the store itself.
+ */
+async function askSlowed(resolved: Resolved, door: ArchiveDoor): Promise<Asked> {
+  const untilMs = bootTimeMs() + SLOW_AGAIN_MS;
+  let { past, answers } = await askAll(resolved, door);
+  const seen = (): boolean => answers.every(({ answer }) => bites(resolved, answer, past));
+  for (let n = 1; n < SLOW_TRIES; n += 1) {
+    const again = bootTimeMs() < untilMs;
+    if (seen() && (n > 1 || !again)) break;
+    const next = again ? await askAll(resolved, door) : { past: await door.ask(null, ANSWER_WITHIN_MS), answers };
+    past = better(past, next.past);
+    answers = answers.map(({ node, answer }, at) => ({ node, answer: better(answer, next.answers[at]?.answer ?? answer) }));
+  }
+  return { past, answers };
+}
+
 async function confirm(resolved: Resolved, { live }: FaultContext): Promise<FaultProof> {
   const door = requireDoor(live);
-  const past = await door.ask(null, ANSWER_WITHIN_MS);
-  const timeoutMs = resolved.how === 'down' ? SILENCE_MS : resolved.latencyMs + ANSWER_WITHIN_MS;
-  const answers = await Promise.all(resolved.nodes.map(async (node) => ({ node, answer: await door.ask(node, timeoutMs) })));
+  const { past, answers } = await (resolved.how === 'slow' ? askSlowed : askAll)(resolved, door);
   return {
     holds: answers.every(({ answer }) => bites(resolved, answer, past)),
     by: `S3 requests as ${answers.map(({ node, answer }) => `${node}: ${words(answer)}`).join('; ')}; straight to the store: ${words(past)}`,
