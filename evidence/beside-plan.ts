@@ -176,7 +176,11 @@ function stepDeviations(plan: PlanStep, step: StepRecord): readonly Deviation[] 
 
 function endedEarly({ step, fault, endedBy }: FaultRecord): readonly Deviation[] {
   if (typeof endedBy !== 'string' || endedBy === 'undone') return [];
-  const actual = { expired: 'its time ran out', halted: 'a halt took it off', reconciled: 'it was found without its drill and taken off' };
+  const actual = {
+    expired: 'its time ran out',
+    halted: 'a halt took it off',
+    reconciled: 'what bore it was gone, or it was found without its drill, and it was taken off',
+  };
   return [
     {
       kind: 'ended early',

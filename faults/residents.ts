@@ -29,7 +29,10 @@ export async function hold(
       controller,
       failure: null,
       ended: work(controller.signal, resolve).then(
-        () => reject(new GamedayError('step_failed', `${label} ended before it took hold`)),
+        () => {
+          entry.failure = 'it ended by itself';
+          reject(new GamedayError('step_failed', `${label} ended before it took hold`));
+        },
         (error: unknown) => {
           entry.failure = messageOf(error);
           reject(error instanceof Error ? error : new Error(messageOf(error)));
@@ -55,6 +58,11 @@ export async function letGo(label: string): Promise<void> {
   entry.controller.abort();
   await entry.ended;
   held.delete(label);
+}
+
+/** Why what was held under this label is over though nobody let it go; null while it goes on, and where nothing is held. */
+export function whyEnded(label: string): string | null {
+  return held.get(label)?.failure ?? null;
 }
 
 /** Null while it is held and well; otherwise why not. */

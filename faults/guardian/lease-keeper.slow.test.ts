@@ -7,7 +7,9 @@ import { until } from '../../core/clock';
 import { GamedayError } from '../../core/errors';
 import type { Target } from '../../model/target';
 import type { LiveTarget } from '../../targets/ports';
+import { faultLabel } from '../contract';
 import type { AnyFault } from '../registry';
+import { hold, letGo } from '../residents';
 import { pinOf } from './allow';
 import { openJournal } from './journal';
 import { LeaseKeeper, type KeeperLimits } from './lease-keeper';
@@ -374,7 +376,7 @@ test('several come off newest first, one that hangs holds up the next for its sh
 
 test('what inject wrote down reaches the undo, also in the next guardian', async () => {
   const first = openKeeper();
-  await arm(first, 'a', 60);
+  await arm(first, 'a', 1_500);
   verbs.inject = async () => first.stop();
   await first.inject(keyOf('a'));
   await untilGone(openKeeper(), 'a');
@@ -392,6 +394,35 @@ test('what a dead guardian’s process held has ended with it: the next one undo
   expect(second.describe(keyOf('held'))).toMatchObject({ endedBy: 'reconciled' });
   expect(stateOf(second, 'stands')).toBe('active');
   expect(second.renew({ workflowId: keyOf('a').workflowId, runId: keyOf('a').runId, ttlMs: 60_000 }).gone).toEqual([keyOf('held')]);
+});
+
+test('what this guardian holds and cannot go on with is undone without being asked, and the failure is on record; what goes on stays', async () => {
+  const labelOf = (step: string): string => faultLabel('drill-000001', step);
+  const fail = new Map<string, (error: Error) => void>();
+  verbs.inject = (step) =>
+    hold(labelOf(step), 1_000, (signal, bites) => {
+      bites();
+      return new Promise((resolve, reject) => {
+        fail.set(step, reject);
+        signal.addEventListener('abort', () => resolve());
+      });
+    });
+  verbs.undo = (step) => letGo(labelOf(step));
+  const keeper = openKeeper();
+  for (const step of ['breaks', 'stands']) await arm(keeper, step, 60_000, 60_000, 'resident');
+  for (const step of ['breaks', 'stands']) await keeper.inject(keyOf(step));
+  fail.get('breaks')?.(new Error('the server is not to be reached'));
+  await untilGone(keeper, 'breaks');
+  expect(keeper.describe(keyOf('breaks'))).toMatchObject({ endedBy: 'reconciled', confirmed: { holds: true } });
+  expect(stateOf(keeper, 'stands')).toBe('active');
+  const told = openJournal(join(dir, 'events'))
+    .events('drill-000001')
+    .filter(({ kind }) => kind === 'ended-early');
+  expect(told.map(({ step, text }) => [step, text])).toEqual([
+    ['breaks', 'what the guardian held for it is over: the server is not to be reached'],
+  ]);
+  expect(keeper.renew({ workflowId: keyOf('a').workflowId, runId: 'r1', ttlMs: 60_000 }).gone).toEqual([keyOf('breaks')]);
+  await keeper.undo(keyOf('stands'), 'workflow');
 });
 
 describe('a halt', () => {

@@ -12,6 +12,7 @@ import type { LiveTarget } from '../../targets/ports';
 import { atLine, findForbidden, type Hurt } from '../blast-radius';
 import { faultLabel, type FaultContext } from '../contract';
 import type { AnyFault } from '../registry';
+import { whyEnded } from '../residents';
 import { writeActive } from './active-file';
 import { refuseByAllow, requireAllowed, requirePinned, type Allow } from './allow';
 import { isProduction, requireApproved, requireConsentLeft } from './approved-plan';
@@ -623,6 +624,12 @@ export class LeaseKeeper {
     return proof;
   }
 
+  /** Why what this process held for the lease is over before its time; null where it goes on, or needs no holding. */
+  private whyOver(lease: Lease): string | null {
+    if (lease.state !== 'active' || this.faultOf(lease)?.resident !== true) return null;
+    return whyEnded(faultLabel(lease.handle.drill, lease.key.step));
+  }
+
   private sweep(): void {
     const moment = now();
     this.writeHalt();
@@ -632,9 +639,16 @@ export class LeaseKeeper {
       const id = leaseId(lease.key);
       if (this.busy.has(id) || this.queues.has(id)) return false;
       if (lease.state === 'undoing') return (this.retryAt.get(id) ?? 0) <= moment.bootMs;
-      return (lease.state === 'armed' || lease.state === 'active') && (halted || isExpired(lease, moment));
+      if (lease.state !== 'armed' && lease.state !== 'active') return false;
+      return halted || isExpired(lease, moment) || this.whyOver(lease) !== null;
     });
-    if (due.length > 0) void this.undoSeveral(due, (lease) => (isExpired(lease, moment) ? 'expired' : 'halted'));
+    if (due.length === 0) return;
+    // Its proof was made before: without this the record would say to the end that it bit.
+    for (const lease of due) {
+      const why = this.whyOver(lease);
+      if (why !== null) this.note(lease, 'ended-early', `what the guardian held for it is over: ${why}`, {});
+    }
+    void this.undoSeveral(due, (lease) => (isExpired(lease, moment) ? 'expired' : halted ? 'halted' : 'reconciled'));
   }
 
   /** Saves, then holds. Undoing goes on from memory when the disk refuses; everything else is refused with it. */
