@@ -1,5 +1,8 @@
 /** Settings and handle of connections-exhausted; the refused client is tried in test/live/faults-data.test.ts. */
+import { until } from '../core/clock';
 import { connectionsExhausted } from './connections-exhausted';
+import type { FaultContext } from './contract';
+import { letGo, whyNotHeld } from './residents';
 import { paperContext } from './paper-target.test-data';
 
 test('without settings the primary is filled up to the last connection', async () => {
@@ -22,4 +25,68 @@ test('a step whose label PostgreSQL would cut is refused, with the length that f
 
 test.each([{ leave: -1 }, { leave: 51 }, { leave: 1.5 }, { seats: 1 }, { node: '' }])('%j is refused', (settings) => {
   expect(connectionsExhausted.schema.safeParse(settings).success).toBe(false);
+});
+
+const SLOTS = 12;
+const resolved = { node: 'n1', leave: 0, label: 'gd-drill-000042-fill' };
+
+/** A server on paper that gives `SLOTS` sessions; `knock` may throw instead of letting one in. */
+function paperServer(knock: (inUse: number) => void = () => undefined): { readonly context: FaultContext; readonly restart: () => void } {
+  let inUse = 0;
+  let boot = 0;
+  const context = paperContext('fill');
+  const query = async (text: string): Promise<readonly object[]> =>
+    text.includes('AS ordinary') ? [{ ordinary: String(SLOTS), free: String(SLOTS - inUse) }] : [];
+  const sql = async (_node: string, purpose: string, work: (sql: object) => Promise<unknown>): Promise<unknown> => {
+    if (purpose === 'operate') return work({ query });
+    knock(inUse);
+    if (inUse >= SLOTS) throw Object.assign(new Error('too many'), { code: '53300' });
+    const mine = boot;
+    inUse += 1;
+    try {
+      return await work({ query });
+    } finally {
+      if (mine === boot) inUse -= 1;
+    }
+  };
+  const restart = (): void => {
+    boot += 1;
+    inUse = 0;
+  };
+  return { context: { ...context, live: { ...context.live, sql } as unknown as FaultContext['live'] }, restart };
+}
+const refusals = async (context: FaultContext): Promise<boolean> => (await connectionsExhausted.confirm(resolved, context)).holds;
+
+afterEach(() => letGo(resolved.label));
+
+test('once it is full a knock that nobody answers ends nothing, and a server that restarted is filled anew', async () => {
+  let unanswered = 0;
+  const { context, restart } = paperServer(() => {
+    if (unanswered === 0) return;
+    unanswered -= 1;
+    throw new Error('timeout expired');
+  });
+  await connectionsExhausted.inject(resolved, context);
+  unanswered = 3;
+  await until(() => (unanswered === 0 ? true : null), { timeoutMs: 5_000, onTimeout: () => new Error('it knocks no more') });
+  expect(whyNotHeld(resolved.label)).toBeNull();
+  restart();
+  await until(async () => ((await refusals(context)) ? true : null), { timeoutMs: 5_000, onTimeout: () => new Error('never full again') });
+});
+
+test('before it is full a server that does not answer fails the injection', async () => {
+  const { context } = paperServer((inUse) => {
+    if (inUse === 5) throw new Error('timeout expired');
+  });
+  await expect(connectionsExhausted.inject(resolved, context)).rejects.toThrow('timeout expired');
+});
+
+test('one slot let go a moment ago does not tell that there is room', async () => {
+  let before = 1;
+  const { context } = paperServer(() => {
+    before -= 1;
+    // The free slot is the proof's own first try; then it is taken.
+    if (before < 0) throw Object.assign(new Error('too many'), { code: '53300' });
+  });
+  expect(await connectionsExhausted.confirm(resolved, context)).toMatchObject({ holds: true, facts: { opened: 0, refused: 1 } });
 });

@@ -69,9 +69,9 @@ async function getsIn(open: () => Promise<void>): Promise<boolean> {
   );
 }
 
-/** Opens sessions, `atOnce` at a time, until the server turns one away or `most` are open. True when it was turned away. */
-async function openMany(open: () => Promise<void>, most: number, atOnce: number): Promise<boolean> {
-  for (let opened = 0; opened < most; opened += atOnce) {
+/** Opens sessions, `atOnce` at a time, until the server turns one away, `most` are open or `signal` aborts. True when it was turned away. */
+async function openMany(open: () => Promise<void>, most: number, atOnce: number, signal: AbortSignal): Promise<boolean> {
+  for (let opened = 0; opened < most && !signal.aborted; opened += atOnce) {
     const batch = Array.from({ length: Math.min(atOnce, most - opened) }, () => getsIn(open));
     // None may still be opening when one of them has failed.
     await Promise.allSettled(batch);
@@ -80,7 +80,10 @@ async function openMany(open: () => Promise<void>, most: number, atOnce: number)
   return false;
 }
 
-/** Fills and keeps filled until `signal` aborts; then every session is closed. */
+/**
+ * Fills and keeps filled until `signal` aborts; then every session is closed. Once it is full, a knock that nobody answers ends nothing: the others are held
+ * all the same, and a server that restarted meanwhile is filled anew.
+ */
 async function occupy(live: LiveTarget, { node, leave, label }: Resolved, signal: AbortSignal, bites: () => void): Promise<void> {
   const ours = new AbortController();
   const release = aborted(ours.signal);
@@ -91,11 +94,19 @@ async function occupy(live: LiveTarget, { node, leave, label }: Resolved, signal
   try {
     const { ordinary } = await measureRoom(live, node);
     let full = false;
-    while (!signal.aborted) {
+    let bitten = false;
+    const fill = async (): Promise<void> => {
       const room = leave === 0 ? ordinary : (await measureRoom(live, node)).free - leave;
       // Once full, what others let go comes one by one; a server that is asked more would be stormed besides.
-      full = (await openMany(open, Math.min(room, ordinary + 1 - ended.length), full ? 1 : PARALLEL)) || full;
-      if (leave === 0 ? full : room <= 0) bites();
+      full = (await openMany(open, room, full ? 1 : PARALLEL, signal)) || full;
+      if (leave === 0 ? !full : room > 0) return;
+      bitten = true;
+      bites();
+    };
+    while (!signal.aborted) {
+      await fill().catch((error: unknown) => {
+        if (!bitten) throw error;
+      });
       await sleep(REFILL_EVERY_MS, signal).catch(() => undefined);
     }
   } finally {
@@ -124,10 +135,10 @@ async function tryMany(
   return { opened: many - errors.length, refused: errors.length - others.length, other: others[0] ?? null };
 }
 
-/** Others' sessions come and go: one that went a moment ago is made up for by the next filling, and proves nothing before. */
+/** Others' sessions come and go: one that went a moment ago is made up for by the next filling, and a try that got in, or was not heard, proves nothing before. */
 async function confirm({ node, leave, label }: Resolved, { live }: FaultContext): Promise<FaultProof> {
   let { opened, refused, other } = await tryMany(live, node, leave + 1);
-  for (let again = 1; again < TRIES && refused === 0 && leave > 0; again += 1) {
+  for (let again = 1; again < TRIES && refused === 0; again += 1) {
     await sleep(REFILL_EVERY_MS);
     ({ opened, refused, other } = await tryMany(live, node, leave + 1));
   }
