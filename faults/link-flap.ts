@@ -7,7 +7,8 @@
  * The guardian's own process holds it: when that dies a link may be left silent, and what is found on it without a lease is taken off.
  */
 import { z } from 'zod';
-import { monotonicNs, sleep } from '../core/clock';
+import { monotonicNs, sleep, until } from '../core/clock';
+import { GamedayError, messageOf } from '../core/errors';
 import { formatMs, parseDurationMs } from '../core/units';
 import type { FaultProof } from '../model/fault';
 import type { TargetLink } from '../model/target';
@@ -21,12 +22,16 @@ import { linkNames, toxicsOn, type Direction, type TargetLinkJson } from './toxi
 
 const PAST_MS = 1_500;
 const BITES_WITHIN_MS = 5_000;
-const [SHORTEST_MS, LONGEST_MS] = [300, 60_000];
+/** A phase that the proof begins in is over, and the next one seen, within the time that a proof has. */
+const [SHORTEST_MS, LONGEST_MS] = [300, 25_000];
+const WATCH_MOST_MS = 26_000;
+/** A Toxiproxy that is late is told again. One that stays away this long leaves the link silent or clear, and it flaps no more. */
+const STUCK_AFTER_MS = 15_000;
 
 const phase = durationSchema.refine((text) => {
   const ms = parseDurationMs(text) ?? SHORTEST_MS;
   return ms >= SHORTEST_MS && ms <= LONGEST_MS;
-}, 'lies between 300ms and 60s');
+}, 'lies between 300ms and 25s');
 const schema = z.strictObject({
   from: endSchema,
   to: endSchema,
@@ -47,26 +52,41 @@ const place = (resolved: Resolved): PlacedToxic[] => toxicsOn(resolved, 'timeout
 
 async function flap(resolved: Resolved, context: FaultContext, signal: AbortSignal, bites: () => void): Promise<void> {
   const links = requireLinks(context.live);
-  while (!signal.aborted) {
-    for (const { link, toxic } of place(resolved)) await links.addToxic(link, toxic);
-    bites();
-    await sleep(resolved.downMs, signal).catch(() => undefined);
-    for (const { link, toxic } of place(resolved)) await links.removeToxic(link, toxic.name);
-    await sleep(resolved.upMs, signal).catch(() => undefined);
+  const each = (act: (one: PlacedToxic) => Promise<void>) => async (): Promise<true> => {
+    for (const one of place(resolved)) await act(one);
+    return true;
+  };
+  const silence = each(({ link, toxic }) => links.addToxic(link, toxic));
+  const clear = each(({ link, toxic }) => links.removeToxic(link, toxic.name));
+  const onTimeout = (last: unknown): Error =>
+    new GamedayError(
+      'link_unreachable',
+      `it flaps no more, Toxiproxy was told in vain for ${formatMs(STUCK_AFTER_MS)}: ${messageOf(last)}`,
+    );
+  const tell = (turn: () => Promise<true>): Promise<true> => until(turn, { timeoutMs: STUCK_AFTER_MS, signal, onTimeout });
+  await silence();
+  bites();
+  for (;;) {
+    await sleep(resolved.downMs, signal);
+    await tell(clear);
+    await sleep(resolved.upMs, signal);
+    await tell(silence);
   }
 }
 
 interface Seen {
   answered: boolean;
   silent: boolean;
+  readonly forMs: number;
 }
 
-/** Asks until both was seen, for two whole turns at most. */
+/** Asks until both was seen, for two whole turns at most, or one phase of the longest. */
 async function watch(link: TargetLink, { upMs, downMs }: Resolved): Promise<Seen> {
-  const seen: Seen = { answered: false, silent: false };
   const patience = Math.min(1_000, Math.max(200, downMs / 2));
-  const until = monotonicNs() + BigInt(Math.round(2 * (upMs + downMs) + 2 * patience)) * 1_000_000n;
-  while (monotonicNs() < until && !(seen.answered && seen.silent)) {
+  const forMs = Math.min(WATCH_MOST_MS, Math.round(2 * (upMs + downMs) + 2 * patience));
+  const seen: Seen = { answered: false, silent: false, forMs };
+  const end = monotonicNs() + BigInt(forMs) * 1_000_000n;
+  while (monotonicNs() < end && !(seen.answered && seen.silent)) {
     const trip = await askThrough(link, patience);
     if (trip.answered) seen.answered = true;
     else seen.silent = true;
@@ -82,7 +102,7 @@ async function confirm(resolved: Resolved): Promise<FaultProof> {
       const past = await askPast(link, PAST_MS);
       if (!past.answered) return { holds: false, text: `the far end of ${link.name} does not answer by itself (${past.reason})` };
       const seen = await watch(link, resolved);
-      const text = `${link.name} ${seen.silent ? 'fell silent' : 'was never silent'} and ${seen.answered ? 'answered' : 'never answered'} within two turns`;
+      const text = `${link.name} ${seen.silent ? 'fell silent' : 'was never silent'} and ${seen.answered ? 'answered' : 'never answered'} within ${formatMs(seen.forMs)}`;
       return { holds: seen.answered && seen.silent, text };
     }),
   );
