@@ -1,4 +1,7 @@
 /** Settings and the resolved process of process-kill; the killing itself is tried in test/live/faults.test.ts. */
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import type { FaultContext } from './contract';
 import { HEALTHY, paperContext } from './paper-target.test-data';
 import { processKill } from './process-kill';
 
@@ -26,4 +29,22 @@ test('with two writable nodes the word primary is refused', async () => {
     code: 'fault_refused',
     message: expect.stringContaining('n1, n2'),
   });
+});
+
+test.each([
+  ['postmaster', 'another runs in its place', 4343, true],
+  ['postmaster', 'it still runs', 4242, false],
+  ['postmaster', 'nobody knows who accepts', null, false],
+  ['tree', 'another runs in its place', 4343, false],
+] as const)('%s: something accepts, and %s', async (scope, _what, pid, holds) => {
+  const server = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const context = paperContext('kill');
+  const resolved = await processKill.resolve(processKill.schema.parse({ node: 'n1', scope }), context);
+  const { port } = server.address() as AddressInfo;
+  const target = { ...context.live.target, nodes: context.live.target.nodes.map((each) => ({ ...each, host: '127.0.0.1', port })) };
+  const host = (): object => ({ postmaster: async () => (pid === null ? null : { pid, startTicks: '1', bootId: 'b' }) });
+  const live = { ...context.live, target, host } as unknown as FaultContext['live'];
+  expect(await processKill.confirm(resolved, { ...context, live })).toMatchObject({ holds });
+  await new Promise((resolve) => server.close(resolve));
 });

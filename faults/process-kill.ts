@@ -27,6 +27,8 @@ import { howToEndHalfKilled, howToStart, proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
 const DIES_WITHIN_MS = 10_000;
+/** A crash restart replays what came since the last checkpoint; nearly all that a proof has. */
+const RESTARTS_WITHIN_MS = 25_000;
 const CONNECT_TIMEOUT_MS = 1_000;
 
 const VICTIM = {
@@ -129,7 +131,7 @@ async function confirm(resolved: Resolved, { live }: FaultContext): Promise<Faul
         return now === null || now === resolved.checkpointerSince ? null : now;
       },
       {
-        timeoutMs: DIES_WITHIN_MS,
+        timeoutMs: RESTARTS_WITHIN_MS,
         onTimeout: () => new GamedayError('fault_unconfirmed', `${resolved.node} has not restarted its processes`),
       },
     );
@@ -139,12 +141,16 @@ async function confirm(resolved: Resolved, { live }: FaultContext): Promise<Faul
       facts: { since },
     };
   }
-  const running = await isRunning(live, resolved);
-  if (resolved.scope === 'agent') return agentProof(live, resolved, running);
+  if (resolved.scope === 'agent') return agentProof(live, resolved, await isRunning(live, resolved));
   const answer = await tryConnect(node.host, node.port);
+  // Looked at last: whoever accepts has written down its process before.
+  const now = await live.host(resolved.node).postmaster();
+  const running = isSameServer(now, resolved.postmaster);
+  // An agent that was left alone starts another at once; a node that was killed whole has none to do so.
+  const another = resolved.scope === 'postmaster' && now !== null && !running ? now.pid : null;
   return {
-    holds: !running && answer !== 'accepts',
-    by: `postmaster ${resolved.postmaster.pid} of ${resolved.node} ${running ? 'still runs' : 'is gone'}; ${node.host}:${node.port} says ${answer}`,
+    holds: !running && (answer !== 'accepts' || another !== null),
+    by: `postmaster ${resolved.postmaster.pid} of ${resolved.node} ${running ? 'still runs' : 'is gone'}${another === null ? '' : `, ${another} runs in its place`}; ${node.host}:${node.port} says ${answer}`,
     facts: { node: resolved.node, pid: resolved.postmaster.pid, running, connect: answer },
   };
 }

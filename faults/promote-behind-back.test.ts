@@ -4,7 +4,9 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from '../core/clock';
-import { paperContext } from './paper-target.test-data';
+import type { NodeStatus } from '../targets/ports';
+import type { FaultContext } from './contract';
+import { HEALTHY, paperContext } from './paper-target.test-data';
 import { promoteBehindBack } from './promote-behind-back';
 
 test('a standby is chosen late; writes on it are lost, and that is said', async () => {
@@ -41,4 +43,29 @@ test('by hand an intruder that stands stopped is ended, for no pg_ctl would; one
   expect([await meet(dataDir, true), await meet(dataDir, false), await meet(tmpdir(), true)]).toEqual([true, false, false]);
   rmSync(dataDir, { recursive: true });
   expect(spawnSync('sh', ['-c', line], { encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' });
+});
+
+/** The answers in order, the last one for ever; and how often they were asked for. */
+function answering(...rounds: readonly (readonly NodeStatus[])[]): { readonly context: FaultContext; readonly asked: () => number } {
+  const context = paperContext('intruder');
+  let asked = 0;
+  const status = async (): Promise<readonly NodeStatus[]> => rounds[Math.min(asked++, rounds.length - 1)] ?? [];
+  const controller = { ...context.live.controller, status };
+  return { context: { ...context, live: { ...context.live, controller } }, asked: () => asked };
+}
+const where = (name: string, change: Partial<NodeStatus>, nodes: readonly NodeStatus[] = HEALTHY): readonly NodeStatus[] =>
+  nodes.map((each) => (each.node === name ? { ...each, ...change } : each));
+const BOTH = where('n2', { inRecovery: false });
+const SILENT = { up: false, inRecovery: null };
+
+test.each([
+  ['two that write', [BOTH], true, 1],
+  ['an old primary that was late once', [where('n1', SILENT, BOTH), BOTH], true, 2],
+  ['an intruder that was late once', [where('n2', SILENT), BOTH], true, 2],
+  ['an intruder in recovery', [HEALTHY, BOTH], false, 1],
+  ['an old primary that was late and then takes no writes', [where('n1', SILENT, BOTH), where('n1', { inRecovery: true }, BOTH)], false, 2],
+])('%s: the proof asks again only where nobody answered', async (_what, rounds, holds, times) => {
+  const { context, asked } = answering(...rounds);
+  expect(await promoteBehindBack.confirm({ node: 'n2' }, context)).toMatchObject({ holds });
+  expect(asked()).toBe(times);
 });

@@ -5,20 +5,26 @@
  * Undo ends the intruder's writing and starts it fenced, its history saved; it becomes a standby again when redundancy is restored.
  */
 import { z } from 'zod';
+import { bootTimeMs, sleep } from '../core/clock';
 import type { FaultProof } from '../model/fault';
-import type { LiveTarget } from '../targets/ports';
+import type { LiveTarget, NodeStatus } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
 import { bringUp } from './node-power';
 import { howToEndStopped, howToStart, howToStop, proveNodeBack } from './node-role';
 import { resolveNode } from './resolve-node';
 
 const PROMOTES_WITHIN_S = 15;
+/** A server that is late once is no server that is down. */
+const ANSWER_WITHIN_MS = 10_000;
+const ASK_EVERY_MS = 200;
 
 const schema = z.strictObject({
   node: z.string().min(1).max(63).default('any-standby').describe('any-standby, sync-standby or a standby’s name'),
 });
 type Settings = z.infer<typeof schema>;
 type Resolved = { readonly node: string };
+
+const isWritable = ({ up, inRecovery: found }: NodeStatus): boolean => up && found === false;
 
 /** Null when it does not answer. */
 async function inRecovery(live: LiveTarget, node: string): Promise<boolean | null> {
@@ -27,10 +33,25 @@ async function inRecovery(live: LiveTarget, node: string): Promise<boolean | nul
   return found === null ? null : found === 'true';
 }
 
+/** Does the intruder take writes, and somebody else? Null where it is silence that leaves it open. */
+function twoWrite(nodes: readonly NodeStatus[], intruder: string): boolean | null {
+  const anyOf = (some: readonly NodeStatus[]): boolean | null => some.some(isWritable) || (some.some(({ up }) => !up) ? null : false);
+  const [it, other] = [anyOf(nodes.filter((each) => each.node === intruder)), anyOf(nodes.filter((each) => each.node !== intruder))];
+  if (it === false || other === false) return false;
+  return it === null || other === null ? null : true;
+}
+
+/** Both are to be writable at once, so all are asked at once; again only while it is silence that lacks, never where the answers say that it is not so. */
 async function confirm({ node }: Resolved, { live }: { readonly live: LiveTarget }): Promise<FaultProof> {
-  const writable = (await live.controller.status()).filter((each) => each.up && each.inRecovery === false).map((each) => each.node);
+  const end = bootTimeMs() + ANSWER_WITHIN_MS;
+  let nodes = await live.controller.status();
+  while (twoWrite(nodes, node) === null && bootTimeMs() < end) {
+    await sleep(ASK_EVERY_MS);
+    nodes = await live.controller.status();
+  }
+  const writable = nodes.filter(isWritable).map((each) => each.node);
   return {
-    holds: writable.includes(node) && writable.length > 1,
+    holds: twoWrite(nodes, node) === true,
     by: `writable, asked directly: ${writable.join(', ') || 'none'}`,
     facts: { node, writable },
   };

@@ -28,6 +28,48 @@ test.each([
   await expect(resolving).rejects.toMatchObject({ code: 'fault_refused' });
 });
 
+/** The primary's answers in order, the last one for ever; no server runs any more. */
+function primaryCounts(...answers: readonly (Record<string, string> | null)[]): FaultContext {
+  const context = withReplication(quorum);
+  let asked = 0;
+  const topology = async (): Promise<object> => {
+    const replication = answers[Math.min(asked++, answers.length - 1)] ?? null;
+    return { ...(await context.live.controller.topology()), primary: replication === null ? null : 'n1', replication: replication ?? {} };
+  };
+  const host = (): object => ({ postmaster: async () => null });
+  return {
+    ...context,
+    live: { ...context.live, host, controller: { ...context.live.controller, topology } } as unknown as FaultContext['live'],
+  };
+}
+
+test('a primary that still counts the lost ones at the first look is looked at again', async () => {
+  const resolved = await syncStandbyLoss.resolve({ count: 1 }, withReplication(quorum));
+  expect(await syncStandbyLoss.confirm(resolved, primaryCounts(quorum, null, { n3: 'quorum' }))).toMatchObject({
+    holds: true,
+    by: 'n2: no postmaster runs; the primary counts 1 of 2 synchronous standbys (n3)',
+  });
+});
+
+test.each([
+  ['that counts them on', quorum, 'the primary counts 2 of 2 synchronous standbys (n2, n3)'],
+  ['that does not answer', null, 'no primary answers'],
+])('a primary %s proves nothing', async (_what, answer, says) => {
+  const resolved = await syncStandbyLoss.resolve({ count: 1 }, withReplication(quorum));
+  const clock = jest
+    .spyOn(process.hrtime, 'bigint')
+    .mockReturnValueOnce(0n)
+    .mockReturnValue(1n << 62n);
+  try {
+    expect(await syncStandbyLoss.confirm(resolved, primaryCounts(answer))).toMatchObject({
+      holds: false,
+      by: `n2: no postmaster runs; ${says}`,
+    });
+  } finally {
+    clock.mockRestore();
+  }
+});
+
 test('after a failover meanwhile it is enough that they are back: one that has diverged confirms nothing before it has rejoined', async () => {
   const resolved = await syncStandbyLoss.resolve({ count: 1 }, withReplication(quorum));
   expect(await syncStandbyLoss.confirmGone(resolved, withReplication({ n1: 'quorum' }, 'n3'))).toMatchObject({

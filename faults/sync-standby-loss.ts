@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { until } from '../core/clock';
-import { GamedayError } from '../core/errors';
+import { GamedayError, messageOf } from '../core/errors';
 import type { FaultProof } from '../model/fault';
 import type { LiveTarget, Topology } from '../targets/ports';
 import type { Fault } from './contract';
@@ -14,6 +14,8 @@ import { howToEndHalfKilled, howToStart, proveNodeBack } from './node-role';
 import { findPrimary, findSyncStandbys, syncStandbysOf } from './resolve-node';
 
 const STREAMS_WITHIN_MS = 20_000;
+/** The primary counts a standby until its sender has noticed. */
+const UNCOUNTED_WITHIN_MS = 5_000;
 
 const schema = z.strictObject({
   count: z
@@ -44,14 +46,34 @@ async function chosen(
   return { all, names: all.slice(0, wanted) };
 }
 
+/** Null while no primary answers: what it counts then is not known. */
+async function counted(live: LiveTarget): Promise<readonly string[] | null> {
+  const topology = await live.controller.topology();
+  return topology.primary === null ? null : syncStandbysOf(live, topology);
+}
+
 async function confirm(resolved: Resolved, { live }: { readonly live: LiveTarget }): Promise<FaultProof> {
   const lost = resolved.nodes.map(({ node }) => node);
   const running: string[] = [];
   for (const { node, postmaster } of resolved.nodes) if (isSameServer(await live.host(node).postmaster(), postmaster)) running.push(node);
-  const left = await findSyncStandbys(live);
+  let left = null as readonly string[] | null;
+  const areLost = (): boolean => left !== null && !left.some((name) => lost.includes(name));
+  const look = async (): Promise<true | null> => {
+    left = await counted(live);
+    return areLost() || null;
+  };
+  await until(look, {
+    timeoutMs: UNCOUNTED_WITHIN_MS,
+    everyMs: 200,
+    onTimeout: (last) => new GamedayError('fault_unconfirmed', last === null ? 'they are counted' : messageOf(last)),
+  }).catch(() => undefined);
+  const counts =
+    left === null
+      ? 'no primary answers'
+      : `the primary counts ${left.length} of ${resolved.of} synchronous standbys (${left.join(', ') || 'none'})`;
   return {
-    holds: running.length === 0 && !left.some((name) => lost.includes(name)),
-    by: `${lost.join(', ')}: ${running.length === 0 ? 'no postmaster runs' : `${running.join(', ')} still runs`}; the primary counts ${left.length} of ${resolved.of} synchronous standbys (${left.join(', ') || 'none'})`,
+    holds: running.length === 0 && areLost(),
+    by: `${lost.join(', ')}: ${running.length === 0 ? 'no postmaster runs' : `${running.join(', ')} still runs`}; ${counts}`,
     facts: { lost, left },
   };
 }
