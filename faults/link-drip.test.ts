@@ -14,7 +14,16 @@ test.each([
   [{ bytes: 0 }, 'bytes'],
   [{ delay: '0ms' }, 'delay'],
   [{ bytes: 1, delay: '1s' }, 'delay'],
+  [{ bytes: 1, delay: '25ms' }, 'delay'],
+  [{ bytes: 10_000, delay: '1900ms' }, 'delay'],
 ])('refuses %j', (more, where) => {
   const parsed = linkDrip.schema.safeParse({ from: 'n2', to: 'n1', ...more });
   expect(parsed.error?.issues.map(({ path }) => path.join('.'))).toEqual([where]);
+});
+
+test.each([
+  { bytes: 1, delay: '24ms' },
+  { bytes: 10_000, delay: '1800ms' },
+])('takes %j, which ends within its proof', (more) => {
+  expect(linkDrip.schema.safeParse({ from: 'n2', to: 'n1', ...more }).success).toBe(true);
 });

@@ -12,12 +12,18 @@ import { toxicFault } from './toxic-fault';
 
 const PROOF_MS = 1_500;
 const TIMEOUT_MS = 8 * PROOF_MS;
-/** A login's answers weigh about this much; behind a drip it must still end, or the fault is a cut and not a drip. */
+const PIECES = 5;
+/** A login has so many answers that weigh about this much together, and a pause follows each, however large a piece may be. */
+const LOGIN_ANSWERS = 3;
 const LOGIN_BYTES = 600;
-const LOGIN_MS = 15_000;
+/** The proof logs in behind the drip and takes its pieces, on a slow machine as well; what takes longer is a cut and not a drip. */
+const LOGIN_AND_PIECES_MS = 15_000;
 const MICROSECONDS = 1_000;
 
-const loginMs = (bytes: number, delay: string): number => (LOGIN_BYTES / Math.max(1, bytes)) * (parseDurationMs(delay) ?? 0);
+function leastProofMs(bytes: number, delay: string): number {
+  const login = Math.max(LOGIN_ANSWERS, LOGIN_BYTES / Math.max(1, bytes));
+  return (login + PIECES) * (parseDurationMs(delay) ?? 0);
+}
 
 const schema = z
   .strictObject({
@@ -27,8 +33,8 @@ const schema = z
     delay: durationSchema.default('10ms').describe('pause after each piece'),
   })
   .refine((s) => (parseDurationMs(s.delay) ?? 1) >= 1, { message: 'delay is at least 1ms', path: ['delay'] })
-  .refine((s) => loginMs(s.bytes, s.delay) <= LOGIN_MS, {
-    message: 'so slow a drip lets no login through; take larger pieces or a shorter delay, or link-cut',
+  .refine((s) => leastProofMs(s.bytes, s.delay) <= LOGIN_AND_PIECES_MS, {
+    message: 'so slow a drip lets no login and its proof through; take larger pieces or a shorter delay, or link-cut',
     path: ['delay'],
   });
 
@@ -39,7 +45,7 @@ async function measure(
   { bytes, delayMs }: Detail,
   live: LiveTarget,
 ): Promise<{ readonly through: Transfer; readonly past: Transfer; readonly dripMs: number }> {
-  const pieces = Math.max(5, Math.ceil(PROOF_MS / delayMs));
+  const pieces = Math.max(PIECES, Math.ceil(PROOF_MS / delayMs));
   const load = { way: 'down' as const, bytes: bytes * pieces, timeoutMs: TIMEOUT_MS + pieces * delayMs };
   return {
     through: await carryThrough(live, link, load),

@@ -94,14 +94,13 @@ export function toxicFault<S extends Ends, D extends JsonObject>(kind: ToxicKind
       return { links: resolved.links.map((link) => link.name), direction: resolved.direction, ...resolved.detail };
     },
     async confirm(resolved, { live }) {
-      const said: string[] = [];
-      let holds = true;
-      for (const link of resolved.links) {
-        const seen = await kind.bites(link, resolved, live);
-        holds &&= seen.holds;
-        said.push(`${link.name}: ${seen.text}`);
-      }
-      return { holds, by: said.join('; '), facts: { links: resolved.links.map((link) => link.name) } };
+      // Side by side: one proof's time is for all of them.
+      const seen = await Promise.all(resolved.links.map((link) => kind.bites(link, resolved, live)));
+      return {
+        holds: seen.every(({ holds }) => holds),
+        by: resolved.links.map((link, at) => `${link.name}: ${seen[at]?.text}`).join('; '),
+        facts: { links: resolved.links.map((link) => link.name) },
+      };
     },
     async undo(resolved, context) {
       await removeToxics(place(resolved), context);
