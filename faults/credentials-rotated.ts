@@ -75,7 +75,7 @@ async function confirm({ role, user }: Resolved, { live }: FaultContext): Promis
     }).catch(() => undefined);
   return {
     holds: refused?.code === INVALID_PASSWORD && streams === 0,
-    by: `a login on ${node} as ${user} with the known password ${refused === null ? 'is let in' : `fails: ${refused.said}`}${streams === 0 ? '' : `; ${streams ?? 'uncounted'} WAL senders go on`}`,
+    by: `a login on ${node} as ${user} with the known password ${refused === null ? 'is let in' : `fails: ${refused.said}`}${streams === 0 || refused === null ? '' : `; ${streams ?? 'uncounted'} WAL senders go on`}`,
     facts: { node, user, code: refused?.code ?? null, walSenders: streams },
   };
 }

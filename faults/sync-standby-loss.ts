@@ -63,7 +63,7 @@ async function confirm(resolved: Resolved, { live }: { readonly live: LiveTarget
     return areLost() || null;
   };
   await until(look, {
-    timeoutMs: UNCOUNTED_WITHIN_MS,
+    timeoutMs: running.length === 0 ? UNCOUNTED_WITHIN_MS : 0,
     everyMs: 200,
     onTimeout: (last) => new GamedayError('fault_unconfirmed', last === null ? 'they are counted' : messageOf(last)),
   }).catch(() => undefined);
