@@ -36,7 +36,7 @@ test('a killed backend makes PostgreSQL restart its processes, on the same postm
   await fault.undo(resolved, context);
   expect(await fault.confirmGone(resolved, context)).toMatchObject({ holds: true });
   await session;
-}, 30_000);
+}, 60_000);
 
 /** The session above needs a moment to appear; until then the fault says that there is nothing to kill. */
 function waitForSession<T>(work: () => Promise<T>): Promise<T> {
