@@ -32,15 +32,17 @@ test('with two writable nodes the word primary is refused', async () => {
 });
 
 test.each([
-  ['postmaster', 'another runs in its place', 4343, true],
-  ['postmaster', 'it still runs', 4242, false],
-  ['postmaster', 'nobody knows who accepts', null, false],
-  ['tree', 'another runs in its place', 4343, false],
-] as const)('%s: something accepts, and %s', async (scope, _what, pid, holds) => {
+  ['postmaster', 'its agent started another', 4343, 77, true],
+  ['postmaster', 'another runs without an agent that could have started it', 4343, null, false],
+  ['postmaster', 'it still runs', 4242, 77, false],
+  ['postmaster', 'nobody knows who accepts', null, 77, false],
+  ['tree', 'another runs in its place', 4343, 77, false],
+] as const)('%s: something accepts, and %s', async (scope, _what, pid, agent, holds) => {
   const server = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
   const context = paperContext('kill');
-  const resolved = await processKill.resolve(processKill.schema.parse({ node: 'n1', scope }), context);
+  const found = await processKill.resolve(processKill.schema.parse({ node: 'n1', scope }), context);
+  const resolved = { ...found, agent: agent === null ? null : { pid: agent, startTicks: '1', bootId: 'b' } };
   const { port } = server.address() as AddressInfo;
   const target = { ...context.live.target, nodes: context.live.target.nodes.map((each) => ({ ...each, host: '127.0.0.1', port })) };
   const host = (): object => ({ postmaster: async () => (pid === null ? null : { pid, startTicks: '1', bootId: 'b' }) });

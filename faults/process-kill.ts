@@ -146,8 +146,8 @@ async function confirm(resolved: Resolved, { live }: FaultContext): Promise<Faul
   // Looked at last: whoever accepts has written down its process before.
   const now = await live.host(resolved.node).postmaster();
   const running = isSameServer(now, resolved.postmaster);
-  // An agent that was left alone starts another at once; a node that was killed whole has none to do so.
-  const another = resolved.scope === 'postmaster' && now !== null && !running ? now.pid : null;
+  // An agent that was left alone starts another at once; where there is none, whoever accepts again was started by the undo.
+  const another = resolved.scope === 'postmaster' && resolved.agent !== null && now !== null && !running ? now.pid : null;
   return {
     holds: !running && (answer !== 'accepts' || another !== null),
     by: `postmaster ${resolved.postmaster.pid} of ${resolved.node} ${running ? 'still runs' : 'is gone'}${another === null ? '' : `, ${another} runs in its place`}; ${node.host}:${node.port} says ${answer}`,
