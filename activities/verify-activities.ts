@@ -63,12 +63,24 @@ export async function verify({ plan, probe }: Parameters<SiteActivities['verify'
   });
 }
 
-/** Two at once are seen at the first look. That there is none must be seen for as long as a busy machine may take for a new connection. */
+/**
+ * Two at once decide at the first look. That there is none, or one beside a node that does not answer, must be seen for as long as a busy machine may let a new
+ * connection wait; a node that refuses has answered.
+ */
 async function findWritable(target: Target, signal: AbortSignal): Promise<readonly string[]> {
   const { controller } = openTarget(target);
-  const ask = async (): Promise<readonly string[]> =>
-    (await controller.topology()).nodes.filter((node) => node.up && node.inRecovery === false).map((node) => node.node);
-  return askUntil(ask, (writable) => writable.length > 0, { timeoutMs: 10_000, everyMs: 500, signal });
+  const look = async (): Promise<{ readonly writable: readonly string[]; readonly silent: boolean }> => {
+    const { nodes } = await controller.topology();
+    const writable = nodes.filter((node) => node.up && node.inRecovery === false).map((node) => node.node);
+    return { writable, silent: nodes.some(({ up, error }) => !up && !/ECONNREFUSED/.test(error ?? '')) };
+  };
+  const known = await askUntil(look, ({ writable, silent }) => writable.length > 1 || (writable.length === 1 && !silent), {
+    timeoutMs: 4_000,
+    everyMs: 500,
+    signal,
+  });
+  if (known.writable.length > 0) return known.writable;
+  return (await askUntil(look, ({ writable }) => writable.length > 0, { timeoutMs: 6_000, everyMs: 500, signal })).writable;
 }
 
 /** The prober must have stopped: a write under way while rows are read would count as lost. */

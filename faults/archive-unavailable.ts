@@ -131,7 +131,7 @@ function bites({ how, latencyMs }: Resolved, through: StoreAnswer, past: StoreAn
   if (!works(past)) return false;
   switch (how) {
     case 'down':
-      return !through.answered;
+      return !through.answered && through.silent;
     case 'slow':
       return works(through) && through.ms - past.ms >= 0.8 * latencyMs;
     case 'error-503':
@@ -157,6 +157,12 @@ async function askAll({ how, nodes, latencyMs }: Resolved, door: ArchiveDoor): P
   return { past, answers: await Promise.all(nodes.map(async (node) => ({ node, answer: await door.ask(node, timeoutMs) }))) };
 }
 
+/** Silence twice: one that lasts as long as a store's own pause is over by then. */
+async function askSilenced(resolved: Resolved, door: ArchiveDoor): Promise<Asked> {
+  const first = await askAll(resolved, door);
+  return first.answers.every(({ answer }) => bites(resolved, answer, first.past)) ? askAll(resolved, door) : first;
+}
+
 /**
  * The quickest of a few on both ways, in turn: what else a machine does only ever lengthens, and the first request of all takes longest. A long latency needs
  * no second look, only a quick answer of the store itself.
@@ -177,7 +183,8 @@ async function askSlowed(resolved: Resolved, door: ArchiveDoor): Promise<Asked> 
 
 async function confirm(resolved: Resolved, { live }: FaultContext): Promise<FaultProof> {
   const door = requireDoor(live);
-  const { past, answers } = await (resolved.how === 'slow' ? askSlowed : askAll)(resolved, door);
+  const ask = { slow: askSlowed, down: askSilenced, 'error-503': askAll, 'denied-403': askAll }[resolved.how];
+  const { past, answers } = await ask(resolved, door);
   return {
     holds: answers.every(({ answer }) => bites(resolved, answer, past)),
     by: `S3 requests as ${answers.map(({ node, answer }) => `${node}: ${words(answer)}`).join('; ')}; straight to the store: ${words(past)}`,

@@ -43,8 +43,12 @@ function paperServer(knock: (inUse: number) => void = () => undefined): { readon
     if (inUse >= SLOTS) throw Object.assign(new Error('too many'), { code: '53300' });
     const mine = boot;
     inUse += 1;
+    const own = async (text: string): Promise<readonly object[]> => {
+      if (mine !== boot) throw new Error('Connection terminated unexpectedly');
+      return query(text);
+    };
     try {
-      return await work({ query });
+      return await work({ query: own });
     } finally {
       if (mine === boot) inUse -= 1;
     }
@@ -71,7 +75,25 @@ test('once it is full a knock that nobody answers ends nothing, and a server tha
   await until(() => (unanswered === 0 ? true : null), { timeoutMs: 5_000, onTimeout: () => new Error('it knocks no more') });
   expect(whyNotHeld(resolved.label)).toBeNull();
   restart();
-  await until(async () => ((await refusals(context)) ? true : null), { timeoutMs: 5_000, onTimeout: () => new Error('never full again') });
+  await until(async () => ((await refusals(context)) ? true : null), { timeoutMs: 15_000, onTimeout: () => new Error('never full again') });
+});
+
+test('a server that answers no more for long is full no more, for all that anybody knows', async () => {
+  let away = false;
+  const { context } = paperServer(() => {
+    if (away) throw new Error('timeout expired');
+  });
+  await connectionsExhausted.inject(resolved, context);
+  const clock = jest.spyOn(process.hrtime, 'bigint');
+  const now = process.hrtime.bigint();
+  away = true;
+  clock.mockImplementation(() => now + 16_000_000_000n);
+  try {
+    await until(() => whyNotHeld(resolved.label), { timeoutMs: 5_000, onTimeout: () => new Error('it is held for ever') });
+    expect(whyNotHeld(resolved.label)).toContain('timeout expired');
+  } finally {
+    clock.mockRestore();
+  }
 });
 
 test('before it is full a server that does not answer fails the injection', async () => {

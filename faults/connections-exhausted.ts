@@ -7,7 +7,7 @@
  * The sessions are held by the guardian and taken again where others let go. It never ends anybody else's session.
  */
 import { z } from 'zod';
-import { sleep } from '../core/clock';
+import { monotonicNs, sleep } from '../core/clock';
 import { messageOf } from '../core/errors';
 import type { FaultProof } from '../model/fault';
 import type { CheckResult } from '../model/record';
@@ -29,6 +29,8 @@ import { resolveNode } from './resolve-node';
 const TOO_MANY_CONNECTIONS = '53300';
 const FILL_WITHIN_MS = 25_000;
 const REFILL_EVERY_MS = 200;
+const STUCK_AFTER_MS = 15_000;
+const nowMs = (): number => Number(monotonicNs()) / 1e6;
 /** Opened at once; each costs both sides a password check. */
 const PARALLEL = 8;
 const MOST_LEFT = 50;
@@ -82,30 +84,35 @@ async function openMany(open: () => Promise<void>, most: number, atOnce: number,
 
 /**
  * Fills and keeps filled until `signal` aborts; then every session is closed. Once it is full, a knock that nobody answers ends nothing: the others are held
- * all the same, and a server that restarted meanwhile is filled anew.
+ * all the same, and a server that restarted meanwhile is filled anew. One that answers no more for `STUCK_AFTER_MS` is full no more, for all we know: throws.
  */
 async function occupy(live: LiveTarget, { node, leave, label }: Resolved, signal: AbortSignal, bites: () => void): Promise<void> {
   const ours = new AbortController();
   const release = aborted(ours.signal);
   const ended: Promise<void>[] = [];
+  let alive = 0;
   const open = async (): Promise<void> => {
-    ended.push((await keepSession({ live, node, label, release }, async () => undefined)).ended);
+    const session = await keepSession({ live, node, label, release }, async () => undefined);
+    alive += 1;
+    // That one is lost is made up for by the next filling.
+    ended.push(session.ended.catch(() => undefined).finally(() => (alive -= 1)));
   };
   try {
     const { ordinary } = await measureRoom(live, node);
     let full = false;
-    let bitten = false;
+    let bittenMs: number | null = null;
     const fill = async (): Promise<void> => {
       const room = leave === 0 ? ordinary : (await measureRoom(live, node)).free - leave;
       // Once full, what others let go comes one by one; a server that is asked more would be stormed besides.
-      full = (await openMany(open, room, full ? 1 : PARALLEL, signal)) || full;
+      // One more than there is room for is turned away; a role that is not goes no further, for the last places are for whoever comes to undo.
+      full = (await openMany(open, Math.min(room, ordinary + 1 - alive), full ? 1 : PARALLEL, signal)) || full;
       if (leave === 0 ? !full : room > 0) return;
-      bitten = true;
+      bittenMs = nowMs();
       bites();
     };
     while (!signal.aborted) {
       await fill().catch((error: unknown) => {
-        if (!bitten) throw error;
+        if (bittenMs === null || nowMs() - bittenMs > STUCK_AFTER_MS) throw error;
       });
       await sleep(REFILL_EVERY_MS, signal).catch(() => undefined);
     }
@@ -128,7 +135,7 @@ async function tryMany(
   done.abort();
   const errors: unknown[] = [];
   for (const each of results) {
-    if (each.status === 'fulfilled') await each.value.ended;
+    if (each.status === 'fulfilled') await each.value.ended.catch(() => undefined);
     else errors.push(each.reason);
   }
   const others = errors.filter((error) => sqlState(error) !== TOO_MANY_CONNECTIONS).map(messageOf);

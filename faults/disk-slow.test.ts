@@ -73,9 +73,11 @@ const prove = async (settings: object, times: { readonly inside: readonly string
 };
 
 test.each([
-  ['a limit that is obeyed', ['1.1', '1.2'], ['0.003'], true],
-  ['one that is obeyed beside a stall of the disk', ['1.1', '1.2'], ['0.9', '0.8', '0.02'], true],
-  ['one that is not obeyed, beside a stall', ['0.9', '0.2'], ['0.2'], false],
+  ['a limit that is obeyed', ['1.1', '1.2'], ['0.003', '0.004'], true],
+  ['one that is obeyed beside a stall of the disk', ['1.1', '1.2'], ['0.9', '0.8', '0.02', '0.03'], true],
+  ['one that is not obeyed, beside a stall', ['0.9', '0.2'], ['0.2', '0.2'], false],
+  ['one that is not obeyed, beside a stall that lasts', ['0.9', '0.9'], ['0.9', '0.9', '0.9'], false],
+  ['one that is not obeyed, beside a stall that begins behind the first copies', ['0.9', '0.9'], ['0.2', '0.9', '0.9', '0.9'], false],
   ['a disk that is as slow without it', ['1.1', '1.2'], ['0.9', '0.8', '0.9'], false],
   ['one that does nothing at all', ['0.003'], ['5.1e-05'], false],
 ])('%s: only what the limit adds counts', async (_what, inside, outside, holds) => {
@@ -89,14 +91,14 @@ test.each([
   [{ writeBps: '16MB', iops: 20 }, 'bs=8192 count=20'],
   [{ writeBps: '64kB', iops: 500 }, 'bs=8192 count=8'],
 ])('%j is proven by %s', async (settings, words) => {
-  const { told } = await prove(settings, { inside: ['9', '9'], outside: ['0'] });
-  expect(told.map((each) => each.replace(' oflag=dsync', ''))).toEqual([words, words, words]);
+  const { told } = await prove(settings, { inside: ['9', '9'], outside: ['0', '0'] });
+  expect(told.map((each) => each.replace(' oflag=dsync', ''))).toEqual([words, words, words, words]);
 });
 
 test('a disk that does not obey is refused before the drill, and one that does is not, however slow it is by itself', async () => {
   const settings = diskSlow.schema.parse({ node: 'n2', iops: 20 });
   const obeys = async (inside: string, outside: readonly string[]) =>
-    (await diskSlow.ready(settings, copyContext({ inside: [inside], outside }).context)).at(-1);
+    (await diskSlow.ready(settings, copyContext({ inside: [inside, inside], outside }).context)).at(-1);
   expect(await obeys('0.7', ['0.001'])).toMatchObject({ ok: false, hint: expect.stringContaining('does not throttle') });
-  expect(await obeys('2.6', ['1.9', '0.3'])).toMatchObject({ ok: true, found: '5 reads took 2.60 s, 300 ms without a limit' });
+  expect(await obeys('2.6', ['1.9', '0.3', '0.4'])).toMatchObject({ ok: true, found: '5 reads took 2.60 s, 400 ms without a limit' });
 });

@@ -104,17 +104,23 @@ interface Compared {
 }
 
 /**
- * The quickest of a few, for what else a machine does only ever lengthens. Inside as often as is told, so that a stall is not taken for the limit; outside
- * again while only a calm moment there is lacking.
+ * Twice: a copy inside, and behind it one outside, again while only a calm moment there is lacking. What tells least counts, so that a stall is taken for the
+ * limit only where it comes over both copies inside and leaves the one between them alone.
  */
-async function compare(copy: (group: string) => Promise<number>, group: string, leastMs: number, insideTries: number): Promise<Compared> {
+async function compare(copy: (group: string) => Promise<number>, group: string, leastMs: number): Promise<Compared> {
   const untilMs = bootTimeMs() + AGAIN_WITHIN_MS;
-  let outsideMs = await copy('');
-  let insideMs = await copy(group);
-  for (let n = 1; n < insideTries && insideMs >= leastMs; n += 1) insideMs = Math.min(insideMs, await copy(group));
-  for (let n = 1; n < OUTSIDE_TRIES && insideMs >= leastMs && insideMs - outsideMs < leastMs && bootTimeMs() < untilMs; n += 1)
-    outsideMs = Math.min(outsideMs, await copy(''));
-  return { insideMs, outsideMs };
+  const once = async (): Promise<Compared> => {
+    const insideMs = await copy(group);
+    let outsideMs = await copy('');
+    for (let n = 1; n < OUTSIDE_TRIES && insideMs >= leastMs && insideMs - outsideMs < leastMs && bootTimeMs() < untilMs; n += 1)
+      outsideMs = Math.min(outsideMs, await copy(''));
+    return { insideMs, outsideMs };
+  };
+  const extra = ({ insideMs, outsideMs }: Compared): number => insideMs - outsideMs;
+  const first = await once();
+  if (extra(first) < leastMs) return first;
+  const second = await once();
+  return extra(second) < extra(first) ? second : first;
 }
 
 /** What the proof writes, and how long the limit alone makes that take. */
@@ -135,7 +141,7 @@ async function confirm(resolved: Resolved, { live }: FaultContext): Promise<Faul
   if (inside === 0) return { holds: false, by: `no process of ${group.node} is in ${group.dir}`, facts };
   const { block, count, expectedMs } = proofWrites(resolved);
   const words = ['if=/dev/zero', `of=${file}`, `bs=${block}`, `count=${count}`, 'oflag=dsync'];
-  const { insideMs, outsideMs } = await compare((dir) => copyingMs(host, dir, words), group.dir, expectedMs / 2, 2).finally(() =>
+  const { insideMs, outsideMs } = await compare((dir) => copyingMs(host, dir, words), group.dir, expectedMs / 2).finally(() =>
     host.remove(file),
   );
   return {
@@ -164,7 +170,7 @@ async function checkObeys(live: LiveTarget, group: NodeCgroup, disk: string): Pr
     const source = (await runScript(host, `looking for a file below ${base}`, FIND_SOURCE, [base])).trim();
     // One process reads them all: between the starts of several the limit would have time to forget them.
     const words = [`if=${source}`, 'of=/dev/null', `bs=${PAGE_BYTES}`, `count=${TRIAL_READS}`, 'iflag=direct'];
-    const { insideMs, outsideMs } = await compare((dir) => copyingMs(host, dir, words), trial, TRIAL_EXTRA_MS, 1);
+    const { insideMs, outsideMs } = await compare((dir) => copyingMs(host, dir, words), trial, TRIAL_EXTRA_MS);
     const ok = insideMs - outsideMs >= TRIAL_EXTRA_MS;
     const hint = ok ? null : 'this kind of disk or kernel does not throttle by control group; leave this fault out.';
     return { name, ok, found: `${TRIAL_READS} reads took ${formatMs(insideMs)}, ${formatMs(outsideMs)} without a limit`, expected, hint };

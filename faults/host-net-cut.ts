@@ -13,7 +13,7 @@ import { z } from 'zod';
 import type { FaultProof } from '../model/fault';
 import type { LiveTarget } from '../targets/ports';
 import type { Fault } from './contract';
-import { askNode } from './link-traffic';
+import { askNode, type RoundTrip } from './link-traffic';
 import { describeNode } from './node-process';
 import {
   armTimer,
@@ -33,7 +33,6 @@ import {
 import { resolveNode } from './resolve-node';
 
 const SILENCE_MS = 1_500;
-const SILENT = `no answer within ${SILENCE_MS} ms`;
 
 const schema = z.strictObject({
   node: z.string().min(1).max(63).describe('primary, any-standby, sync-standby or a node’s name'),
@@ -49,18 +48,16 @@ type Resolved = {
   readonly filter: Filter;
 };
 
-const ask = async (live: LiveTarget, node: string): Promise<string> => {
-  const trip = await askNode(describeNode(live.target, node), SILENCE_MS);
-  return trip.answered ? `an answer after ${trip.ms.toFixed(1)} ms` : trip.reason;
-};
+const ask = (live: LiveTarget, node: string): Promise<RoundTrip> => askNode(describeNode(live.target, node), SILENCE_MS);
+const said = (trip: RoundTrip): string => (trip.answered ? `an answer after ${trip.ms.toFixed(1)} ms` : trip.reason);
 
 async function confirm({ node }: Resolved, { live }: { readonly live: LiveTarget }): Promise<FaultProof> {
   const postmaster = await live.host(node).postmaster();
-  const answer = await ask(live, node);
+  const trip = await ask(live, node);
   return {
-    holds: postmaster !== null && answer === SILENT,
-    by: `a new connection to ${node} gets ${answer}, while its postmaster ${postmaster === null ? 'is gone as well, so silence proves nothing' : `${postmaster.pid} runs`}`,
-    facts: { node, answer },
+    holds: postmaster !== null && !trip.answered && trip.silent,
+    by: `a new connection to ${node} gets ${said(trip)}, while its postmaster ${postmaster === null ? 'is gone as well, so silence proves nothing' : `${postmaster.pid} runs`}`,
+    facts: { node, answer: said(trip) },
   };
 }
 
@@ -81,16 +78,15 @@ export const hostNetCut: Fault<Settings, Resolved> = {
   manualUndo: ({ node, mark, filter }, target) => manualPass(target, node, mark, filter),
   async ready(settings, { live }) {
     const node = await resolveNode(live, settings.node);
-    const answer = await ask(live, node);
-    const answers = answer.startsWith('an answer');
+    const trip = await ask(live, node);
     return [
       await checkFilter(live, node),
       {
         name: `${node} answers`,
-        ok: answers,
-        found: answer,
+        ok: trip.answered,
+        found: said(trip),
         expected: 'an answer',
-        hint: answers ? null : 'without traffic nothing shows that the fault bites; bring the node up first.',
+        hint: trip.answered ? null : 'without traffic nothing shows that the fault bites; bring the node up first.',
       },
     ];
   },
@@ -110,14 +106,14 @@ export const hostNetCut: Fault<Settings, Resolved> = {
     const left = await findLeft(host, mark);
     if (left !== null) return { holds: false, by: left, facts: { node } };
     const postmaster = await host.postmaster();
-    const answer = await ask(live, node);
+    const trip = await ask(live, node);
     return {
-      holds: postmaster === null || answer.startsWith('an answer'),
+      holds: postmaster === null || trip.answered,
       by:
         postmaster === null
           ? `the rules are off; ${node} is down, so no bytes could be sent`
-          : `the rules are off; a connection to ${node} gets ${answer}`,
-      facts: { node, answer },
+          : `the rules are off; a connection to ${node} gets ${said(trip)}`,
+      facts: { node, answer: said(trip) },
     };
   },
 };

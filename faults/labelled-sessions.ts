@@ -53,19 +53,34 @@ export function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Opens a session of the probe role under the label and runs `begin` in it; resolves then, while the session stays open until `release`. */
+/** A session that the server ended is noticed by then. */
+const LOOK_AFTER_MS = 2_000;
+
+/**
+ * Opens a session of the probe role under the label and runs `begin` in it; resolves then, while the session stays open until `release`. `ended` rejects when
+ * somebody else ends it before.
+ */
 export function keepSession(request: SessionRequest, begin: (sql: Sql) => Promise<void>): Promise<{ readonly ended: Promise<void> }> {
   const { live, node, label, release } = request;
   return new Promise((resolve, reject) => {
-    const ended: Promise<void> = live
-      .sql(node, 'probe', async (sql) => {
-        await sql.query(`SELECT set_config('application_name', $1, false)`, [label]);
-        await begin(sql);
-        resolve({ ended });
-        await release;
-      })
-      .catch(reject);
+    const ended: Promise<void> = live.sql(node, 'probe', async (sql) => {
+      await sql.query(`SELECT set_config('application_name', $1, false)`, [label]);
+      await begin(sql);
+      resolve({ ended });
+      await keepAlive(sql, release);
+    });
+    ended.catch(reject);
   });
+}
+
+async function keepAlive(sql: Sql, release: Promise<void>): Promise<void> {
+  const released = release.then(() => true);
+  const later = (): Promise<boolean> => new Promise((resolve) => setTimeout(() => resolve(false), LOOK_AFTER_MS).unref());
+  while (!(await Promise.race([released, later()])))
+    await sql.query('SELECT').catch((error: unknown) => {
+      // A server that hangs holds what it held.
+      if (sqlState(error) !== null || !/timeout/i.test(messageOf(error))) throw error;
+    });
 }
 
 export async function countNamed(sql: Sql, label: string): Promise<number> {

@@ -89,14 +89,14 @@ async function watch(link: TargetLink, { upMs, downMs }: Resolved): Promise<Seen
   while (monotonicNs() < end && !(seen.answered && seen.silent)) {
     const trip = await askThrough(link, patience);
     if (trip.answered) seen.answered = true;
-    else seen.silent = true;
+    // A refusal is nobody's silence: the proxy itself is gone.
+    else if (trip.silent) seen.silent = true;
     await sleep(20);
   }
   return seen;
 }
 
 async function confirm(resolved: Resolved): Promise<FaultProof> {
-  const missing = whyNotHeld(resolved.toxic);
   const said = await Promise.all(
     resolved.links.map(async (link) => {
       const past = await askPast(link, PAST_MS);
@@ -106,6 +106,8 @@ async function confirm(resolved: Resolved): Promise<FaultProof> {
       return { holds: seen.answered && seen.silent, text };
     }),
   );
+  // Asked last: what fails while it is watched holds nothing any more.
+  const missing = whyNotHeld(resolved.toxic);
   return {
     holds: missing === null && said.every(({ holds }) => holds),
     by: [...said.map(({ text }) => text), ...(missing === null ? [] : [missing])].join('; '),

@@ -11,6 +11,11 @@ export type RoundTrip =
   /** `silent`: nothing came, not even a refusal. */
   | { readonly answered: false; readonly silent: boolean; readonly reason: string };
 
+/** Of a proof, which has 30 s, and whose last answer may be slowed by half of them. */
+const WITHIN_MS = 7_000;
+/** What is asked past the proxy is slowed by nobody. */
+const PAST_MS = 5_000;
+
 /** PostgreSQL's SSLRequest: length 8, code 80877103 (protocol documentation, "Message Formats"); answered with one byte, `S` or `N`. */
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
 const HTTP_REQUEST = Buffer.from('HEAD / HTTP/1.1\r\nHost: gameday\r\nConnection: close\r\n\r\n');
@@ -88,7 +93,7 @@ export interface BothWays {
 
 /**
  * Asks past the link's proxy and through it in turn and keeps the quickest of each, which load on this machine disturbs least: at least `tries.least` times, and
- * on to `tries.most` until it is `enough`.
+ * on to `tries.most` until it is `enough`; not anew once `WITHIN_MS` are over.
  */
 export async function askBothWays(
   link: TargetLink,
@@ -96,11 +101,12 @@ export async function askBothWays(
   tries: { readonly least: number; readonly most: number },
   enough: (found: BothWays) => boolean,
 ): Promise<BothWays> {
+  const end = monotonicNs() + BigInt(WITHIN_MS) * 1_000_000n;
   let past: RoundTrip | null = null;
   let through: RoundTrip | null = null;
   for (let n = 1; ; n += 1) {
-    past = quicker(past, await askPast(link, timeoutMs));
+    past = quicker(past, await askPast(link, Math.min(timeoutMs, PAST_MS)));
     through = quicker(through, await askThrough(link, timeoutMs));
-    if (n >= tries.least && (n >= tries.most || enough({ past, through }))) return { past, through };
+    if (monotonicNs() >= end || (n >= tries.least && (n >= tries.most || enough({ past, through })))) return { past, through };
   }
 }

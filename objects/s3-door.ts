@@ -12,7 +12,8 @@ import { classifyFailure } from './store-retry';
 /** `status`: the HTTP status; 404 is an answer as good as any. */
 export type StoreAnswer =
   | { readonly answered: true; readonly status: number; readonly ms: number }
-  | { readonly answered: false; readonly reason: string; readonly ms: number };
+  /** `silent`: nothing came until the time was over, not even a refusal. */
+  | { readonly answered: false; readonly silent: boolean; readonly reason: string; readonly ms: number };
 
 const fullKey = (settings: S3Settings, key: string): string =>
   settings.prefix === undefined || settings.prefix === '' ? validKey(key) : `${validKey(settings.prefix)}/${validKey(key)}`;
@@ -29,7 +30,8 @@ export async function askStore(settings: S3Settings, key: string): Promise<Store
   } catch (error) {
     const status = statusOf(error);
     if (status !== undefined) return { answered: true, status, ms: ms() };
-    return { answered: false, reason: classifyFailure(error).kind, ms: ms() };
+    // The client has deadlines of its own, which may come a moment earlier.
+    return { answered: false, silent: ms() >= 0.9 * settings.timeoutMs, reason: classifyFailure(error).kind, ms: ms() };
   } finally {
     client.destroy();
   }

@@ -19,7 +19,7 @@ const NOTES = 'faults/';
 /** Of one that lists every object of an archive. */
 const NOTE_LIMIT_BYTES = 8 * 1024 ** 2;
 /** Requests at the same time. */
-const AT_ONCE = 8;
+const AT_ONCE = 16;
 const REQUEST_TIMEOUT_MS = 10_000;
 
 export function openArchiveDoor(target: Target): ArchiveDoor {
@@ -69,8 +69,15 @@ export function openArchiveDoor(target: Target): ArchiveDoor {
 }
 
 async function someAtATime<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const done: R[] = [];
-  for (let at = 0; at < items.length; at += AT_ONCE) done.push(...(await Promise.all(items.slice(at, at + AT_ONCE).map(work))));
+  const done: R[] = new Array<R>(items.length);
+  let next = 0;
+  const take = async (): Promise<void> => {
+    for (let at = next++; at < items.length; at = next++) done[at] = await work(items[at] as T);
+  };
+  // None may still be at work when one of them has failed.
+  const takers = Array.from({ length: AT_ONCE }, take);
+  await Promise.allSettled(takers);
+  await Promise.all(takers);
   return done;
 }
 

@@ -141,7 +141,7 @@ export const CASES: readonly DisasterCase[] = [
   // Slower than commits can wait, where every standby is behind such a link.
   fails('17', 'flapping-link', ['write_stall'], { from: 'each-standby', down: '5s', stall: '2s' }),
   // Slower than the key lives.
-  fails('17', 'flapping-link', ['promotions'], { from: 'primary', to: 'dcs', down: '25s', hold: '45s' }, DCS),
+  fails('17', 'flapping-link', ['promotions'], { from: 'primary', to: 'dcs', down: '22s', hold: '45s' }, DCS),
   passes('18, 19', 'sync-standbys-lost', [...EVERYWHERE, 'docker']),
   after('strict-synchronous', passes('19', 'sync-standbys-lost', DCS)),
   // Nobody goes on alone: nothing is acknowledged before they are back.

@@ -18,6 +18,7 @@ import type { DrillProgress, DrillResult } from '../../model/message';
 import type { DrillRecord, Phase } from '../../model/record';
 import { haltUpdate, progressQuery } from '../../workflows/messages';
 import { findResidue } from '../crash/residue';
+import { openTarget } from '../../targets/open-target';
 import { epochDir, withEpochLock } from '../../targets/controllers/standalone-epoch';
 import { cli, lab } from './lab';
 import { DRAWN, drawRows, drawTests, fullTest } from './drawn';
@@ -234,7 +235,11 @@ test('in the midst of a failover: it is carried to its end, and healed after it'
   });
   const record = await recordAtEnd();
   expect(record.state).toBe('aborted');
-  expect(record.faults.every(({ healed }) => healed)).toBe(true);
+  expect(record.faults.map(({ fault, healed }) => [fault, healed])).toEqual([['process-kill', true]]);
+  const killed = (record.faults[0]?.resolved as { readonly node?: string } | undefined)?.node;
+  const { primary } = await openTarget(lab().target).controller.topology();
+  expect([primary, killed]).toEqual([expect.stringMatching(/^n[123]$/), expect.stringMatching(/^n[123]$/)]);
+  expect(primary).not.toBe(killed);
   // Redundancy is not rebuilt behind a halt, by design.
   expect((await cli(['lab', 'up'])).code).toBe(0);
 }, 180_000);

@@ -48,12 +48,17 @@ export async function runAsIs(home: string, scenario: string, ...more: readonly 
   return { code: ended.code, record, evidence };
 }
 
+/** What is longer is an outage of its own. */
+const STALL_MOST_MS = 2_000;
+
 /** It cannot tell, or clients had recovered and could not write once more: commits stall at a segment's end, and RTO goes to the end of that. */
 function isStalled({ judgement, rto }: DrillRecord): boolean {
   const { verdict, reasons } = judgement;
   const said = (words: string): boolean => reasons.some((reason) => reason.startsWith(words));
   if (verdict === 'inconclusive') return said('the baseline was not steady') || said('the prober was starved');
-  return verdict !== 'pass' && !('notRecorded' in rto) && rto.outages.length > 1;
+  if (verdict === 'pass' || 'notRecorded' in rto) return false;
+  const [, ...later] = rto.outages;
+  return later.length > 0 && later.every(({ down }) => (down?.highMs ?? Infinity) < STALL_MOST_MS);
 }
 
 /** A machine whose disk stalls in the very moment of the fault spoils a drill; it is run again then, as a person does, once. */
