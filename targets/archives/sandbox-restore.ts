@@ -139,6 +139,8 @@ async function restoreUntil(request: RestoreRequest, signal: AbortSignal): Promi
     }
     const control = await readControl(place, signal);
     checkControl(target, control);
+    // Its WAL may all have come while the base files did: nothing else would tell that the phase has begun.
+    tell('replay');
     if (!attached) await startSandbox(place, sandboxSettings(place, request.recovery, wal.command, control), signal, !wal.needsNetwork);
     const stop = await awaitStop(request.recovery, place, wal, signal);
     timer.end('replay', wal.delivered().bytes);
