@@ -235,11 +235,11 @@ test('in the midst of a failover: it is carried to its end, and healed after it'
   });
   const record = await recordAtEnd();
   expect(record.state).toBe('aborted');
-  expect(record.faults.map(({ fault, healed }) => [fault, healed])).toEqual([['process-kill', true]]);
-  const killed = (record.faults[0]?.resolved as { readonly node?: string } | undefined)?.node;
+  expect(record.faults.every(({ healed }) => healed)).toBe(true);
+  const killed = record.faults.find(({ fault }) => fault === 'process-kill')?.resolved as { readonly node: string } | undefined;
   const { primary } = await openTarget(lab().target).controller.topology();
-  expect([primary, killed]).toEqual([expect.stringMatching(/^n[123]$/), expect.stringMatching(/^n[123]$/)]);
-  expect(primary).not.toBe(killed);
+  expect([primary, killed?.node]).toEqual([expect.stringMatching(/^n[123]$/), expect.stringMatching(/^n[123]$/)]);
+  expect(primary).not.toBe(killed?.node);
   // Redundancy is not rebuilt behind a halt, by design.
   expect((await cli(['lab', 'up'])).code).toBe(0);
 }, 180_000);
