@@ -22,7 +22,7 @@ let streams: readonly StreamInfo[];
 
 beforeAll(async () => {
   ({ evidence, record } = await runScenario(lab().home, 'failover-three-ways'));
-  expect(record.state).toBe('completed');
+  expect({ state: record.state, why: record.failures }).toEqual({ state: 'completed', why: [] });
   const all: Entry[] = [];
   for await (const batch of ledgerIn(join(evidence, 'ledger')).batches()) all.push(...batch);
   entries = all;
