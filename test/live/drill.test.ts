@@ -116,7 +116,8 @@ describe('a primary lost under load', () => {
       expect(record.rpo.acked).toBeGreaterThan(500);
       expect(record.rto.outages.length).toBeGreaterThan(0);
       // Verified after clients had recovered, redundant again after that; both standbys answered the sampler.
-      expect(record.rto.untilVerified?.lowMs).toBeGreaterThan(record.rto.rto?.lowMs ?? Infinity);
+      // A busy disk may stall commits once more behind that: what was verified is the recovery from the first.
+      expect(record.rto.untilVerified?.lowMs).toBeGreaterThan(record.rto.outages[0]?.duration?.lowMs ?? Infinity);
       if ('notRecorded' in record.redundancy) throw new Error('redundancy was not recorded');
       expect(record.redundancy.regainedAfterMs?.highMs).toBeGreaterThan(record.rto.untilVerified?.highMs ?? Infinity);
       expect(record.replicaStaleness.map(({ node }) => node)).toEqual(expect.arrayContaining(['n2', 'n3']));
