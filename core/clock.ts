@@ -6,6 +6,9 @@ export function monotonicNs(): bigint {
   return process.hrtime.bigint();
 }
 
+/** The same in milliseconds. */
+export const monotonicMs = (): number => Number(monotonicNs()) / 1e6;
+
 /** Milliseconds since boot including suspend (Linux: /proc/uptime, resolution 10 ms). Wall-clock faults cannot stretch it. */
 export function bootTimeMs(): number {
   const first = readFileSync('/proc/uptime', 'utf8').split(' ')[0] ?? '';

@@ -7,7 +7,7 @@
  * is `connections-exhausted`.
  */
 import { z } from 'zod';
-import { monotonicNs, sleep, until } from '../core/clock';
+import { monotonicMs as ms, sleep, until } from '../core/clock';
 import { GamedayError, messageOf } from '../core/errors';
 import { resolveSecret } from '../core/secrets';
 import type { FaultProof } from '../model/fault';
@@ -47,8 +47,6 @@ type Resolved = {
   readonly port: number;
   readonly node: string | null;
 };
-
-const ms = (): number => Number(monotonicNs()) / 1e6;
 
 async function storm(live: LiveTarget, resolved: Resolved, signal: AbortSignal, bites: () => void): Promise<void> {
   const { probe } = live.target.roles;

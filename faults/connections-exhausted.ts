@@ -7,7 +7,7 @@
  * The sessions are held by the guardian and taken again where others let go. It never ends anybody else's session.
  */
 import { z } from 'zod';
-import { monotonicNs, sleep } from '../core/clock';
+import { monotonicMs, sleep } from '../core/clock';
 import { messageOf } from '../core/errors';
 import type { FaultProof } from '../model/fault';
 import type { CheckResult } from '../model/record';
@@ -30,7 +30,6 @@ const TOO_MANY_CONNECTIONS = '53300';
 const FILL_WITHIN_MS = 25_000;
 const REFILL_EVERY_MS = 200;
 const STUCK_AFTER_MS = 15_000;
-const nowMs = (): number => Number(monotonicNs()) / 1e6;
 /** Opened at once; each costs both sides a password check. */
 const PARALLEL = 8;
 const MOST_LEFT = 50;
@@ -107,12 +106,12 @@ async function occupy(live: LiveTarget, { node, leave, label }: Resolved, signal
       // One more than there is room for is turned away; a role that is not goes no further, for the last places are for whoever comes to undo.
       full = (await openMany(open, Math.min(room, ordinary + 1 - alive), full ? 1 : PARALLEL, signal)) || full;
       if (leave === 0 ? !full : room > 0) return;
-      bittenMs = nowMs();
+      bittenMs = monotonicMs();
       bites();
     };
     while (!signal.aborted) {
       await fill().catch((error: unknown) => {
-        if (bittenMs === null || nowMs() - bittenMs > STUCK_AFTER_MS) throw error;
+        if (bittenMs === null || monotonicMs() - bittenMs > STUCK_AFTER_MS) throw error;
       });
       await sleep(REFILL_EVERY_MS, signal).catch(() => undefined);
     }

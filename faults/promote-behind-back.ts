@@ -5,13 +5,13 @@
  * Undo ends the intruder's writing and starts it fenced, its history saved; it becomes a standby again when redundancy is restored.
  */
 import { z } from 'zod';
-import { bootTimeMs, sleep } from '../core/clock';
+import { askUntil } from '../core/clock';
 import type { FaultProof } from '../model/fault';
 import type { LiveTarget, NodeStatus } from '../targets/ports';
 import type { Fault, FaultContext } from './contract';
 import { bringUp } from './node-power';
 import { howToEndStopped, howToStart, howToStop, proveNodeBack } from './node-role';
-import { resolveNode } from './resolve-node';
+import { isWritable, resolveNode } from './resolve-node';
 
 const PROMOTES_WITHIN_S = 15;
 /** A server that is late once is no server that is down. */
@@ -23,8 +23,6 @@ const schema = z.strictObject({
 });
 type Settings = z.infer<typeof schema>;
 type Resolved = { readonly node: string };
-
-const isWritable = ({ up, inRecovery: found }: NodeStatus): boolean => up && found === false;
 
 /** Null when it does not answer. */
 async function inRecovery(live: LiveTarget, node: string): Promise<boolean | null> {
@@ -43,12 +41,8 @@ function twoWrite(nodes: readonly NodeStatus[], intruder: string): boolean | nul
 
 /** Both are to be writable at once, so all are asked at once; again only while it is silence that lacks, never where the answers say that it is not so. */
 async function confirm({ node }: Resolved, { live }: { readonly live: LiveTarget }): Promise<FaultProof> {
-  const end = bootTimeMs() + ANSWER_WITHIN_MS;
-  let nodes = await live.controller.status();
-  while (twoWrite(nodes, node) === null && bootTimeMs() < end) {
-    await sleep(ASK_EVERY_MS);
-    nodes = await live.controller.status();
-  }
+  const answered = (found: readonly NodeStatus[]): boolean => twoWrite(found, node) !== null;
+  const nodes = await askUntil(() => live.controller.status(), answered, { timeoutMs: ANSWER_WITHIN_MS, everyMs: ASK_EVERY_MS });
   const writable = nodes.filter(isWritable).map((each) => each.node);
   return {
     holds: twoWrite(nodes, node) === true,

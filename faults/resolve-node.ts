@@ -5,7 +5,8 @@
 import { GamedayError } from '../core/errors';
 import type { LiveTarget, NodeStatus, Topology } from '../targets/ports';
 
-const isWritable = (node: NodeStatus): boolean => node.up && node.inRecovery === false;
+/** It said itself that it takes writes. */
+export const isWritable = (node: NodeStatus): boolean => node.up && node.inRecovery === false;
 const isStandby = (node: NodeStatus): boolean => node.up && node.inRecovery === true;
 
 /** What every node says of itself; asked once more when none is such a one, because a busy machine may let one connection wait for too long. */

@@ -51,15 +51,19 @@ test('a primary that still counts the lost ones at the first look is looked at a
   });
 });
 
+/** Looked at once, and then the time is over. */
+const timeForOneLook = (): jest.SpyInstance =>
+  jest
+    .spyOn(process.hrtime, 'bigint')
+    .mockReturnValueOnce(0n)
+    .mockReturnValue(1n << 62n);
+
 test.each([
   ['that counts them on', quorum, 'the primary counts 2 of 2 synchronous standbys (n2, n3)'],
   ['that does not answer', null, 'no primary answers'],
 ])('a primary %s proves nothing', async (_what, answer, says) => {
   const resolved = await syncStandbyLoss.resolve({ count: 1 }, withReplication(quorum));
-  const clock = jest
-    .spyOn(process.hrtime, 'bigint')
-    .mockReturnValueOnce(0n)
-    .mockReturnValue(1n << 62n);
+  const clock = timeForOneLook();
   try {
     expect(await syncStandbyLoss.confirm(resolved, primaryCounts(answer))).toMatchObject({
       holds: false,
@@ -108,11 +112,7 @@ test.each([
   ['streams, and confirms nothing', { n2: 'async', n3: 'quorum' }],
 ])('a lost one that %s is not back', async (_what, replication: Record<string, string>) => {
   const resolved = await syncStandbyLoss.resolve({ count: 1 }, withReplication(quorum));
-  // Looked at once, and then its time is over.
-  const clock = jest
-    .spyOn(process.hrtime, 'bigint')
-    .mockReturnValueOnce(0n)
-    .mockReturnValue(1n << 62n);
+  const clock = timeForOneLook();
   try {
     await expect(syncStandbyLoss.confirmGone(resolved, withReplication(replication))).rejects.toMatchObject({ code: 'step_failed' });
   } finally {
